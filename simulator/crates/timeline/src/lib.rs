@@ -1,0 +1,20 @@
+//! What a run looked like, simulated or measured: totals that are always complete, and spans of chosen lanes.
+//!
+//! A simulated and a measured run are the same types, so that comparison, reports and the Gantt view are
+//! written once. Headline figures come from [`Totals`]; [`Timeline`] is for eyes.
+
+mod builder;
+mod chrome_trace;
+mod kind;
+mod memory;
+mod metric;
+mod span;
+mod totals;
+
+pub use builder::TimelineBuilder;
+
+pub use kind::{Kind, KindTable, OpClass};
+pub use memory::{MemoryPeak, MemoryTotals};
+pub use metric::{Metric, Statistic, registry};
+pub use span::{Counter, LaneInfo, Span, SpanId, Timeline};
+pub use totals::{Cell, LaneTotals, ProgramTotals, StepTotals, Totals};
