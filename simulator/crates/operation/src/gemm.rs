@@ -1,0 +1,123 @@
+//! Matrix products, alone and grouped by expert.
+
+use orrery_units::{Bytes, Flops};
+use serde::{Deserialize, Serialize};
+
+use crate::Precision;
+
+/// A matrix product `[m, k] x [k, n]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Gemm {
+    /// Rows of the result (tokens, in a forward pass).
+    pub m: u64,
+    /// Columns of the result.
+    pub n: u64,
+    /// The contracted dimension.
+    pub k: u64,
+    /// Format of both inputs and of the multiplication.
+    pub precision: Precision,
+    /// Format of the result.
+    pub output: Precision,
+}
+
+/// Matrix products that share `n` and `k` and run as one kernel, one group per expert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct GroupedGemm {
+    /// Rows over all groups.
+    pub rows: u64,
+    /// Rows over all groups once each group is padded to whole tiles; at least `rows`.
+    pub padded_rows: u64,
+    /// Groups that have any rows; only their weights are read.
+    pub active_groups: u64,
+    /// Columns of the result.
+    pub n: u64,
+    /// The contracted dimension.
+    pub k: u64,
+    /// Format of the inputs.
+    pub precision: Precision,
+    /// Format of the result.
+    pub output: Precision,
+}
+
+impl Gemm {
+    /// Operations: `2 m n k`. Worked: `m = n = k = 1024` gives 2,147,483,648.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "dimensions are far below 2^53")]
+    pub fn flops(&self) -> Flops {
+        Flops::new(2.0 * self.m as f64 * self.n as f64 * self.k as f64)
+    }
+
+    /// Memory traffic when each operand is moved once: `(m k + k n) in + m n out`.
+    /// Worked: BF16, `m = n = k = 1024` gives 6,291,456 bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> Bytes {
+        let input = self.precision.bytes_of(self.m * self.k + self.k * self.n);
+        Bytes::new(input.get() + self.output.bytes_of(self.m * self.n).get())
+    }
+}
+
+impl GroupedGemm {
+    /// Useful operations: `2 rows n k`; padding is not useful.
+    /// Worked: 100 rows, `n = 10`, `k = 20` gives 40,000.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "dimensions are far below 2^53")]
+    pub fn flops(&self) -> Flops {
+        Flops::new(2.0 * self.rows as f64 * self.n as f64 * self.k as f64)
+    }
+
+    /// Operations with each group padded to whole tiles: `2 padded_rows n k`.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "dimensions are far below 2^53")]
+    pub fn padded_flops(&self) -> Flops {
+        Flops::new(2.0 * self.padded_rows as f64 * self.n as f64 * self.k as f64)
+    }
+
+    /// Memory traffic: activations in and out once, the weights of every active group once.
+    #[must_use]
+    pub const fn bytes(&self) -> Bytes {
+        let input = self
+            .precision
+            .bytes_of(self.rows * self.k + self.active_groups * self.k * self.n);
+        Bytes::new(input.get() + self.output.bytes_of(self.rows * self.n).get())
+    }
+
+    /// Rows of `groups` padded to tiles of `tile` rows each, and how many groups have any.
+    #[must_use]
+    pub fn padded(groups: impl IntoIterator<Item = u64>, tile: u64) -> (u64, u64) {
+        groups.into_iter().fold((0, 0), |(rows, active), group| {
+            (rows + group.div_ceil(tile) * tile, active + u64::from(group > 0))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worked_numbers() {
+        let square = Gemm {
+            m: 1024,
+            n: 1024,
+            k: 1024,
+            precision: Precision::Bf16,
+            output: Precision::Bf16,
+        };
+        assert!((square.flops().get() - 2_147_483_648.0).abs() < 1.0);
+        assert_eq!(square.bytes(), Bytes::new(6_291_456));
+        let (padded_rows, active_groups) = GroupedGemm::padded([60, 0, 40], 64);
+        assert_eq!((padded_rows, active_groups), (128, 2));
+        let (precision, output) = (Precision::Fp8, Precision::Bf16);
+        let grouped = GroupedGemm {
+            rows: 100,
+            padded_rows,
+            active_groups,
+            n: 10,
+            k: 20,
+            precision,
+            output,
+        };
+        assert!((grouped.flops().get() - 40_000.0).abs() < 1e-6);
+        assert_eq!(grouped.bytes(), Bytes::new(100 * 20 + 2 * 20 * 10 + 100 * 10 * 2));
+    }
+}

@@ -1,0 +1,49 @@
+//! Passes over memory: norms, activations, casts, copies, optimiser updates.
+
+use orrery_units::{Bytes, Flops};
+use serde::{Deserialize, Serialize};
+
+/// A kernel that reads and writes memory and computes next to nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemoryPass {
+    /// Bytes read.
+    pub read: Bytes,
+    /// Bytes written.
+    pub written: Bytes,
+    /// Kernels launched for it.
+    pub kernels: u32,
+}
+
+impl MemoryPass {
+    /// A pass of `kernels` kernels that reads `read` and writes `written`.
+    #[must_use]
+    pub const fn new(read: Bytes, written: Bytes, kernels: u32) -> Self {
+        Self {
+            read,
+            written,
+            kernels,
+        }
+    }
+
+    /// All memory traffic.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        self.read + self.written
+    }
+
+    /// Operations: none that count.
+    #[must_use]
+    pub const fn flops(&self) -> Flops {
+        Flops::ZERO
+    }
+
+    /// Both passes, one after the other.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            read: self.read + other.read,
+            written: self.written + other.written,
+            kernels: self.kernels + other.kernels,
+        }
+    }
+}

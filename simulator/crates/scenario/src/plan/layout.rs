@@ -1,0 +1,271 @@
+//! How the job is laid out: degrees, the order of ranks, stages, and who talks to whom.
+
+use std::ops::Range;
+
+/// A parallel axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Axis {
+    /// Tensor.
+    Tensor,
+    /// Context.
+    Context,
+    /// Data (expert parallelism lives inside it).
+    Data,
+    /// Pipeline.
+    Pipeline,
+}
+
+/// What data-parallel ranks share out among themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ZeroStage {
+    /// Nothing.
+    None,
+    /// Optimiser states (Megatron's distributed optimiser).
+    Optimizer,
+    /// Optimiser states and gradients.
+    Gradients,
+    /// Optimiser states, gradients and parameters.
+    Parameters,
+}
+
+/// The order of work in a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ScheduleKind {
+    /// All forwards, then all backwards.
+    GPipe,
+    /// One forward, one backward (Narayanan 2021).
+    OneFOneB,
+    /// The same with several chunks per rank.
+    Interleaved,
+    /// Bidirectional, forward of one microbatch overlapped with backward of another (DeepSeek-V3).
+    DualPipe,
+}
+
+/// A pipeline schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Schedule {
+    /// The order of work.
+    pub kind: ScheduleKind,
+    /// Model chunks on each rank: 1 for GPipe and 1F1B, `v` for interleaved, 2 for DualPipe.
+    pub chunks: u32,
+}
+
+/// A contiguous run of layers that one rank works on at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualStage {
+    /// Layers of the model.
+    pub layers: Range<usize>,
+    /// Whether the input embedding is here.
+    pub embedding: bool,
+    /// Whether the output head and the loss are here.
+    pub head: bool,
+    /// Multi-token-prediction modules here.
+    pub mtp_layers: u64,
+}
+
+/// A rank by its place along each axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Coordinates {
+    /// Along the tensor axis.
+    pub tensor: u32,
+    /// Along the context axis.
+    pub context: u32,
+    /// Along the data axis.
+    pub data: u32,
+    /// Along the pipeline axis.
+    pub pipeline: u32,
+}
+
+/// How a group of ranks lies on nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupShape {
+    /// Ranks in the group.
+    pub ranks: u32,
+    /// Most of its ranks on one node.
+    pub ranks_per_node: u32,
+    /// Nodes it touches.
+    pub nodes: u32,
+}
+
+/// The layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Tensor-parallel degree of attention and dense layers.
+    pub tp: u32,
+    /// Context-parallel degree.
+    pub cp: u32,
+    /// Data-parallel degree.
+    pub dp: u32,
+    /// Pipeline degree.
+    pub pp: u32,
+    /// Expert-parallel degree; inside `tp x cp x dp` of one stage.
+    pub ep: u32,
+    /// Tensor-parallel degree inside an expert.
+    pub expert_tp: u32,
+    /// What data-parallel ranks share out.
+    pub zero: ZeroStage,
+    /// Whether norms and residuals are split along the sequence among tensor-parallel ranks.
+    pub sequence_parallel: bool,
+    /// The pipeline schedule.
+    pub schedule: Schedule,
+    /// Axes, fastest-varying first.
+    pub order: [Axis; 4],
+    /// Devices per node, for [`GroupShape`].
+    pub devices_per_node: u32,
+    /// Virtual stages, first to last: `pp x chunks` of them, except for DualPipe, which has `pp` (each held
+    /// by two ranks).
+    pub stages: Vec<VirtualStage>,
+}
+
+impl Layout {
+    /// Ranks in all.
+    #[must_use]
+    pub const fn world(&self) -> u32 {
+        self.tp * self.cp * self.dp * self.pp
+    }
+
+    /// Ranks of one pipeline stage.
+    #[must_use]
+    pub const fn ranks_per_stage(&self) -> u32 {
+        self.tp * self.cp * self.dp
+    }
+
+    /// How often each expert's parameters are replicated within a stage.
+    #[must_use]
+    pub const fn expert_dp(&self) -> u32 {
+        self.ranks_per_stage() / (self.ep * self.expert_tp)
+    }
+
+    const fn degree(&self, axis: Axis) -> u32 {
+        match axis {
+            Axis::Tensor => self.tp,
+            Axis::Context => self.cp,
+            Axis::Data => self.dp,
+            Axis::Pipeline => self.pp,
+        }
+    }
+
+    /// The place of `rank` along each axis.
+    #[must_use]
+    pub fn coordinates(&self, rank: u32) -> Coordinates {
+        let mut rest = rank;
+        let mut place = Coordinates {
+            tensor: 0,
+            context: 0,
+            data: 0,
+            pipeline: 0,
+        };
+        for axis in self.order {
+            let degree = self.degree(axis);
+            let at = rest % degree;
+            rest /= degree;
+            match axis {
+                Axis::Tensor => place.tensor = at,
+                Axis::Context => place.context = at,
+                Axis::Data => place.data = at,
+                Axis::Pipeline => place.pipeline = at,
+            }
+        }
+        place
+    }
+
+    /// The rank at `place`.
+    #[must_use]
+    pub fn rank(&self, place: Coordinates) -> u32 {
+        let mut rank = 0;
+        for axis in self.order.into_iter().rev() {
+            let at = match axis {
+                Axis::Tensor => place.tensor,
+                Axis::Context => place.context,
+                Axis::Data => place.data,
+                Axis::Pipeline => place.pipeline,
+            };
+            rank = rank * self.degree(axis) + at;
+        }
+        rank
+    }
+
+    /// The ranks that differ from `rank` only along `axis`, in order along it; `rank` included.
+    #[must_use]
+    pub fn group(&self, rank: u32, axis: Axis) -> Vec<u32> {
+        let place = self.coordinates(rank);
+        let along = |at| match axis {
+            Axis::Tensor => Coordinates { tensor: at, ..place },
+            Axis::Context => Coordinates { context: at, ..place },
+            Axis::Data => Coordinates { data: at, ..place },
+            Axis::Pipeline => Coordinates {
+                pipeline: at,
+                ..place
+            },
+        };
+        (0..self.degree(axis)).map(|at| self.rank(along(at))).collect()
+    }
+
+    /// The ranks of pipeline stage `pipeline`, in order.
+    #[must_use]
+    pub fn stage_ranks(&self, pipeline: u32) -> Vec<u32> {
+        (0..self.world())
+            .filter(|&rank| self.coordinates(rank).pipeline == pipeline)
+            .collect()
+    }
+
+    /// Where `rank` stands among the ranks of its stage on the expert side: (expert-TP, EP, expert-DP).
+    ///
+    /// Expert ranks are mapped apart from attention ranks (MoE Parallel Folding, arXiv 2504.14960): the
+    /// ranks of a stage in order are cut into `expert_tp`, then `ep`, then replicas.
+    #[must_use]
+    pub fn expert_place(&self, rank: u32) -> (u32, u32, u32) {
+        let place = self.coordinates(rank);
+        let mut local = 0;
+        for axis in self
+            .order
+            .into_iter()
+            .rev()
+            .filter(|&axis| axis != Axis::Pipeline)
+        {
+            let at = match axis {
+                Axis::Tensor => place.tensor,
+                Axis::Context => place.context,
+                Axis::Data | Axis::Pipeline => place.data,
+            };
+            local = local * self.degree(axis) + at;
+        }
+        let in_experts = local / self.expert_tp;
+        (local % self.expert_tp, in_experts % self.ep, in_experts / self.ep)
+    }
+
+    /// How a group of ranks lies on nodes.
+    #[must_use]
+    pub fn shape_of(&self, ranks: &[u32]) -> GroupShape {
+        let mut nodes: Vec<u32> = ranks.iter().map(|rank| rank / self.devices_per_node).collect();
+        nodes.sort_unstable();
+        let most = nodes.chunk_by(|a, b| a == b).map(<[u32]>::len).max().unwrap_or(0);
+        nodes.dedup();
+        let count = |n: usize| u32::try_from(n).expect("a cluster has fewer than 2^32 ranks");
+        GroupShape {
+            ranks: count(ranks.len()),
+            ranks_per_node: count(most),
+            nodes: count(nodes.len()),
+        }
+    }
+
+    /// The virtual stage of chunk `chunk` on pipeline rank `pipeline`.
+    ///
+    /// Interleaved: chunk `c` of rank `p` is stage `c pp + p`. DualPipe: chunk 0 of rank `p` is stage `p`,
+    /// chunk 1 is stage `pp − 1 − p`, run in the other direction.
+    #[must_use]
+    pub const fn stage_index(&self, pipeline: u32, chunk: u32) -> u32 {
+        match self.schedule.kind {
+            ScheduleKind::DualPipe => {
+                if chunk == 0 {
+                    pipeline
+                } else {
+                    self.pp - 1 - pipeline
+                }
+            }
+            ScheduleKind::GPipe | ScheduleKind::OneFOneB | ScheduleKind::Interleaved => {
+                chunk * self.pp + pipeline
+            }
+        }
+    }
+}

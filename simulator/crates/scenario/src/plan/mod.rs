@@ -1,0 +1,100 @@
+//! The plan: a scenario after validation, frozen.
+//!
+//! No string in it means a choice, no number lacks a unit, nothing is looked up later. Only
+//! [`load`](crate::load) makes one; after it, lowering cannot fail.
+
+mod cluster;
+mod layout;
+mod model;
+mod training;
+
+use std::sync::Arc;
+
+use orrery_profile::Profile;
+use orrery_units::Seed;
+
+use crate::expect::Expectation;
+
+pub use cluster::{Cluster, Device, Fabric, Node};
+pub use layout::{Axis, Coordinates, GroupShape, Layout, Schedule, ScheduleKind, VirtualStage, ZeroStage};
+pub use model::{AttentionShape, Gate, Layer, MlpShape, Model, Parameters};
+pub use training::{Dispatcher, Formats, Law, Noise, Recompute, RecomputeModule, Routing, Stack, Training};
+
+/// Who the scenario is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Short name; names folders and baselines.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// Free text for people.
+    pub notes: String,
+    /// The file it came from, as given.
+    pub file: String,
+    /// SHA-256 of the resolved scenario, hexadecimal.
+    pub hash: String,
+}
+
+/// Something that the scenario did not say and that was filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assumption {
+    /// The key it would be written under, such as `training.micro_batch`.
+    pub key: String,
+    /// The value taken.
+    pub value: String,
+    /// Why this value.
+    pub reason: String,
+}
+
+/// What a device-hour costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Price {
+    /// Currency code.
+    pub currency: String,
+    /// All-in price of one device for one hour.
+    pub device_hour: f64,
+    /// The day of that price, ISO 8601.
+    pub priced_on: String,
+}
+
+/// How to run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RunSettings {
+    /// Seed of every random number.
+    pub seed: Seed,
+    /// Runs with derived seeds whose spread is reported.
+    pub replications: u32,
+    /// Most events one replication may take.
+    pub event_limit: Option<u64>,
+    /// Whether a timeline of chosen ranks is kept.
+    pub timeline: bool,
+}
+
+/// A validated training scenario.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Who it is.
+    pub identity: Identity,
+    /// What is trained.
+    pub model: Model,
+    /// What it runs on.
+    pub cluster: Cluster,
+    /// How it is laid out.
+    pub layout: Layout,
+    /// How it is trained.
+    pub training: Training,
+    /// How tokens find experts.
+    pub routing: Routing,
+    /// What varies from step to step and device to device.
+    pub noise: Noise,
+    /// Where measured numbers come from.
+    pub profile: Arc<Profile>,
+    /// What it costs, if the scenario says.
+    pub price: Option<Price>,
+    /// How to run.
+    pub run: RunSettings,
+    /// What must hold.
+    pub expectations: Vec<Expectation>,
+    /// What was filled in.
+    pub assumptions: Vec<Assumption>,
+}

@@ -1,0 +1,178 @@
+//! How the model is trained: batch, recompute, formats, what the framework does, routing and noise.
+
+use orrery_operation::Precision;
+use orrery_units::SimDuration;
+
+/// What of a layer is computed again in backward instead of kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RecomputeModule {
+    /// Scores, softmax and weighted values.
+    CoreAttention,
+    /// Norms.
+    Norm,
+    /// The up-projections of latent attention.
+    MlaUpProjection,
+    /// The activation function of the MLP or of the experts.
+    Activation,
+    /// The whole MLP or MoE block.
+    Mlp,
+}
+
+/// What is recomputed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recompute {
+    /// Nothing.
+    None,
+    /// Whole layers; only layer inputs are kept.
+    Full,
+    /// These modules, sorted.
+    Selective(Vec<RecomputeModule>),
+}
+
+/// Formats by tensor role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Formats {
+    /// Multiplication format of the GEMMs.
+    pub gemm: Precision,
+    /// Format of the attention core.
+    pub attention: Precision,
+    /// Residual stream and activations between kernels.
+    pub activations: Precision,
+    /// Parameters as held for compute.
+    pub weights: Precision,
+    /// Gradients as accumulated.
+    pub gradients: Precision,
+    /// Gradients as reduced among data-parallel ranks.
+    pub gradient_traffic: Precision,
+    /// Parameters as gathered among data-parallel ranks.
+    pub parameter_traffic: Precision,
+    /// Master parameters.
+    pub master: Precision,
+    /// Each of the two moments of Adam.
+    pub moments: Precision,
+    /// Tokens on their way to experts.
+    pub dispatch: Precision,
+    /// Results on their way back.
+    pub combine: Precision,
+}
+
+/// How tokens travel to experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dispatcher {
+    /// Everybody gathers everybody's tokens.
+    AllGather,
+    /// NCCL all-to-all of token copies.
+    AllToAll,
+    /// Once per destination node over the network, then fanned out (DeepEP normal kernels).
+    DeepEp,
+    /// The same with fewer units (DeepEP hybrid-ep).
+    HybridEp,
+}
+
+/// What the framework does; a default per stack, each overridable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stack {
+    /// Its name, such as `megatron-core`; selects profile entries.
+    pub name: String,
+    /// How tokens travel to experts.
+    pub dispatcher: Dispatcher,
+    /// Whether dispatch and combine of one microbatch overlap with compute of another.
+    pub overlap_all_to_all: bool,
+    /// Execution units that expert all-to-all kernels occupy.
+    pub units_for_all_to_all: u32,
+    /// Whether gradient reduction overlaps with backward.
+    pub overlap_gradients: bool,
+    /// Whether parameter gathering overlaps with the next forward.
+    pub overlap_parameters: bool,
+    /// Share of tensor-parallel traffic hidden by chunked overlap with GEMMs; 0 to 1.
+    pub tensor_overlap: f64,
+    /// Host time to issue one kernel.
+    pub launch: SimDuration,
+    /// Whether kernels are replayed from CUDA graphs, which hides their launches.
+    pub cuda_graphs: bool,
+    /// Whether a step's weight gradients of one microbatch run apart from its input gradients.
+    pub split_weight_gradients: bool,
+}
+
+/// How the model is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Training {
+    /// Tokens per sequence.
+    pub sequence_length: u64,
+    /// Sequences per optimiser step.
+    pub global_batch: u64,
+    /// Sequences per microbatch.
+    pub micro_batch: u64,
+    /// Microbatches per step and data-parallel rank (for DualPipe: both directions together).
+    pub num_microbatches: u64,
+    /// Steps to simulate.
+    pub steps: u32,
+    /// First steps left out of statistics.
+    pub warmup_steps: u32,
+    /// What is recomputed.
+    pub recompute: Recompute,
+    /// Formats.
+    pub formats: Formats,
+    /// What the framework does.
+    pub stack: Stack,
+}
+
+/// The law of expert popularity within a layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Law {
+    /// Every expert equally, to the token: what benchmarks call forced balance.
+    Balanced,
+    /// Every expert equally likely, drawn.
+    Uniform,
+    /// Log-normal popularity with this sigma of the logarithm.
+    LogNormal {
+        /// Standard deviation of the logarithm of popularity.
+        sigma: f64,
+    },
+    /// Popularity of rank r proportional to `r^-exponent`, shuffled per layer.
+    Zipf {
+        /// The exponent.
+        exponent: f64,
+    },
+    /// Symmetric Dirichlet popularity.
+    Dirichlet {
+        /// Concentration per expert.
+        concentration: f64,
+    },
+}
+
+/// How tokens find experts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Routing {
+    /// The law of popularity.
+    pub law: Law,
+    /// Most nodes that one token is sent to; none for no limit.
+    pub max_nodes: Option<u32>,
+    /// Capacity factor beyond which tokens are dropped; none keeps every token.
+    pub capacity_factor: Option<f64>,
+    /// Whether dropped capacity is padded, so that every expert computes its full capacity.
+    pub pad_to_capacity: bool,
+}
+
+/// What varies; every draw is keyed by the seed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Noise {
+    /// Coefficient of variation of device speed, fixed per device.
+    pub device: f64,
+    /// Coefficient of variation of compute per device and step.
+    pub step: f64,
+    /// Coefficient of variation of link rates, fixed per node.
+    pub link: f64,
+}
+
+impl Recompute {
+    /// Whether `module` is computed again in backward.
+    #[must_use]
+    pub fn covers(&self, module: RecomputeModule) -> bool {
+        match self {
+            Self::None => false,
+            Self::Full => true,
+            Self::Selective(modules) => modules.contains(&module),
+        }
+    }
+}
