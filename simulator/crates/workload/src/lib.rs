@@ -1,1 +1,13 @@
-//! (being built)
+//! Plan into tasks: costs, collectives, schedules, routing, placement, memory, and the lowering that joins
+//! them into a [`Driver`](orrery_taskgraph::Driver).
+//!
+//! Knows the domain, and no engine and no file. Inside, `schedule` knows no cost, `routing` no schedule, and
+//! `lower` no formula.
+
+pub mod collective;
+pub mod cost;
+pub mod lower;
+pub mod memory;
+pub mod placement;
+pub mod routing;
+pub mod schedule;
