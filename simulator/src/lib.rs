@@ -1,1 +1,16 @@
-//! The simulator.
+//! The simulator: scenario in, report out.
+//!
+//! The library joins the stages (`scenario` to plan, `workload` to tasks, `engine` to totals, `report`) and
+//! adds what they refuse to know: files, threads and exit codes.
+
+pub mod baseline;
+pub mod checks;
+pub mod exit;
+mod facts;
+pub mod files;
+pub mod pipeline;
+
+pub use orrery_report as report;
+pub use orrery_scenario as scenario;
+pub use orrery_timeline as timeline;
+pub use orrery_units as units;

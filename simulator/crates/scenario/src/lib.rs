@@ -1,6 +1,30 @@
 //! Scenario files: text in; a frozen plan out, or every fault at once.
+//!
+//! This crate reads no files: [`load`] takes text and a [`Source`] for what the text refers to. It looks
+//! names up in an embedded catalogue, fills in defaults and names each of them as an assumption, and
+//! refuses what cannot be run, with values that can.
 
+pub mod catalog;
+mod diagnostics;
+mod document;
+mod explain;
 pub mod expect;
+pub mod import;
+mod load;
+mod model_fields;
 pub mod plan;
+mod raw;
+mod render;
+mod resolve;
+mod schema;
+mod source;
+mod validate;
 
+pub use diagnostics::{Diagnostic, Severity};
+pub use explain::{codes, explain};
+pub use load::load;
 pub use plan::Plan;
+pub use raw::SCHEMA;
+pub use render::{render, render_one};
+pub use schema::schema_json;
+pub use source::{LoadContext, MemorySource, MetricEntry, MetricTable, Source};

@@ -54,3 +54,69 @@ fn line(text: &mut String, program: &str, sequence: u32, lane: &str, task: &Task
     }
     text.push('\n');
 }
+
+#[cfg(test)]
+mod tests {
+    use orrery_units::{Bytes, BytesPerSec, Flops, KindId, SimDuration};
+
+    use super::*;
+    use crate::{Demand, Resources, StaticDriver, Tag};
+
+    #[test]
+    fn one_line_per_task_program_by_program() {
+        let mut resources = Resources::new();
+        let device = resources.add_device();
+        let programs = ["rank 0", "rank 1"].map(|name| resources.add_program(name));
+        let lanes = programs.map(|program| resources.add_lane(program, device, "compute"));
+        let group = resources.add_group(2);
+        let mut driver = StaticDriver::new(resources);
+        let flow = Work::Flow {
+            latency: SimDuration::from_nanos(2),
+            bytes: Bytes::new(7),
+            bound: BytesPerSec::new(1e9),
+            path: Resources::PRIVATE,
+            occupancy: Demand::default(),
+        };
+        assert_eq!(flow.alone(), SimDuration::from_nanos(9));
+        // Numbers count per program, whoever is pushed in between.
+        assert_eq!(
+            driver.push(Task::new(lanes[1], KindId::new(3), flow).meeting(group, 0)),
+            0
+        );
+        let compute = Work::Compute {
+            alone: SimDuration::from_nanos(5),
+            demand: Demand::default(),
+            flops: Flops::ZERO,
+        };
+        let mut first = Task::new(lanes[0], KindId::new(1), compute);
+        first.tag = Tag { major: 4, minor: 2 };
+        assert_eq!(driver.push(first), 0);
+        let second = Task::new(lanes[0], KindId::new(3), flow)
+            .after(0)
+            .meeting(group, 0);
+        assert_eq!(driver.push(second), 1);
+        let expected = "\
+rank 0 0 compute kind 1 tag 4.2 compute 5000
+rank 0 1 compute kind 3 tag 0.0 flow 7 B after 2000 after [0] meets 0#0
+rank 1 0 compute kind 3 tag 0.0 flow 7 B after 2000 meets 0#0
+";
+        assert_eq!(dump(&mut driver), expected);
+    }
+
+    /// A task that waits for itself is refused where it is made, not found by an engine that stands still.
+    #[test]
+    fn a_task_waits_only_for_earlier_ones() {
+        let refused = std::panic::catch_unwind(|| {
+            let mut tasks = Vec::new();
+            let mut sink = Sink::new(3, &mut tasks);
+            let task = Task::new(
+                orrery_units::LaneId::new(0),
+                KindId::new(0),
+                Work::Delay(SimDuration::ZERO),
+            );
+            assert_eq!(sink.push(task.clone().after(2)), 3);
+            sink.push(task.after(4))
+        });
+        assert!(refused.is_err());
+    }
+}

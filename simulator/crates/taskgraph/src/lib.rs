@@ -11,6 +11,12 @@
 //! * a **device** is what the compute tasks and the occupants on its lanes share;
 //! * a **rendezvous** is a group and a number: the task of each party starts when all have arrived;
 //! * a **driver** hands tasks over in instalments, by pull, and learns of completions it asked about.
+#![warn(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::wildcard_enum_match_arm
+)]
 
 mod driver;
 mod dump;

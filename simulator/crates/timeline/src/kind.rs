@@ -81,7 +81,7 @@ pub struct Kind {
 }
 
 /// The kinds of a run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KindTable {
     kinds: IndexVec<KindId, Kind>,
 }

@@ -55,7 +55,7 @@ pub struct Counter {
 }
 
 /// Spans of chosen lanes, in order of their end; columns, so that a viewer can take a million.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timeline {
     /// Lanes that were recorded, numbered from 0 here whatever their number in the run.
     pub lanes: IndexVec<LaneId, LaneInfo>,

@@ -33,7 +33,9 @@ pub struct Cell {
 /// What one lane did in one step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LaneTotals {
-    cells: Vec<(KindId, Cell)>,
+    // Two columns: a search reads nothing but kinds.
+    kinds: Vec<KindId>,
+    cells: Vec<Cell>,
     /// Idle time at the start or that the host caused by issuing late.
     pub idle_host: SimDuration,
 }
@@ -81,32 +83,32 @@ impl LaneTotals {
     /// The cell of `kind`, made if there is none.
     pub fn cell_mut(&mut self, kind: KindId) -> &mut Cell {
         // A lane sees a handful of kinds, mostly in the same order: a scan beats any map.
-        let at = self
-            .cells
-            .iter()
-            .position(|&(k, _)| k == kind)
-            .unwrap_or_else(|| {
-                self.cells.push((kind, Cell::default()));
-                self.cells.len() - 1
-            });
-        &mut self.cells[at].1
+        let at = self.kinds.iter().position(|&k| k == kind).unwrap_or_else(|| {
+            self.kinds.push(kind);
+            self.cells.push(Cell::default());
+            self.cells.len() - 1
+        });
+        &mut self.cells[at]
     }
 
     /// The cell of `kind`, if the lane ever saw it.
     #[must_use]
     pub fn cell(&self, kind: KindId) -> Option<&Cell> {
-        self.cells.iter().find(|&&(k, _)| k == kind).map(|(_, cell)| cell)
+        self.kinds
+            .iter()
+            .position(|&k| k == kind)
+            .map(|at| &self.cells[at])
     }
 
     /// All cells, in order of first appearance.
     pub fn iter(&self) -> impl Iterator<Item = (KindId, &Cell)> {
-        self.cells.iter().map(|(kind, cell)| (*kind, cell))
+        self.kinds.iter().copied().zip(&self.cells)
     }
 
     /// Time the lane was busy.
     #[must_use]
     pub fn busy(&self) -> SimDuration {
-        self.cells.iter().map(|(_, cell)| cell.busy).sum()
+        self.cells.iter().map(|cell| cell.busy).sum()
     }
 }
 

@@ -9,6 +9,12 @@
 //! let took = Bytes::new(1 << 30) / BytesPerSec::new(50e9);
 //! assert_eq!((SimTime::ZERO + took).as_picos(), 21_474_836_480);
 //! ```
+#![warn(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::wildcard_enum_match_arm
+)]
 
 mod compute;
 mod data;

@@ -107,13 +107,13 @@ pub fn parse_quantity(text: &str, wanted: Dimension) -> Result<Quantity, ParseQu
         .parse()
         .map_err(|_source| ParseQuantityError::NoNumber(text.to_owned()))?;
     if unit.is_empty() {
-        return match wanted {
-            Dimension::Number => Ok(Quantity {
-                value: number,
-                dimension: Dimension::Number,
-            }),
-            _ => Err(ParseQuantityError::NoUnit(trimmed.to_owned())),
-        };
+        if wanted != Dimension::Number {
+            return Err(ParseQuantityError::NoUnit(trimmed.to_owned()));
+        }
+        return Ok(Quantity {
+            value: number,
+            dimension: Dimension::Number,
+        });
     }
     let (scale, found) = unit_scale(unit).ok_or_else(|| ParseQuantityError::UnknownUnit(unit.to_owned()))?;
     if found != wanted {

@@ -4,6 +4,7 @@
 //! Knows the domain, and no engine and no file. Inside, `schedule` knows no cost, `routing` no schedule, and
 //! `lower` no formula.
 
+pub mod block;
 pub mod collective;
 pub mod cost;
 pub mod lower;

@@ -1,1 +1,12 @@
-//! (being built)
+//! Collectives: which algorithm runs, and how long it takes on an idle network.
+//!
+//! Choice by the facts of NCCL's own tuner ([`nccl`]); time by a measured curve where the profile has one, else
+//! by the tuner's peak times an efficiency. [`closed_form`] holds the bounds that tests compare with;
+//! [`port_bound`] the all-to-all.
+
+pub mod closed_form;
+pub mod nccl;
+pub mod port_bound;
+mod selector;
+
+pub use selector::{Network, Timing};

@@ -55,14 +55,17 @@ impl Kernel {
     #[must_use]
     pub fn then(self, next: Self) -> Self {
         let (first, second) = (self.alone.as_secs(), next.alone.as_secs());
+        let total = first + second;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a share needs no more than a float's digits"
+        )]
         let mean = |a: f32, b: f32| {
-            let total = first + second;
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "a share needs no more than a float's digits"
-            )]
-            let value = (f64::from(a) * first + f64::from(b) * second) / total;
-            if total > 0.0 { value as f32 } else { 0.0 }
+            if total > 0.0 {
+                ((f64::from(a) * first + f64::from(b) * second) / total) as f32
+            } else {
+                0.0
+            }
         };
         let mut backed = self.backed;
         for (sum, part) in backed.iter_mut().zip(next.backed) {

@@ -1,5 +1,13 @@
 //! Times of kernels and transfers, each made of a shape, a device and a profile.
+//!
+//! [`CostModel`] is the one door: it takes the plan's device, profile and stack once, finds the curve of each
+//! operation, and answers for shapes. Where the profile has no curve it answers by arithmetic and says so.
 
+mod defaults;
 mod kernel;
+mod kernels;
+mod model;
+mod transfers;
 
 pub use kernel::{ExchangePorts, Kernel, Transfer};
+pub use model::CostModel;

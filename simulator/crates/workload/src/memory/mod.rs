@@ -1,1 +1,4 @@
-//! (being built)
+//! Bytes per rank, by cause.
+
+#[cfg(test)]
+pub(crate) mod fixture;

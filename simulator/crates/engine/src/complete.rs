@@ -1,0 +1,174 @@
+//! From an event to completed tasks, and the report of who is blocked when nothing happens any more.
+
+use orrery_taskgraph::{Meeting, Work};
+use orrery_units::{LaneId, ProgramId};
+
+use crate::error::{Blocked, WaitsFor};
+use crate::lane::{Head, NONE};
+use crate::run::Run;
+
+/// Blocked heads that a deadlock lists.
+const LISTED: usize = 20;
+
+impl Run {
+    /// What runs on a lane has come to its end; its activity may have others to wait for.
+    pub(crate) fn end(&mut self, lane_id: u32) {
+        let lane = &self.lanes[lane_id as usize];
+        if let Work::Flow { path, .. } = self.programs[lane.program as usize].task(lane.head).work
+            && !self.network.is_private(path)
+        {
+            self.network.leave(lane_id);
+        }
+        let activity = lane.activity;
+        if activity == NONE {
+            self.complete(lane_id);
+            return;
+        }
+        let state = self.meetings.activity(activity);
+        state.pending -= 1;
+        if state.pending == 0 {
+            let lanes = std::mem::take(&mut state.lanes);
+            for &lane in &lanes {
+                self.complete(lane);
+            }
+            self.meetings.release(activity, lanes);
+        }
+    }
+
+    /// The head of a lane has completed.
+    fn complete(&mut self, lane_id: u32) {
+        let lane = &self.lanes[lane_id as usize];
+        let (sequence, owner) = (lane.head, lane.program);
+        let program = &mut self.programs[owner as usize];
+        let task = program.task(sequence);
+        let mark = program.mark(sequence);
+        self.tally.complete(ProgramId::new(owner), task, mark, self.now);
+        if task.notify {
+            self.notices.push_back((owner, sequence));
+        }
+        if self.recorder.wants(ProgramId::new(owner), task.step) {
+            let span = self.recorder.complete(task, mark, self.now);
+            program.mark_mut(sequence).span = span;
+        }
+        self.change_memory(owner, sequence, true);
+        self.leave_device(lane_id);
+        let program = &mut self.programs[owner as usize];
+        let next = program.mark(sequence).next_in_lane;
+        let host = program.complete(sequence, self.now);
+        if host {
+            program.issue(self.resources.run_ahead);
+        }
+        let lane = &mut self.lanes[lane_id as usize];
+        lane.free_since = self.now;
+        lane.last = sequence;
+        lane.activity = NONE;
+        lane.head = next;
+        lane.state = Head::Absent;
+        if next == NONE {
+            lane.tail = NONE;
+        }
+        self.release(lane_id, owner, sequence, host);
+        self.ask(owner);
+    }
+
+    /// Takes what ran on a lane off its device.
+    fn leave_device(&mut self, lane_id: u32) {
+        let lane = &mut self.lanes[lane_id as usize];
+        let work = &self.programs[lane.program as usize].task(lane.head).work;
+        let device = &mut self.devices[lane.device as usize];
+        match work {
+            Work::Delay(_) => return,
+            Work::Flow { .. } => {}
+            Work::Compute { .. } => {
+                let at = device.running.iter().position(|&running| running == lane_id);
+                device
+                    .running
+                    .remove(at.expect("a running task is on its device"));
+            }
+        }
+        if !lane.share.is_zero() {
+            device.remove(lane.share);
+            let device = lane.device;
+            self.rerate(device);
+        }
+    }
+
+    /// Looks at every lane of a program that may go on after `sequence` has completed.
+    fn release(&mut self, lane_id: u32, owner: u32, sequence: u32, host: bool) {
+        let (first, last) = self.lanes_of[owner as usize];
+        for place in first..last {
+            let other = self.lane_list[place as usize];
+            let goes_on = match self.lanes[other as usize].state {
+                Head::AwaitsTask(awaited) => awaited == sequence,
+                Head::AwaitsHost => host,
+                Head::Absent => other == lane_id,
+                Head::AwaitsIssue | Head::Arrived | Head::Runs => false,
+            };
+            if goes_on {
+                self.consider(other);
+            }
+        }
+    }
+
+    /// Heads of lanes that cannot start, the first of them and the number of the others.
+    pub(crate) fn blocked(&self) -> (Vec<Blocked>, usize) {
+        let mut blocked = Vec::new();
+        let mut more = 0;
+        for (id, lane) in self.resources.lanes.iter_enumerated() {
+            let state = &self.lanes[id.index()];
+            if state.head == NONE {
+                continue;
+            }
+            if blocked.len() == LISTED {
+                more += 1;
+                continue;
+            }
+            blocked.push(Blocked {
+                program: self.resources.programs[lane.program].clone(),
+                lane: lane.name,
+                sequence: state.head,
+                waits_for: self.waits_for(id),
+            });
+        }
+        (blocked, more)
+    }
+
+    fn waits_for(&self, lane: LaneId) -> WaitsFor {
+        let lane = &self.lanes[lane.index()];
+        let program = &self.programs[lane.program as usize];
+        if let Head::AwaitsTask(awaited) = lane.state {
+            return WaitsFor::Task(awaited);
+        }
+        match program.task(lane.head).meeting {
+            Some(meeting) if lane.state == Head::Arrived => self.absent_from(meeting),
+            _ => WaitsFor::Host {
+                behind: program.host_awaits(),
+            },
+        }
+    }
+
+    /// Who attends `meeting`, and who has emitted a task for it but is not there.
+    fn absent_from(&self, meeting: Meeting) -> WaitsFor {
+        let (arrived, parties) = self.meetings.attendance(meeting);
+        let mut missing = Vec::new();
+        for (program, name) in self.programs.iter().zip(self.resources.programs.iter()) {
+            let first = program.next.saturating_sub(program.window());
+            let is_absent = |sequence: u32| {
+                let task = program.task(sequence);
+                task.meeting == Some(meeting)
+                    && !program.is_complete(sequence)
+                    && !self.has_arrived(task.lane.get(), sequence)
+            };
+            if (first..program.next).any(is_absent) && missing.len() < LISTED {
+                missing.push(name.clone());
+            }
+        }
+        WaitsFor::Meeting {
+            group: meeting.group,
+            number: meeting.number,
+            arrived,
+            parties,
+            missing,
+        }
+    }
+}

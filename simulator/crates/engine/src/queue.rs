@@ -1,0 +1,231 @@
+//! The event queue: one entry per owner at most, ordered by (time, class, sequence).
+//!
+//! An owner is a lane (or the alarm clock). Because a lane runs one task at a time it never awaits two
+//! instants, so a new time replaces the old one in place: nothing stale is ever queued, and the heap holds
+//! as many entries as lanes are busy. It is a 4-ary heap of packed keys with the position of each owner.
+
+use orrery_units::SimTime;
+
+/// What kind of event it is; at equal times the lower class goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Class {
+    /// An activity ends, or a flow has moved its bytes.
+    End = 0,
+    /// The latency of a flow is over: it joins the shared links.
+    Join = 1,
+    /// The host issues the task at the head of a lane.
+    Issue = 2,
+    /// The driver's alarm.
+    Alarm = 3,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) time: SimTime,
+    pub(crate) class: Class,
+    pub(crate) owner: u32,
+}
+
+/// Time, class, sequence and owner in one number, so that one comparison decides.
+///
+/// 64 bits of time, 4 of class, 36 of sequence, 24 of owner; the owner never decides, for no two keys share
+/// a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key(u128);
+
+const OWNER_BITS: u32 = 24;
+const SEQUENCE_BITS: u32 = 36;
+const ABSENT: u32 = u32::MAX;
+
+impl Key {
+    fn new(time: SimTime, class: Class, sequence: u64, owner: u32) -> Self {
+        let low =
+            ((class as u64) << (OWNER_BITS + SEQUENCE_BITS)) | (sequence << OWNER_BITS) | u64::from(owner);
+        Self((u128::from(time.as_picos()) << 64) | u128::from(low))
+    }
+
+    fn time(self) -> SimTime {
+        SimTime::from_picos((self.0 >> 64) as u64)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "masked to 24 bits")]
+    fn owner(self) -> u32 {
+        self.0 as u32 & ((1 << OWNER_BITS) - 1)
+    }
+
+    fn class(self) -> Class {
+        match (self.0 >> (OWNER_BITS + SEQUENCE_BITS)) & 0xf {
+            0 => Class::End,
+            1 => Class::Join,
+            2 => Class::Issue,
+            _ => Class::Alarm,
+        }
+    }
+}
+
+/// The queue.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    heap: Vec<Key>,
+    position: Vec<u32>,
+    sequence: u64,
+}
+
+impl Queue {
+    /// An empty queue for owners `0..owners`.
+    pub(crate) fn new(owners: u32) -> Self {
+        assert!(owners < 1 << OWNER_BITS, "fewer than 2^24 lanes");
+        Self {
+            heap: Vec::with_capacity(owners as usize),
+            position: vec![ABSENT; owners as usize],
+            sequence: 0,
+        }
+    }
+
+    /// Sets the one event of `owner`, replacing what it awaited before.
+    pub(crate) fn set(&mut self, owner: u32, time: SimTime, class: Class) {
+        let key = Key::new(time, class, self.sequence, owner);
+        self.sequence += 1;
+        assert!(self.sequence < 1 << SEQUENCE_BITS, "fewer than 2^36 events");
+        let at = self.position[owner as usize];
+        if at == ABSENT {
+            self.heap.push(key);
+            self.sift_up(self.heap.len() - 1, key);
+        } else if key < self.heap[at as usize] {
+            self.sift_up(at as usize, key);
+        } else {
+            self.sift_down(at as usize, key);
+        }
+    }
+
+    /// When the next event is due.
+    #[inline]
+    pub(crate) fn next_time(&self) -> Option<SimTime> {
+        self.heap.first().map(|key| key.time())
+    }
+
+    /// Takes the next event.
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        let first = *self.heap.first()?;
+        self.position[first.owner() as usize] = ABSENT;
+        let last = self.heap.pop().expect("the heap has a first entry");
+        if !self.heap.is_empty() {
+            self.sift_down(0, last);
+        }
+        Some(Event {
+            time: first.time(),
+            class: first.class(),
+            owner: first.owner(),
+        })
+    }
+
+    #[inline]
+    fn place(&mut self, at: usize, key: Key) {
+        self.heap[at] = key;
+        #[expect(clippy::cast_possible_truncation, reason = "fewer than 2^24 owners, asserted")]
+        let position = at as u32;
+        self.position[key.owner() as usize] = position;
+    }
+
+    fn sift_up(&mut self, mut at: usize, key: Key) {
+        while at > 0 {
+            let parent = (at - 1) / 4;
+            if self.heap[parent] <= key {
+                break;
+            }
+            self.place(at, self.heap[parent]);
+            at = parent;
+        }
+        self.place(at, key);
+    }
+
+    fn sift_down(&mut self, mut at: usize, key: Key) {
+        loop {
+            let first = 4 * at + 1;
+            let children = first..(first + 4).min(self.heap.len());
+            let Some(least) = children.min_by_key(|&child| self.heap[child]) else {
+                break;
+            };
+            if key <= self.heap[least] {
+                break;
+            }
+            self.place(at, self.heap[least]);
+            at = least;
+        }
+        self.place(at, key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use orrery_units::Seed;
+
+    fn at(picos: u64) -> SimTime {
+        SimTime::from_picos(picos)
+    }
+
+    #[test]
+    fn ties_go_by_class_then_first_in_first_out() {
+        let mut queue = Queue::new(8);
+        queue.set(0, at(5), Class::Alarm);
+        queue.set(1, at(5), Class::End);
+        queue.set(2, at(5), Class::Issue);
+        queue.set(3, at(5), Class::End);
+        queue.set(4, at(4), Class::Alarm);
+        queue.set(5, at(5), Class::Join);
+        let order: Vec<u32> = std::iter::from_fn(|| queue.pop())
+            .map(|event| event.owner)
+            .collect();
+        assert_eq!(order, [4, 1, 3, 5, 2, 0]);
+    }
+
+    #[test]
+    fn a_new_time_replaces_the_old_one() {
+        let mut queue = Queue::new(3);
+        queue.set(0, at(10), Class::End);
+        queue.set(1, at(20), Class::End);
+        queue.set(0, at(30), Class::End);
+        queue.set(1, at(15), Class::End);
+        assert_eq!(
+            queue.pop().map(|event| (event.owner, event.time)),
+            Some((1, at(15)))
+        );
+        assert_eq!(
+            queue.pop().map(|event| (event.owner, event.time)),
+            Some((0, at(30)))
+        );
+        assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn random_traffic_comes_out_as_from_a_sorted_list() {
+        let mut queue = Queue::new(64);
+        let mut list: Vec<(u64, u64, u32)> = Vec::new();
+        for turn in 0..20_000u64 {
+            let key = Seed::new(3).at("queue", &[turn]);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 64")]
+            let owner = (key.with(1).uniform() * 64.0) as u32;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "below 500"
+            )]
+            let time = (key.with(2).uniform() * 500.0) as u64;
+            if key.with(3).uniform() < 0.6 {
+                list.retain(|entry| entry.2 != owner);
+                list.push((time, turn, owner));
+                queue.set(owner, at(time), Class::End);
+            } else {
+                list.sort_unstable();
+                let expected = (!list.is_empty()).then(|| list.remove(0));
+                let popped = queue.pop();
+                assert_eq!(
+                    popped.map(|event| (event.time.as_picos(), event.owner)),
+                    expected.map(|(time, _, owner)| (time, owner))
+                );
+            }
+        }
+    }
+}

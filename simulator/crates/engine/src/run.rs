@@ -1,0 +1,358 @@
+//! The loop, and what it keeps.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use orrery_taskgraph::{Control, Driver, Pulled, Resources, Sink, Task};
+use orrery_timeline::{Timeline, Totals};
+use orrery_units::{ProgramId, SimTime};
+
+use crate::control::{Progress, RunControl};
+use crate::device::Device;
+use crate::error::Error;
+use crate::fluid::Network;
+use crate::lane::{Head, Lane, NONE};
+use crate::meeting::Meetings;
+use crate::memory::{CAUSES, Pool, totals};
+use crate::options::Options;
+use crate::program::{Program, Supply};
+use crate::queue::{Class, Queue};
+use crate::recorder::Recorder;
+use crate::tally::Tally;
+
+/// Events between two looks at the caller's control.
+const LOOK_EVERY: u64 = 4096;
+
+/// What a run gives.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Counts of everything.
+    pub totals: Totals,
+    /// Spans of what was to be recorded.
+    pub timeline: Timeline,
+}
+
+/// Runs what `driver` hands over to its end.
+///
+/// # Errors
+/// When the run is cancelled, reaches its event limit or deadlocks; see [`Error`].
+///
+/// # Panics
+/// When the driver breaks the contract of its tasks: a lane of another program, a demand above the whole, a
+/// party that attends a meeting twice, memory given back that was never taken.
+pub fn run(driver: &mut dyn Driver, options: &Options, control: &RunControl) -> Result<Outcome, Error> {
+    let mut run = Run::new(driver.resources().clone(), options);
+    let stop = run.advance(driver, options, control);
+    run.publish(control);
+    let at = run.now;
+    match stop {
+        Stop::Finished if run.programs.iter().all(|program| program.live == 0) => Ok(run.outcome()),
+        Stop::Finished => {
+            let (blocked, more) = run.blocked();
+            let full =
+                |program: &&Program| program.live >= options.lookahead && program.supply == Supply::Open;
+            let full_windows = run.programs.iter().filter(full).count();
+            Err(Error::Deadlock {
+                at,
+                blocked,
+                more,
+                full_windows,
+                partial: Box::new(run.outcome()),
+            })
+        }
+        Stop::Cancelled => Err(Error::Cancelled {
+            at,
+            partial: Box::new(run.outcome()),
+        }),
+        Stop::Limit(limit) => Err(Error::EventLimit {
+            limit,
+            at,
+            partial: Box::new(run.outcome()),
+        }),
+    }
+}
+
+enum Stop {
+    Finished,
+    Cancelled,
+    Limit(u64),
+}
+
+/// What is about to start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start {
+    /// The head of this lane.
+    Lane(u32),
+    /// Everybody of this activity.
+    Meeting(u32),
+}
+
+/// A run under way.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) resources: Resources,
+    pub(crate) now: SimTime,
+    events: u64,
+    lookahead: u32,
+    pub(crate) queue: Queue,
+    pub(crate) programs: Vec<Program>,
+    pub(crate) lanes: Vec<Lane>,
+    /// Lanes of each program: positions in `lane_list`.
+    pub(crate) lanes_of: Vec<(u32, u32)>,
+    pub(crate) lane_list: Vec<u32>,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) meetings: Meetings,
+    pub(crate) network: Network,
+    pub(crate) pools: Vec<Pool>,
+    pub(crate) tally: Tally,
+    pub(crate) recorder: Recorder,
+    /// Compute tasks and delays about to start.
+    pub(crate) ready: VecDeque<Start>,
+    /// Flows about to start, once no compute task is.
+    pub(crate) ready_flows: VecDeque<Start>,
+    /// Programs with room for more tasks.
+    pub(crate) asking: VecDeque<u32>,
+    /// Completions that the driver wants to hear of.
+    pub(crate) notices: VecDeque<(u32, u32)>,
+    alarms: BinaryHeap<Reverse<SimTime>>,
+    control: Control,
+    pulled: Vec<Task>,
+}
+
+impl Run {
+    fn new(resources: Resources, options: &Options) -> Self {
+        assert!(options.lookahead > 0, "a program needs room for a task");
+        assert!(
+            resources.run_ahead > 0,
+            "the host is ahead of a task by one at least"
+        );
+        assert!(resources.causes.len() <= CAUSES, "at most 16 memory causes");
+        let (num_programs, num_lanes) = (resources.programs.len(), resources.lanes.len());
+        let lanes: Vec<Lane> = resources
+            .lanes
+            .iter()
+            .map(|lane| Lane::new(lane.program.get(), lane.device.get()))
+            .collect();
+        let count = u32::try_from(num_lanes).expect("fewer than 2^24 lanes");
+        let mut lane_list: Vec<u32> = (0..count).collect();
+        lane_list.sort_by_key(|&lane| lanes[lane as usize].program);
+        let place = |program: u32| lane_list.partition_point(|&lane| lanes[lane as usize].program < program);
+        let place = |program: u32| u32::try_from(place(program)).expect("fewer than 2^24 lanes");
+        let lanes_of = resources
+            .programs
+            .ids()
+            .map(|p| (place(p.get()), place(p.get() + 1)));
+        Self {
+            now: SimTime::ZERO,
+            events: 0,
+            lookahead: options.lookahead,
+            // The owner after the lanes is the alarm clock.
+            queue: Queue::new(count + 1),
+            programs: (0..num_programs)
+                .map(|_| Program::new(options.lookahead, resources.run_ahead))
+                .collect(),
+            lanes_of: lanes_of.collect(),
+            lane_list,
+            devices: (0..resources.num_devices).map(|_| Device::new()).collect(),
+            meetings: Meetings::new(&resources.groups),
+            network: Network::new(&resources),
+            pools: vec![Pool::default(); num_programs],
+            tally: Tally::new(&resources),
+            recorder: Recorder::new(&options.record, &resources),
+            ready: VecDeque::new(),
+            ready_flows: VecDeque::new(),
+            asking: VecDeque::new(),
+            notices: VecDeque::new(),
+            alarms: BinaryHeap::new(),
+            control: Control::default(),
+            pulled: Vec::new(),
+            lanes,
+            resources,
+        }
+    }
+
+    /// Until nothing is left to happen: ends of this instant, then starts, then shared links, then time.
+    fn advance(&mut self, driver: &mut dyn Driver, options: &Options, control: &RunControl) -> Stop {
+        driver.start(&mut self.control);
+        for program in self.resources.programs.ids() {
+            self.ask(program.get());
+        }
+        self.attend(driver);
+        loop {
+            match self.queue.next_time() {
+                Some(time) if time <= self.now => {
+                    if let Some(stop) = self.look(options, control) {
+                        return stop;
+                    }
+                    self.handle(driver);
+                    self.attend(driver);
+                }
+                next => {
+                    if let Some(start) = self.ready.pop_front().or_else(|| self.ready_flows.pop_front()) {
+                        self.start(start);
+                    } else if self.network.is_dirty() {
+                        let queue = &mut self.queue;
+                        self.network
+                            .settle(self.now, |owner, end| queue.set(owner, end, Class::End));
+                    } else if let Some(time) = next {
+                        if let Some(stop) = self.look(options, control) {
+                            return stop;
+                        }
+                        self.now = time;
+                    } else {
+                        return Stop::Finished;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks at the limit, and now and then at the caller's control.
+    fn look(&self, options: &Options, control: &RunControl) -> Option<Stop> {
+        if let Some(limit) = options.event_limit
+            && self.events >= limit
+        {
+            return Some(Stop::Limit(limit));
+        }
+        if self.events.is_multiple_of(LOOK_EVERY) {
+            self.publish(control);
+            if control.is_cancelled() {
+                return Some(Stop::Cancelled);
+            }
+        }
+        None
+    }
+
+    fn publish(&self, control: &RunControl) {
+        control.publish(Progress {
+            now: self.now,
+            step: self.tally.latest_step(),
+            tasks_done: self.tally.tasks,
+            events: self.events,
+        });
+    }
+
+    /// Handles the next event.
+    fn handle(&mut self, driver: &mut dyn Driver) {
+        let Some(event) = self.queue.pop() else { return };
+        self.events += 1;
+        match event.class {
+            Class::End => self.end(event.owner),
+            Class::Join => self.join(event.owner),
+            Class::Issue => self.consider(event.owner),
+            Class::Alarm => {
+                self.alarms.pop();
+                driver.alarm(self.now, &mut self.control);
+                self.set_alarm();
+            }
+        }
+    }
+
+    fn set_alarm(&mut self) {
+        if let Some(&Reverse(at)) = self.alarms.peek() {
+            let owner = u32::try_from(self.lanes.len()).expect("fewer than 2^24 lanes");
+            self.queue.set(owner, at.max(self.now), Class::Alarm);
+        }
+    }
+
+    /// Lets the driver hear of completions, takes in what it asks for, and pulls where there is room.
+    #[inline]
+    fn attend(&mut self, driver: &mut dyn Driver) {
+        loop {
+            if !self.control.alarms.is_empty() || !self.control.woken.is_empty() {
+                self.obey();
+            }
+            if let Some((program, sequence)) = self.notices.pop_front() {
+                driver.completed(self.now, ProgramId::new(program), sequence, &mut self.control);
+            } else if let Some(program) = self.asking.pop_front() {
+                self.programs[program as usize].asked = false;
+                self.pull(driver, program);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Does what the driver asked for in a callback.
+    fn obey(&mut self) {
+        let alarms = std::mem::take(&mut self.control.alarms);
+        if !alarms.is_empty() {
+            self.alarms.extend(alarms.into_iter().map(Reverse));
+            self.set_alarm();
+        }
+        for program in std::mem::take(&mut self.control.woken) {
+            let state = &mut self.programs[program.index()];
+            if state.supply == Supply::Idle {
+                state.supply = Supply::Open;
+                self.ask(program.get());
+            }
+        }
+    }
+
+    /// Puts `program` into the list of programs to be pulled, once.
+    #[inline]
+    pub(crate) fn ask(&mut self, program: u32) {
+        let state = &mut self.programs[program as usize];
+        if !state.asked && state.supply == Supply::Open {
+            state.asked = true;
+            self.asking.push_back(program);
+        }
+    }
+
+    /// Pulls `program` until its lookahead is full or it has nothing at present.
+    fn pull(&mut self, driver: &mut dyn Driver, program: u32) {
+        loop {
+            let state = &mut self.programs[program as usize];
+            if state.live >= self.lookahead || state.supply != Supply::Open {
+                return;
+            }
+            let mut sink = Sink::new(state.next, &mut self.pulled);
+            match driver.pull(ProgramId::new(program), &mut sink) {
+                Pulled::Tasks => assert!(!self.pulled.is_empty(), "a pull that brought tasks brought some"),
+                Pulled::Idle => state.supply = Supply::Idle,
+                Pulled::Ended => state.supply = Supply::Ended,
+            }
+            self.take_in(program);
+        }
+    }
+
+    /// Takes in what a pull brought.
+    fn take_in(&mut self, program: u32) {
+        let mut pulled = std::mem::take(&mut self.pulled);
+        for task in pulled.drain(..) {
+            let lane_id = task.lane.get();
+            let state = &mut self.programs[program as usize];
+            let lane = &mut self.lanes[lane_id as usize];
+            assert!(lane.program == program, "a program uses its own lanes only");
+            let sequence = state.emit(task);
+            state.issue(self.resources.run_ahead);
+            if lane.tail == NONE {
+                lane.head = sequence;
+                lane.tail = sequence;
+                self.consider(lane_id);
+            } else {
+                state.mark_mut(lane.tail).next_in_lane = sequence;
+                lane.tail = sequence;
+            }
+        }
+        self.pulled = pulled;
+    }
+
+    fn outcome(self) -> Outcome {
+        let mut outcome = Outcome {
+            totals: self.tally.finish(),
+            timeline: self.recorder.finish(),
+        };
+        outcome.totals.memory = totals(&self.pools, self.resources.causes.len());
+        outcome.totals.events = self.events;
+        outcome
+    }
+}
+
+impl Run {
+    /// Whether the head of a lane stands at the meeting it waits for.
+    pub(crate) fn has_arrived(&self, lane: u32, sequence: u32) -> bool {
+        let lane = &self.lanes[lane as usize];
+        lane.head == sequence && lane.state == Head::Arrived
+    }
+}

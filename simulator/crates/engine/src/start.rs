@@ -1,0 +1,335 @@
+//! From the head of a lane to a running activity.
+
+use orrery_taskgraph::Work;
+use orrery_units::{LaneId, ProgramId, SimDuration, SimTime};
+
+use crate::contention::{Share, SlowDown};
+use crate::fluid::Claim;
+use crate::lane::{Head, NONE};
+use crate::queue::Class;
+use crate::run::{Run, Start};
+use crate::tally::Idle;
+
+/// Releases that are walked back to find why a lane was idle.
+const WALK: u32 = 16;
+
+impl Run {
+    /// Looks at the head of a free lane: notes what it waits for, or lets it arrive or get ready.
+    pub(crate) fn consider(&mut self, lane_id: u32) {
+        let lane = &mut self.lanes[lane_id as usize];
+        let sequence = lane.head;
+        if sequence == NONE {
+            lane.state = Head::Absent;
+            return;
+        }
+        let program = &mut self.programs[lane.program as usize];
+        let (mut released, mut releaser) = (lane.free_since, lane.last);
+        for &awaited in &program.task(sequence).after {
+            let Some(end) = program.end(awaited) else {
+                lane.state = Head::AwaitsTask(awaited);
+                return;
+            };
+            if end >= released {
+                (released, releaser) = (end, awaited);
+            }
+        }
+        let Some(issue) = program.issued(sequence) else {
+            lane.state = Head::AwaitsHost;
+            return;
+        };
+        if issue > self.now {
+            lane.state = Head::AwaitsIssue;
+            self.queue.set(lane_id, issue, Class::Issue);
+            return;
+        }
+        let mark = program.mark_mut(sequence);
+        mark.released = released;
+        mark.releaser = releaser;
+        mark.ready = self.now;
+        let task = program.task(sequence);
+        let start = match task.meeting {
+            None => {
+                lane.state = Head::Runs;
+                Start::Lane(lane_id)
+            }
+            Some(meeting) => {
+                lane.state = Head::Arrived;
+                let Some(activity) = self.meetings.arrive(meeting, lane_id) else {
+                    return;
+                };
+                Start::Meeting(activity)
+            }
+        };
+        match task.work {
+            Work::Flow { .. } => self.ready_flows.push_back(start),
+            Work::Compute { .. } | Work::Delay(_) => self.ready.push_back(start),
+        }
+    }
+
+    /// Starts what is ready.
+    pub(crate) fn start(&mut self, start: Start) {
+        match start {
+            Start::Lane(lane) => {
+                self.begin(lane);
+                if self.start_alone(lane) {
+                    self.start_flows(&[lane], NONE);
+                }
+            }
+            Start::Meeting(activity) => {
+                let mut lanes = std::mem::take(&mut self.meetings.activity(activity).lanes);
+                self.blame_last(&lanes);
+                for &lane in &lanes {
+                    self.begin(lane);
+                }
+                self.share_release(&lanes);
+                // Compute tasks first, so that flows see them; what is left are the flows.
+                lanes.retain(|&lane| self.start_alone(lane));
+                if lanes.is_empty() {
+                    self.meetings.release(activity, lanes);
+                } else {
+                    self.start_flows(&lanes, activity);
+                    self.meetings.activity(activity).lanes = lanes;
+                }
+            }
+        }
+    }
+
+    /// Charges the waits of a meeting to who came last.
+    fn blame_last(&mut self, lanes: &[u32]) {
+        let mut waited = SimDuration::ZERO;
+        for &lane in lanes {
+            let lane = &self.lanes[lane as usize];
+            waited += self.now - self.programs[lane.program as usize].mark(lane.head).ready;
+        }
+        let Some(&last) = lanes.last() else { return };
+        if !waited.is_zero() {
+            let lane = &self.lanes[last as usize];
+            let step = self.programs[lane.program as usize].task(lane.head).step;
+            self.tally.blame(step, ProgramId::new(lane.program), waited);
+        }
+    }
+
+    /// Notes that the head of a lane starts now: idle time, memory, who released it.
+    fn begin(&mut self, lane_id: u32) {
+        let lane = &mut self.lanes[lane_id as usize];
+        lane.state = Head::Runs;
+        let (sequence, free_since, owner) = (lane.head, lane.free_since, lane.program);
+        let program = &mut self.programs[owner as usize];
+        program.mark_mut(sequence).start = self.now;
+        let step = program.task(sequence).step;
+        if free_since < self.now {
+            self.charge_idle(lane_id, sequence);
+        }
+        if let Some(first) = self.recorder.chooses_at(step)
+            && let Some(slowest) = self.tally.slowest_before(first)
+        {
+            self.recorder.add_program(slowest, &self.resources);
+        }
+        self.change_memory(owner, sequence, false);
+        if self.recorder.wants(ProgramId::new(owner), step) {
+            let program = &mut self.programs[owner as usize];
+            let releaser = program.mark(sequence).releaser;
+            if releaser != NONE && program.remembers(releaser) {
+                program.mark_mut(sequence).released_by = program.mark(releaser).span;
+            }
+        }
+    }
+
+    /// Those that waited at a meeting were released by what released the last to arrive.
+    fn share_release(&mut self, lanes: &[u32]) {
+        let Some(&last) = lanes.last() else { return };
+        let last = &self.lanes[last as usize];
+        let released_by = self.programs[last.program as usize].mark(last.head).released_by;
+        if released_by == NONE {
+            return;
+        }
+        for &lane in lanes {
+            let lane = &self.lanes[lane as usize];
+            let mark = self.programs[lane.program as usize].mark_mut(lane.head);
+            if mark.ready < self.now {
+                mark.released_by = released_by;
+            }
+        }
+    }
+
+    /// Applies the memory changes of a task at its start or end.
+    pub(crate) fn change_memory(&mut self, owner: u32, sequence: u32, at_end: bool) {
+        let task = self.programs[owner as usize].task(sequence);
+        for &change in task.memory.iter().filter(|change| change.at_end == at_end) {
+            let held = self.pools[owner as usize].apply(change, self.now, task.step);
+            if self.recorder.wants(ProgramId::new(owner), task.step) {
+                self.recorder.memory(ProgramId::new(owner), self.now, held);
+            }
+        }
+    }
+
+    /// Charges the gap before a task to what held it: its meeting, the host, and what released it.
+    ///
+    /// From the start of the task back to the instant its lane became free. Waiting at a meeting is charged
+    /// as waiting to its own kind; from release to issue to the host; while the releasing task ran to that
+    /// task's kind; and before that to what held the releasing task in turn, by the same rule.
+    fn charge_idle(&mut self, lane_id: u32, sequence: u32) {
+        let lane = &self.lanes[lane_id as usize];
+        let program = &self.programs[lane.program as usize];
+        let (free, id) = (lane.free_since, LaneId::new(lane_id));
+        let step = program.task(sequence).step;
+        let mut until = self.now;
+        let tally = &mut self.tally;
+        let mut charge = |from: SimTime, reason: Idle| {
+            let from = from.max(free);
+            if from < until {
+                tally.idle(step, id, reason, until - from);
+                until = from;
+            }
+            until > free
+        };
+        let (mut at, mut kind) = (sequence, program.task(sequence).kind);
+        for _ in 0..WALK {
+            let mark = program.mark(at);
+            if !(charge(mark.start, Idle::Running(kind))
+                && charge(mark.ready, Idle::Waiting(kind))
+                && charge(mark.released, Idle::Host))
+            {
+                return;
+            }
+            at = mark.releaser;
+            if at == NONE {
+                charge(free, Idle::Host);
+                return;
+            }
+            if !program.remembers(at) {
+                break;
+            }
+            kind = program.mark(at).kind;
+        }
+        charge(free, Idle::Waiting(kind));
+    }
+
+    /// Starts a compute task or a delay; says `true` for a flow, which it leaves alone.
+    fn start_alone(&mut self, lane_id: u32) -> bool {
+        let lane = &mut self.lanes[lane_id as usize];
+        let program = &mut self.programs[lane.program as usize];
+        match program.task(lane.head).work {
+            Work::Flow { .. } => return true,
+            Work::Delay(span) => {
+                program.mark_mut(lane.head).alone = span;
+                self.queue.set(lane_id, self.now + span, Class::End);
+            }
+            Work::Compute { alone, demand, .. } => {
+                program.mark_mut(lane.head).alone = alone;
+                lane.share = Share::of(demand);
+                lane.remaining = alone;
+                lane.since = self.now;
+                let (device, share) = (lane.device, lane.share);
+                self.devices[device as usize].add(share);
+                self.rerate(device);
+                let device = &mut self.devices[device as usize];
+                device.running.push(lane_id);
+                self.queue
+                    .set(lane_id, self.now + device.slow().stretch(alone), Class::End);
+            }
+        }
+        false
+    }
+
+    /// Starts flows that end together: they occupy their devices, take one slow-down, and move.
+    fn start_flows(&mut self, lanes: &[u32], activity: u32) {
+        let slow = self.occupy(lanes);
+        let (mut longest, mut private, mut pending) = (SimDuration::ZERO, None, 0);
+        for &lane_id in lanes {
+            let lane = &mut self.lanes[lane_id as usize];
+            lane.activity = activity;
+            let program = &mut self.programs[lane.program as usize];
+            let Work::Flow {
+                latency,
+                bytes,
+                bound,
+                path,
+                ..
+            } = program.task(lane.head).work
+            else {
+                continue;
+            };
+            let transfer = bytes / bound;
+            program.mark_mut(lane.head).alone = latency + transfer;
+            if self.network.is_private(path) {
+                longest = longest.max(latency + slow.stretch(transfer));
+                private = Some(lane_id);
+            } else {
+                pending += 1;
+                self.queue.set(lane_id, self.now + latency, Class::Join);
+            }
+            lane.slow = slow;
+        }
+        if let Some(lane) = private {
+            pending += 1;
+            self.queue.set(lane, self.now + longest, Class::End);
+        }
+        if activity != NONE {
+            self.meetings.activity(activity).pending = pending;
+        }
+    }
+
+    /// Adds what the flows take from their devices and gives the slow-down of all: the worst of a device
+    /// that one of them occupies, from what runs there and themselves.
+    fn occupy(&mut self, lanes: &[u32]) -> SlowDown {
+        let mut occupies = false;
+        for &lane_id in lanes {
+            let lane = &mut self.lanes[lane_id as usize];
+            if let Work::Flow { occupancy, .. } = self.programs[lane.program as usize].task(lane.head).work {
+                lane.share = Share::of(occupancy);
+                if !lane.share.is_zero() {
+                    occupies = true;
+                    self.devices[lane.device as usize].add(lane.share);
+                }
+            }
+        }
+        let mut slow = SlowDown::NONE;
+        if occupies {
+            for &lane_id in lanes {
+                let lane = &self.lanes[lane_id as usize];
+                if !lane.share.is_zero() {
+                    slow = slow.max(self.devices[lane.device as usize].demanded());
+                    let device = lane.device;
+                    self.rerate(device);
+                }
+            }
+        }
+        slow
+    }
+
+    /// The latency of a flow is over: it joins the links.
+    pub(crate) fn join(&mut self, lane_id: u32) {
+        let lane = &self.lanes[lane_id as usize];
+        let task = self.programs[lane.program as usize].task(lane.head);
+        if let Work::Flow {
+            bytes, bound, path, ..
+        } = task.work
+        {
+            let claim = Claim {
+                path,
+                bound: bound.get() / lane.slow.factor(),
+                multiplicity: f64::from(task.multiplicity),
+            };
+            self.network.join(lane_id, claim, bytes.as_f64(), self.now);
+        }
+    }
+
+    /// Brings the compute tasks of a device to the slow-down that is demanded of it now.
+    #[inline]
+    pub(crate) fn rerate(&mut self, device: u32) {
+        let device = &mut self.devices[device as usize];
+        let Some(before) = device.settle() else { return };
+        for &lane_id in &device.running {
+            let lane = &mut self.lanes[lane_id as usize];
+            let done = before.work_done(self.now - lane.since);
+            lane.remaining = lane.remaining.saturating_sub(done);
+            lane.since = self.now;
+            self.queue.set(
+                lane_id,
+                self.now + device.slow().stretch(lane.remaining),
+                Class::End,
+            );
+        }
+    }
+}

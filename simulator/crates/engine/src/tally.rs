@@ -1,0 +1,245 @@
+//! Totals while they grow.
+//!
+//! Counting a task is the commonest write of a run, so cells lie flat: of a step, `slots` cells per lane, one
+//! cache line each. Which slot a kind has is decided once for all lanes of one name.
+
+use orrery_taskgraph::{Resources, Task, Work};
+use orrery_timeline::{Cell, ProgramTotals, StepTotals, Totals};
+use orrery_units::{Bytes, Flops, IndexVec, KindId, LaneId, ProgramId, SimDuration, SimTime};
+
+use crate::program::Mark;
+
+/// Slots per lane before anything is known of its kinds.
+const FEW_SLOTS: usize = 4;
+
+/// The counting recorder: complete whatever is recorded for eyes.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    steps: Vec<Step>,
+    num_lanes: usize,
+    num_programs: usize,
+    slots: usize,
+    /// The class of each lane: lanes of one name see the same kinds.
+    class: IndexVec<LaneId, usize>,
+    classes: Vec<Class>,
+    pub(crate) tasks: u64,
+}
+
+/// What lanes of one name have in common.
+#[derive(Debug, Default)]
+struct Class {
+    name: &'static str,
+    /// Kinds in order of first appearance: kind of each slot.
+    kinds: Vec<KindId>,
+    /// Slot of each kind, by number.
+    slot_of: Vec<Option<u8>>,
+}
+
+/// A cell on a cache line of its own.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Line(Cell);
+
+#[derive(Debug)]
+struct Step {
+    end: SimTime,
+    /// Cells by lane and slot.
+    cells: Vec<Line>,
+    idle_host: Vec<SimDuration>,
+    programs: IndexVec<ProgramId, ProgramTotals>,
+    evidence: [SimDuration; 4],
+}
+
+/// Why a lane was idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Idle {
+    /// The host had not issued, or nothing had been emitted.
+    Host,
+    /// A task of this kind had not all its parties.
+    Waiting(KindId),
+    /// A task of this kind was running.
+    Running(KindId),
+}
+
+impl Tally {
+    pub(crate) fn new(resources: &Resources) -> Self {
+        let mut classes: Vec<Class> = Vec::new();
+        let class_of = |name: &'static str| {
+            classes
+                .iter()
+                .position(|class| class.name == name)
+                .unwrap_or_else(|| {
+                    classes.push(Class {
+                        name,
+                        ..Class::default()
+                    });
+                    classes.len() - 1
+                })
+        };
+        let class = resources
+            .lanes
+            .iter()
+            .map(|lane| lane.name)
+            .map(class_of)
+            .collect();
+        Self {
+            steps: Vec::new(),
+            num_lanes: resources.lanes.len(),
+            num_programs: resources.programs.len(),
+            slots: FEW_SLOTS,
+            class,
+            classes,
+            tasks: 0,
+        }
+    }
+
+    #[inline]
+    fn step(&mut self, step: u16) -> &mut Step {
+        let step = usize::from(step);
+        while self.steps.len() <= step {
+            self.steps.push(Step {
+                end: SimTime::ZERO,
+                cells: vec![Line::default(); self.num_lanes * self.slots],
+                idle_host: vec![SimDuration::ZERO; self.num_lanes],
+                programs: IndexVec::filled(ProgramTotals::default(), self.num_programs),
+                evidence: [SimDuration::ZERO; 4],
+            });
+        }
+        &mut self.steps[step]
+    }
+
+    /// The position in a step of the cell of `kind` on `lane`.
+    #[inline]
+    fn place(&mut self, lane: LaneId, kind: KindId) -> usize {
+        let class = &self.classes[self.class[lane]];
+        let slot = match class.slot_of.get(kind.index()) {
+            Some(&Some(slot)) => usize::from(slot),
+            _ => self.add_slot(lane, kind),
+        };
+        lane.index() * self.slots + slot
+    }
+
+    /// Gives `kind` a slot on all lanes of the name of `lane`.
+    #[cold]
+    fn add_slot(&mut self, lane: LaneId, kind: KindId) -> usize {
+        let class = &mut self.classes[self.class[lane]];
+        let slot = class.kinds.len();
+        class.kinds.push(kind);
+        if class.slot_of.len() <= kind.index() {
+            class.slot_of.resize(kind.index() + 1, None);
+        }
+        let number = u8::try_from(slot).expect("a lane sees at most 256 kinds");
+        class.slot_of[kind.index()] = Some(number);
+        if slot == self.slots {
+            let wider = 2 * self.slots;
+            for step in &mut self.steps {
+                let mut cells = vec![Line::default(); self.num_lanes * wider];
+                for (from, to) in step.cells.chunks(self.slots).zip(cells.chunks_mut(wider)) {
+                    to[..self.slots].copy_from_slice(from);
+                }
+                step.cells = cells;
+            }
+            self.slots = wider;
+        }
+        slot
+    }
+
+    /// The latest step of which a task completed.
+    pub(crate) fn latest_step(&self) -> u16 {
+        u16::try_from(self.steps.len().saturating_sub(1)).unwrap_or(u16::MAX)
+    }
+
+    /// Charges idle time of `lane` before a task of `step`.
+    pub(crate) fn idle(&mut self, step: u16, lane: LaneId, reason: Idle, span: SimDuration) {
+        match reason {
+            Idle::Host => self.step(step).idle_host[lane.index()] += span,
+            Idle::Waiting(kind) => {
+                let place = self.place(lane, kind);
+                self.step(step).cells[place].0.idle_waiting += span;
+            }
+            Idle::Running(kind) => {
+                let place = self.place(lane, kind);
+                self.step(step).cells[place].0.idle_running += span;
+            }
+        }
+    }
+
+    /// Charges `waited`, the sum of other parties' waits, to the program that came last.
+    pub(crate) fn blame(&mut self, step: u16, program: ProgramId, waited: SimDuration) {
+        self.step(step).programs[program].caused_wait += waited;
+    }
+
+    /// The program that caused the longest waits over the steps before `step`; the lowest of equals.
+    pub(crate) fn slowest_before(&self, step: u16) -> Option<ProgramId> {
+        let waits = |program: ProgramId| -> SimDuration {
+            let earlier = self.steps.iter().take(usize::from(step));
+            earlier.map(|totals| totals.programs[program].caused_wait).sum()
+        };
+        let programs = (0..self.num_programs).filter_map(|program| u32::try_from(program).ok());
+        let programs = programs.map(ProgramId::new);
+        programs.max_by_key(|&program| (waits(program), std::cmp::Reverse(program)))
+    }
+
+    /// Counts a completed task.
+    pub(crate) fn complete(&mut self, program: ProgramId, task: &Task, mark: &Mark, now: SimTime) {
+        let busy = now - mark.start;
+        let times = u64::from(task.multiplicity);
+        let (flops, bytes) = amounts(&task.work);
+        self.tasks += 1;
+        let place = self.place(task.lane, task.kind);
+        let step = self.step(task.step);
+        // Tasks complete in order of time: the last one seen ends the step.
+        step.end = now;
+        step.evidence[task.evidence as usize] += busy;
+        let of_program = &mut step.programs[program];
+        of_program.end = now;
+        of_program.tasks += 1;
+        let cell = &mut step.cells[place].0;
+        cell.count += times;
+        cell.busy += busy;
+        cell.alone += mark.alone;
+        cell.waited += mark.start - mark.ready;
+        if flops > Flops::ZERO {
+            cell.flops += flops * f64::from(task.multiplicity);
+        }
+        cell.bytes += bytes * times;
+    }
+
+    /// The totals, with the beginnings of steps filled in.
+    pub(crate) fn finish(mut self) -> Totals {
+        let mut end = SimTime::ZERO;
+        let mut totals = Totals {
+            tasks: self.tasks,
+            ..Totals::default()
+        };
+        for step in std::mem::take(&mut self.steps) {
+            let mut of_step = StepTotals::new(end, self.num_lanes, 0);
+            // A step of which nothing completed takes no time.
+            of_step.end = step.end.max(end);
+            end = of_step.end;
+            of_step.programs = step.programs;
+            of_step.evidence = step.evidence;
+            for (place, lane) in of_step.lanes.iter_mut().enumerate() {
+                lane.idle_host = step.idle_host[place];
+                let class = &self.classes[self.class.as_slice()[place]];
+                let cells = &step.cells[place * self.slots..];
+                for (&kind, Line(cell)) in class.kinds.iter().zip(cells) {
+                    if *cell != Cell::default() {
+                        *lane.cell_mut(kind) = *cell;
+                    }
+                }
+            }
+            totals.steps.push(of_step);
+        }
+        totals
+    }
+}
+
+/// Operations and bytes of `work`, of one of its multiplicity.
+pub(crate) fn amounts(work: &Work) -> (Flops, Bytes) {
+    match *work {
+        Work::Compute { flops, .. } => (flops, Bytes::ZERO),
+        Work::Flow { bytes, .. } => (Flops::ZERO, bytes),
+        Work::Delay(_) => (Flops::ZERO, Bytes::ZERO),
+    }
+}

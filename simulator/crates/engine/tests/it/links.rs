@@ -1,0 +1,120 @@
+//! Shared links: the closed form on an idle network, and sharing.
+
+use orrery_taskgraph::{Demand, PathUse, Resources, StaticDriver, Work};
+use orrery_units::{Bytes, BytesPerSec, LaneId, PathId, Seed, SimDuration, SimTime};
+
+use crate::support::{NO_DEMAND, at, cluster, compute_with, flow, micros, over, pick, run_all, spans_of};
+
+/// A path over one link of `gigabytes` GB/s, loaded once per byte.
+fn one_link(resources: &mut Resources, gigabytes: f64) -> PathId {
+    let link = resources.add_link("link", BytesPerSec::new(gigabytes * 1e9));
+    resources.add_path(vec![PathUse { link, weight: 1.0 }])
+}
+
+/// Claim: on a wide link a flow takes latency + bytes / bound, to the picosecond.
+#[test]
+fn an_idle_network_equals_the_closed_form() {
+    for seed in 0..200 {
+        let key = Seed::new(seed).at("closed form", &[]);
+        let (mut resources, lanes) = cluster(1, &["exchange"]);
+        let path = one_link(&mut resources, 1e3);
+        let mut driver = StaticDriver::new(resources);
+        let latency = SimDuration::from_picos(pick(key.with(1), 50_000_000));
+        let bytes = Bytes::new(pick(key.with(2), 1 << 30));
+        let bound = BytesPerSec::new(1e9 + 899e9 * key.with(3).uniform());
+        let mut expected = Vec::new();
+        let mut start = SimTime::ZERO;
+        for _ in 0..3 {
+            let mut task = over(path, flow(lanes[0][0], 0, 1, NO_DEMAND));
+            task.work = Work::Flow {
+                latency,
+                bytes,
+                bound,
+                path,
+                occupancy: NO_DEMAND,
+            };
+            driver.push(task);
+            let end = start + latency + bytes / bound;
+            expected.push((start, end));
+            start = end;
+        }
+        assert_eq!(
+            spans_of(&run_all(&mut driver), lanes[0][0]),
+            expected,
+            "seed {seed}"
+        );
+    }
+}
+
+/// Claim: two flows of 1 GB/s share a link of 1 GB/s: half each while both move, then the rest alone.
+///
+/// 100 kB and 40 kB: both at 0.5 GB/s until 80 µs, then 60 kB are left and take 60 µs more.
+#[test]
+fn two_flows_share_a_link_fairly() {
+    let (mut resources, lanes) = cluster(2, &["exchange"]);
+    let path = one_link(&mut resources, 1.0);
+    let mut driver = StaticDriver::new(resources);
+    driver.push(over(path, flow(lanes[0][0], 0, 100, NO_DEMAND)));
+    driver.push(over(path, flow(lanes[1][0], 0, 40, NO_DEMAND)));
+    let outcome = run_all(&mut driver);
+    assert_eq!(spans_of(&outcome, lanes[1][0]), [(at(0), at(80))]);
+    assert_eq!(spans_of(&outcome, lanes[0][0]), [(at(0), at(140))]);
+}
+
+/// Claim: a flow of multiplicity 3 loads a link of 2 GB/s as three, so that it and a single one get 0.5 GB/s
+/// each; totals count it three times, its lane is busy once.
+#[test]
+fn multiplicity_loads_links_and_counts() {
+    let (mut resources, lanes) = cluster(2, &["exchange"]);
+    let path = one_link(&mut resources, 2.0);
+    let mut driver = StaticDriver::new(resources);
+    let mut triple = over(path, flow(lanes[0][0], 0, 50, NO_DEMAND));
+    triple.multiplicity = 3;
+    driver.push(triple);
+    driver.push(over(path, flow(lanes[1][0], 0, 50, NO_DEMAND)));
+    let outcome = run_all(&mut driver);
+    assert_eq!(spans_of(&outcome, lanes[0][0]), [(at(0), at(100))]);
+    assert_eq!(spans_of(&outcome, lanes[1][0]), [(at(0), at(100))]);
+    let cell = outcome.totals.steps[0].lanes[lanes[0][0]]
+        .cell(crate::support::kind(0))
+        .copied();
+    let cell = cell.expect("it ran");
+    assert_eq!(
+        (cell.count, cell.bytes, cell.busy),
+        (3, Bytes::new(150_000), micros(100))
+    );
+}
+
+/// Claim: a collective over links ends for all when its slowest flow ends, whether its parties share links
+/// or not; a party on a private path has no part in the sharing.
+#[test]
+fn a_collective_over_links_ends_with_its_slowest_flow() {
+    let (mut resources, lanes) = cluster(3, &["exchange"]);
+    let path = one_link(&mut resources, 1.0);
+    let group = resources.add_group(3);
+    let mut driver = StaticDriver::new(resources);
+    driver.push(over(path, flow(lanes[0][0], 0, 30, NO_DEMAND)).meeting(group, 0));
+    driver.push(over(path, flow(lanes[1][0], 0, 30, NO_DEMAND)).meeting(group, 0));
+    driver.push(flow(lanes[2][0], 0, 45, NO_DEMAND).meeting(group, 0));
+    let outcome = run_all(&mut driver);
+    for own in &lanes {
+        assert_eq!(spans_of(&outcome, own[0]), [(at(0), at(60))]);
+    }
+}
+
+/// Claim: a flow over links that its device slows is bounded accordingly: 20 µs at 1.25 take 25 µs.
+#[test]
+fn contention_bounds_a_flow_over_links() {
+    let (mut resources, lanes) = cluster(1, &["exchange", "compute"]);
+    let path = one_link(&mut resources, 10.0);
+    let mut driver = StaticDriver::new(resources);
+    let asks = |units: f32| Demand {
+        units,
+        bandwidth: 0.0,
+    };
+    driver.push(over(path, flow(lanes[0][0], 0, 20, asks(0.25))));
+    driver.push(compute_with(lanes[0][1], 1, micros(100), asks(1.0)));
+    let outcome = run_all(&mut driver);
+    assert_eq!(spans_of(&outcome, LaneId::new(0)), [(at(0), at(25))]);
+    assert_eq!(spans_of(&outcome, LaneId::new(1)), [(at(0), at(105))]);
+}

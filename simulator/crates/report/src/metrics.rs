@@ -1,0 +1,270 @@
+//! Metrics of the registry, computed from totals: samples, statistics and 80 % intervals.
+
+use std::collections::BTreeMap;
+
+use orrery_timeline::{OPERATIONS, Statistic, StepTotals, Totals, find_metric};
+use orrery_units::{Dimension, Evidence};
+
+use crate::{Breakdown, RunFacts, State};
+
+/// The normal quantile that leaves 10 % on either side.
+const QUANTILE_80: f64 = 1.281_551_565_544_6;
+
+/// What a metric's interval is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Error {
+    /// Counts and facts: none.
+    None,
+    /// Spread of the samples and the time error of the model.
+    Time,
+    /// Memory error of the model.
+    Memory,
+}
+
+/// The samples of one metric.
+#[derive(Clone, Debug)]
+struct Series {
+    samples: Vec<f64>,
+    error: Error,
+}
+
+/// Values by key, such as `train.step_time.mean`, in base SI units.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metrics {
+    values: BTreeMap<String, f64>,
+    intervals: BTreeMap<String, (f64, f64)>,
+}
+
+impl Metrics {
+    /// Computes every metric of `runs`, one [`Totals`] per replication.
+    ///
+    /// # Panics
+    /// When the totals are not of the run that the facts describe.
+    #[must_use]
+    pub fn compute(runs: &[&Totals], facts: &RunFacts) -> Self {
+        let mut samples = Samples::default();
+        for totals in runs {
+            for step in totals.steps.iter().skip(facts.warmup_steps) {
+                samples.add_step(step, facts);
+            }
+            samples.add_run(totals, facts);
+        }
+        for &imbalance in &facts.expert_imbalance {
+            samples.push("moe.imbalance", imbalance, Error::Time);
+        }
+        samples.statistics(facts)
+    }
+
+    /// The value of `key`; none when the metric has no samples.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<f64> {
+        self.values.get(key).copied()
+    }
+
+    /// The mean of `metric`, or zero when it has no samples; for sentences, not for checks.
+    #[must_use]
+    pub fn mean(&self, metric: &str) -> f64 {
+        self.get(&format!("{metric}.mean")).unwrap_or(0.0)
+    }
+
+    /// The 80 % interval of `key`.
+    #[must_use]
+    pub fn interval(&self, key: &str) -> Option<(f64, f64)> {
+        self.intervals.get(key).copied()
+    }
+
+    /// All values, sorted by key.
+    #[must_use]
+    pub const fn values(&self) -> &BTreeMap<String, f64> {
+        &self.values
+    }
+
+    /// All intervals, sorted by key.
+    #[must_use]
+    pub const fn intervals(&self) -> &BTreeMap<String, (f64, f64)> {
+        &self.intervals
+    }
+}
+
+#[derive(Debug, Default)]
+struct Samples(BTreeMap<String, Series>);
+
+impl Samples {
+    fn push(&mut self, path: &str, value: f64, error: Error) {
+        let name = path.split('{').next().unwrap_or(path);
+        assert!(find_metric(name).is_some(), "`{name}` stands in the registry");
+        let series = self.0.entry(path.to_owned()).or_insert_with(|| Series {
+            samples: Vec::new(),
+            error,
+        });
+        series.samples.push(value);
+    }
+
+    fn add_step(&mut self, step: &StepTotals, facts: &RunFacts) {
+        let seconds = step.duration().as_secs();
+        if seconds <= 0.0 {
+            return;
+        }
+        let mut time = |path: &str, value: f64| self.push(path, value, Error::Time);
+        let devices = f64::from(facts.device.count);
+        let work = &facts.work;
+        time("train.step_time", seconds);
+        time("train.tokens_per_s", work.tokens / seconds);
+        time("train.tokens_per_gpu_s", work.tokens / seconds / devices);
+        time("train.samples_per_s", work.samples / seconds);
+        let rate = |flops: orrery_units::Flops| flops.get() / seconds / devices;
+        let peak = facts.device.peak.get();
+        time("train.tflops_per_gpu", rate(work.model_flops));
+        time(
+            "train.tflops_per_gpu_full_attention",
+            rate(work.model_flops_full_attention),
+        );
+        time("train.mfu", rate(work.model_flops) / peak);
+        time(
+            "train.mfu_full_attention",
+            rate(work.model_flops_full_attention) / peak,
+        );
+        time("train.hfu", rate(work.hardware_flops) / peak);
+        time("train.mfu_weighted", work.weighted_ideal.as_secs() / seconds);
+        if let Some(price) = &facts.price {
+            let step = price.device_hour * devices * seconds / 3600.0;
+            time("cost.per_mtok", step / work.tokens * 1e6);
+        }
+        self.add_states(&Breakdown::of_step(step, facts));
+        for program in step.programs.iter() {
+            self.push("train.wait_caused", program.caused_wait.as_secs(), Error::Time);
+        }
+    }
+
+    fn add_states(&mut self, states: &Breakdown) {
+        let mut time = |path: &str, value: f64| self.push(path, value, Error::Time);
+        time("train.compute_ratio", states.share(State::Compute));
+        time("train.contention_ratio", states.contention_share());
+        time("train.bubble_ratio", states.share(State::Bubble));
+        time("train.imbalance_wait_ratio", states.share(State::ImbalanceWait));
+        time("train.host_wait_ratio", states.share(State::Host));
+        time("train.optimizer_ratio", states.share(State::Optimizer));
+        time("train.idle_ratio", states.share(State::Idle));
+        let exposed = State::ALL.into_iter().filter(|s| s.is_exposed_communication());
+        let (mut share, mut seconds) = (0.0, 0.0);
+        for state in exposed {
+            let operation = state.name();
+            assert!(
+                OPERATIONS.contains(&operation),
+                "labels of exposed communication are registered"
+            );
+            share += states.share(state);
+            seconds += states.seconds(state);
+            let label = format!("{{op='{operation}'}}");
+            time(&format!("train.exposed_comm_ratio{label}"), states.share(state));
+            time(&format!("train.exposed_comm_time{label}"), states.seconds(state));
+        }
+        time("train.exposed_comm_ratio", share);
+        time("train.exposed_comm_time", seconds);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 tasks and events")]
+    fn add_run(&mut self, totals: &Totals, facts: &RunFacts) {
+        self.push("sim.tasks", totals.tasks as f64, Error::None);
+        self.push("sim.events", totals.events as f64, Error::None);
+        if let Some(price) = &facts.price {
+            let day = price.device_hour * f64::from(facts.device.count) * 24.0;
+            self.push("cost.per_day", day, Error::None);
+        }
+        let capacity = facts.device.memory;
+        for memory in totals.memory.iter() {
+            let peak = memory.peak.bytes;
+            let fits = if peak <= capacity { 1.0 } else { 0.0 };
+            self.push("mem.hbm_peak", peak.as_f64(), Error::Memory);
+            self.push("mem.hbm_ratio", peak.as_f64() / capacity.as_f64(), Error::Memory);
+            self.push("mem.fits", fits, Error::None);
+        }
+        if let Some(shares) = evidence_shares(&[totals], facts.warmup_steps) {
+            for (evidence, share) in Evidence::ALL.into_iter().zip(shares) {
+                self.push(&format!("provenance.{}", evidence.name()), share, Error::None);
+            }
+        }
+    }
+
+    fn statistics(self, facts: &RunFacts) -> Metrics {
+        let mut metrics = Metrics::default();
+        for (path, series) in self.0 {
+            for statistic in Statistic::ALL {
+                let Some(value) = statistic.of(&series.samples) else {
+                    continue;
+                };
+                let key = format!("{path}.{}", statistic.name());
+                if let Some(interval) = interval(&path, statistic, value, &series, facts) {
+                    metrics.intervals.insert(key.clone(), interval);
+                }
+                metrics.values.insert(key, value);
+            }
+        }
+        metrics
+    }
+}
+
+/// The 80 % interval of `value`: the samples' spread and the model's own error, in quadrature.
+///
+/// `v ± sqrt((1.2816 s / √n)² + (e v)²)` for a mean or a median of `n` samples with standard deviation `s`,
+/// without `√n` for a percentile or an extreme; `e` is the model's relative error. A share stays in 0 to 1.
+/// Worked: steps of 1 s and 3 s (s = √2), e = 10 %: 2 ± sqrt(1.2816² + 0.2²) = 2 ± 1.2971.
+fn interval(
+    path: &str,
+    statistic: Statistic,
+    value: f64,
+    series: &Series,
+    facts: &RunFacts,
+) -> Option<(f64, f64)> {
+    let relative = match series.error {
+        Error::None => return None,
+        Error::Time => facts.model_error.time,
+        Error::Memory => facts.model_error.memory?,
+    };
+    let deviation = match (series.error, statistic) {
+        // Ranks differ by their stage, which is no uncertainty; a sum or a last sample has no law.
+        (Error::Memory, _) | (_, Statistic::Sum | Statistic::Last) => 0.0,
+        (_, Statistic::Mean | Statistic::P50) => {
+            #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 samples")]
+            let count = series.samples.len() as f64;
+            standard_deviation(&series.samples) / count.sqrt()
+        }
+        _ => standard_deviation(&series.samples),
+    };
+    let half = (QUANTILE_80 * deviation).hypot(relative * value);
+    let name = path.split('{').next().unwrap_or(path);
+    let is_share = find_metric(name).is_some_and(|metric| metric.dimension == Dimension::Number)
+        && !matches!(name, "moe.imbalance" | "mem.hbm_ratio");
+    let high = value + half;
+    Some((
+        (value - half).max(0.0),
+        if is_share && value <= 1.0 {
+            high.min(1.0)
+        } else {
+            high
+        },
+    ))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 samples")]
+fn standard_deviation(samples: &[f64]) -> f64 {
+    if samples.len() < 2 {
+        return 0.0;
+    }
+    let count = samples.len() as f64;
+    let mean = samples.iter().sum::<f64>() / count;
+    let squares: f64 = samples.iter().map(|x| (x - mean).powi(2)).sum();
+    (squares / (count - 1.0)).sqrt()
+}
+
+/// Shares of busy time by evidence, in the order of [`Evidence::ALL`]; none when nothing was busy.
+pub(crate) fn evidence_shares(runs: &[&Totals], warmup_steps: usize) -> Option<[f64; 4]> {
+    let mut seconds = [0.0; 4];
+    for step in runs.iter().flat_map(|run| run.steps.iter().skip(warmup_steps)) {
+        for (sum, evidence) in seconds.iter_mut().zip(Evidence::ALL) {
+            *sum += step.backed_by(evidence).as_secs();
+        }
+    }
+    let all: f64 = seconds.iter().sum();
+    (all > 0.0).then(|| seconds.map(|part| part / all))
+}

@@ -1,0 +1,172 @@
+//! `result/1`: one object per run, base SI units, shortest floats, the same bytes every time.
+
+use orrery_units::Evidence;
+use serde_json::{Map, Value, json};
+
+use crate::{Check, Report, StagePeak, State};
+
+/// The report as a `result/1` object.
+#[must_use]
+pub fn json(report: &Report) -> Value {
+    let who = &report.facts.identity;
+    let mut object = Map::new();
+    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    put("schema", json!("result/1"));
+    put("scenario", json!(who.scenario));
+    put("title", json!(who.title));
+    put("file", json!(who.file));
+    put("hash", json!(who.hash));
+    put("seed", json!(who.seed));
+    put("version", json!(who.version));
+    put("profile", json!(who.profile));
+    put("profile_sources", json!(who.profile_sources));
+    put("model", json!(who.model));
+    put("cluster", json!(who.cluster));
+    put("layout", json!(who.layout));
+    put("replications", json!(report.replications));
+    put("steps", json!(report.steps));
+    put("partial", json!(report.partial));
+    put("verdict", json!(report.verdict));
+    put("metrics", json!(report.metrics.values()));
+    put("intervals", intervals(report));
+    put("checks", report.checks.iter().map(check).collect());
+    put("provenance", provenance(report));
+    put("breakdown", breakdown(report));
+    put("memory", memory(report));
+    put("ranks", ranks(report));
+    put("assumptions", assumptions(report));
+    Value::Object(object)
+}
+
+/// The report as indented text with a closing newline.
+#[must_use]
+pub fn json_text(report: &Report) -> String {
+    let mut text = serde_json::to_string_pretty(&json(report)).expect("a report has string keys only");
+    text.push('\n');
+    text
+}
+
+/// Headline figures in the custom format of github-action-benchmark: name, unit, value.
+#[must_use]
+pub fn benchmark(report: &Report) -> Value {
+    super::headlines(report)
+        .iter()
+        .filter_map(|headline| {
+            let name = headline.key.split('{').next()?;
+            let metric = orrery_timeline::find_metric(name)
+                .or_else(|| orrery_timeline::find_metric(name.rsplit_once('.')?.0))?;
+            let value = report.metrics.get(headline.key)?;
+            Some(json!({"name": headline.key, "unit": metric.unit, "value": value}))
+        })
+        .collect()
+}
+
+fn intervals(report: &Report) -> Value {
+    let pairs = report.metrics.intervals().iter();
+    Value::Object(
+        pairs
+            .map(|(key, &(low, high))| (key.clone(), json!([low, high])))
+            .collect(),
+    )
+}
+
+fn check(check: &Check) -> Value {
+    json!({
+        "id": check.id,
+        "pass": !check.failed(),
+        "verdict": check.verdict.name(),
+        "level": check.level.name(),
+        "check": check.text,
+        "why": check.why,
+        "value": check.value,
+        "bound": bound(check),
+        "unit": check.unit,
+        "at": format!("{}:{}", check.file, check.line),
+    })
+}
+
+/// One number, or the least and the most.
+fn bound(check: &Check) -> Value {
+    match check.bounds {
+        (Some(low), Some(high)) => json!([low, high]),
+        (low, high) => json!(low.or(high)),
+    }
+}
+
+fn provenance(report: &Report) -> Value {
+    let Some(shares) = report.provenance else {
+        return json!({});
+    };
+    let pairs = Evidence::ALL.into_iter().zip(shares);
+    Value::Object(
+        pairs
+            .map(|(evidence, share)| (evidence.name().to_owned(), json!(share)))
+            .collect(),
+    )
+}
+
+fn breakdown(report: &Report) -> Value {
+    let states = State::ALL.into_iter();
+    Value::Object(
+        states
+            .map(|state| {
+                let value = json!({
+                    "seconds": report.breakdown.seconds(state),
+                    "share": report.breakdown.share(state),
+                });
+                (state.name().to_owned(), value)
+            })
+            .collect(),
+    )
+}
+
+fn memory(report: &Report) -> Value {
+    json!({
+        "capacity": report.memory.capacity.get(),
+        "fits": report.memory.fits(),
+        "peak": report.memory.peak().map(|peak| stage(report, peak)),
+        "stages": report.memory.stages.iter().map(|peak| stage(report, peak)).collect::<Value>(),
+    })
+}
+
+fn stage(report: &Report, peak: &StagePeak) -> Value {
+    let causes: Map<String, Value> = report
+        .memory
+        .causes
+        .iter()
+        .zip(&peak.by_cause)
+        .map(|(cause, bytes)| (cause.clone(), json!(bytes.get())))
+        .collect();
+    json!({
+        "stage": peak.stage,
+        "rank": peak.rank,
+        "bytes": peak.bytes.get(),
+        "at": peak.at.as_secs(),
+        "step": peak.step,
+        "by_cause": causes,
+    })
+}
+
+fn ranks(report: &Report) -> Value {
+    let worst = report.ranks.worst();
+    let blamed: Value = report
+        .ranks
+        .blamed(10)
+        .iter()
+        .map(|rank| json!({"rank": rank.name, "stage": rank.stage, "seconds": rank.caused_wait}))
+        .collect();
+    json!({
+        "worst": worst.map(|rank| json!({
+            "rank": rank.name, "stage": rank.stage, "compute": rank.compute,
+        })),
+        "wait_caused": report.ranks.caused_wait(),
+        "blamed": blamed,
+    })
+}
+
+fn assumptions(report: &Report) -> Value {
+    let assumptions = report.facts.assumptions.iter();
+    assumptions
+        .map(|a| json!({"key": a.key, "value": a.value, "reason": a.reason}))
+        .collect()
+}

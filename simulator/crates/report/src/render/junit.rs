@@ -1,0 +1,71 @@
+//! JUnit XML: a suite per scenario, a case per expectation.
+
+use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
+
+use super::headline::headlines;
+use crate::{Check, Level, Report, Verdict};
+
+/// `reports` as one JUnit document. It holds no time stamp and no wall clock.
+#[must_use]
+pub fn junit(reports: &[&Report]) -> String {
+    let mut document = quick_junit::Report::new("orrery");
+    for report in reports {
+        document.add_test_suite(suite(report));
+    }
+    document
+        .to_string()
+        .expect("names and figures are valid XML text once escaped")
+}
+
+fn suite(report: &Report) -> TestSuite {
+    let mut suite = TestSuite::new(report.facts.identity.scenario.as_str());
+    for headline in headlines(report) {
+        if let Some(value) = report.metrics.get(headline.key) {
+            suite.add_property(Property::new(headline.key, value.to_string()));
+        }
+    }
+    for check in &report.checks {
+        suite.add_test_case(case(check, report));
+    }
+    suite
+}
+
+fn case(check: &Check, report: &Report) -> TestCase {
+    let status = match (check.verdict, check.level) {
+        (Verdict::Skipped, _) => TestCaseStatus::skipped(),
+        (Verdict::Fail | Verdict::NoData | Verdict::NoBaseline, Level::Error) => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_message(check.outcome());
+            status.set_description(failure(check, report));
+            status
+        }
+        // A warning never fails a run, in no look.
+        _ => TestCaseStatus::success(),
+    };
+    let mut case = TestCase::new(check.id.as_str(), status);
+    case.set_classname(report.facts.identity.scenario.as_str());
+    case.extra.insert("file".into(), check.file.as_str().into());
+    case.extra.insert("line".into(), check.line.to_string().into());
+    if check.verdict == Verdict::Pass || check.failed() {
+        case.set_system_out(format!("{}: {}", check.text, check.outcome()));
+    }
+    case
+}
+
+fn failure(check: &Check, report: &Report) -> String {
+    let why = check
+        .why
+        .as_ref()
+        .map(|why| format!("\nwhy: {why}"))
+        .unwrap_or_default();
+    let who = &report.facts.identity;
+    format!(
+        "{}\n{}{why}\nat {}:{}\nreplay: orrery run {} --seed {}",
+        check.text,
+        check.outcome(),
+        check.file,
+        check.line,
+        who.file,
+        who.seed
+    )
+}

@@ -1,0 +1,17 @@
+//! Looks of a report, one file each; none of them computes.
+
+mod csv;
+mod github;
+mod headline;
+mod html;
+mod json;
+mod junit;
+mod text;
+
+pub use self::csv::csv;
+pub use github::github;
+pub use headline::{Headline, headlines};
+pub use html::html;
+pub use json::{benchmark, json, json_text};
+pub use junit::junit;
+pub use text::{check_line, text};

@@ -1,0 +1,244 @@
+//! The terminal's look: a verdict, tables, and one line per check.
+
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
+use orrery_units::{Evidence, SimDuration, significant};
+
+use super::headline::{headlines, percent};
+use crate::{Check, Level, Report, State, Verdict};
+
+/// Cells of the longest bar.
+const BAR_WIDTH: f64 = 32.0;
+
+/// The report for a terminal, without colours; the same text wherever it goes.
+#[must_use]
+pub fn text(report: &Report) -> String {
+    let mut out = String::new();
+    head(&mut out, report);
+    figures(&mut out, report);
+    states(&mut out, report);
+    memory(&mut out, report);
+    ranks(&mut out, report);
+    backing(&mut out, report);
+    checks(&mut out, report);
+    out
+}
+
+fn line(out: &mut String, text: &str) {
+    writeln!(out, "{text}").expect("writing to a string cannot fail");
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_style(TableComponent::HeaderLines, '─');
+    table.set_style(TableComponent::MiddleHeaderIntersections, '─');
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.to_vec());
+    table
+}
+
+fn put(out: &mut String, table: &Table) {
+    line(out, &table.trim_fmt());
+    out.push('\n');
+}
+
+fn right(table: &mut Table, columns: &[usize]) {
+    for &at in columns {
+        if let Some(column) = table.column_mut(at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+fn head(out: &mut String, report: &Report) {
+    let who = &report.facts.identity;
+    let title = if who.title.is_empty() {
+        &who.scenario
+    } else {
+        &who.title
+    };
+    line(out, title);
+    for text in [&who.model, &who.cluster, &who.layout] {
+        if !text.is_empty() {
+            line(out, &format!("  {text}"));
+        }
+    }
+    let hash: String = who.hash.chars().take(12).collect();
+    line(
+        out,
+        &format!(
+            "  scenario {} ({hash}), seed {}, profile {}, orrery {}",
+            who.scenario, who.seed, who.profile, who.version
+        ),
+    );
+    let count = |number: usize, noun: &str| {
+        let plural = if number == 1 { "" } else { "s" };
+        format!("{number} {noun}{plural}")
+    };
+    line(
+        out,
+        &format!(
+            "  {} measured in {}",
+            count(report.steps, "step"),
+            count(report.replications, "replication")
+        ),
+    );
+    out.push('\n');
+    if let Some(reason) = &report.partial {
+        line(out, &format!("PARTIAL RESULT: {reason}."));
+    }
+    line(out, &report.verdict);
+    out.push('\n');
+}
+
+fn figures(out: &mut String, report: &Report) {
+    let mut table = table(&["figure", "value", "80 % interval"]);
+    for headline in headlines(report) {
+        table.add_row([headline.label, &headline.value, &headline.interval]);
+    }
+    right(&mut table, &[1, 2]);
+    put(out, &table);
+}
+
+fn states(out: &mut String, report: &Report) {
+    let mut table = table(&["where the mean step goes", "time", "share", ""]);
+    let widest = State::ALL
+        .iter()
+        .map(|&state| report.breakdown.share(state))
+        .fold(f64::MIN_POSITIVE, f64::max);
+    for state in State::ALL {
+        let share = report.breakdown.share(state);
+        if report.breakdown.picos(state) == 0 {
+            continue;
+        }
+        table.add_row([
+            state.title().to_owned(),
+            SimDuration::from_secs(report.breakdown.seconds(state)).to_string(),
+            percent(share),
+            bar(share / widest),
+        ]);
+    }
+    right(&mut table, &[1, 2]);
+    put(out, &table);
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of the bar's width"
+)]
+fn bar(share: f64) -> String {
+    "█".repeat((share * BAR_WIDTH).round().clamp(0.0, BAR_WIDTH) as usize)
+}
+
+fn memory(out: &mut String, report: &Report) {
+    let Some(peak) = report.memory.peak() else {
+        return;
+    };
+    let fits = if report.memory.fits() {
+        "fits"
+    } else {
+        "DOES NOT FIT"
+    };
+    line(
+        out,
+        &format!(
+            "memory {fits}: peak {} of {} on {} ({}), step {} at {}",
+            peak.bytes,
+            report.memory.capacity,
+            peak.rank,
+            peak.stage,
+            peak.step,
+            SimDuration::from_picos(peak.at.as_picos()),
+        ),
+    );
+    let causes: Vec<String> = report
+        .memory
+        .ranked(peak)
+        .into_iter()
+        .map(|(cause, bytes)| format!("{cause} {bytes}"))
+        .collect();
+    line(out, &format!("  {}", causes.join(", ")));
+}
+
+fn ranks(out: &mut String, report: &Report) {
+    if let Some(worst) = report.ranks.worst() {
+        line(
+            out,
+            &format!(
+                "busiest rank: {} ({}), {} of compute a step",
+                worst.name,
+                worst.stage,
+                SimDuration::from_secs(worst.compute)
+            ),
+        );
+    }
+    let all = report.ranks.caused_wait();
+    let blamed: Vec<String> = report
+        .ranks
+        .blamed(3)
+        .iter()
+        .map(|rank| {
+            format!(
+                "{} ({}) {}",
+                rank.name,
+                rank.stage,
+                percent(rank.caused_wait / all)
+            )
+        })
+        .collect();
+    if !blamed.is_empty() {
+        line(out, &format!("waiting was caused most by: {}", blamed.join(", ")));
+    }
+}
+
+fn backing(out: &mut String, report: &Report) {
+    if let Some(shares) = report.provenance {
+        let parts: Vec<String> = Evidence::ALL
+            .into_iter()
+            .zip(shares)
+            .map(|(evidence, share)| format!("{} {}", percent(share), evidence.name()))
+            .collect();
+        line(out, &format!("simulated time rests on: {}", parts.join(", ")));
+    }
+    let tasks = report.metrics.get("sim.tasks.sum").unwrap_or(0.0);
+    line(
+        out,
+        &format!(
+            "assumptions filled in: {}; tasks simulated: {}",
+            report.facts.assumptions.len(),
+            significant(tasks, 4)
+        ),
+    );
+}
+
+fn checks(out: &mut String, report: &Report) {
+    if report.checks.is_empty() {
+        return;
+    }
+    out.push('\n');
+    for check in &report.checks {
+        line(out, &check_line(check));
+    }
+}
+
+/// One line for one check, with its value and where it stands.
+#[must_use]
+pub fn check_line(check: &Check) -> String {
+    let mark = match (check.verdict, check.level) {
+        (Verdict::Pass, _) => '✓',
+        (Verdict::Skipped, _) => '-',
+        (Verdict::Fail | Verdict::NoData | Verdict::NoBaseline, Level::Error) => '✗',
+        (Verdict::Fail | Verdict::NoData | Verdict::NoBaseline, Level::Warn | Level::Info) => '!',
+    };
+    format!(
+        "{mark} {}  {}   {}   {}:{}",
+        check.id,
+        check.text,
+        check.outcome(),
+        check.file,
+        check.line
+    )
+}

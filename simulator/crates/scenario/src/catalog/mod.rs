@@ -1,0 +1,10 @@
+//! What ships with Orrery: hardware, models and profiles, embedded.
+
+mod hardware;
+mod models;
+mod profiles;
+
+pub use hardware::{HardwareEntry, hardware, hardware_csv, pods_csv};
+pub use models::{CatalogModel, models};
+pub use profiles::profile;
+pub(crate) use profiles::names as profile_names;

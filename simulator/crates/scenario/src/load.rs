@@ -1,0 +1,265 @@
+//! From text to plan: parse, extend, override, check, resolve, validate.
+
+use orrery_units::Seed;
+use sha2::{Digest as _, Sha256};
+
+use crate::diagnostics::{Diagnostic, Fault, Faults};
+use crate::document::{Files, Item, Node, Place, Table, merge, parse, set};
+use crate::plan::{Identity, Plan, Price, RunSettings};
+use crate::raw::{ROOT, Raw, SCHEMA, check_table};
+use crate::resolve::{Assumptions, cluster, layout, model, narrow, profile, routing, stack, training};
+use crate::source::LoadContext;
+use crate::{expect, validate};
+
+/// How deep `extends` may go; deeper ones are taken for a ring.
+const MOST_EXTENDS: usize = 8;
+
+/// The plan that `text` describes. `file_name` names it in messages and is what paths are relative to.
+///
+/// # Errors
+/// Every fault of the scenario, in order of place.
+pub fn load(file_name: &str, text: &str, context: &LoadContext<'_>) -> Result<Plan, Vec<Diagnostic>> {
+    let mut files = Files::default();
+    let mut faults = Faults::default();
+    let file = files.add(file_name, text);
+    let root = parse(file, text, &mut faults);
+    if !faults.is_empty() {
+        // A file that is not TOML has no keys to speak of.
+        return Err(faults.into_diagnostics(&files));
+    }
+    let mut root = extended(file_name, root, context, &mut files, &mut faults, 0);
+    for (path, value) in context.overrides {
+        override_key(path, value, &mut root, &mut files, &mut faults);
+    }
+    let plan = if is_readable(&root, &mut faults) {
+        check_table("", &Place::default(), &root, ROOT, &mut faults);
+        plan(file_name, &root, context, &files, &mut faults)
+    } else {
+        None
+    };
+    match plan {
+        Some(plan) if faults.is_empty() => Ok(plan),
+        _ => Err(faults.into_diagnostics(&files)),
+    }
+}
+
+/// `root` laid over what it extends.
+fn extended(
+    file_name: &str,
+    root: Table,
+    context: &LoadContext<'_>,
+    files: &mut Files,
+    faults: &mut Faults,
+    depth: usize,
+) -> Table {
+    let Some(Item {
+        node: Node::Text(path),
+        place,
+        ..
+    }) = root.get("extends")
+    else {
+        return root;
+    };
+    let (path, place) = (path.clone(), place.clone());
+    if depth >= MOST_EXTENDS {
+        let fault = Fault::new("S010", &place, "scenarios extend each other in a ring");
+        faults.push(fault.help("remove one `extends`"));
+        return root;
+    }
+    match context.source.read(file_name, &path) {
+        Ok(text) => {
+            let file = files.add(&path, &text);
+            let base = parse(file, &text, faults);
+            let mut base = extended(&path, base, context, files, faults, depth + 1);
+            merge(&mut base, root);
+            base
+        }
+        Err(why) => {
+            let fault = Fault::new("S010", &place, format!("cannot extend `{path}`: {why}"));
+            faults.push(fault.help("paths are relative to the scenario file"));
+            root
+        }
+    }
+}
+
+/// Puts the value of `--set path=value` in; a value that is no TOML is taken as text.
+fn override_key(path: &str, value: &str, root: &mut Table, files: &mut Files, faults: &mut Faults) {
+    let name = format!("--set {path}");
+    let file = files.add(&name, value);
+    let mut quiet = Faults::default();
+    let document = format!("value = {value}");
+    let parsed = parse(file, &document, &mut quiet);
+    let place = Place {
+        file,
+        span: 0..value.len(),
+    };
+    let node = match parsed.0.into_iter().next() {
+        Some((_, item)) if quiet.is_empty() => item.node,
+        _ => Node::Text(value.to_owned()),
+    };
+    let item = Item {
+        key: place.clone(),
+        place: place.clone(),
+        node: moved(node, &place),
+    };
+    let keys: Vec<&str> = path.split('.').collect();
+    if keys.iter().any(|key| key.is_empty()) || !set(root, &keys, item) {
+        let fault = Fault::new("S011", &place, format!("`{path}` is no path to a key"));
+        faults.push(fault.help("--set training.micro_batch=2"));
+    }
+}
+
+/// `node` with everything in it placed at `place`: positions in a wrapped text would mislead.
+fn moved(node: Node, place: &Place) -> Node {
+    let item = |item: Item| Item {
+        key: place.clone(),
+        place: place.clone(),
+        node: moved(item.node, place),
+    };
+    match node {
+        Node::List(items) => Node::List(items.into_iter().map(item).collect()),
+        Node::Table(table) => {
+            Node::Table(Table(table.0.into_iter().map(|(key, value)| (key, item(value))).collect()))
+        }
+        other => other,
+    }
+}
+
+/// Whether the file is of a version and a kind that can be read at all.
+fn is_readable(root: &Table, faults: &mut Faults) -> bool {
+    let start = Place::default();
+    let schema = root.get("schema");
+    match schema.map(|item| (&item.node, &item.place)) {
+        Some((Node::Text(text), _)) if text == SCHEMA => {}
+        Some((Node::Text(text), place)) => {
+            let fault = Fault::new("S002", place, format!("this version reads \"{SCHEMA}\", not \"{text}\""));
+            faults.push(fault.help(format!("schema = \"{SCHEMA}\"")));
+            return false;
+        }
+        Some((_, place)) => {
+            let fault = Fault::new("S002", place, "`schema` names the version of the format");
+            faults.push(fault.help(format!("schema = \"{SCHEMA}\"")));
+            return false;
+        }
+        None => {
+            let fault = Fault::new("S002", &start, "a scenario begins with its schema");
+            faults.push(fault.help(format!("schema = \"{SCHEMA}\"")));
+            return false;
+        }
+    }
+    let Some(Item {
+        node: Node::Table(scenario),
+        ..
+    }) = root.get("scenario")
+    else {
+        return true;
+    };
+    let Some(Item {
+        node: Node::Text(kind),
+        place,
+        ..
+    }) = scenario.get("kind")
+    else {
+        return true;
+    };
+    let sentence = match kind.as_str() {
+        "serving" => "serving comes after the first round: scenarios of kind \"serving\" cannot be run yet",
+        "balancing" => "scenarios of kind \"balancing\" cannot be run yet; `orrery balance` places experts",
+        _ => return true,
+    };
+    faults.push(Fault::new("S009", place, sentence).help("kind = \"training\""));
+    false
+}
+
+/// The plan, as far as its pieces can be had; faults go to `faults`.
+fn plan(
+    file_name: &str,
+    root: &Table,
+    context: &LoadContext<'_>,
+    files: &Files,
+    faults: &mut Faults,
+) -> Option<Plan> {
+    let raw = Raw::read(root);
+    let mut assumed = Assumptions::default();
+    let cluster = cluster::cluster(&raw.cluster, &mut assumed, faults);
+    let resolved = model::model(&raw.model, file_name, context.source, &mut assumed, faults);
+    let stack = stack::stack(&raw.stack, &mut assumed);
+    let mut training = training::training(&raw.training, stack, &mut assumed);
+    let place = root.get("parallel").map_or_else(Place::default, |item| item.key.clone());
+    let layout = match (&cluster, &resolved) {
+        (Some(cluster), Some(resolved)) => {
+            let model = &resolved.model;
+            let layout = layout::layout(&raw.parallel, cluster, model, &place, &mut assumed, faults);
+            if let Some(layout) = &layout {
+                validate::check_layout(&raw, cluster, model, layout, &place, faults);
+                if let Some(training) = &mut training {
+                    validate::check_training(&raw, cluster, model, layout, training, faults);
+                }
+            }
+            layout
+        }
+        _ => None,
+    };
+    let profile_name = raw.run.profile.as_ref();
+    let profile = profile::profile(profile_name, file_name, context.source, &mut assumed, faults);
+    let expectations = expect::expectations(&raw.expect, context.metrics, files, faults);
+    let noise = routing::noise(&raw.noise, &mut assumed);
+    let resolved = resolved?;
+    let routing = routing::routing(&raw.routing, &resolved, &mut assumed, faults);
+    let run = run_settings(&raw, &mut assumed);
+    Some(Plan {
+        identity: identity(&raw, file_name, root, &resolved.config)?,
+        model: resolved.model,
+        cluster: cluster?,
+        layout: layout?,
+        training: training?,
+        routing,
+        noise,
+        profile: profile?,
+        price: price(&raw),
+        run,
+        expectations,
+        assumptions: assumed.into_sorted(),
+    })
+}
+
+fn identity(raw: &Raw<'_>, file_name: &str, root: &Table, config: &str) -> Option<Identity> {
+    let name = raw.scenario.name.as_ref()?.value.clone();
+    let text = |given: &Option<crate::raw::Given<String>>| {
+        given.as_ref().map_or_else(String::new, |given| given.value.clone())
+    };
+    let mut hasher = Sha256::new();
+    hasher.update(Node::Table(root.clone()).canonical().to_string());
+    hasher.update(config);
+    let hash: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(Identity {
+        name,
+        title: text(&raw.scenario.title),
+        notes: text(&raw.scenario.notes),
+        file: file_name.to_owned(),
+        hash,
+    })
+}
+
+fn price(raw: &Raw<'_>) -> Option<Price> {
+    let device_hour = raw.run.gpu_hour.as_ref()?.value;
+    Some(Price {
+        currency: raw.run.currency.as_ref().map_or_else(|| "USD".to_owned(), |given| given.value.clone()),
+        device_hour,
+        priced_on: raw.run.priced_on.as_ref()?.value.clone(),
+    })
+}
+
+fn run_settings(raw: &Raw<'_>, assumed: &mut Assumptions) -> RunSettings {
+    let seed = assumed.or(raw.run.seed.as_ref(), "run.seed", 1, "any seed does; name one to vary it");
+    let replications =
+        assumed.or(raw.run.replications.as_ref(), "run.replications", 1, "one run; more show the spread");
+    let outputs = raw.run.outputs.as_ref();
+    RunSettings {
+        seed: Seed::new(seed),
+        replications: narrow(replications),
+        event_limit: raw.run.events.as_ref().map(|given| given.value),
+        timeline: outputs
+            .is_none_or(|outputs| outputs.value.iter().any(|output| output.value == "timeline")),
+    }
+}

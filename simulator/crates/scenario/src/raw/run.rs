@@ -1,0 +1,67 @@
+//! `[calibration]`, `[cost]` and `[run]`: where numbers come from, what it costs, how to run.
+
+use orrery_units::Dimension;
+
+use super::key::{Key, Kind};
+use super::view::{Given, View};
+
+pub(crate) const CALIBRATION: &[Key] = &[Key::new(
+    "profile",
+    Kind::Text,
+    "A profile: a path relative to this file, or the name of a shipped one.",
+)
+.also(&["bundle"])];
+
+pub(crate) const COST: &[Key] = &[
+    Key::new("basis", Kind::Choice(&["rented"]), "`rented`: the price is all-in."),
+    Key::new("currency", Kind::Choice(&["USD", "EUR", "CNY"]), "Currency of the prices."),
+    Key::new(
+        "gpu_hour",
+        Kind::Quantity(Dimension::Money),
+        "Price of one device for one hour.",
+    )
+    .required()
+    .also(&["device_hour"]),
+    Key::new("priced_on", Kind::Date, "The day of that price.").required(),
+];
+
+const LIMITS: &[Key] = &[Key::new("events", Kind::Integer(1), "Most events one replication may take.")];
+
+pub(crate) const RUN: &[Key] = &[
+    Key::new("seed", Kind::Integer(0), "Seed of every random number."),
+    Key::new("replications", Kind::Integer(1), "Runs with derived seeds whose spread is reported."),
+    Key::new("limits", Kind::Table(LIMITS), "When to stop early."),
+    Key::new(
+        "outputs",
+        Kind::List(&Kind::Choice(&["summary", "timeline", "experts"])),
+        "What to keep.",
+    ),
+];
+
+#[derive(Debug)]
+pub(crate) struct RawRun {
+    pub(crate) profile: Option<Given<String>>,
+    pub(crate) currency: Option<Given<String>>,
+    pub(crate) gpu_hour: Option<Given<f64>>,
+    pub(crate) priced_on: Option<Given<String>>,
+    pub(crate) seed: Option<Given<u64>>,
+    pub(crate) replications: Option<Given<u64>>,
+    pub(crate) events: Option<Given<u64>>,
+    pub(crate) outputs: Option<Given<Vec<Given<String>>>>,
+}
+
+impl RawRun {
+    pub(crate) fn read(root: View<'_>) -> Self {
+        let (run, cost) = (root.table("run"), root.table("cost"));
+        Self {
+            profile: root.table("calibration").text("profile"),
+            currency: cost.text("currency"),
+            gpu_hour: cost.quantity("gpu_hour", Dimension::Money),
+            priced_on: cost.text("priced_on"),
+            seed: run.integer("seed"),
+            replications: run.integer("replications"),
+            events: run.table("limits").integer("events"),
+            outputs: run.texts("outputs"),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `[parallel]` into a layout.
+
+use super::stages::{split, stages};
+use super::{Assumptions, narrow};
+use crate::diagnostics::Faults;
+use crate::document::Place;
+use crate::plan::{Axis, Cluster, Layout, Model, Schedule, ScheduleKind, ZeroStage};
+use crate::raw::{Given, RawParallel};
+use crate::validate;
+
+/// The layout, unless its degrees do not fit the cluster.
+pub(crate) fn layout(
+    raw: &RawParallel,
+    cluster: &Cluster,
+    model: &Model,
+    place: &Place,
+    assumed: &mut Assumptions,
+    faults: &mut Faults,
+) -> Option<Layout> {
+    const ONE: &str = "not written: no parallelism of this kind";
+    let mut degree = |given: &Option<Given<u64>>, key: &str| {
+        narrow(assumed.or(given.as_ref(), &format!("parallel.{key}"), 1, ONE))
+    };
+    let (tp, pp) = (degree(&raw.tp, "tp"), degree(&raw.pp, "pp"));
+    let (cp, ep) = (degree(&raw.cp, "cp"), degree(&raw.ep, "ep"));
+    let expert_tp = degree(&raw.expert_tp, "expert_tp");
+    let dp = validate::degrees_divide_the_cluster(raw, cluster, [tp, pp, cp], place, faults)?;
+    if raw.dp.is_none() {
+        assumed.note("parallel.dp", dp, "nodes x gpus / (tp x pp x cp)");
+    }
+    let schedule = schedule(raw, pp, assumed);
+    let mut layout = Layout {
+        tp,
+        cp,
+        dp,
+        pp,
+        ep,
+        expert_tp,
+        zero: zero(raw, assumed),
+        sequence_parallel: assumed.or(
+            raw.sequence_parallel.as_ref(),
+            "parallel.sequence_parallel",
+            tp > 1,
+            "on with tensor parallelism (Korthikanti 2022)",
+        ),
+        schedule,
+        order: order(raw, assumed, faults),
+        devices_per_node: cluster.node.num_devices,
+        stages: Vec::new(),
+    };
+    let count = match schedule.kind {
+        ScheduleKind::DualPipe => pp,
+        ScheduleKind::GPipe | ScheduleKind::OneFOneB | ScheduleKind::Interleaved => pp * schedule.chunks,
+    };
+    let layers = layers_per_stage(raw, count as usize, model, place, assumed, faults)?;
+    layout.stages = stages(&layers, model.mtp_layers);
+    Some(layout)
+}
+
+fn schedule(raw: &RawParallel, pp: u32, assumed: &mut Assumptions) -> Schedule {
+    let chunks = raw.chunks.as_ref().map(|given| narrow(given.value));
+    let (name, reason) = if chunks.is_some_and(|chunks| chunks > 1) {
+        ("interleaved", "several chunks per rank")
+    } else {
+        ("1f1b", "the usual schedule of a pipeline")
+    };
+    let name = assumed.or(raw.schedule.as_ref(), "parallel.schedule.kind", name.to_owned(), reason);
+    let kind = match name.as_str() {
+        "gpipe" => ScheduleKind::GPipe,
+        "dualpipe" => ScheduleKind::DualPipe,
+        // One chunk per rank, or one stage, is no interleaving.
+        "interleaved" if chunks.unwrap_or(2) > 1 && pp > 1 => ScheduleKind::Interleaved,
+        _ => ScheduleKind::OneFOneB,
+    };
+    let chunks = match kind {
+        ScheduleKind::DualPipe => 2,
+        ScheduleKind::Interleaved => chunks.unwrap_or_else(|| {
+            assumed.note("parallel.schedule.chunks", 2, "the least that interleaves");
+            2
+        }),
+        ScheduleKind::GPipe | ScheduleKind::OneFOneB => 1,
+    };
+    Schedule { kind, chunks }
+}
+
+fn zero(raw: &RawParallel, assumed: &mut Assumptions) -> ZeroStage {
+    let reason = "optimiser states are shared out (Megatron's distributed optimiser, ZeRO-1)";
+    match assumed.or(raw.zero_stage.as_ref(), "parallel.zero_stage", 1, reason) {
+        0 => ZeroStage::None,
+        1 => ZeroStage::Optimizer,
+        2 => ZeroStage::Gradients,
+        _ => ZeroStage::Parameters,
+    }
+}
+
+/// The order of axes. `ep` may be written; it lies inside `dp` and has no place of its own.
+fn order(raw: &RawParallel, assumed: &mut Assumptions, faults: &mut Faults) -> [Axis; 4] {
+    let usual = [Axis::Tensor, Axis::Context, Axis::Data, Axis::Pipeline];
+    let Some(given) = &raw.order else {
+        assumed.note("parallel.order", "tp, cp, dp, pp", "Megatron-Core's order: tensor inside a node");
+        return usual;
+    };
+    let axes: Vec<Axis> = given
+        .value
+        .iter()
+        .filter_map(|name| match name.value.as_str() {
+            "tp" => Some(Axis::Tensor),
+            "cp" => Some(Axis::Context),
+            "dp" => Some(Axis::Data),
+            "pp" => Some(Axis::Pipeline),
+            _ => None,
+        })
+        .collect();
+    validate::order_names_every_axis_once(given, &axes, faults).unwrap_or(usual)
+}
+
+fn layers_per_stage(
+    raw: &RawParallel,
+    count: usize,
+    model: &Model,
+    place: &Place,
+    assumed: &mut Assumptions,
+    faults: &mut Faults,
+) -> Option<Vec<usize>> {
+    let total = model.layers.len();
+    if let Some(given) = &raw.layers_per_stage {
+        return validate::stage_list_holds_every_layer(given, count, total, faults);
+    }
+    if raw.first_stage_less.is_some() || raw.last_stage_less.is_some() {
+        return validate::uneven_ends_divide(raw, count, total, faults);
+    }
+    if !validate::stages_have_layers(raw, count, total, place, faults) {
+        return None;
+    }
+    let mtp = usize::try_from(model.mtp_layers).ok()?;
+    let split = split(total, mtp, count);
+    let shares: Vec<String> = split.layers.iter().map(ToString::to_string).collect();
+    assumed.note("parallel.layers_per_stage", shares.join(", "), split.rule);
+    Some(split.layers)
+}

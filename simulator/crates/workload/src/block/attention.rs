@@ -1,0 +1,202 @@
+//! The attention block: norm, projections, rotary embedding, core, output projection, residual.
+
+use orrery_operation::{Attention, Mask, Precision};
+use orrery_scenario::plan::{AttentionShape, RecomputeModule};
+
+use super::{Block, Op, Shapes};
+
+/// A projection `[k, n]` applied to `m` tokens.
+#[derive(Clone, Copy)]
+struct Projection {
+    m: u64,
+    n: u64,
+    k: u64,
+    /// Whether its output is computed again in backward when latent up-projections are.
+    up: bool,
+}
+
+impl Shapes<'_> {
+    /// The attention block of a layer.
+    #[must_use]
+    pub fn attention(&self, shape: &AttentionShape) -> Block {
+        let hidden = self.plan.model.hidden;
+        let recompute = &self.plan.training.recompute;
+        let projections = self.projections(shape);
+        let core = self.core(shape);
+        let between = self.between_projections(shape);
+        let norm = self.pass(self.held_tokens * hidden, 1, 1);
+        let residual = self.pass(self.held_tokens * hidden, 2, 1);
+
+        let mut forward = vec![norm];
+        for p in &projections {
+            self.forward(&mut forward, p.m, p.n, p.k);
+        }
+        forward.extend(&between);
+        forward.push(Op::AttentionForward(core));
+        forward.push(residual);
+
+        let mut backward = Vec::new();
+        if recompute.covers(RecomputeModule::Norm) {
+            backward.push(norm);
+        }
+        for p in projections
+            .iter()
+            .filter(|p| p.up && recompute.covers(RecomputeModule::MlaUpProjection))
+        {
+            self.forward(&mut backward, p.m, p.n, p.k);
+        }
+        if recompute.covers(RecomputeModule::CoreAttention) {
+            backward.push(Op::AttentionForward(core));
+        }
+        backward.push(Op::AttentionBackward(core));
+        backward.extend(&between);
+        for p in &projections {
+            self.backward(&mut backward, p.m, p.n, p.k);
+        }
+        // Norm backward reads the input and the gradient; the residual gradient is added on the way.
+        backward.push(self.pass(self.held_tokens * hidden, 3, 1));
+
+        let mut weight = Vec::new();
+        for p in &projections {
+            self.weight(&mut weight, p.m, p.n, p.k);
+        }
+        Block {
+            forward,
+            backward,
+            weight,
+        }
+    }
+
+    /// The attention core of a layer, per device.
+    #[must_use]
+    pub fn core(&self, shape: &AttentionShape) -> Attention {
+        let training = &self.plan.training;
+        let whole = attention_core(shape, training.formats.attention, training.sequence_length);
+        Attention {
+            sequences: training.micro_batch,
+            // A context-parallel rank holds a part of the queries and sees all keys in turn.
+            query_tokens: training.sequence_length / u64::from(self.plan.layout.cp),
+            heads: whole.heads / self.tp,
+            kv_heads: (whole.kv_heads / self.tp).max(1),
+            ..whole
+        }
+    }
+
+    fn projections(&self, shape: &AttentionShape) -> Vec<Projection> {
+        let (m, hidden, tp) = (self.tokens, self.plan.model.hidden, self.tp);
+        let projection = |n, k, up| Projection { m, n, k, up };
+        match *shape {
+            AttentionShape::Grouped {
+                heads,
+                kv_heads,
+                head_dim,
+                ..
+            } => vec![
+                projection(
+                    (heads / tp + 2 * (kv_heads / tp).max(1)) * head_dim,
+                    hidden,
+                    false,
+                ),
+                projection(hidden, heads / tp * head_dim, false),
+            ],
+            AttentionShape::Latent {
+                heads,
+                q_rank,
+                kv_rank,
+                nope_dim,
+                rope_dim,
+                v_dim,
+            } => {
+                let queries = heads / tp * (nope_dim + rope_dim);
+                let keys = projection(heads / tp * (nope_dim + v_dim), kv_rank, true);
+                let output = projection(hidden, heads / tp * v_dim, false);
+                let down = kv_rank + rope_dim;
+                match q_rank {
+                    // Both down-projections read the same input and run as one product.
+                    Some(rank) => {
+                        vec![
+                            projection(rank + down, hidden, false),
+                            projection(queries, rank, true),
+                            keys,
+                            output,
+                        ]
+                    }
+                    None => vec![projection(queries + down, hidden, false), keys, output],
+                }
+            }
+        }
+    }
+
+    /// Passes between projections and core: rotary embedding of queries and keys, assembly of latent keys.
+    fn between_projections(&self, shape: &AttentionShape) -> Vec<Op> {
+        match *shape {
+            AttentionShape::Grouped {
+                heads,
+                kv_heads,
+                head_dim,
+                ..
+            } => {
+                let rotated = (heads / self.tp + (kv_heads / self.tp).max(1)) * head_dim;
+                if self.plan.model.learned_positions > 0 {
+                    return Vec::new();
+                }
+                vec![self.pass(self.tokens * rotated, 1, 1)]
+            }
+            AttentionShape::Latent {
+                heads,
+                q_rank,
+                kv_rank,
+                nope_dim,
+                rope_dim,
+                ..
+            } => {
+                let full = heads / self.tp * (nope_dim + rope_dim);
+                let latents = kv_rank + q_rank.unwrap_or(0);
+                vec![
+                    self.pass(self.tokens * full, 1, 1),
+                    self.pass(self.tokens * full, 1, 1),
+                    self.pass(self.tokens * latents, 1, 1),
+                ]
+            }
+        }
+    }
+}
+
+/// The attention core of a layer over one whole sequence of `tokens`, all heads on one device.
+#[must_use]
+pub const fn attention_core(shape: &AttentionShape, precision: Precision, tokens: u64) -> Attention {
+    let (heads, kv_heads, qk_dim, v_dim, mask) = match *shape {
+        AttentionShape::Grouped {
+            heads,
+            kv_heads,
+            head_dim,
+            window,
+            ..
+        } => {
+            let mask = match window {
+                Some(window) => Mask::Sliding(window),
+                None => Mask::Causal,
+            };
+            (heads, kv_heads, head_dim, head_dim, mask)
+        }
+        AttentionShape::Latent {
+            heads,
+            nope_dim,
+            rope_dim,
+            v_dim,
+            ..
+        } => (heads, heads, nope_dim + rope_dim, v_dim, Mask::Causal),
+    };
+    let (query_tokens, key_tokens) = (tokens, tokens);
+    Attention {
+        sequences: 1,
+        query_tokens,
+        key_tokens,
+        heads,
+        kv_heads,
+        qk_dim,
+        v_dim,
+        mask,
+        precision,
+    }
+}

@@ -1,0 +1,233 @@
+//! The feed-forward block: dense, or experts with router, permutation and shared experts.
+
+use orrery_operation::{Gemm, GroupedGemm, MemoryPass, Precision};
+use orrery_scenario::plan::{MlpShape, RecomputeModule};
+
+use super::{Block, MoeRows, Op, Shapes};
+
+/// Sizes of a routed expert on one device.
+#[derive(Clone, Copy)]
+struct Expert {
+    rows: MoeRows,
+    width: u64,
+    /// Columns of the first product: twice the width when gated.
+    inner: u64,
+}
+
+impl Shapes<'_> {
+    /// A dense feed-forward block, its norm and residual included.
+    #[must_use]
+    pub fn dense_mlp(&self, width: u64, gated: bool) -> Block {
+        let mut block = self.network(self.tokens, width / self.tp, gated);
+        self.around(&mut block);
+        block
+    }
+
+    /// What a layer with experts does before dispatch: norm and router.
+    ///
+    /// The router's product runs in 32-bit floats on TF32 cores, as routers are kept in high precision.
+    #[must_use]
+    pub fn router(&self, experts: u64) -> Block {
+        let (tokens, hidden) = (self.held_tokens, self.plan.model.hidden);
+        let gemm = |m, n, k| {
+            Op::Gemm(Gemm {
+                m,
+                n,
+                k,
+                precision: Precision::Tf32,
+                output: Precision::Fp32,
+            })
+        };
+        let norm = self.pass(tokens * hidden, 1, 1);
+        let scores = Op::Pass(MemoryPass::new(
+            Precision::Fp32.bytes_of(tokens * experts * 2),
+            Precision::Fp32.bytes_of(tokens * experts),
+            2,
+        ));
+        let mut backward = vec![
+            scores,
+            gemm(tokens, hidden, experts),
+            self.pass(tokens * hidden, 3, 1),
+        ];
+        if self.plan.training.recompute.covers(RecomputeModule::Norm) {
+            backward.insert(0, norm);
+        }
+        Block {
+            forward: vec![norm, gemm(tokens, experts, hidden), scores],
+            backward,
+            weight: vec![gemm(experts, hidden, tokens)],
+        }
+    }
+
+    /// The shared experts of a layer: a dense network over the tokens that the device holds.
+    #[must_use]
+    pub fn shared_experts(&self, mlp: &MlpShape) -> Block {
+        match *mlp {
+            MlpShape::Moe {
+                shared_width, gated, ..
+            } if shared_width > 0 => self.network(self.held_tokens, shared_width, gated),
+            MlpShape::Moe { .. } | MlpShape::Dense { .. } => Block::default(),
+        }
+    }
+
+    /// Appends what routed experts do forward at the given rows: expansion to one row per copy, two grouped
+    /// products with the activation between them, weighted reduction.
+    pub fn routed_forward(&self, mlp: &MlpShape, rows: MoeRows, ops: &mut Vec<Op>) {
+        let hidden = self.plan.model.hidden;
+        let Some(expert) = self.expert(mlp, rows) else {
+            return;
+        };
+        let Expert { width, inner, .. } = expert;
+        ops.extend([self.expand(rows), self.grouped(expert, inner, hidden)]);
+        ops.push(self.activation(rows.rows, width, inner));
+        ops.extend(self.cast(rows.rows * width));
+        ops.extend([
+            self.grouped(expert, hidden, width),
+            self.pass(rows.rows * hidden, 1, 1),
+        ]);
+    }
+
+    /// Appends what routed experts do backward with respect to their inputs.
+    pub fn routed_backward(&self, mlp: &MlpShape, rows: MoeRows, ops: &mut Vec<Op>) {
+        let hidden = self.plan.model.hidden;
+        let Some(expert) = self.expert(mlp, rows) else {
+            return;
+        };
+        let Expert { width, inner, .. } = expert;
+        let recompute = &self.plan.training.recompute;
+        if recompute.covers(RecomputeModule::Mlp) {
+            self.routed_forward(mlp, rows, ops);
+        } else if recompute.covers(RecomputeModule::Activation) {
+            ops.push(self.activation(rows.rows, width, inner));
+        }
+        ops.extend([
+            self.pass(rows.rows * hidden, 1, 1),
+            self.grouped(expert, width, hidden),
+        ]);
+        ops.push(self.activation_backward(rows.rows, width, inner));
+        ops.extend(self.cast(rows.rows * inner));
+        ops.extend([self.grouped(expert, hidden, inner), self.expand(rows)]);
+    }
+
+    /// Appends the weight gradients of routed experts.
+    pub fn routed_weight(&self, mlp: &MlpShape, rows: MoeRows, ops: &mut Vec<Op>) {
+        let hidden = self.plan.model.hidden;
+        let Some(expert) = self.expert(mlp, rows) else {
+            return;
+        };
+        for (n, k) in [(hidden, expert.width), (expert.inner, hidden)] {
+            ops.extend(self.cast(rows.rows * n));
+            ops.extend(self.cast(rows.rows * k));
+            ops.push(self.grouped_weight(expert, n, k));
+        }
+    }
+
+    fn expert(&self, mlp: &MlpShape, rows: MoeRows) -> Option<Expert> {
+        let MlpShape::Moe { width, gated, .. } = *mlp else {
+            return None;
+        };
+        let width = width / u64::from(self.plan.layout.expert_tp);
+        Some(Expert {
+            rows,
+            width,
+            inner: if gated { 2 * width } else { width },
+        })
+    }
+
+    /// Rows as they arrived into one row per copy, in expert order: a map, a count and a copy.
+    fn expand(&self, rows: MoeRows) -> Op {
+        let bytes = self
+            .plan
+            .training
+            .formats
+            .dispatch
+            .bytes_of(rows.rows * self.plan.model.hidden);
+        Op::Pass(MemoryPass::new(bytes, bytes, 3))
+    }
+
+    /// Two products with an activation between them, over `m` tokens.
+    fn network(&self, m: u64, width: u64, gated: bool) -> Block {
+        let hidden = self.plan.model.hidden;
+        let inner = if gated { 2 * width } else { width };
+        let activation = self.activation(m, width, inner);
+        let recompute = &self.plan.training.recompute;
+        let mut block = Block::default();
+        self.forward(&mut block.forward, m, inner, hidden);
+        block.forward.push(activation);
+        self.forward(&mut block.forward, m, hidden, width);
+        if recompute.covers(RecomputeModule::Mlp) {
+            block.backward.extend(block.forward.clone());
+        } else if recompute.covers(RecomputeModule::Activation) {
+            block.backward.push(activation);
+        }
+        self.backward(&mut block.backward, m, hidden, width);
+        block.backward.push(self.activation_backward(m, width, inner));
+        self.backward(&mut block.backward, m, inner, hidden);
+        self.weight(&mut block.weight, m, hidden, width);
+        self.weight(&mut block.weight, m, inner, hidden);
+        block
+    }
+
+    /// Input norm and residual of a feed-forward block.
+    fn around(&self, block: &mut Block) {
+        let elements = self.held_tokens * self.plan.model.hidden;
+        let norm = self.pass(elements, 1, 1);
+        block.forward.insert(0, norm);
+        block.forward.push(self.pass(elements, 2, 1));
+        if self.plan.training.recompute.covers(RecomputeModule::Norm) {
+            block.backward.insert(0, norm);
+        }
+        block.backward.push(self.pass(elements, 3, 1));
+    }
+
+    /// The activation function: reads the first product's output, writes the second product's input.
+    fn activation(&self, m: u64, width: u64, inner: u64) -> Op {
+        let format = self.activations();
+        Op::Pass(MemoryPass::new(
+            format.bytes_of(m * inner),
+            format.bytes_of(m * width),
+            1,
+        ))
+    }
+
+    /// Its backward: reads the input and the gradient, writes the input's gradient.
+    fn activation_backward(&self, m: u64, width: u64, inner: u64) -> Op {
+        let format = self.activations();
+        Op::Pass(MemoryPass::new(
+            format.bytes_of(m * (inner + width)),
+            format.bytes_of(m * inner),
+            1,
+        ))
+    }
+
+    fn grouped(&self, expert: Expert, n: u64, k: u64) -> Op {
+        let formats = &self.plan.training.formats;
+        Op::Grouped(GroupedGemm {
+            rows: expert.rows.rows,
+            padded_rows: expert.rows.padded,
+            active_groups: expert.rows.active,
+            n,
+            k,
+            precision: formats.gemm,
+            output: formats.activations,
+        })
+    }
+
+    /// Weight gradients of all experts: as many operations as one grouped product, contracted over rows.
+    ///
+    /// Expressed as one product per expert of the mean number of rows: tokens are the contracted dimension,
+    /// so that padding does not apply and imbalance between experts cancels in the sum.
+    fn grouped_weight(&self, expert: Expert, n: u64, k: u64) -> Op {
+        let groups = expert.rows.active.max(1);
+        let formats = &self.plan.training.formats;
+        Op::Grouped(GroupedGemm {
+            rows: groups * n,
+            padded_rows: groups * n,
+            active_groups: groups,
+            n: k,
+            k: expert.rows.rows.div_ceil(groups),
+            precision: formats.gemm,
+            output: formats.gradients,
+        })
+    }
+}

@@ -1,0 +1,238 @@
+//! Kernels: which curve answers for which shape.
+
+use orrery_operation::{Attention, Gemm, GroupedGemm, Mask, MemoryPass, Precision};
+use orrery_profile::{AttentionLaw, KernelCurve, Law, MaskClass, OpClass, Points, Profile, Roof, TiledLaw};
+use orrery_scenario::plan::Device;
+use orrery_taskgraph::Demand;
+use orrery_units::{Bytes, Evidence, Flops, SimDuration};
+
+use super::{Kernel, defaults};
+
+/// A law and what backs it.
+#[derive(Clone, Debug)]
+struct Backed<L> {
+    law: L,
+    /// Time between kernels that the law leaves out.
+    gap: SimDuration,
+    /// What was measured; none when the law is arithmetic.
+    points: Option<Points>,
+}
+
+/// An attention core, fused or not.
+#[derive(Clone, Copy, Debug)]
+enum CoreLaw {
+    Fused(AttentionLaw),
+    Unfused(orrery_profile::UnfusedLaw),
+}
+
+/// The curves of attention in one direction: one per mask and head width.
+#[derive(Clone, Debug)]
+struct Cores {
+    curves: Vec<(MaskClass, Precision, Backed<CoreLaw>)>,
+    default: Vec<AttentionLaw>,
+}
+
+/// The curves of every kernel, found once.
+#[derive(Clone, Debug)]
+pub(super) struct Kernels {
+    gemm: Vec<Backed<TiledLaw>>,
+    grouped: Vec<Backed<TiledLaw>>,
+    forward: Cores,
+    backward: Cores,
+    pass: Backed<orrery_profile::PassLaw>,
+}
+
+impl<L> Backed<L> {
+    fn evidence(&self, shape: [u64; 3]) -> Evidence {
+        self.points
+            .as_ref()
+            .map_or(Evidence::Analytic, |points| points.evidence(shape))
+    }
+}
+
+/// A kernel of `flops` and `bytes` under `roof`.
+fn kernel(
+    roof: &Roof,
+    gap: SimDuration,
+    flops: Flops,
+    bytes: Bytes,
+    evidence: Evidence,
+    launches: u32,
+) -> Kernel {
+    let alone = roof.alone() + gap * u64::from(launches);
+    let mut backed = [SimDuration::ZERO; 4];
+    backed[evidence as usize] = alone;
+    Kernel {
+        alone,
+        demand: Demand {
+            units: roof.unit_share(),
+            bandwidth: roof.bandwidth_share(),
+        },
+        flops,
+        bytes,
+        backed,
+        launches,
+    }
+}
+
+fn tiled(profile: &Profile, device: &Device, op: OpClass) -> Vec<Backed<TiledLaw>> {
+    let one = |precision| match profile.kernel(op, precision) {
+        Some(KernelCurve {
+            law: Law::Tiled(law),
+            points,
+            gap_picos,
+            ..
+        }) => Backed {
+            law: *law,
+            gap: *gap_picos,
+            points: Some(points.clone()),
+        },
+        _ => Backed {
+            law: defaults::tiled(device, precision),
+            gap: SimDuration::ZERO,
+            points: None,
+        },
+    };
+    Precision::ALL.into_iter().map(one).collect()
+}
+
+impl Cores {
+    fn new(profile: &Profile, device: &Device, op: OpClass) -> Self {
+        let curves = profile.kernels_of(op).filter_map(|curve| {
+            let law = match curve.law {
+                Law::Attention(law) => CoreLaw::Fused(law),
+                Law::Unfused(law) => CoreLaw::Unfused(law),
+                Law::Tiled(_) | Law::Pass(_) => return None,
+            };
+            let (points, gap) = (Some(curve.points.clone()), curve.gap_picos);
+            Some((curve.mask?, curve.precision?, Backed { law, gap, points }))
+        });
+        let backward = op == OpClass::AttentionBackward;
+        Self {
+            curves: curves.collect(),
+            default: Precision::ALL
+                .into_iter()
+                .map(|precision| defaults::attention(device, precision, backward))
+                .collect(),
+        }
+    }
+
+    /// The curve for `shape`: same mask, formats of one width, nearest head width by ratio; of two with the
+    /// same distance the first, which the profile puts first.
+    fn find(&self, shape: &Attention) -> Option<&Backed<CoreLaw>> {
+        let mask = match shape.mask {
+            Mask::Full => MaskClass::Full,
+            Mask::Causal | Mask::Sliding(_) => MaskClass::Causal,
+        };
+        let distance = |law: &CoreLaw| match law {
+            CoreLaw::Fused(law) => {
+                let (large, small) = (shape.qk_dim.max(law.qk_dim), shape.qk_dim.min(law.qk_dim).max(1));
+                1_000 * large / small
+            }
+            CoreLaw::Unfused(_) => 1_000,
+        };
+        self.curves
+            .iter()
+            .filter(|(known, precision, _)| *known == mask && precision.bits() == shape.precision.bits())
+            .min_by_key(|(_, _, backed)| distance(&backed.law))
+            .map(|(_, _, backed)| backed)
+    }
+
+    fn kernel(&self, shape: &Attention, backward: bool) -> Kernel {
+        let (flops, bytes) = if backward {
+            (shape.backward_flops(), shape.backward_bytes())
+        } else {
+            (shape.forward_flops(), shape.forward_bytes())
+        };
+        let fused = |law: &AttentionLaw| {
+            if backward {
+                law.backward(shape)
+            } else {
+                law.forward(shape)
+            }
+        };
+        let at = [shape.query_tokens, shape.key_tokens, shape.qk_dim];
+        let (roof, gap, evidence) = match self.find(shape) {
+            Some(backed) => {
+                let roof = match &backed.law {
+                    CoreLaw::Fused(law) => fused(law),
+                    CoreLaw::Unfused(law) => law.core(shape),
+                };
+                (roof, backed.gap, backed.evidence(at))
+            }
+            None => {
+                let roof = fused(&self.default[shape.precision as usize]);
+                (roof, SimDuration::ZERO, Evidence::Analytic)
+            }
+        };
+        kernel(&roof, gap, flops, bytes, evidence, 1)
+    }
+}
+
+impl Kernels {
+    pub(super) fn new(profile: &Profile, device: &Device) -> Self {
+        let pass = match profile.kernels_of(OpClass::MemoryPass).next() {
+            Some(KernelCurve {
+                law: Law::Pass(law),
+                points,
+                gap_picos,
+                ..
+            }) => Backed {
+                law: *law,
+                gap: *gap_picos,
+                points: Some(points.clone()),
+            },
+            _ => Backed {
+                law: defaults::pass(device),
+                gap: SimDuration::ZERO,
+                points: None,
+            },
+        };
+        Self {
+            gemm: tiled(profile, device, OpClass::Gemm),
+            grouped: tiled(profile, device, OpClass::GroupedGemm),
+            forward: Cores::new(profile, device, OpClass::AttentionForward),
+            backward: Cores::new(profile, device, OpClass::AttentionBackward),
+            pass,
+        }
+    }
+
+    pub(super) fn gemm(&self, shape: &Gemm) -> Kernel {
+        let backed = &self.gemm[shape.precision as usize];
+        let evidence = backed.evidence([shape.m, shape.n, shape.k]);
+        kernel(&backed.law.gemm(shape), backed.gap, shape.flops(), shape.bytes(), evidence, 1)
+    }
+
+    pub(super) fn grouped(&self, shape: &GroupedGemm) -> Kernel {
+        let backed = &self.grouped[shape.precision as usize];
+        let evidence = backed.evidence([shape.rows, shape.n, shape.k]);
+        kernel(
+            &backed.law.grouped(shape),
+            backed.gap,
+            shape.flops(),
+            shape.bytes(),
+            evidence,
+            1,
+        )
+    }
+
+    pub(super) fn attention_forward(&self, shape: &Attention) -> Kernel {
+        self.forward.kernel(shape, false)
+    }
+
+    pub(super) fn attention_backward(&self, shape: &Attention) -> Kernel {
+        self.backward.kernel(shape, true)
+    }
+
+    pub(super) fn pass(&self, shape: &MemoryPass) -> Kernel {
+        let evidence = self.pass.evidence([shape.bytes().get(), 0, 0]);
+        kernel(
+            &self.pass.law.pass(shape),
+            self.pass.gap,
+            shape.flops(),
+            shape.bytes(),
+            evidence,
+            shape.kernels,
+        )
+    }
+}

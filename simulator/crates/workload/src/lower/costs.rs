@@ -1,0 +1,243 @@
+//! Kernels and transfers of a plan, computed once; only routed experts depend on the microbatch.
+
+use orrery_operation::{Collective, CollectiveOp};
+use orrery_scenario::Plan;
+use orrery_scenario::plan::{Axis, GroupShape, MlpShape, Recompute, ScheduleKind, ZeroStage};
+use orrery_units::Bytes;
+
+use crate::block::{Block, MoeRows, Op, Shapes};
+use crate::cost::{CostModel, Kernel, Transfer};
+
+/// A block's kernels in its three directions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct BlockCost {
+    pub(super) forward: Kernel,
+    pub(super) backward: Kernel,
+    pub(super) weight: Kernel,
+}
+
+/// Kernels of one distinct layer shape.
+#[derive(Clone, Debug)]
+pub(super) struct LayerCost {
+    /// Attention, with the router behind it in a layer with experts.
+    pub(super) attention: BlockCost,
+    /// The dense network, or the shared experts.
+    pub(super) dense: BlockCost,
+    /// The experts, if the layer has any.
+    pub(super) experts: Option<MlpShape>,
+    /// Parameter bytes per device as reduced and as gathered: (dense, experts).
+    pub(super) reduced: [Bytes; 2],
+    pub(super) gathered: [Bytes; 2],
+}
+
+/// Every cost of a plan that does not depend on routing.
+#[derive(Debug)]
+pub(super) struct Costs {
+    pub(super) layers: Vec<LayerCost>,
+    /// Distinct shape of each layer of the model.
+    pub(super) shape_of_layer: Vec<usize>,
+    pub(super) embedding: BlockCost,
+    pub(super) head: BlockCost,
+    pub(super) mtp_projection: BlockCost,
+    pub(super) tensor_gather: Option<Transfer>,
+    pub(super) tensor_scatter: Option<Transfer>,
+    pub(super) tensor_reduce: Option<Transfer>,
+    pub(super) full_recompute: bool,
+    scratch: Vec<Op>,
+}
+
+impl Costs {
+    pub(super) fn new(plan: &Plan, model: &CostModel) -> Self {
+        let shapes = Shapes::new(plan);
+        let block = |block: &Block| BlockCost {
+            forward: kernel(model, &block.forward),
+            backward: kernel(model, &block.backward),
+            weight: kernel(model, &block.weight),
+        };
+        let mut distinct = Vec::new();
+        let mut shape_of_layer = Vec::new();
+        for layer in &plan.model.layers {
+            let at = distinct
+                .iter()
+                .position(|known| *known == layer)
+                .unwrap_or_else(|| {
+                    distinct.push(layer);
+                    distinct.len() - 1
+                });
+            shape_of_layer.push(at);
+        }
+        let layers = distinct
+            .into_iter()
+            .map(|layer| layer_cost(plan, &shapes, &block, layer))
+            .collect();
+        let tensor = |op| tensor_collective(plan, model, &shapes, op);
+        Self {
+            layers,
+            shape_of_layer,
+            embedding: block(&shapes.embedding()),
+            head: block(&shapes.head()),
+            mtp_projection: block(&shapes.mtp_projection()),
+            tensor_gather: tensor(CollectiveOp::AllGather),
+            tensor_scatter: tensor(CollectiveOp::ReduceScatter),
+            tensor_reduce: tensor(CollectiveOp::AllReduce),
+            full_recompute: plan.training.recompute == Recompute::Full,
+            scratch: Vec::with_capacity(64),
+        }
+    }
+
+    /// Routed experts forward at `rows`, with the shared experts beside them.
+    pub(super) fn experts_forward(
+        &mut self,
+        plan: &Plan,
+        model: &CostModel,
+        shape: usize,
+        rows: MoeRows,
+    ) -> Kernel {
+        let Some(mlp) = &self.layers[shape].experts else {
+            return Kernel::default();
+        };
+        self.scratch.clear();
+        Shapes::new(plan).routed_forward(mlp, rows, &mut self.scratch);
+        kernel(model, &self.scratch).then(self.layers[shape].dense.forward)
+    }
+
+    /// Routed experts backward with respect to inputs.
+    pub(super) fn experts_backward(
+        &mut self,
+        plan: &Plan,
+        model: &CostModel,
+        shape: usize,
+        rows: MoeRows,
+    ) -> Kernel {
+        let Some(mlp) = &self.layers[shape].experts else {
+            return Kernel::default();
+        };
+        self.scratch.clear();
+        Shapes::new(plan).routed_backward(mlp, rows, &mut self.scratch);
+        kernel(model, &self.scratch).then(self.layers[shape].dense.backward)
+    }
+
+    /// Weight gradients of routed experts.
+    pub(super) fn experts_weight(
+        &mut self,
+        plan: &Plan,
+        model: &CostModel,
+        shape: usize,
+        rows: MoeRows,
+    ) -> Kernel {
+        let Some(mlp) = &self.layers[shape].experts else {
+            return Kernel::default();
+        };
+        self.scratch.clear();
+        Shapes::new(plan).routed_weight(mlp, rows, &mut self.scratch);
+        kernel(model, &self.scratch).then(self.layers[shape].dense.weight)
+    }
+}
+
+/// The kernels of `ops`, one after the other.
+pub(super) fn kernel(model: &CostModel, ops: &[Op]) -> Kernel {
+    ops.iter()
+        .fold(Kernel::default(), |sum, op| sum.then(time(model, op)))
+}
+
+fn time(model: &CostModel, op: &Op) -> Kernel {
+    match op {
+        Op::Gemm(gemm) => model.gemm(gemm),
+        Op::Grouped(grouped) => model.grouped_gemm(grouped),
+        Op::AttentionForward(core) => model.attention_forward(core),
+        Op::AttentionBackward(core) => model.attention_backward(core),
+        Op::Pass(pass) => model.pass(pass),
+    }
+}
+
+fn layer_cost(
+    plan: &Plan,
+    shapes: &Shapes<'_>,
+    block: &impl Fn(&Block) -> BlockCost,
+    layer: &orrery_scenario::plan::Layer,
+) -> LayerCost {
+    let attention = block(&shapes.attention(&layer.attention));
+    let (attention, dense, experts) = match layer.mlp {
+        MlpShape::Dense { width, gated } => (attention, block(&shapes.dense_mlp(width, gated)), None),
+        MlpShape::Moe { experts, .. } => {
+            let router = block(&shapes.router(experts));
+            let attention = BlockCost {
+                forward: attention.forward.then(router.forward),
+                backward: router.backward.then(attention.backward),
+                weight: router.weight.then(attention.weight),
+            };
+            (
+                attention,
+                block(&shapes.shared_experts(&layer.mlp)),
+                Some(layer.mlp.clone()),
+            )
+        }
+    };
+    let parameters = layer.parameters(plan.model.hidden);
+    let shards = u64::from(plan.layout.ep * plan.layout.expert_tp);
+    let counts = [
+        parameters.dense.div_ceil(u64::from(plan.layout.tp)),
+        parameters.experts.div_ceil(shards),
+    ];
+    let formats = &plan.training.formats;
+    LayerCost {
+        attention,
+        dense,
+        experts,
+        reduced: counts.map(|count| formats.gradient_traffic.bytes_of(count)),
+        gathered: counts.map(|count| formats.parameter_traffic.bytes_of(count)),
+    }
+}
+
+fn tensor_collective(
+    plan: &Plan,
+    model: &CostModel,
+    shapes: &Shapes<'_>,
+    op: CollectiveOp,
+) -> Option<Transfer> {
+    let layout = &plan.layout;
+    if layout.tp == 1 {
+        return None;
+    }
+    let shape = layout.shape_of(&layout.group(0, Axis::Tensor));
+    // Chunked overlap with the neighbouring product hides a share of the data, never the latency.
+    let exposed =
+        Bytes::from_f64(shapes.gathered_residual().as_f64() * (1.0 - plan.training.stack.tensor_overlap));
+    Some(model.collective(
+        Collective {
+            op,
+            ranks: u64::from(layout.tp),
+            bytes: exposed,
+        },
+        shape,
+    ))
+}
+
+/// How many ranks share a parameter's gradient, and how they lie: dense (0) or expert (1) parameters.
+pub(super) fn data_group_shape(plan: &Plan, experts: bool) -> GroupShape {
+    let layout = &plan.layout;
+    let mirrored = layout.schedule.kind == ScheduleKind::DualPipe;
+    let place = layout.coordinates(0);
+    let stages: &[u32] = if mirrored { &[0, layout.pp - 1] } else { &[0] };
+    let members: Vec<u32> = stages
+        .iter()
+        .flat_map(|&stage| layout.stage_ranks(stage))
+        .filter(|&rank| {
+            if experts {
+                let (tensor, expert, _) = layout.expert_place(rank);
+                (tensor, expert) == (0, 0)
+            } else {
+                layout.coordinates(rank).tensor == place.tensor
+            }
+        })
+        .collect();
+    layout.shape_of(&members)
+}
+
+/// The collective by which gradients are brought together.
+pub(super) const fn gradient_op(zero: ZeroStage) -> CollectiveOp {
+    match zero {
+        ZeroStage::None => CollectiveOp::AllReduce,
+        ZeroStage::Optimizer | ZeroStage::Gradients | ZeroStage::Parameters => CollectiveOp::ReduceScatter,
+    }
+}

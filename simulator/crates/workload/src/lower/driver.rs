@@ -1,0 +1,240 @@
+//! The driver of a training job: one cursor per simulated rank.
+
+use std::sync::Arc;
+
+use orrery_scenario::Plan;
+use orrery_scenario::plan::{Law, Layout};
+use orrery_taskgraph::{Driver, Pulled, Resources, Sequence, Sink};
+use orrery_units::{ProgramId, Seed};
+
+use super::costs::Costs;
+use super::groups::{self, Member};
+use super::holding::Activations;
+use super::kinds::Kinds;
+use super::layer::Stage;
+use super::step_end::StepEnd;
+use crate::cost::CostModel;
+use crate::routing::Router;
+use crate::schedule::{Action, order};
+
+/// Which ranks are simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folding {
+    /// Each of them.
+    None,
+    /// One per pipeline rank, standing for all that do the same: tensor-, context- and data-parallel ranks
+    /// are exact copies when routing is balanced and there is no noise.
+    Replicas,
+}
+
+/// What all ranks of a run share.
+#[derive(Debug)]
+pub(super) struct Shared<'p> {
+    pub(super) plan: &'p Plan,
+    pub(super) model: CostModel,
+    pub(super) costs: Costs,
+    pub(super) kinds: Kinds,
+    pub(super) router: Router,
+    pub(super) activations: Activations,
+    pub(super) step_end: StepEnd,
+    pub(super) stages: Vec<Stage>,
+    pub(super) seed: Seed,
+    pub(super) multiplicity: u32,
+}
+
+/// Where a rank stands.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    pub(super) member: Member,
+    order: Arc<[Action]>,
+    /// For each chunk, the action after which its weight gradients are complete.
+    pub(super) last_weight: Arc<[usize]>,
+    pub(super) step: u16,
+    pub(super) action: usize,
+    /// Slow-down of this device in this step, from the plan's noise.
+    pub(super) slowness: f64,
+    /// Per chunk and layer of the chunk: the gather that its first forward of the step waits for.
+    pub(super) gathers: Vec<Vec<Sequence>>,
+    /// The last gradient reduction of this step that was emitted early.
+    pub(super) last_data: Option<Sequence>,
+    /// Whether static memory has been taken.
+    pub(super) placed: bool,
+}
+
+/// Hands over the tasks of a training job.
+#[derive(Debug)]
+pub struct TrainingDriver<'p> {
+    resources: Resources,
+    shared: Shared<'p>,
+    cursors: Vec<Cursor>,
+}
+
+impl Folding {
+    /// The strongest folding that is exact for `plan`.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
+        let noise = plan.noise;
+        let still = noise.device + noise.step + noise.link <= 0.0;
+        let even = !plan.model.has_experts() || matches!(plan.routing.law, Law::Balanced);
+        if still && even { Self::Replicas } else { Self::None }
+    }
+
+    /// Whether `rank` is simulated.
+    pub(super) fn keeps(self, layout: &Layout, rank: u32) -> bool {
+        let place = layout.coordinates(rank);
+        match self {
+            Self::None => true,
+            Self::Replicas => (place.tensor, place.context, place.data) == (0, 0, 0),
+        }
+    }
+
+    const fn multiplicity(self, layout: &Layout) -> u32 {
+        match self {
+            Self::None => 1,
+            Self::Replicas => layout.ranks_per_stage(),
+        }
+    }
+}
+
+impl<'p> TrainingDriver<'p> {
+    /// The driver of `plan` with `seed`, simulating the ranks that `folding` keeps.
+    #[must_use]
+    pub fn new(plan: &'p Plan, seed: Seed, folding: Folding) -> Self {
+        let (resources, members) = groups::build(plan, folding);
+        let model = CostModel::new(plan);
+        let layout = &plan.layout;
+        let microbatches = u32::try_from(plan.training.num_microbatches).expect("validated");
+        let orders: Vec<Orders> = (0..layout.pp)
+            .map(|pipeline| Orders::new(layout, pipeline, microbatches))
+            .collect();
+        let cursors = members
+            .into_iter()
+            .map(|member| {
+                let orders = &orders[member.pipeline_rank as usize];
+                Cursor {
+                    order: Arc::clone(&orders.actions),
+                    last_weight: Arc::clone(&orders.last_weight),
+                    step: 0,
+                    action: 0,
+                    slowness: slowness(plan, seed, member.rank, 0),
+                    gathers: vec![Vec::new(); layout.schedule.chunks as usize],
+                    last_data: None,
+                    placed: false,
+                    member,
+                }
+            })
+            .collect();
+        let costs = Costs::new(plan, &model);
+        let stages: Vec<Stage> = layout
+            .stages
+            .iter()
+            .map(|stage| Stage::new(stage, &costs.shape_of_layer))
+            .collect();
+        let shared = Shared {
+            kinds: Kinds::new(),
+            router: Router::new(plan, seed),
+            activations: Activations::new(plan),
+            step_end: StepEnd::new(plan, &model, &stages, &costs),
+            stages,
+            costs,
+            seed,
+            multiplicity: folding.multiplicity(layout),
+            plan,
+            model,
+        };
+        Self {
+            resources,
+            shared,
+            cursors,
+        }
+    }
+
+    /// The kinds of tasks this driver emits.
+    #[must_use]
+    pub const fn kinds(&self) -> &Kinds {
+        &self.shared.kinds
+    }
+
+    /// The rank of each simulated program, and its pipeline rank.
+    pub fn ranks(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.cursors
+            .iter()
+            .map(|cursor| (cursor.member.rank, cursor.member.pipeline_rank))
+    }
+
+    /// How many ranks each simulated one stands for.
+    #[must_use]
+    pub const fn multiplicity(&self) -> u32 {
+        self.shared.multiplicity
+    }
+
+    /// Mean over layers, microbatches and groups of the largest over the mean tokens per rank, so far.
+    #[must_use]
+    pub const fn router(&self) -> &Router {
+        &self.shared.router
+    }
+}
+
+impl Driver for TrainingDriver<'_> {
+    fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    fn pull(&mut self, program: ProgramId, sink: &mut Sink<'_>) -> Pulled {
+        let cursor = &mut self.cursors[program.index()];
+        let shared = &mut self.shared;
+        if u32::from(cursor.step) >= shared.plan.training.steps {
+            return Pulled::Ended;
+        }
+        let order = Arc::clone(&cursor.order);
+        match order.get(cursor.action) {
+            Some(&action) => {
+                shared.emit_action(cursor, action, sink);
+                cursor.action += 1;
+            }
+            None => {
+                shared.emit_step_end(cursor, sink);
+                cursor.step += 1;
+                cursor.action = 0;
+                cursor.last_data = None;
+                cursor.slowness = slowness(shared.plan, shared.seed, cursor.member.rank, cursor.step);
+            }
+        }
+        Pulled::Tasks
+    }
+}
+
+/// The order of work of a pipeline rank, shared by all ranks that have it.
+#[derive(Debug)]
+struct Orders {
+    actions: Arc<[Action]>,
+    /// For each chunk, the last action that adds to its weight gradients.
+    last_weight: Arc<[usize]>,
+}
+
+impl Orders {
+    fn new(layout: &Layout, pipeline: u32, microbatches: u32) -> Self {
+        let actions = order(layout.schedule, layout.pp, pipeline, microbatches);
+        let adds_to =
+            |action: &Action, chunk| action.weight_gradient().is_some_and(|slot| slot.chunk == chunk);
+        let last = |chunk| {
+            actions
+                .iter()
+                .rposition(|action| adds_to(action, chunk))
+                .unwrap_or(0)
+        };
+        let last_weight = (0..layout.schedule.chunks).map(last).collect();
+        Self {
+            actions: actions.into(),
+            last_weight,
+        }
+    }
+}
+
+/// Slow-down of a device in a step: its own speed times the step's jitter, never below half or above twice.
+fn slowness(plan: &Plan, seed: Seed, rank: u32, step: u16) -> f64 {
+    let rank = u64::from(rank);
+    let device = plan.noise.device * seed.at("device", &[rank]).normal();
+    let jitter = plan.noise.step * seed.at("step", &[rank, u64::from(step)]).normal();
+    (device + jitter).exp().clamp(0.5, 2.0)
+}

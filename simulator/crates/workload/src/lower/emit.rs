@@ -1,0 +1,255 @@
+//! Actions of a schedule into tasks of a rank.
+
+use orrery_taskgraph::{After, Meeting, MemoryChange, Sequence, Sink, Tag, Task, Work};
+use orrery_units::{Evidence, GroupId, KindId, LaneId, SimDuration};
+use smallvec::SmallVec;
+
+use super::driver::{Cursor, Shared};
+use super::groups::{RECEIVE_ACTIVATION, RECEIVE_GRADIENT, SEND_ACTIVATION, SEND_GRADIENT};
+use super::layer::{Backward, Forward};
+use crate::cost::{Kernel, Transfer};
+use crate::schedule::{Action, Slot};
+
+/// Puts the tasks of one rank into the sink.
+pub(super) struct Emit<'a, 'p, 's> {
+    pub(super) shared: &'a mut Shared<'p>,
+    pub(super) cursor: &'a mut Cursor,
+    pub(super) sink: &'a mut Sink<'s>,
+}
+
+/// What a task waits for; absent entries are nothing to wait for.
+pub(super) type Waits<'w> = &'w [Option<Sequence>];
+
+impl Shared<'_> {
+    /// Emits the tasks of `action` for the rank of `cursor`.
+    pub(super) fn emit_action(&mut self, cursor: &mut Cursor, action: Action, sink: &mut Sink<'_>) {
+        let mut emit = Emit {
+            shared: self,
+            cursor,
+            sink,
+        };
+        match action {
+            Action::Forward(slot) => emit.forward(slot),
+            Action::Backward(slot) => emit.backward(slot, true),
+            Action::BackwardInput(slot) => emit.backward(slot, false),
+            Action::BackwardWeight(slot) => emit.weight(slot),
+            Action::Overlapped { forward, backward } => emit.overlapped(forward, backward),
+        }
+    }
+
+    /// Emits what follows the last action of a step.
+    pub(super) fn emit_step_end(&mut self, cursor: &mut Cursor, sink: &mut Sink<'_>) {
+        Emit {
+            shared: self,
+            cursor,
+            sink,
+        }
+        .step_end();
+    }
+}
+
+impl Emit<'_, '_, '_> {
+    fn forward(&mut self, slot: Slot) {
+        let mut forward = self.begin_forward(slot);
+        for at in 0..forward.units.len() {
+            self.attention_forward(&mut forward, at);
+            self.dispatch_forward(&mut forward, at);
+            self.mlp_forward(&mut forward, at);
+            self.combine_forward(&mut forward, at);
+        }
+        self.end_forward(forward);
+    }
+
+    fn backward(&mut self, slot: Slot, with_weight: bool) {
+        let mut backward = self.begin_backward(slot, with_weight);
+        for at in (0..backward.units.len()).rev() {
+            self.recompute(&mut backward, at);
+            self.combine_backward(&mut backward, at);
+            self.mlp_backward(&mut backward, at);
+            self.dispatch_backward(&mut backward, at);
+            self.attention_backward(&mut backward, at);
+            if with_weight {
+                self.reduce_gradients(&backward, at);
+            }
+        }
+        self.end_backward(&backward);
+    }
+
+    fn weight(&mut self, slot: Slot) {
+        let mut backward = self.deferred_weight(slot);
+        for at in (0..backward.units.len()).rev() {
+            self.mlp_weight(&mut backward, at);
+            self.attention_weight(&mut backward, at);
+            self.reduce_gradients(&backward, at);
+        }
+    }
+
+    /// One forward and one backward, layer by layer, so that each hides the other's exchanges: the order of
+    /// the public DeepSeek-V3 training trace (tests/truth/deepseek_v3_train_profile_phases.csv).
+    fn overlapped(&mut self, forward: Slot, backward: Slot) {
+        let mut forward = self.begin_forward(forward);
+        let mut backward = self.begin_backward(backward, false);
+        let (forwards, backwards) = (forward.units.len(), backward.units.len());
+        for turn in 0..forwards.max(backwards) {
+            let f = (turn < forwards).then_some(turn);
+            let b = (turn < backwards).then(|| backwards - 1 - turn);
+            if let Some(at) = b {
+                self.recompute(&mut backward, at);
+                self.combine_backward(&mut backward, at);
+            }
+            if let Some(at) = f {
+                self.attention_forward(&mut forward, at);
+            }
+            if let Some(at) = b {
+                self.mlp_backward(&mut backward, at);
+            }
+            if let Some(at) = f {
+                self.dispatch_forward(&mut forward, at);
+            }
+            if let Some(at) = b {
+                self.dispatch_backward(&mut backward, at);
+                self.mlp_weight(&mut backward, at);
+            }
+            if let Some(at) = f {
+                self.mlp_forward(&mut forward, at);
+            }
+            if let Some(at) = b {
+                self.attention_backward(&mut backward, at);
+                self.attention_weight(&mut backward, at);
+                self.reduce_gradients(&backward, at);
+            }
+            if let Some(at) = f {
+                self.combine_forward(&mut forward, at);
+            }
+        }
+        self.end_forward(forward);
+        self.end_backward(&backward);
+    }
+
+    /// A kernel on the compute lane.
+    pub(super) fn compute(&mut self, kind: KindId, kernel: Kernel, waits: Waits<'_>, tag: Tag) -> Sequence {
+        self.compute_holding(kind, kernel, waits, tag, SmallVec::new())
+    }
+
+    /// A kernel on the compute lane that takes or gives back memory.
+    pub(super) fn compute_holding(
+        &mut self,
+        kind: KindId,
+        kernel: Kernel,
+        waits: Waits<'_>,
+        tag: Tag,
+        mut memory: SmallVec<[MemoryChange; 2]>,
+    ) -> Sequence {
+        // A device at its nominal speed keeps its times to the picosecond.
+        let nominal = self.cursor.slowness.to_bits() == 1.0f64.to_bits();
+        let kernel = if nominal {
+            kernel
+        } else {
+            kernel.slowed(self.cursor.slowness)
+        };
+        let stack = &self.shared.plan.training.stack;
+        let launch = if stack.cuda_graphs {
+            SimDuration::ZERO
+        } else {
+            stack.launch * u64::from(kernel.launches)
+        };
+        if !self.cursor.placed {
+            self.cursor.placed = true;
+            let pipeline = self.cursor.member.pipeline_rank;
+            memory.extend(self.shared.step_end.static_memory(self.shared.plan, pipeline));
+        }
+        self.push(Task {
+            launch,
+            memory,
+            evidence: kernel.evidence(),
+            ..self.task(self.cursor.member.lanes.compute, kind, kernel.work(), waits, tag)
+        })
+    }
+
+    /// A transfer on `lane`, met by the other parties of `meeting`.
+    pub(super) fn transfer(
+        &mut self,
+        lane: LaneId,
+        kind: KindId,
+        transfer: &Transfer,
+        meeting: Option<(GroupId, u32)>,
+        waits: Waits<'_>,
+        tag: Tag,
+    ) -> Sequence {
+        let work = transfer.work(orrery_taskgraph::Resources::PRIVATE);
+        let task = self.task(lane, kind, work, waits, tag);
+        self.push(Task {
+            meeting: meeting.map(|(group, number)| Meeting { group, number }),
+            launch: self.shared.plan.training.stack.launch,
+            evidence: transfer.evidence,
+            ..task
+        })
+    }
+
+    fn task(&self, lane: LaneId, kind: KindId, work: Work, waits: Waits<'_>, tag: Tag) -> Task {
+        let after: After = waits.iter().copied().flatten().collect();
+        Task {
+            step: self.cursor.step,
+            tag,
+            after,
+            multiplicity: self.shared.multiplicity,
+            evidence: Evidence::Analytic,
+            ..Task::new(lane, kind, work)
+        }
+    }
+
+    fn push(&mut self, task: Task) -> Sequence {
+        self.sink.push(task)
+    }
+
+    /// Receives the activation of `slot` from the stage before, if it is on another rank.
+    pub(super) fn receive_activation(&mut self, slot: Slot) -> Option<Sequence> {
+        self.channel(
+            slot,
+            RECEIVE_ACTIVATION,
+            self.shared.kinds.receive_activation,
+            None,
+        )
+    }
+
+    /// Receives the gradient of `slot` from the stage after, if it is on another rank.
+    pub(super) fn receive_gradient(&mut self, slot: Slot) -> Option<Sequence> {
+        self.channel(slot, RECEIVE_GRADIENT, self.shared.kinds.receive_gradient, None)
+    }
+
+    pub(super) fn send_activation(&mut self, forward: &Forward) {
+        self.channel(
+            forward.slot,
+            SEND_ACTIVATION,
+            self.shared.kinds.send_activation,
+            forward.last,
+        );
+    }
+
+    pub(super) fn send_gradient(&mut self, backward: &Backward) {
+        self.channel(
+            backward.slot,
+            SEND_GRADIENT,
+            self.shared.kinds.send_gradient,
+            backward.last,
+        );
+    }
+
+    fn channel(
+        &mut self,
+        slot: Slot,
+        which: usize,
+        kind: KindId,
+        wait: Option<Sequence>,
+    ) -> Option<Sequence> {
+        let chunk = slot.chunk as usize;
+        let meeting = self.cursor.member.channels[chunk][which].as_mut()?.next();
+        let lane = self.cursor.member.lanes.pipeline[chunk][which];
+        let transfer = self.shared.step_end.pipeline_transfer;
+        let tag = Tag {
+            major: slot.chunk,
+            minor: slot.microbatch,
+        };
+        Some(self.transfer(lane, kind, &transfer, meeting, &[wait], tag))
+    }
+}

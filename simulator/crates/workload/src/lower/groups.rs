@@ -1,0 +1,206 @@
+//! Programs, lanes and rendezvous groups of a training job.
+
+use std::collections::BTreeMap;
+
+use orrery_scenario::Plan;
+use orrery_scenario::plan::{Axis, Coordinates, Layout};
+use orrery_taskgraph::Resources;
+use orrery_units::{GroupId, LaneId};
+
+use super::Folding;
+use super::holding::CAUSES;
+use crate::schedule::{next_of, previous_of};
+
+/// A rendezvous of which a rank is a party, and how many meetings it has attended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attendance {
+    group: Option<GroupId>,
+    number: u32,
+}
+
+/// The lanes of one rank.
+#[derive(Clone, Debug)]
+pub(super) struct Lanes {
+    pub(super) compute: LaneId,
+    pub(super) exchange: LaneId,
+    pub(super) tensor: LaneId,
+    pub(super) data: LaneId,
+    /// Per chunk: send and receive of activations, send and receive of gradients.
+    pub(super) pipeline: Vec<[LaneId; 4]>,
+}
+
+/// What of a rank never changes, and the meetings it attends.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) rank: u32,
+    pub(super) pipeline_rank: u32,
+    /// The expert group within the stage, and the place in it.
+    pub(super) expert_group: u32,
+    pub(super) expert_rank: u32,
+    pub(super) lanes: Lanes,
+    pub(super) exchange: Attendance,
+    pub(super) tensor: Attendance,
+    pub(super) world: Attendance,
+    pub(super) tied: Attendance,
+    /// Per chunk: dense and expert gradient groups.
+    pub(super) gradients: Vec<[Attendance; 2]>,
+    /// Per chunk: the channels named in [`Lanes::pipeline`], where there is a neighbour.
+    pub(super) channels: Vec<[Option<Attendance>; 4]>,
+}
+
+/// Index of a channel among the four of a chunk.
+pub(super) const SEND_ACTIVATION: usize = 0;
+pub(super) const RECEIVE_ACTIVATION: usize = 1;
+pub(super) const SEND_GRADIENT: usize = 2;
+pub(super) const RECEIVE_GRADIENT: usize = 3;
+
+/// What a rendezvous is for; its key decides who shares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Purpose {
+    /// Expert exchange: (pipeline rank, expert replica, expert-TP rank).
+    Exchange(u32, u32, u32),
+    /// Tensor-parallel collectives: the lowest rank of the group.
+    Tensor(u32),
+    /// Everybody.
+    World,
+    /// First and last stage, for tied embeddings: (tensor, context, data).
+    Tied(u32, u32, u32),
+    /// Dense gradients: (stage, tensor rank).
+    Dense(u32, u32),
+    /// Expert gradients: (stage, expert-TP rank, expert rank).
+    Expert(u32, u32, u32),
+    /// A channel between two ranks: (receiver's rank, receiver's chunk, gradients?).
+    Channel(u32, u32, bool),
+}
+
+impl Attendance {
+    /// The next meeting, if anybody else attends.
+    pub(super) fn next(&mut self) -> Option<(GroupId, u32)> {
+        let number = self.number;
+        self.number += 1;
+        self.group.map(|group| (group, number))
+    }
+}
+
+/// Builds the resources of `plan` and one member per simulated rank.
+pub(super) fn build(plan: &Plan, folding: Folding) -> (Resources, Vec<Member>) {
+    let layout = &plan.layout;
+    let mut resources = Resources::new();
+    resources.causes = CAUSES.to_vec();
+    let simulated: Vec<u32> = (0..layout.world())
+        .filter(|&rank| folding.keeps(layout, rank))
+        .collect();
+    let mut counts: BTreeMap<Purpose, u32> = BTreeMap::new();
+    for &rank in &simulated {
+        for purpose in purposes(layout, rank).into_iter().flatten() {
+            *counts.entry(purpose).or_default() += 1;
+        }
+    }
+    let groups: BTreeMap<Purpose, GroupId> = counts
+        .into_iter()
+        .filter(|&(_, parties)| parties > 1)
+        .map(|(purpose, parties)| (purpose, resources.add_group(parties)))
+        .collect();
+    let attend = |purpose| Attendance {
+        group: groups.get(&purpose).copied(),
+        number: 0,
+    };
+    let members = simulated
+        .iter()
+        .map(|&rank| member(layout, rank, &mut resources, &attend))
+        .collect();
+    (resources, members)
+}
+
+fn member(
+    layout: &Layout,
+    rank: u32,
+    resources: &mut Resources,
+    attend: &impl Fn(Purpose) -> Attendance,
+) -> Member {
+    let place = layout.coordinates(rank);
+    let (expert_tp, expert_rank, replica) = layout.expert_place(rank);
+    let program = resources.add_program(format!("rank {rank}"));
+    let device = resources.add_device();
+    let chunks = layout.schedule.chunks;
+    let mut lane = |name| resources.add_lane(program, device, name);
+    let lanes = Lanes {
+        compute: lane("compute"),
+        exchange: lane("expert exchange"),
+        tensor: lane("tensor parallel"),
+        data: lane("data parallel"),
+        pipeline: (0..chunks)
+            .map(|_| {
+                [
+                    "send activation",
+                    "receive activation",
+                    "send gradient",
+                    "receive gradient",
+                ]
+                .map(&mut lane)
+            })
+            .collect(),
+    };
+    Member {
+        rank,
+        pipeline_rank: place.pipeline,
+        expert_group: replica,
+        expert_rank,
+        lanes,
+        exchange: attend(Purpose::Exchange(place.pipeline, replica, expert_tp)),
+        tensor: attend(Purpose::Tensor(layout.group(rank, Axis::Tensor)[0])),
+        world: attend(Purpose::World),
+        tied: attend(Purpose::Tied(place.tensor, place.context, place.data)),
+        gradients: (0..chunks)
+            .map(|chunk| gradient_purposes(layout, rank, chunk).map(attend))
+            .collect(),
+        channels: (0..chunks)
+            .map(|chunk| channel_purposes(layout, rank, chunk).map(|purpose| purpose.map(attend)))
+            .collect(),
+    }
+}
+
+/// Every rendezvous that `rank` attends.
+fn purposes(layout: &Layout, rank: u32) -> Vec<Option<Purpose>> {
+    let place = layout.coordinates(rank);
+    let (expert_tp, _, replica) = layout.expert_place(rank);
+    let at_an_end = place.pipeline == 0 || place.pipeline == layout.pp - 1;
+    let mut all = vec![
+        Some(Purpose::Exchange(place.pipeline, replica, expert_tp)),
+        Some(Purpose::Tensor(layout.group(rank, Axis::Tensor)[0])),
+        Some(Purpose::World),
+        at_an_end.then_some(Purpose::Tied(place.tensor, place.context, place.data)),
+    ];
+    for chunk in 0..layout.schedule.chunks {
+        all.extend(gradient_purposes(layout, rank, chunk).map(Some));
+        all.extend(channel_purposes(layout, rank, chunk));
+    }
+    all
+}
+
+/// The gradient groups of the stage that `chunk` of `rank` is: dense, then experts.
+fn gradient_purposes(layout: &Layout, rank: u32, chunk: u32) -> [Purpose; 2] {
+    let place = layout.coordinates(rank);
+    let (expert_tp, expert_rank, _) = layout.expert_place(rank);
+    let stage = layout.stage_index(place.pipeline, chunk);
+    [
+        Purpose::Dense(stage, place.tensor),
+        Purpose::Expert(stage, expert_tp, expert_rank),
+    ]
+}
+
+/// The four channels of `chunk` of `rank`, where there is a neighbour: named for their receiver.
+fn channel_purposes(layout: &Layout, rank: u32, chunk: u32) -> [Option<Purpose>; 4] {
+    let place = layout.coordinates(rank);
+    let at = |pipeline| layout.rank(Coordinates { pipeline, ..place });
+    let next = next_of(layout.schedule, layout.pp, place.pipeline, chunk);
+    let previous = previous_of(layout.schedule, layout.pp, place.pipeline, chunk);
+    // A neighbour on the same rank needs no message.
+    let other = |neighbour: Option<(u32, u32)>| neighbour.filter(|&(pipeline, _)| pipeline != place.pipeline);
+    [
+        other(next).map(|(pipeline, chunk)| Purpose::Channel(at(pipeline), chunk, false)),
+        other(previous).map(|_| Purpose::Channel(rank, chunk, false)),
+        other(previous).map(|(pipeline, chunk)| Purpose::Channel(at(pipeline), chunk, true)),
+        other(next).map(|_| Purpose::Channel(rank, chunk, true)),
+    ]
+}

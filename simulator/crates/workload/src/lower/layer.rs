@@ -1,0 +1,454 @@
+//! The pieces of a layer, forward and backward, as tasks.
+
+use std::sync::Arc;
+
+use orrery_scenario::plan::VirtualStage;
+use orrery_taskgraph::{MemoryChange, Sequence, Tag};
+use smallvec::{SmallVec, smallvec};
+
+use super::emit::Emit;
+use super::holding::Held;
+use crate::block::MoeRows;
+use crate::cost::Kernel;
+use crate::schedule::Slot;
+
+/// One layer of a stage, or a multi-token-prediction module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unit {
+    /// Number for labels and routing; multi-token-prediction modules follow the model's layers.
+    pub(super) layer: u32,
+    /// Index of its costs.
+    pub(super) shape: usize,
+    /// Whether it is a multi-token-prediction module.
+    pub(super) mtp: bool,
+}
+
+/// What a stage consists of.
+#[derive(Clone, Debug)]
+pub(super) struct Stage {
+    pub(super) units: Arc<[Unit]>,
+    pub(super) embedding: bool,
+    /// How often the head runs: once, and once more per multi-token-prediction module.
+    pub(super) heads: u32,
+}
+
+/// A forward pass of one microbatch through one chunk, as far as it has been emitted.
+pub(super) struct Forward {
+    pub(super) slot: Slot,
+    pub(super) units: Arc<[Unit]>,
+    stage: usize,
+    /// What the next piece waits for.
+    pub(super) last: Option<Sequence>,
+    /// Parameter gathers that the layers of the chunk wait for, in the first pass of a step.
+    gathers: Vec<Sequence>,
+}
+
+/// A backward pass of one microbatch through one chunk, as far as it has been emitted.
+pub(super) struct Backward {
+    pub(super) slot: Slot,
+    pub(super) units: Arc<[Unit]>,
+    stage: usize,
+    /// Whether weight gradients are computed in the same tasks as input gradients.
+    fused: bool,
+    pub(super) last: Option<Sequence>,
+}
+
+impl Stage {
+    pub(super) fn new(stage: &VirtualStage, shape_of_layer: &[usize]) -> Self {
+        let number = |layer: usize| u32::try_from(layer).expect("a model has fewer than 2^32 layers");
+        let own = stage.layers.clone().map(|layer| Unit {
+            layer: number(layer),
+            shape: shape_of_layer[layer],
+            mtp: false,
+        });
+        let last = shape_of_layer.last().copied().unwrap_or(0);
+        let mtp = (0..stage.mtp_layers).map(|module| Unit {
+            layer: number(shape_of_layer.len()) + u32::try_from(module).expect("few modules"),
+            shape: last,
+            mtp: true,
+        });
+        let modules = u32::try_from(stage.mtp_layers).expect("few modules");
+        Self {
+            units: own.chain(mtp).collect(),
+            embedding: stage.embedding,
+            heads: if stage.head { 1 + modules } else { 0 },
+        }
+    }
+}
+
+impl Emit<'_, '_, '_> {
+    fn stage_of(&self, slot: Slot) -> usize {
+        self.shared
+            .plan
+            .layout
+            .stage_index(self.cursor.member.pipeline_rank, slot.chunk) as usize
+    }
+
+    fn tag(slot: Slot, unit: Unit) -> Tag {
+        Tag {
+            major: unit.layer,
+            minor: slot.microbatch,
+        }
+    }
+
+    pub(super) fn begin_forward(&mut self, slot: Slot) -> Forward {
+        let stage = self.stage_of(slot);
+        let gathers = std::mem::take(&mut self.cursor.gathers[slot.chunk as usize]);
+        let last = self.receive_activation(slot);
+        Forward {
+            slot,
+            units: Arc::clone(&self.shared.stages[stage].units),
+            stage,
+            last,
+            gathers,
+        }
+    }
+
+    pub(super) fn end_forward(&mut self, mut forward: Forward) {
+        let heads = self.shared.stages[forward.stage].heads;
+        if heads > 0 {
+            let kernel = repeated(self.shared.costs.head.forward, heads);
+            let tag = Tag {
+                major: u32::MAX,
+                minor: forward.slot.microbatch,
+            };
+            let waits = [forward.last];
+            forward.last = Some(self.compute(self.shared.kinds.head_forward, kernel, &waits, tag));
+        }
+        self.send_activation(&forward);
+    }
+
+    pub(super) fn attention_forward(&mut self, forward: &mut Forward, at: usize) {
+        let unit = forward.units[at];
+        let tag = Self::tag(forward.slot, unit);
+        let costs = &self.shared.costs;
+        let mut kernel = costs.layers[unit.shape].attention.forward;
+        if unit.mtp {
+            kernel = costs.mtp_projection.forward.then(kernel);
+        } else if at == 0 && self.shared.stages[forward.stage].embedding {
+            kernel = costs.embedding.forward.then(kernel);
+        }
+        let held = self.shared.activations.attention(unit.shape);
+        let gathered = self.tensor_before(forward.last, tag);
+        let waits = [gathered, forward.gathers.get(at).copied()];
+        let kind = self.shared.kinds.attention_forward;
+        let done = self.compute_holding(kind, kernel, &waits, tag, taken(held));
+        forward.last = self.tensor_after(done, tag);
+    }
+
+    pub(super) fn mlp_forward(&mut self, forward: &mut Forward, at: usize) {
+        let unit = forward.units[at];
+        let tag = Self::tag(forward.slot, unit);
+        if self.shared.costs.layers[unit.shape].experts.is_some() {
+            let rows = self.rows(forward.slot, unit);
+            let shared = &mut *self.shared;
+            let kernel = shared
+                .costs
+                .experts_forward(shared.plan, &shared.model, unit.shape, rows);
+            let held = shared.activations.experts(unit.shape, rows);
+            let kind = shared.kinds.experts_forward;
+            let waits = [forward.last];
+            forward.last = Some(self.compute_holding(kind, kernel, &waits, tag, taken(held)));
+        } else {
+            let gathered = self.tensor_before(forward.last, tag);
+            let kernel = self.shared.costs.layers[unit.shape].dense.forward;
+            let held = self.shared.activations.experts(unit.shape, MoeRows::default());
+            let kind = self.shared.kinds.mlp_forward;
+            let done = self.compute_holding(kind, kernel, &[gathered], tag, taken(held));
+            forward.last = self.tensor_after(done, tag);
+        }
+    }
+
+    pub(super) fn dispatch_forward(&mut self, forward: &mut Forward, at: usize) {
+        let kind = self.shared.kinds.dispatch_forward;
+        forward.last = self.exchange(forward.slot, forward.units[at], kind, true, forward.last);
+    }
+
+    pub(super) fn combine_forward(&mut self, forward: &mut Forward, at: usize) {
+        let kind = self.shared.kinds.combine_forward;
+        forward.last = self.exchange(forward.slot, forward.units[at], kind, false, forward.last);
+    }
+
+    pub(super) fn begin_backward(&mut self, slot: Slot, fused: bool) -> Backward {
+        let stage = self.stage_of(slot);
+        let last = self.receive_gradient(slot);
+        let units = Arc::clone(&self.shared.stages[stage].units);
+        let mut backward = Backward {
+            slot,
+            units,
+            stage,
+            fused,
+            last,
+        };
+        let heads = self.shared.stages[stage].heads;
+        if heads > 0 {
+            // The head's weight gradient is one product at the end of the model: it is never deferred.
+            let head = &self.shared.costs.head;
+            let kernel = repeated(head.backward.then(head.weight), heads);
+            let tag = Tag {
+                major: u32::MAX,
+                minor: slot.microbatch,
+            };
+            backward.last = Some(self.compute(self.shared.kinds.head_backward, kernel, &[last], tag));
+        }
+        backward
+    }
+
+    /// Weight gradients that an earlier backward left for later.
+    pub(super) fn deferred_weight(&mut self, slot: Slot) -> Backward {
+        let stage = self.stage_of(slot);
+        let units = Arc::clone(&self.shared.stages[stage].units);
+        Backward {
+            slot,
+            units,
+            stage,
+            fused: false,
+            last: None,
+        }
+    }
+
+    pub(super) fn end_backward(&mut self, backward: &Backward) {
+        self.send_gradient(backward);
+    }
+
+    /// Runs the layer forward again when whole layers are recomputed, exchanges included.
+    pub(super) fn recompute(&mut self, backward: &mut Backward, at: usize) {
+        if !self.shared.costs.full_recompute {
+            return;
+        }
+        let unit = backward.units[at];
+        let tag = Self::tag(backward.slot, unit);
+        let gathered = self.tensor_before(backward.last, tag);
+        let layer = &self.shared.costs.layers[unit.shape];
+        let (attention, moe, dense) = (
+            layer.attention.forward,
+            layer.experts.is_some(),
+            layer.dense.forward,
+        );
+        let done = self.compute(self.shared.kinds.attention_forward, attention, &[gathered], tag);
+        backward.last = self.tensor_after(done, tag);
+        if moe {
+            let kind = self.shared.kinds.dispatch_forward;
+            backward.last = self.exchange(backward.slot, unit, kind, true, backward.last);
+            let rows = self.rows(backward.slot, unit);
+            let shared = &mut *self.shared;
+            let kernel = shared
+                .costs
+                .experts_forward(shared.plan, &shared.model, unit.shape, rows);
+            let kind = shared.kinds.experts_forward;
+            backward.last = Some(self.compute(kind, kernel, &[backward.last], tag));
+            let kind = self.shared.kinds.combine_forward;
+            backward.last = self.exchange(backward.slot, unit, kind, false, backward.last);
+        } else {
+            let gathered = self.tensor_before(backward.last, tag);
+            let done = self.compute(self.shared.kinds.mlp_forward, dense, &[gathered], tag);
+            backward.last = self.tensor_after(done, tag);
+        }
+    }
+
+    /// Gradients to the experts: the reverse of combine, as heavy as a dispatch.
+    pub(super) fn combine_backward(&mut self, backward: &mut Backward, at: usize) {
+        let kind = self.shared.kinds.combine_backward;
+        backward.last = self.exchange(backward.slot, backward.units[at], kind, true, backward.last);
+    }
+
+    /// Gradients back to their tokens: the reverse of dispatch, as heavy as a combine.
+    pub(super) fn dispatch_backward(&mut self, backward: &mut Backward, at: usize) {
+        let kind = self.shared.kinds.dispatch_backward;
+        backward.last = self.exchange(backward.slot, backward.units[at], kind, false, backward.last);
+    }
+
+    pub(super) fn mlp_backward(&mut self, backward: &mut Backward, at: usize) {
+        let unit = backward.units[at];
+        let tag = Self::tag(backward.slot, unit);
+        if self.shared.costs.layers[unit.shape].experts.is_some() {
+            let rows = self.rows(backward.slot, unit);
+            let shared = &mut *self.shared;
+            let mut kernel = shared
+                .costs
+                .experts_backward(shared.plan, &shared.model, unit.shape, rows);
+            if backward.fused {
+                kernel = kernel.then(shared.costs.experts_weight(
+                    shared.plan,
+                    &shared.model,
+                    unit.shape,
+                    rows,
+                ));
+            }
+            let kind = shared.kinds.experts_backward;
+            backward.last = Some(self.compute(kind, kernel, &[backward.last], tag));
+        } else {
+            let dense = self.shared.costs.layers[unit.shape].dense;
+            let kernel = if backward.fused {
+                dense.backward.then(dense.weight)
+            } else {
+                dense.backward
+            };
+            let gathered = self.tensor_before(backward.last, tag);
+            let done = self.compute(self.shared.kinds.mlp_backward, kernel, &[gathered], tag);
+            backward.last = self.tensor_after(done, tag);
+        }
+    }
+
+    pub(super) fn mlp_weight(&mut self, backward: &mut Backward, at: usize) {
+        let unit = backward.units[at];
+        let tag = Self::tag(backward.slot, unit);
+        if self.shared.costs.layers[unit.shape].experts.is_some() {
+            let rows = self.rows(backward.slot, unit);
+            let shared = &mut *self.shared;
+            let kernel = shared
+                .costs
+                .experts_weight(shared.plan, &shared.model, unit.shape, rows);
+            let kind = shared.kinds.experts_weight;
+            self.compute(kind, kernel, &[], tag);
+        } else {
+            let kernel = self.shared.costs.layers[unit.shape].dense.weight;
+            self.compute(self.shared.kinds.mlp_weight, kernel, &[], tag);
+        }
+    }
+
+    pub(super) fn attention_backward(&mut self, backward: &mut Backward, at: usize) {
+        let unit = backward.units[at];
+        let tag = Self::tag(backward.slot, unit);
+        let mut kernel = self.shared.costs.layers[unit.shape].attention.backward;
+        if unit.mtp {
+            kernel = kernel.then(self.shared.costs.mtp_projection.backward);
+        }
+        let mut memory = SmallVec::new();
+        if backward.fused {
+            kernel = kernel.then(self.attention_weight_kernel(backward, at));
+            memory = self.given_back(backward.slot, unit);
+        }
+        let gathered = self.tensor_before(backward.last, tag);
+        let kind = self.shared.kinds.attention_backward;
+        let done = self.compute_holding(kind, kernel, &[gathered], tag, memory);
+        backward.last = self.tensor_after(done, tag);
+    }
+
+    pub(super) fn attention_weight(&mut self, backward: &mut Backward, at: usize) {
+        let unit = backward.units[at];
+        let kernel = self.attention_weight_kernel(backward, at);
+        let memory = self.given_back(backward.slot, unit);
+        let kind = self.shared.kinds.attention_weight;
+        self.compute_holding(kind, kernel, &[], Self::tag(backward.slot, unit), memory);
+    }
+
+    fn attention_weight_kernel(&self, backward: &Backward, at: usize) -> Kernel {
+        let unit = backward.units[at];
+        let costs = &self.shared.costs;
+        let mut kernel = costs.layers[unit.shape].attention.weight;
+        if unit.mtp {
+            kernel = kernel.then(costs.mtp_projection.weight);
+        } else if at == 0 && self.shared.stages[backward.stage].embedding {
+            kernel = kernel.then(costs.embedding.weight);
+        }
+        kernel
+    }
+
+    /// What the layer took forward, given back once its weight gradients are done.
+    fn given_back(&mut self, slot: Slot, unit: Unit) -> SmallVec<[MemoryChange; 2]> {
+        let rows = self.rows(slot, unit);
+        let activations = &self.shared.activations;
+        [
+            activations.attention(unit.shape),
+            activations.experts(unit.shape, rows),
+        ]
+        .into_iter()
+        .map(|held| change(held, -1, true))
+        .collect()
+    }
+
+    /// Rows that this rank's experts compute for `unit` in this microbatch.
+    fn rows(&mut self, slot: Slot, unit: Unit) -> MoeRows {
+        if self.shared.costs.layers[unit.shape].experts.is_none() {
+            return MoeRows::default();
+        }
+        let (group, expert_rank) = (self.cursor.member.expert_group, self.cursor.member.expert_rank);
+        let step = u32::from(self.cursor.step);
+        let load = self
+            .shared
+            .router
+            .load(group, unit.layer, step, slot.microbatch)
+            .rank(expert_rank);
+        MoeRows {
+            rows: load.tokens,
+            padded: load.padded,
+            active: load.active,
+        }
+    }
+
+    fn exchange(
+        &mut self,
+        slot: Slot,
+        unit: Unit,
+        kind: orrery_units::KindId,
+        dispatch: bool,
+        last: Option<Sequence>,
+    ) -> Option<Sequence> {
+        if self.shared.costs.layers[unit.shape].experts.is_none() || self.shared.plan.layout.ep == 1 {
+            return last;
+        }
+        let (group, expert_rank) = (self.cursor.member.expert_group, self.cursor.member.expert_rank);
+        let step = u32::from(self.cursor.step);
+        let load = self.shared.router.load(group, unit.layer, step, slot.microbatch);
+        let ports = if dispatch {
+            load.dispatch_ports(expert_rank)
+        } else {
+            load.combine_ports(expert_rank)
+        };
+        let transfer = self
+            .shared
+            .model
+            .exchange(&ports, self.shared.step_end.expert_shape);
+        let meeting = self.cursor.member.exchange.next();
+        let lane = self.cursor.member.lanes.exchange;
+        Some(self.transfer(lane, kind, &transfer, meeting, &[last], Self::tag(slot, unit)))
+    }
+
+    /// Before a tensor-parallel block: with sequence parallelism, everybody gathers the whole sequence.
+    fn tensor_before(&mut self, last: Option<Sequence>, tag: Tag) -> Option<Sequence> {
+        if !self.shared.plan.layout.sequence_parallel {
+            return last;
+        }
+        let Some(transfer) = self.shared.costs.tensor_gather else {
+            return last;
+        };
+        let meeting = self.cursor.member.tensor.next();
+        let (lane, kind) = (self.cursor.member.lanes.tensor, self.shared.kinds.tensor_gather);
+        Some(self.transfer(lane, kind, &transfer, meeting, &[last], tag))
+    }
+
+    /// After a tensor-parallel block: partial results are summed, and scattered under sequence parallelism.
+    fn tensor_after(&mut self, done: Sequence, tag: Tag) -> Option<Sequence> {
+        let scattered = self.shared.plan.layout.sequence_parallel;
+        let (costs, kinds) = (&self.shared.costs, &self.shared.kinds);
+        let (transfer, kind) = if scattered {
+            (costs.tensor_scatter, kinds.tensor_scatter)
+        } else {
+            (costs.tensor_reduce, kinds.tensor_reduce)
+        };
+        let Some(transfer) = transfer else {
+            return Some(done);
+        };
+        let meeting = self.cursor.member.tensor.next();
+        let lane = self.cursor.member.lanes.tensor;
+        Some(self.transfer(lane, kind, &transfer, meeting, &[Some(done)], tag))
+    }
+}
+
+fn repeated(kernel: Kernel, times: u32) -> Kernel {
+    (1..times).fold(kernel, |sum, _| sum.then(kernel))
+}
+
+fn change(held: Held, sign: i64, at_end: bool) -> MemoryChange {
+    let bytes = i64::try_from(held.bytes.get()).expect("activations stay below 8 EiB");
+    MemoryChange {
+        cause: held.cause,
+        bytes: sign * bytes,
+        at_end,
+    }
+}
+
+fn taken(held: Held) -> SmallVec<[MemoryChange; 2]> {
+    smallvec![change(held, 1, false)]
+}

@@ -1,0 +1,293 @@
+//! The `orrery` command: arguments in, an exit code out.
+
+mod baseline;
+mod check;
+mod explain;
+mod export;
+mod import;
+mod list;
+mod output;
+mod progress;
+mod report;
+mod run;
+
+use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use orrery::exit::Exit;
+
+pub(crate) use output::{Format, Look};
+
+const AFTER: &str = "Exit codes: 0 all expectations hold; 1 an expectation failed; 2 bad command line or \
+scenario, nothing was run; 3 data missing; 4 nothing matched; 5 a limit was hit, partial results written; \
+70 a bug in Orrery; 130/143 interrupted.\n\nWithout a command: runs the DeepSeek-V3 scenario that ships \
+with the program and writes its report to orrery-runs/.";
+
+/// Simulates training of mixture-of-experts models on clusters.
+#[derive(Debug, Parser)]
+#[command(name = "orrery", version, about, after_help = AFTER, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run scenarios, evaluate their expectations, write reports.
+    Run(RunArgs),
+    /// Parse and validate scenarios only.
+    Check(CheckArgs),
+    /// Write a scenario from what other programs know about a job.
+    #[command(subcommand)]
+    Import(ImportCommand),
+    /// Stored metrics that expectations compare with.
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
+    /// Show a stored run.
+    Report(ReportArgs),
+    /// Write a stored run in a format of another program.
+    Export(ExportArgs),
+    /// List every metric with unit, labels and definition.
+    Metrics(MetricsArgs),
+    /// Print the JSON Schema of scenario files.
+    Schema,
+    /// Explain the code of an error (`S014`), or list the defaults that a stored run filled in.
+    Explain {
+        /// A code, or the folder or run.json of a run.
+        what: String,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How results are printed.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct FormatArg {
+    /// How results are printed on standard output.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+/// What every command that loads scenarios takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ScenarioArgs {
+    /// Scenario files.
+    #[arg(value_name = "SCENARIO", required = true)]
+    pub(crate) scenarios: Vec<String>,
+    /// Set a key of the scenario, such as `parallel.pp=8`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_set)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Seed of every random number.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) scenario: ScenarioArgs,
+    /// Folder for the results [default: orrery-runs/<scenario>-<seed>].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// What to write beside run.json and meta.json.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LOOKS")]
+    pub(crate) write: Vec<Look>,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
+    /// The stored metrics that `baseline` in a check means [default: baselines/<scenario>.json].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Exit 0 even when an expectation fails; it is still reported.
+    #[arg(long)]
+    pub(crate) no_fail: bool,
+}
+
+#[derive(Args, Debug)]
+struct CheckArgs {
+    #[command(flatten)]
+    scenario: ScenarioArgs,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, Subcommand)]
+enum ImportCommand {
+    /// A Hugging Face config.json.
+    Hf {
+        /// The file.
+        file: PathBuf,
+        /// Where to write the scenario; standard output by default.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// A Megatron argument list.
+    Megatron(MegatronArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MegatronArgs {
+    /// A file with arguments, or the arguments themselves as one text or JSON object.
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) input: String,
+    /// Device that the job runs on, by a name of the hardware catalogue.
+    #[arg(long)]
+    pub(crate) gpu: Option<String>,
+    /// Nodes.
+    #[arg(long)]
+    pub(crate) nodes: Option<u32>,
+    /// Devices in a node.
+    #[arg(long)]
+    pub(crate) gpus_per_node: Option<u32>,
+    /// Where to write the scenario; standard output by default.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum BaselineCommand {
+    /// Store the metrics of a run.
+    Save(BaselineArgs),
+    /// Rewrite the entries that moved beyond 0.5 %.
+    Update(BaselineArgs),
+    /// Print a stored baseline.
+    Show {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        format: FormatArg,
+    },
+}
+
+#[derive(Args, Debug)]
+struct BaselineArgs {
+    /// The folder or the run.json of a run.
+    run: PathBuf,
+    /// The file to write [default: baselines/<scenario>.json beside the scenario's folder].
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct ReportArgs {
+    /// The folder or the run.json of a run.
+    run: PathBuf,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Args, Debug)]
+struct ExportArgs {
+    /// The folder of a run.
+    run: PathBuf,
+    /// The format.
+    #[arg(long, value_enum)]
+    to: ExportKind,
+    /// Where to write it; standard output by default.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ExportKind {
+    /// Trace events, for ui.perfetto.dev and chrome://tracing.
+    Chrome,
+    /// One line per metric.
+    Csv,
+    /// The figures in the custom format of github-action-benchmark.
+    Benchmark,
+}
+
+#[derive(Args, Debug)]
+struct MetricsArgs {
+    /// Only those of this kind of scenario.
+    #[arg(long)]
+    kind: Option<String>,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+/// Where a command writes: results, and everything else.
+pub(crate) struct Console<'a> {
+    /// Results.
+    pub(crate) out: &'a mut dyn Write,
+    /// Messages and progress.
+    pub(crate) err: &'a mut dyn Write,
+    /// Whether messages go to a terminal.
+    pub(crate) terminal: bool,
+}
+
+/// An end that the user should hear of, and its exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The code.
+    pub(crate) exit: Exit,
+    /// What to say.
+    pub(crate) message: String,
+}
+
+impl Failure {
+    /// Bad input: nothing was run.
+    pub(crate) fn invalid(message: impl Into<String>) -> anyhow::Error {
+        Self::new(Exit::Invalid, message)
+    }
+
+    /// Something that is needed is not there.
+    pub(crate) fn missing(message: impl Into<String>) -> anyhow::Error {
+        Self::new(Exit::DataMissing, message)
+    }
+
+    fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
+        let message = message.into();
+        anyhow::Error::new(Self { exit, message })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Carries out the command.
+pub(crate) fn execute(cli: Cli, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+    let Some(command) = cli.command else {
+        return run::run_default(console);
+    };
+    match command {
+        Command::Run(args) => run::run(&args, console),
+        Command::Check(args) => check::check(&args.scenario, args.format.format, console),
+        Command::Import(ImportCommand::Hf { file, output }) => {
+            import::hugging_face(&file, output.as_deref(), console)
+        }
+        Command::Import(ImportCommand::Megatron(args)) => import::megatron(&args, console),
+        Command::Baseline(BaselineCommand::Save(args)) => {
+            baseline::save(&args.run, args.baseline.as_deref(), console)
+        }
+        Command::Baseline(BaselineCommand::Update(args)) => {
+            baseline::update(&args.run, args.baseline.as_deref(), console)
+        }
+        Command::Baseline(BaselineCommand::Show { file, format }) => {
+            baseline::show(&file, format.format, console)
+        }
+        Command::Report(args) => report::report(&args.run, args.format.format, console),
+        Command::Export(args) => export::export(&args.run, args.to, args.output.as_deref(), console),
+        Command::Metrics(args) => list::metrics(args.kind.as_deref(), args.format.format, console),
+        Command::Schema => list::schema(console),
+        Command::Explain { what } => explain::explain(&what, console),
+        Command::Completions { shell } => list::completions(shell, console),
+    }
+}
+
+fn parse_set(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("write KEY=VALUE, such as `parallel.pp=8`".to_owned()),
+    }
+}

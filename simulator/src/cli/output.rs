@@ -1,0 +1,95 @@
+//! Formats of standard output and looks of files.
+
+use clap::ValueEnum;
+use orrery_report::{Report, render};
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables and sentences.
+    Human,
+    /// One `result/1` object, an array for several scenarios.
+    Json,
+    /// One `result/1` object a line.
+    Jsonl,
+    /// One line per metric.
+    Csv,
+    /// Annotations for GitHub Actions.
+    Github,
+}
+
+/// A file beside run.json.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Look {
+    /// report.html, one page without any other file.
+    Html,
+    /// junit.xml, a case per expectation.
+    Junit,
+    /// trace.json, for ui.perfetto.dev.
+    Trace,
+    /// run.json, which is always written.
+    Json,
+    /// metrics.csv, one line per metric.
+    Csv,
+}
+
+/// `reports` as `format` wants them.
+pub(crate) fn print(reports: &[&Report], format: Format) -> String {
+    match format {
+        Format::Human => {
+            let texts: Vec<String> = reports.iter().map(|report| render::text(report)).collect();
+            texts.join("\n")
+        }
+        Format::Json => match reports {
+            [report] => render::json_text(report),
+            _ => {
+                let all: serde_json::Value = reports.iter().map(|report| render::json(report)).collect();
+                format!("{all:#}\n")
+            }
+        },
+        Format::Jsonl => reports
+            .iter()
+            .map(|report| format!("{}\n", render::json(report)))
+            .collect(),
+        Format::Csv => render::csv(reports),
+        Format::Github => render::github(reports),
+    }
+}
+
+/// Prints a list of objects as `format` wants it; `human` makes the text for people.
+pub(crate) fn print_values(
+    values: &[serde_json::Value],
+    format: Format,
+    human: impl Fn() -> String,
+) -> String {
+    match format {
+        Format::Human | Format::Github => human(),
+        Format::Json => format!("{:#}\n", serde_json::Value::from(values.to_vec())),
+        Format::Jsonl => values.iter().map(|value| format!("{value}\n")).collect(),
+        Format::Csv => csv(values),
+    }
+}
+
+fn csv(values: &[serde_json::Value]) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let cell = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Array(parts) => {
+            let parts: Vec<&str> = parts.iter().filter_map(|part| part.as_str()).collect();
+            parts.join(" ")
+        }
+        other => other.to_string(),
+    };
+    if let Some(header) = values.first().and_then(|value| value.as_object()) {
+        writer
+            .write_record(header.keys())
+            .expect("writing to memory cannot fail");
+    }
+    for value in values.iter().filter_map(|value| value.as_object()) {
+        writer
+            .write_record(value.values().map(cell))
+            .expect("writing to memory cannot fail");
+    }
+    let bytes = writer.into_inner().expect("writing to memory cannot fail");
+    String::from_utf8(bytes).expect("the fields are text")
+}

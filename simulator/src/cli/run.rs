@@ -1,0 +1,260 @@
+//! `run`: scenarios in; reports, files and an exit code out.
+
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use orrery::baseline::Baseline;
+use orrery::exit::Exit;
+use orrery::pipeline::{self, Simulation, Stopped, Watch};
+use orrery::{checks, files};
+use orrery_report::{Report, render};
+use orrery_scenario::Plan;
+use orrery_units::{Bytes, with_si_prefix};
+use serde_json::json;
+
+use super::output::print;
+use super::progress::{Job, Signals, watched};
+use super::{Console, Failure, Format, FormatArg, Look, RunArgs, ScenarioArgs};
+
+/// Runs the scenario that ships with the program, with every look that a person wants.
+pub(crate) fn run_default(console: &mut Console<'_>) -> anyhow::Result<Exit> {
+    let args = RunArgs {
+        scenario: ScenarioArgs {
+            scenarios: vec![files::DEFAULT_SCENARIO.to_owned()],
+            set: Vec::new(),
+            seed: None,
+        },
+        out: None,
+        write: vec![Look::Html, Look::Json, Look::Trace],
+        format: FormatArg {
+            format: Format::Human,
+        },
+        baseline: None,
+        no_fail: false,
+    };
+    run(&args, console)
+}
+
+/// Runs every scenario; nothing is run unless all of them are valid.
+pub(crate) fn run(args: &RunArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+    let plans = load_all(&args.scenario, console)?;
+    let signals = Signals::listen()?;
+    let mut reports = Vec::new();
+    let mut written = Vec::new();
+    let mut exit = Exit::Success;
+    for plan in &plans {
+        let began = Instant::now();
+        let (simulation, baseline) = simulate(plan, args, &signals, console)?;
+        let missing = baseline.is_none() && checks::needs_baseline(plan);
+        let report = simulation.report;
+        let report = match &simulation.stopped {
+            // Figures of a part of the run prove nothing, either way.
+            Some(_) => report,
+            None => {
+                let checks = checks::evaluate(plan, &report.metrics, baseline.as_ref());
+                report.with_checks(checks)
+            }
+        };
+        let folder = folder(args, plan, plans.len());
+        let timeline = simulation.timeline.as_ref();
+        written.extend(write(&folder, &report, timeline, &args.write, began)?);
+        say_speed(&report, began, console)?;
+        exit = exit.and(ending(&report, simulation.stopped, &signals, args.no_fail));
+        if missing && simulation.stopped.is_none() {
+            exit = exit.and(Exit::DataMissing);
+            say_missing_baseline(plan, args, console)?;
+        }
+        reports.push(report);
+        if signals.received().is_some() {
+            break;
+        }
+    }
+    let reports: Vec<&Report> = reports.iter().collect();
+    write!(console.out, "{}", print(&reports, args.format.format))?;
+    if args.format.format == Format::Human {
+        close(&reports, &written, console)?;
+    }
+    Ok(exit)
+}
+
+/// Loads every scenario, or says every fault of all of them.
+pub(crate) fn load_all(args: &ScenarioArgs, console: &mut Console<'_>) -> anyhow::Result<Vec<Plan>> {
+    let mut overrides = args.set.clone();
+    if let Some(seed) = args.seed {
+        overrides.push(("run.seed".to_owned(), seed.to_string()));
+    }
+    let mut plans = Vec::new();
+    let mut faults = Vec::new();
+    for file in &args.scenarios {
+        let text = files::read_scenario(file).map_err(Failure::invalid)?;
+        match pipeline::load(file, &text, &overrides) {
+            Ok(plan) => plans.push(plan),
+            Err(found) => faults.extend(found),
+        }
+    }
+    if faults.is_empty() {
+        return Ok(plans);
+    }
+    writeln!(console.err, "{}", orrery_scenario::render(&faults).trim_end())?;
+    Err(Failure::invalid(format!(
+        "{} error{} in scenarios; nothing was run",
+        faults.len(),
+        if faults.len() == 1 { "" } else { "s" }
+    )))
+}
+
+fn simulate(
+    plan: &Plan,
+    args: &RunArgs,
+    signals: &Signals,
+    console: &mut Console<'_>,
+) -> anyhow::Result<(Simulation, Option<Baseline>)> {
+    let baseline = load_baseline(plan, args)?;
+    let watch = Watch::new(plan.run.replications);
+    let job = Job {
+        name: &plan.identity.name,
+        expected_tasks: None,
+    };
+    let simulation = watched(job, &watch, signals, console, || pipeline::simulate(plan, &watch))?;
+    Ok((simulation, baseline))
+}
+
+fn baseline_file(plan: &Plan, args: &RunArgs) -> PathBuf {
+    let name = &plan.identity.name;
+    args.baseline
+        .clone()
+        .unwrap_or_else(|| files::baseline_path(&plan.identity.file, name))
+}
+
+/// The baseline, when there is one; one that was named must be there.
+fn load_baseline(plan: &Plan, args: &RunArgs) -> anyhow::Result<Option<Baseline>> {
+    let path = baseline_file(plan, args);
+    if args.baseline.is_none() && !path.exists() {
+        return Ok(None);
+    }
+    let text = files::read(&path).map_err(Failure::missing)?;
+    let baseline = Baseline::from_json(&text)
+        .map_err(|fault| Failure::invalid(format!("not a baseline: {fault}: {}", path.display())))?;
+    Ok(Some(baseline))
+}
+
+fn say_missing_baseline(plan: &Plan, args: &RunArgs, console: &mut Console<'_>) -> std::io::Result<()> {
+    writeln!(
+        console.err,
+        "orrery: a check compares with a baseline and there is none: {}\n  = help: `orrery baseline save` \
+         on the folder of a run stores one",
+        baseline_file(plan, args).display()
+    )
+}
+
+fn folder(args: &RunArgs, plan: &Plan, scenarios: usize) -> PathBuf {
+    let own = format!("{}-{}", plan.identity.name, plan.run.seed.get());
+    match &args.out {
+        Some(folder) if scenarios == 1 => folder.clone(),
+        Some(folder) => folder.join(own),
+        None => Path::new("orrery-runs").join(own),
+    }
+}
+
+/// Writes the folder of a run and returns what was written.
+fn write(
+    folder: &Path,
+    report: &Report,
+    timeline: Option<&orrery_timeline::Timeline>,
+    looks: &[Look],
+    began: Instant,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let mut written = Vec::new();
+    let mut put = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        files::write(&path, bytes).map_err(Failure::missing)?;
+        written.push(path);
+        anyhow::Ok(())
+    };
+    put("run.json", render::json_text(report).as_bytes())?;
+    put("meta.json", meta(report, began).as_bytes())?;
+    for look in looks {
+        match look {
+            Look::Html => put("report.html", render::html(report).as_bytes())?,
+            Look::Junit => put("junit.xml", render::junit(&[report]).as_bytes())?,
+            Look::Csv => put("metrics.csv", render::csv(&[report]).as_bytes())?,
+            Look::Trace => {
+                let empty = orrery_timeline::Timeline::default();
+                let mut bytes = Vec::new();
+                orrery_timeline::write_chrome_trace(timeline.unwrap_or(&empty), &mut bytes)?;
+                put("trace.json", &bytes)?;
+            }
+            // Always written, above.
+            Look::Json => {}
+        }
+    }
+    Ok(written)
+}
+
+/// What differs from run to run of the same scenario: the wall clock and the machine.
+fn meta(report: &Report, began: Instant) -> String {
+    let tasks = report.metrics.get("sim.tasks.sum").unwrap_or(0.0);
+    let wall = began.elapsed().as_secs_f64();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let meta = json!({
+        "schema": "meta/1",
+        "finished_unix_s": now,
+        "wall_s": wall,
+        "tasks": tasks,
+        "wall_ns_per_task": if tasks > 0.0 { wall / tasks * 1e9 } else { 0.0 },
+        "peak_memory_bytes": peak_memory().map(Bytes::get),
+        "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
+    });
+    format!("{meta:#}\n")
+}
+
+/// The most memory this process held, where the system tells.
+fn peak_memory() -> Option<Bytes> {
+    let status = files::read(Path::new("/proc/self/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(Bytes::new(kibibytes * 1024))
+}
+
+fn say_speed(report: &Report, began: Instant, console: &mut Console<'_>) -> std::io::Result<()> {
+    let tasks = report.metrics.get("sim.tasks.sum").unwrap_or(0.0);
+    let wall = began.elapsed().as_secs_f64();
+    let memory = peak_memory().map_or_else(String::new, |bytes| format!(", {bytes} at most"));
+    writeln!(
+        console.err,
+        "{}: {tasks} tasks in {} of wall time, {} a task{memory}",
+        report.facts.identity.scenario,
+        with_si_prefix(wall, "s"),
+        with_si_prefix(wall / tasks.max(1.0), "s")
+    )
+}
+
+fn ending(report: &Report, stopped: Option<Stopped>, signals: &Signals, no_fail: bool) -> Exit {
+    match stopped {
+        Some(Stopped::Cancelled) => signals.received().unwrap_or(Exit::Interrupted),
+        Some(Stopped::EventLimit) => Exit::LimitReached,
+        None if report.failed() && !no_fail => Exit::ExpectationFailed,
+        None => Exit::Success,
+    }
+}
+
+fn close(reports: &[&Report], written: &[PathBuf], console: &mut Console<'_>) -> std::io::Result<()> {
+    writeln!(console.out)?;
+    for path in written {
+        writeln!(console.out, "wrote {}", path.display())?;
+    }
+    let failed = reports.iter().filter(|report| report.failed()).count();
+    let partial = reports.iter().filter(|report| report.partial.is_some()).count();
+    let passed = reports.len() - failed - partial;
+    let partial = if partial > 0 {
+        format!(", {partial} ended early")
+    } else {
+        String::new()
+    };
+    writeln!(
+        console.out,
+        "scenarios: {passed} passed, {failed} failed{partial}"
+    )
+}

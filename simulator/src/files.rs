@@ -1,0 +1,124 @@
+//! The one place that reads and writes files.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use orrery_scenario::Source;
+
+/// Reads what scenarios refer to from disk, relative to the file that names it.
+///
+/// What is not found there and ships with the program is read from it, so that the shipped scenarios work
+/// from anywhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskSource;
+
+impl Source for DiskSource {
+    fn read(&self, from: &str, path: &str) -> Result<String, String> {
+        let folder = Path::new(from).parent().unwrap_or(Path::new(""));
+        let wanted = folder.join(path);
+        fs::read_to_string(&wanted)
+            .or_else(|fault| shipped(&wanted).map(str::to_owned).ok_or_else(|| phrase(&fault)))
+    }
+}
+
+/// The scenario that runs when none is named.
+pub const DEFAULT_SCENARIO: &str = "scenarios/training/deepseek-v3-2048-h800.scenario.toml";
+
+/// The text of a file that ships inside the program, by its path from the root of the source tree.
+fn shipped(path: &Path) -> Option<&'static str> {
+    let path = path.to_string_lossy();
+    SHIPPED
+        .iter()
+        .find(|(name, _)| path == *name || path.ends_with(&format!("/{name}")))
+        .map(|(_, text)| *text)
+}
+
+const SHIPPED: [(&str, &str); 1] = [(
+    DEFAULT_SCENARIO,
+    include_str!("../../scenarios/training/deepseek-v3-2048-h800.scenario.toml"),
+)];
+
+/// The text of the scenario at `path`: from disk, else the shipped one of that path.
+///
+/// # Errors
+/// Why it cannot be read, with the path last.
+pub fn read_scenario(path: &str) -> Result<String, String> {
+    fs::read_to_string(path).or_else(|fault| {
+        shipped(Path::new(path))
+            .map(str::to_owned)
+            .ok_or_else(|| format!("cannot read the scenario: {}: {path}", phrase(&fault)))
+    })
+}
+
+/// The text of `path`.
+///
+/// # Errors
+/// Why it cannot be read, with the path last.
+pub fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|fault| format!("cannot read: {}: {}", phrase(&fault), path.display()))
+}
+
+/// Writes `bytes` to `path`, folders made as needed; the file appears whole or not at all.
+///
+/// # Errors
+/// Why it cannot be written, with the path last.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let fail = |fault: std::io::Error| format!("cannot write: {}: {}", phrase(&fault), path.display());
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(fail)?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    let part = PathBuf::from(name);
+    let mut file = fs::File::create(&part).map_err(fail)?;
+    file.write_all(bytes).map_err(fail)?;
+    drop(file);
+    fs::rename(&part, path).map_err(fail)
+}
+
+/// The `run.json` of a run named by its folder or by that file.
+///
+/// # Errors
+/// When there is no such file or it is no stored run.
+pub fn read_run(run: &Path) -> Result<(PathBuf, serde_json::Value), String> {
+    let file = if run.is_dir() {
+        run.join("run.json")
+    } else {
+        run.to_owned()
+    };
+    let text = read(&file)?;
+    let value: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|fault| format!("not a stored run: {fault}: {}", file.display()))?;
+    let is_run = value.get("schema").is_some_and(|schema| schema == "result/1");
+    if !is_run {
+        return Err(format!(
+            "not a stored run: its `schema` is not `result/1`: {}",
+            file.display()
+        ));
+    }
+    Ok((file, value))
+}
+
+/// Where the baseline of scenario `name` in `file` lies: in a folder `baselines` beside the scenario or
+/// beside its folder, else in `scenarios/baselines`.
+#[must_use]
+pub fn baseline_path(file: &str, name: &str) -> PathBuf {
+    let folder = Path::new(file).parent().unwrap_or(Path::new(""));
+    let beside = [folder.join("baselines"), folder.join("../baselines")];
+    let folder = beside
+        .into_iter()
+        .find(|candidate| candidate.is_dir())
+        .unwrap_or_else(|| PathBuf::from("scenarios/baselines"));
+    folder.join(format!("{name}.json"))
+}
+
+/// What went wrong, without the operating system's number.
+fn phrase(fault: &std::io::Error) -> String {
+    match fault.kind() {
+        std::io::ErrorKind::NotFound => "no such file or folder".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "no permission".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => fault.to_string(),
+    }
+}

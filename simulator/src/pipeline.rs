@@ -1,0 +1,309 @@
+//! The only place that joins the stages: plan, lowering, engine, report.
+//!
+//! One replication is single-threaded and deterministic; replications differ in their seed alone and run
+//! beside each other. Their order in the results is their number, whoever finishes first.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use orrery_engine::{Error as EngineError, Options, Outcome, Progress, RecordPolicy, RunControl};
+use orrery_report::{Report, RunFacts};
+use orrery_scenario::{Diagnostic, LoadContext, MetricEntry, MetricTable, Plan};
+use orrery_taskgraph::Driver;
+use orrery_timeline::{Statistic, Timeline, Totals, registry};
+use orrery_units::{Flops, ProgramId, Seed};
+use orrery_workload::lower::{Folding, TrainingDriver};
+
+use crate::facts;
+use crate::files::DiskSource;
+
+/// Spans kept for eyes; more are counted as dropped.
+const SPAN_BUDGET: usize = 400_000;
+/// Tasks a program may have live: what a rank has in flight over all its lanes, with room.
+const LOOKAHEAD: u32 = 128;
+
+/// A replication that is ready to run.
+#[expect(missing_debug_implementations, reason = "a driver need not be printable")]
+pub struct Prepared<'p> {
+    /// Hands over the tasks.
+    pub driver: Box<dyn Driver + 'p>,
+    /// Programs whose spans are kept.
+    pub recorded: Vec<ProgramId>,
+    /// Tasks a program may have live.
+    pub lookahead: u32,
+}
+
+/// The plan of the scenario `text` in the file `file`, with `overrides` (`--set`) laid over it.
+///
+/// # Errors
+/// Every fault of the scenario.
+pub fn load(file: &str, text: &str, overrides: &[(String, String)]) -> Result<Plan, Vec<Diagnostic>> {
+    let context = LoadContext {
+        source: &DiskSource,
+        metrics: &metric_table(),
+        overrides,
+    };
+    orrery_scenario::load(file, text, &context)
+}
+
+/// The metric registry, as expectations are checked against it.
+#[must_use]
+pub fn metric_table() -> MetricTable {
+    let statistics: Vec<String> = Statistic::ALL.iter().map(|s| s.name().to_owned()).collect();
+    let entries = registry().iter().map(|metric| MetricEntry {
+        name: metric.name.to_owned(),
+        dimension: metric.dimension,
+        labels: metric.labels.iter().map(|&label| label.to_owned()).collect(),
+        statistics: statistics.clone(),
+    });
+    MetricTable(entries.collect())
+}
+
+/// Simulates `plan` and reports on it; expectations are evaluated by [`checks`](crate::checks).
+///
+/// # Errors
+/// When the tasks deadlock: a bug in the lowering.
+pub fn simulate(plan: &Plan, watch: &Watch) -> Result<Simulation, EngineError> {
+    let folding = Folding::of(plan);
+    let facts = facts::of_plan(plan, &TrainingDriver::new(plan, plan.run.seed, folding));
+    let settings = Settings {
+        replications: plan.run.replications,
+        event_limit: plan.run.event_limit,
+        timeline: plan.run.timeline,
+        steps: plan.training.steps,
+    };
+    let prepare = |replication| {
+        let driver = TrainingDriver::new(plan, seed_of(plan.run.seed, replication), folding);
+        Prepared {
+            recorded: one_per_pipeline_rank(&driver),
+            driver: Box::new(driver),
+            lookahead: LOOKAHEAD,
+        }
+    };
+    simulate_with(settings, facts, prepare, watch)
+}
+
+/// The seed of a replication: the scenario's own for the first, neighbours of it for the others. Keys mix
+/// the seed before use, so that neighbours share nothing.
+#[must_use]
+pub const fn seed_of(seed: Seed, replication: u32) -> Seed {
+    Seed::new(seed.get().wrapping_add(replication as u64))
+}
+
+/// The first program of every pipeline rank.
+fn one_per_pipeline_rank(driver: &TrainingDriver<'_>) -> Vec<ProgramId> {
+    let mut seen = Vec::new();
+    driver
+        .ranks()
+        .zip(driver.resources().programs.ids())
+        .filter(|((_, pipeline_rank), _)| {
+            let new = !seen.contains(pipeline_rank);
+            seen.push(*pipeline_rank);
+            new
+        })
+        .map(|(_, program)| program)
+        .collect()
+}
+
+/// What to run and how often.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Replications with derived seeds.
+    pub replications: u32,
+    /// Most events one replication may take.
+    pub event_limit: Option<u64>,
+    /// Whether a timeline is kept, of the first replication and its last step.
+    pub timeline: bool,
+    /// Steps that a replication simulates.
+    pub steps: u32,
+}
+
+/// Why results are partial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Somebody asked.
+    Cancelled,
+    /// The event limit.
+    EventLimit,
+}
+
+/// What came out.
+#[derive(Debug)]
+pub struct Simulation {
+    /// The report; its checks are not evaluated yet.
+    pub report: Report,
+    /// Spans of the first replication, if they were kept.
+    pub timeline: Option<Timeline>,
+    /// Why the results are partial, if they are.
+    pub stopped: Option<Stopped>,
+}
+
+/// A handle on every replication of a run, for whoever watches it.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    controls: Vec<RunControl>,
+}
+
+impl Watch {
+    /// A watch over `replications`.
+    #[must_use]
+    pub fn new(replications: u32) -> Self {
+        Self {
+            controls: (0..replications).map(|_| RunControl::default()).collect(),
+        }
+    }
+
+    /// Asks every replication to stop soon.
+    pub fn cancel(&self) {
+        for control in &self.controls {
+            control.cancel();
+        }
+    }
+
+    /// The last progress that each replication published.
+    #[must_use]
+    pub fn progress(&self) -> Vec<Progress> {
+        self.controls.iter().map(RunControl::progress).collect()
+    }
+}
+
+/// Runs what `prepare` makes for each replication and reports on it with `facts`.
+///
+/// # Errors
+/// When the tasks deadlock: a bug in the lowering, with everything that was blocked.
+///
+/// # Panics
+/// When the watch is for another number of replications.
+pub fn simulate_with<'p>(
+    settings: Settings,
+    mut facts: RunFacts,
+    prepare: impl Fn(u32) -> Prepared<'p> + Sync,
+    watch: &Watch,
+) -> Result<Simulation, EngineError> {
+    assert!(
+        watch.controls.len() == settings.replications as usize,
+        "a watch watches every replication"
+    );
+    let results = in_parallel(settings.replications, |replication| {
+        let mut prepared = prepare(replication);
+        let options = options(settings, &prepared, &facts, replication);
+        let control = &watch.controls[replication as usize];
+        orrery_engine::run(prepared.driver.as_mut(), &options, control)
+    });
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    let mut stopped = None;
+    let mut reason = None;
+    for result in results {
+        match result {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(fault @ EngineError::Deadlock { .. }) => return Err(fault),
+            Err(fault) => {
+                stopped = Some(match fault {
+                    EngineError::Cancelled { .. } => Stopped::Cancelled,
+                    EngineError::EventLimit { .. } | EngineError::Deadlock { .. } => Stopped::EventLimit,
+                });
+                reason.get_or_insert(fault.to_string());
+                outcomes.push(without_unfinished_step(fault.into_partial()));
+            }
+        }
+    }
+    let totals: Vec<&Totals> = outcomes.iter().map(|outcome| &outcome.totals).collect();
+    if let Some(flops) = executed_flops(&totals, facts.warmup_steps) {
+        facts.work.hardware_flops = flops;
+    }
+    let mut report = Report::new(&totals, facts);
+    report.partial = reason;
+    let timeline = outcomes.into_iter().next().map(|outcome| outcome.timeline);
+    Ok(Simulation {
+        report,
+        timeline: timeline.filter(|timeline| !timeline.is_empty()),
+        stopped,
+    })
+}
+
+/// Operations that the devices did in a mean measured step, recompute included: what was simulated, counted.
+fn executed_flops(runs: &[&Totals], warmup_steps: usize) -> Option<Flops> {
+    let steps: Vec<_> = runs
+        .iter()
+        .flat_map(|totals| totals.steps.iter().skip(warmup_steps))
+        .collect();
+    let flops = steps
+        .iter()
+        .flat_map(|step| step.lanes.iter())
+        .flat_map(|lane| lane.iter().map(|(_, cell)| cell.flops))
+        .sum::<Flops>();
+    let count = u32::try_from(steps.len()).ok().filter(|&count| count > 0)?;
+    Some(flops * (1.0 / f64::from(count)))
+}
+
+/// The step that was under way when a run stopped is incomplete, and no sample.
+fn without_unfinished_step(mut outcome: Outcome) -> Outcome {
+    outcome.totals.steps.pop();
+    outcome
+}
+
+fn options(settings: Settings, prepared: &Prepared<'_>, facts: &RunFacts, replication: u32) -> Options {
+    let last = u16::try_from(settings.steps.saturating_sub(1)).unwrap_or(u16::MAX);
+    let record = if settings.timeline && replication == 0 {
+        RecordPolicy {
+            programs: prepared.recorded.clone(),
+            add_slowest: last > 0,
+            steps: last..last.saturating_add(1),
+            span_budget: SPAN_BUDGET,
+            kinds: facts.kinds.clone(),
+        }
+    } else {
+        RecordPolicy::nothing()
+    };
+    Options {
+        lookahead: prepared.lookahead,
+        event_limit: settings.event_limit,
+        record,
+    }
+}
+
+/// `work` of 0 to `count`, on as many threads as there are cores, results in the order of the numbers.
+fn in_parallel<T: Send>(count: u32, work: impl Fn(u32) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<(u32, T)>> = Mutex::new(Vec::new());
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let run = || {
+        loop {
+            let number = u32::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(u32::MAX);
+            if number >= count {
+                return;
+            }
+            let result = work(number);
+            let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+            results.push((number, result));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..cores.min(count as usize) {
+            scope.spawn(run);
+        }
+        run();
+    });
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(number, _)| *number);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_the_order_of_their_numbers() {
+        assert_eq!(
+            in_parallel(17, |number| number * 2),
+            (0..17).map(|n| n * 2).collect::<Vec<_>>()
+        );
+        assert!(
+            in_parallel(0, |number| number).is_empty(),
+            "nothing to do is done"
+        );
+    }
+}

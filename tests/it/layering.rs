@@ -1,0 +1,105 @@
+//! Who may know whom: the table of ARCHITECTURE.md held against the manifests.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Allowed direct dependencies between packages of this workspace. A package missing here is a failure, so
+/// that the table cannot fall behind.
+const MAY_KNOW: &[(&str, &[&str])] = &[
+    ("orrery-units", &[]),
+    ("orrery-timeline", &["orrery-units"]),
+    ("orrery-operation", &["orrery-units"]),
+    ("orrery-profile", &["orrery-units", "orrery-operation"]),
+    ("orrery-taskgraph", &["orrery-units"]),
+    ("orrery-engine", &["orrery-units", "orrery-taskgraph", "orrery-timeline"]),
+    ("orrery-scenario", &["orrery-units", "orrery-operation", "orrery-profile"]),
+    ("orrery-report", &["orrery-units", "orrery-timeline"]),
+    (
+        "orrery-workload",
+        &[
+            "orrery-units",
+            "orrery-operation",
+            "orrery-profile",
+            "orrery-scenario",
+            "orrery-taskgraph",
+            "orrery-timeline",
+        ],
+    ),
+    (
+        "orrery",
+        &[
+            "orrery-units",
+            "orrery-operation",
+            "orrery-timeline",
+            "orrery-profile",
+            "orrery-taskgraph",
+            "orrery-engine",
+            "orrery-scenario",
+            "orrery-workload",
+            "orrery-report",
+        ],
+    ),
+];
+
+/// The tests know everything.
+const KNOWS_EVERYTHING: &str = "orrery-tests";
+
+#[test]
+fn packages_know_only_whom_they_may() {
+    let table: BTreeMap<&str, &[&str]> = MAY_KNOW.iter().copied().collect();
+    let mut faults = Vec::new();
+    for manifest in manifests() {
+        let text = std::fs::read_to_string(&manifest).unwrap();
+        faults.extend(faults_of(&text, &table));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_reversed_line_is_found() {
+    let table: BTreeMap<&str, &[&str]> = MAY_KNOW.iter().copied().collect();
+    let text = "[package]\nname = \"orrery-engine\"\n[dependencies]\norrery-scenario.workspace = true\n";
+    assert_eq!(faults_of(text, &table), ["`orrery-engine` may not depend on `orrery-scenario`"]);
+    let text = "[package]\nname = \"orrery-new\"\n";
+    assert_eq!(faults_of(text, &table), ["`orrery-new` is missing from the layering table"]);
+}
+
+fn faults_of(manifest: &str, table: &BTreeMap<&str, &[&str]>) -> Vec<String> {
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let name = manifest["package"]["name"].as_str().unwrap();
+    if name == KNOWS_EVERYTHING {
+        return Vec::new();
+    }
+    let Some(allowed) = table.get(name) else {
+        return vec![format!("`{name}` is missing from the layering table")];
+    };
+    let dependencies = manifest.get("dependencies").and_then(toml::Value::as_table);
+    let edges = dependencies.into_iter().flat_map(toml::Table::keys);
+    edges
+        .filter(|edge| edge.starts_with("orrery") && !allowed.contains(&edge.as_str()))
+        .map(|edge| format!("`{name}` may not depend on `{edge}`"))
+        .collect()
+}
+
+/// The manifest of every member, found by walking: a package that is no member is found too.
+fn manifests() -> Vec<PathBuf> {
+    let root = crate::tidy::root();
+    let mut found = Vec::new();
+    for top in ["simulator", "collector", "gui", "kernels", "tests"] {
+        walk(&root.join(top), &mut found);
+    }
+    assert!(found.len() >= MAY_KNOW.len(), "the walk found the workspace");
+    found
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            walk(&path, found);
+        } else if path.ends_with("Cargo.toml") {
+            found.push(path);
+        }
+    }
+}
