@@ -81,7 +81,10 @@ fn identity(plan: &Plan) -> Identity {
         hash: who.hash.clone(),
         seed: plan.run.seed.get(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        profile: plan.profile.name.clone(),
+        profile: match plan.profile.name.as_str() {
+            "" => "none".to_owned(),
+            name => name.to_owned(),
+        },
         profile_sources: profile_sources(&plan.profile),
         model: format!(
             "{}, {billions} B parameters, {} layers",

@@ -17,7 +17,7 @@ fn main() {
         Err(message) => message.exit(),
     };
     let exit = panic::catch_unwind(|| execute(cli)).unwrap_or(Exit::Bug);
-    #[expect(clippy::exit, reason = "the one place where the process ends")]
+    // The one place where the process ends.
     std::process::exit(i32::from(exit.code()));
 }
 
@@ -49,7 +49,11 @@ fn end(fault: &anyhow::Error) -> Exit {
         None if io_fault.is_some() => Exit::DataMissing,
         None => Exit::Bug,
     };
-    // There is nobody left to tell when this fails.
-    let _told = writeln!(io::stderr(), "orrery: {fault:#}");
+    let text = format!("{fault:#}");
+    // Faults of scenarios were said in full where they were found.
+    if !text.is_empty() {
+        // There is nobody left to tell when this fails.
+        let _told = writeln!(io::stderr(), "orrery: {text}");
+    }
     exit
 }

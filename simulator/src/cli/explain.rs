@@ -15,7 +15,7 @@ pub(crate) fn explain(what: &str, console: &mut Console<'_>) -> anyhow::Result<E
     }
     let path = Path::new(what);
     if !path.exists() {
-        return Err(Failure::new(
+        return Err(Failure::with(
             Exit::NothingMatched,
             format!("`{what}` is neither a code nor a stored run\n  = help: codes look like S014"),
         ));

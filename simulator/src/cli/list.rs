@@ -16,7 +16,7 @@ pub(crate) fn metrics(kind: Option<&str>, format: Format, console: &mut Console<
         .collect();
     if chosen.is_empty() {
         let kind = kind.unwrap_or_default();
-        return Err(Failure::new(
+        return Err(Failure::with(
             Exit::NothingMatched,
             format!("no metric for scenarios of kind `{kind}`\n  = help: kinds are training, balancing"),
         ));

@@ -10,6 +10,8 @@ mod output;
 mod progress;
 mod report;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io::Write;
@@ -233,15 +235,15 @@ pub(crate) struct Failure {
 impl Failure {
     /// Bad input: nothing was run.
     pub(crate) fn invalid(message: impl Into<String>) -> anyhow::Error {
-        Self::new(Exit::Invalid, message)
+        Self::with(Exit::Invalid, message)
     }
 
     /// Something that is needed is not there.
     pub(crate) fn missing(message: impl Into<String>) -> anyhow::Error {
-        Self::new(Exit::DataMissing, message)
+        Self::with(Exit::DataMissing, message)
     }
 
-    fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
+    fn with(exit: Exit, message: impl Into<String>) -> anyhow::Error {
         let message = message.into();
         anyhow::Error::new(Self { exit, message })
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::output::print_values;
 use super::{Console, Failure, Format};
 
-/// Shows the run.
+/// Shows the run; to have shown it is a success, whatever it says.
 pub(crate) fn report(run: &Path, format: Format, console: &mut Console<'_>) -> anyhow::Result<Exit> {
     let (_, value) = files::read_run(run).map_err(Failure::missing)?;
     let text = match format {
@@ -21,16 +21,7 @@ pub(crate) fn report(run: &Path, format: Format, console: &mut Console<'_>) -> a
         Format::Human | Format::Github => human(&value),
     };
     write!(console.out, "{text}")?;
-    let failed = value["checks"].as_array().is_some_and(|checks| {
-        checks
-            .iter()
-            .any(|check| check["pass"] == json!(false) && check["level"] == json!("error"))
-    });
-    Ok(if failed {
-        Exit::ExpectationFailed
-    } else {
-        Exit::Success
-    })
+    Ok(Exit::Success)
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {

@@ -1,7 +1,7 @@
 //! `run`: scenarios in; reports, files and an exit code out.
 
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use orrery::baseline::Baseline;
 use orrery::exit::Exit;
@@ -45,6 +45,7 @@ pub(crate) fn run(args: &RunArgs, console: &mut Console<'_>) -> anyhow::Result<E
     for plan in &plans {
         let began = Instant::now();
         let (simulation, baseline) = simulate(plan, args, &signals, console)?;
+        let wall = began.elapsed();
         let missing = baseline.is_none() && checks::needs_baseline(plan);
         let report = simulation.report;
         let report = match &simulation.stopped {
@@ -57,8 +58,8 @@ pub(crate) fn run(args: &RunArgs, console: &mut Console<'_>) -> anyhow::Result<E
         };
         let folder = folder(args, plan, plans.len());
         let timeline = simulation.timeline.as_ref();
-        written.extend(write(&folder, &report, timeline, &args.write, began)?);
-        say_speed(&report, began, console)?;
+        written.extend(write(&folder, &report, timeline, &args.write, wall)?);
+        say_speed(&report, wall, console)?;
         exit = exit.and(ending(&report, simulation.stopped, &signals, args.no_fail));
         if missing && simulation.stopped.is_none() {
             exit = exit.and(Exit::DataMissing);
@@ -96,11 +97,7 @@ pub(crate) fn load_all(args: &ScenarioArgs, console: &mut Console<'_>) -> anyhow
         return Ok(plans);
     }
     writeln!(console.err, "{}", orrery_scenario::render(&faults).trim_end())?;
-    Err(Failure::invalid(format!(
-        "{} error{} in scenarios; nothing was run",
-        faults.len(),
-        if faults.len() == 1 { "" } else { "s" }
-    )))
+    Err(Failure::invalid(""))
 }
 
 fn simulate(
@@ -162,7 +159,7 @@ fn write(
     report: &Report,
     timeline: Option<&orrery_timeline::Timeline>,
     looks: &[Look],
-    began: Instant,
+    wall: Duration,
 ) -> anyhow::Result<Vec<PathBuf>> {
     let mut written = Vec::new();
     let mut put = |name: &str, bytes: &[u8]| {
@@ -172,7 +169,7 @@ fn write(
         anyhow::Ok(())
     };
     put("run.json", render::json_text(report).as_bytes())?;
-    put("meta.json", meta(report, began).as_bytes())?;
+    put("meta.json", meta(report, wall).as_bytes())?;
     for look in looks {
         match look {
             Look::Html => put("report.html", render::html(report).as_bytes())?,
@@ -192,9 +189,9 @@ fn write(
 }
 
 /// What differs from run to run of the same scenario: the wall clock and the machine.
-fn meta(report: &Report, began: Instant) -> String {
+fn meta(report: &Report, wall: Duration) -> String {
     let tasks = report.metrics.get("sim.tasks.sum").unwrap_or(0.0);
-    let wall = began.elapsed().as_secs_f64();
+    let wall = wall.as_secs_f64();
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
@@ -218,9 +215,9 @@ fn peak_memory() -> Option<Bytes> {
     Some(Bytes::new(kibibytes * 1024))
 }
 
-fn say_speed(report: &Report, began: Instant, console: &mut Console<'_>) -> std::io::Result<()> {
+fn say_speed(report: &Report, wall: Duration, console: &mut Console<'_>) -> std::io::Result<()> {
     let tasks = report.metrics.get("sim.tasks.sum").unwrap_or(0.0);
-    let wall = began.elapsed().as_secs_f64();
+    let wall = wall.as_secs_f64();
     let memory = peak_memory().map_or_else(String::new, |bytes| format!(", {bytes} at most"));
     writeln!(
         console.err,

@@ -91,7 +91,9 @@ impl TransferLaw {
 
     pub(crate) fn moving_seconds(&self, size: f64) -> f64 {
         let filled = size / (size + self.fill_bytes.as_f64()).max(1.0);
-        self.fill_picos.as_secs().mul_add(filled, size / self.bandwidth.get())
+        self.fill_picos
+            .as_secs()
+            .mul_add(filled, size / self.bandwidth.get())
     }
 }
 

@@ -138,9 +138,16 @@ impl Roof {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a share needs no more than a float's digits")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a share needs no more than a float's digits"
+)]
 fn share(part: f64, whole: f64) -> f32 {
-    if whole > 0.0 { (part / whole).min(1.0) as f32 } else { 0.0 }
+    if whole > 0.0 {
+        (part / whole).min(1.0) as f32
+    } else {
+        0.0
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "dimensions are far below 2^53")]
@@ -198,7 +205,11 @@ impl AttentionLaw {
     /// Roofs backward, by the same law.
     #[must_use]
     pub fn backward(&self, shape: &Attention) -> Roof {
-        self.roof(shape, shape.backward_flops().get(), shape.backward_bytes().as_f64())
+        self.roof(
+            shape,
+            shape.backward_flops().get(),
+            shape.backward_bytes().as_f64(),
+        )
     }
 
     fn roof(&self, shape: &Attention, flops: f64, bytes: f64) -> Roof {

@@ -65,11 +65,7 @@ impl Profile {
             .or_else(|| match precision {
                 Precision::Fp16 => same(Precision::Bf16),
                 Precision::Bf16 => same(Precision::Fp16),
-                Precision::Fp32
-                | Precision::Tf32
-                | Precision::Fp8
-                | Precision::Int8
-                | Precision::Fp4 => None,
+                Precision::Fp32 | Precision::Tf32 | Precision::Fp8 | Precision::Int8 | Precision::Fp4 => None,
             })
             .or_else(|| {
                 self.kernels
@@ -86,9 +82,9 @@ impl Profile {
     /// The curve of `op` among `nodes` nodes of `ranks_per_node` ranks each, if it was measured.
     #[must_use]
     pub fn collective(&self, op: CollectiveOp, nodes: u32, ranks_per_node: u32) -> Option<&CollectiveCurve> {
-        self.collectives.iter().find(|curve| {
-            curve.op == op && curve.nodes == nodes && curve.ranks_per_node == ranks_per_node
-        })
+        self.collectives
+            .iter()
+            .find(|curve| curve.op == op && curve.nodes == nodes && curve.ranks_per_node == ranks_per_node)
     }
 
     /// The efficiency table that covers `op` where `bottleneck` limits it.

@@ -15,7 +15,11 @@ fn shipped_profiles_are_what_the_tables_give() {
     for profile in fitted {
         let file = root.join(format!("scenarios/profiles/{}.profile.json", profile.name));
         let shipped = std::fs::read_to_string(&file).unwrap();
-        assert!(profile.to_json() == shipped, "{} is stale: run the example fit_published", profile.name);
+        assert!(
+            profile.to_json() == shipped,
+            "{} is stale: run the example fit_published",
+            profile.name
+        );
         assert_eq!(Profile::from_json(&shipped).unwrap(), profile);
     }
 }
@@ -27,5 +31,8 @@ fn a_profile_of_another_version_is_refused() {
         ..Profile::default()
     };
     let fault = Profile::from_json(&text.to_json()).unwrap_err().to_string();
-    assert!(fault.contains("profile/9") && fault.contains("profile/1"), "{fault}");
+    assert!(
+        fault.contains("profile/9") && fault.contains("profile/1"),
+        "{fault}"
+    );
 }

@@ -40,6 +40,9 @@ impl Memory {
         let mut stages: Vec<Option<StagePeak>> = vec![None; facts.stages.len()];
         for totals in runs {
             for (memory, rank) in totals.memory.iter().zip(&facts.ranks) {
+                if memory.peak.bytes == Bytes::ZERO {
+                    continue;
+                }
                 let best = &mut stages[rank.stage];
                 if best.as_ref().is_none_or(|known| memory.peak.bytes > known.bytes) {
                     *best = Some(stage_peak(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use orrery_timeline::{OPERATIONS, Statistic, StepTotals, Totals, find_metric};
-use orrery_units::{Dimension, Evidence};
+use orrery_units::{Bytes, Dimension, Evidence};
 
 use crate::{Breakdown, RunFacts, State};
 
@@ -15,6 +15,8 @@ const QUANTILE_80: f64 = 1.281_551_565_544_6;
 enum Error {
     /// Counts and facts: none.
     None,
+    /// Spread of the samples alone.
+    Spread,
     /// Spread of the samples and the time error of the model.
     Time,
     /// Memory error of the model.
@@ -50,7 +52,7 @@ impl Metrics {
             samples.add_run(totals, facts);
         }
         for &imbalance in &facts.expert_imbalance {
-            samples.push("moe.imbalance", imbalance, Error::Time);
+            samples.push("moe.imbalance", imbalance, Error::Spread);
         }
         samples.statistics(facts)
     }
@@ -172,7 +174,9 @@ impl Samples {
             self.push("cost.per_day", day, Error::None);
         }
         let capacity = facts.device.memory;
-        for memory in totals.memory.iter() {
+        // A run in which no task holds memory says nothing of it.
+        let held = totals.memory.iter().any(|memory| memory.peak.bytes > Bytes::ZERO);
+        for memory in totals.memory.iter().filter(|_| held) {
             let peak = memory.peak.bytes;
             let fits = if peak <= capacity { 1.0 } else { 0.0 };
             self.push("mem.hbm_peak", peak.as_f64(), Error::Memory);
@@ -218,6 +222,7 @@ fn interval(
 ) -> Option<(f64, f64)> {
     let relative = match series.error {
         Error::None => return None,
+        Error::Spread => 0.0,
         Error::Time => facts.model_error.time,
         Error::Memory => facts.model_error.memory?,
     };

@@ -94,6 +94,13 @@ impl Faults {
         self.0.push(fault);
     }
 
+    /// Where values stand that cannot be used, whatever else is right.
+    pub(crate) fn unusable(&self) -> Vec<Place> {
+        const OF_VALUES: [&str; 5] = ["S003", "S005", "S006", "S007", "S008"];
+        let of_values = self.0.iter().filter(|fault| OF_VALUES.contains(&fault.code));
+        of_values.map(|fault| fault.place.clone()).collect()
+    }
+
     /// Whether there is none.
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -103,7 +110,8 @@ impl Faults {
     pub(crate) fn into_diagnostics(self, files: &Files) -> Vec<Diagnostic> {
         let mut faults = self.0;
         faults.sort_by_key(|fault| (fault.place.file, fault.place.span.start, fault.code));
-        let mut diagnostics: Vec<Diagnostic> = faults.into_iter().map(|fault| located(fault, files)).collect();
+        let mut diagnostics: Vec<Diagnostic> =
+            faults.into_iter().map(|fault| located(fault, files)).collect();
         diagnostics.dedup();
         diagnostics
     }

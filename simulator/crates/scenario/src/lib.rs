@@ -7,8 +7,8 @@
 pub mod catalog;
 mod diagnostics;
 mod document;
-mod explain;
 pub mod expect;
+mod explain;
 pub mod import;
 mod load;
 mod model_fields;

@@ -14,6 +14,19 @@ use crate::{expect, validate};
 /// How deep `extends` may go; deeper ones are taken for a ring.
 const MOST_EXTENDS: usize = 8;
 
+/// Keys without which nothing can be said of a layout; when one is faulty, its rules are not asked.
+const DEGREES: &[&str] = &[
+    "parallel.tp",
+    "parallel.pp",
+    "parallel.cp",
+    "parallel.dp",
+    "parallel.ep",
+    "parallel.expert_tp",
+    "cluster.nodes",
+    "cluster.node.gpus",
+    "training.micro_batch",
+];
+
 /// The plan that `text` describes. `file_name` names it in messages and is what paths are relative to.
 ///
 /// # Errors
@@ -28,12 +41,18 @@ pub fn load(file_name: &str, text: &str, context: &LoadContext<'_>) -> Result<Pl
         return Err(faults.into_diagnostics(&files));
     }
     let mut root = extended(file_name, root, context, &mut files, &mut faults, 0);
+    if !faults.is_empty() {
+        // Without its base, everything that it should have had from there would seem missing.
+        return Err(faults.into_diagnostics(&files));
+    }
     for (path, value) in context.overrides {
         override_key(path, value, &mut root, &mut files, &mut faults);
     }
     let plan = if is_readable(&root, &mut faults) {
         check_table("", &Place::default(), &root, ROOT, &mut faults);
-        plan(file_name, &root, context, &files, &mut faults)
+        // What cannot be used reads as absent from here on; no rule stumbles over it a second time.
+        let removed = root.prune("", &faults.unusable());
+        plan(file_name, &root, &removed, context, &files, &mut faults)
     } else {
         None
     };
@@ -118,9 +137,13 @@ fn moved(node: Node, place: &Place) -> Node {
     };
     match node {
         Node::List(items) => Node::List(items.into_iter().map(item).collect()),
-        Node::Table(table) => {
-            Node::Table(Table(table.0.into_iter().map(|(key, value)| (key, item(value))).collect()))
-        }
+        Node::Table(table) => Node::Table(Table(
+            table
+                .0
+                .into_iter()
+                .map(|(key, value)| (key, item(value)))
+                .collect(),
+        )),
         other => other,
     }
 }
@@ -132,7 +155,11 @@ fn is_readable(root: &Table, faults: &mut Faults) -> bool {
     match schema.map(|item| (&item.node, &item.place)) {
         Some((Node::Text(text), _)) if text == SCHEMA => {}
         Some((Node::Text(text), place)) => {
-            let fault = Fault::new("S002", place, format!("this version reads \"{SCHEMA}\", not \"{text}\""));
+            let fault = Fault::new(
+                "S002",
+                place,
+                format!("this version reads \"{SCHEMA}\", not \"{text}\""),
+            );
             faults.push(fault.help(format!("schema = \"{SCHEMA}\"")));
             return false;
         }
@@ -175,6 +202,7 @@ fn is_readable(root: &Table, faults: &mut Faults) -> bool {
 fn plan(
     file_name: &str,
     root: &Table,
+    removed: &[String],
     context: &LoadContext<'_>,
     files: &Files,
     faults: &mut Faults,
@@ -185,9 +213,12 @@ fn plan(
     let resolved = model::model(&raw.model, file_name, context.source, &mut assumed, faults);
     let stack = stack::stack(&raw.stack, &mut assumed);
     let mut training = training::training(&raw.training, stack, &mut assumed);
-    let place = root.get("parallel").map_or_else(Place::default, |item| item.key.clone());
+    let place = root
+        .get("parallel")
+        .map_or_else(Place::default, |item| item.key.clone());
+    let degrees_known = !removed.iter().any(|path| DEGREES.contains(&path.as_str()));
     let layout = match (&cluster, &resolved) {
-        (Some(cluster), Some(resolved)) => {
+        (Some(cluster), Some(resolved)) if degrees_known => {
             let model = &resolved.model;
             let layout = layout::layout(&raw.parallel, cluster, model, &place, &mut assumed, faults);
             if let Some(layout) = &layout {
@@ -226,12 +257,18 @@ fn plan(
 fn identity(raw: &Raw<'_>, file_name: &str, root: &Table, config: &str) -> Option<Identity> {
     let name = raw.scenario.name.as_ref()?.value.clone();
     let text = |given: &Option<crate::raw::Given<String>>| {
-        given.as_ref().map_or_else(String::new, |given| given.value.clone())
+        given
+            .as_ref()
+            .map_or_else(String::new, |given| given.value.clone())
     };
     let mut hasher = Sha256::new();
     hasher.update(Node::Table(root.clone()).canonical().to_string());
     hasher.update(config);
-    let hash: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     Some(Identity {
         name,
         title: text(&raw.scenario.title),
@@ -244,22 +281,34 @@ fn identity(raw: &Raw<'_>, file_name: &str, root: &Table, config: &str) -> Optio
 fn price(raw: &Raw<'_>) -> Option<Price> {
     let device_hour = raw.run.gpu_hour.as_ref()?.value;
     Some(Price {
-        currency: raw.run.currency.as_ref().map_or_else(|| "USD".to_owned(), |given| given.value.clone()),
+        currency: raw
+            .run
+            .currency
+            .as_ref()
+            .map_or_else(|| "USD".to_owned(), |given| given.value.clone()),
         device_hour,
         priced_on: raw.run.priced_on.as_ref()?.value.clone(),
     })
 }
 
 fn run_settings(raw: &Raw<'_>, assumed: &mut Assumptions) -> RunSettings {
-    let seed = assumed.or(raw.run.seed.as_ref(), "run.seed", 1, "any seed does; name one to vary it");
-    let replications =
-        assumed.or(raw.run.replications.as_ref(), "run.replications", 1, "one run; more show the spread");
+    let seed = assumed.or(
+        raw.run.seed.as_ref(),
+        "run.seed",
+        1,
+        "any seed does; name one to vary it",
+    );
+    let replications = assumed.or(
+        raw.run.replications.as_ref(),
+        "run.replications",
+        1,
+        "one run; more show the spread",
+    );
     let outputs = raw.run.outputs.as_ref();
     RunSettings {
         seed: Seed::new(seed),
         replications: narrow(replications),
         event_limit: raw.run.events.as_ref().map(|given| given.value),
-        timeline: outputs
-            .is_none_or(|outputs| outputs.value.iter().any(|output| output.value == "timeline")),
+        timeline: outputs.is_none_or(|outputs| outputs.value.iter().any(|output| output.value == "timeline")),
     }
 }

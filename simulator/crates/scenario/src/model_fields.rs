@@ -130,6 +130,10 @@ impl ModelFields {
         if !faults.is_empty() {
             return Err(faults);
         }
+        self.check_size(hidden, vocab, num_layers, &mut faults);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         let layers = (0..num_layers).map(|at| Layer {
             attention: self.attention(hidden, heads, at),
             mlp: self.mlp(experts, at),
@@ -145,6 +149,36 @@ impl ModelFields {
         })
     }
 
+    /// Far more parameters than any model has would overflow the count; the dimensions are a mistake.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "an estimate, compared with a generous bound"
+    )]
+    fn check_size(&self, hidden: u64, vocab: u64, num_layers: u64, faults: &mut Vec<ModelFault>) {
+        let or_zero = |field: Option<u64>| field.unwrap_or(0) as f64;
+        let widths = [
+            self.head_dim,
+            self.q_rank,
+            self.kv_rank,
+            self.nope_dim,
+            self.rope_dim,
+            self.v_dim,
+        ];
+        let attention: f64 = widths.into_iter().map(or_zero).sum::<f64>() + hidden as f64;
+        let attention = attention * (or_zero(self.heads) + or_zero(self.kv_heads)) * (hidden as f64);
+        let experts = or_zero(self.experts) * or_zero(self.expert_ffn);
+        let network = (experts + or_zero(self.ffn) + or_zero(self.shared_ffn)) * hidden as f64;
+        let layers = (num_layers as f64 + or_zero(self.mtp_layers)) * (attention + network);
+        let ends = (vocab as f64 + or_zero(self.learned_positions)) * hidden as f64;
+        if num_layers > 100_000 || 4.0 * (layers + ends) > 1e17 {
+            faults.push(ModelFault {
+                field: "layers",
+                message: "the dimensions make a model far larger than any".to_owned(),
+                help: "layers = 61, hidden = 7168: correct the largest dimension".to_owned(),
+            });
+        }
+    }
+
     fn check_heads(&self, hidden: u64, heads: u64, faults: &mut Vec<ModelFault>) {
         let kv_heads = self.kv_heads.unwrap_or(heads);
         if self.kv_rank.is_none() && !heads.is_multiple_of(kv_heads) {
@@ -157,7 +191,9 @@ impl ModelFields {
         if self.head_dim.is_none() && self.kv_rank.is_none() && !hidden.is_multiple_of(heads) {
             faults.push(ModelFault {
                 field: "head_dim",
-                message: format!("hidden = {hidden} is no multiple of {heads} heads, and `head_dim` is absent"),
+                message: format!(
+                    "hidden = {hidden} is no multiple of {heads} heads, and `head_dim` is absent"
+                ),
                 help: format!("head_dim = {}", hidden / heads),
             });
         }
@@ -195,7 +231,10 @@ impl ModelFields {
                 v_dim: self.v_dim.unwrap_or(width),
             };
         }
-        let windowed = self.window_layers.as_ref().is_none_or(|layers| layers.contains(&at));
+        let windowed = self
+            .window_layers
+            .as_ref()
+            .is_none_or(|layers| layers.contains(&at));
         AttentionShape::Grouped {
             heads,
             kv_heads: self.kv_heads.unwrap_or(heads),
@@ -207,7 +246,10 @@ impl ModelFields {
 
     fn mlp(&self, experts: u64, at: u64) -> MlpShape {
         let gated = self.gated.unwrap_or(true);
-        let dense = self.dense_layers.as_ref().is_some_and(|layers| layers.contains(&at));
+        let dense = self
+            .dense_layers
+            .as_ref()
+            .is_some_and(|layers| layers.contains(&at));
         if experts == 0 || dense {
             return MlpShape::Dense {
                 width: self.ffn.unwrap_or(0),

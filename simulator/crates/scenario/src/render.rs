@@ -63,12 +63,7 @@ pub fn render_one(diagnostic: &Diagnostic) -> String {
     let label = format!("{pad} │ {before}{} {}", "^".repeat(marked), diagnostic.label);
     lines.push(label.trim_end().to_owned());
     lines.extend(diagnostic.notes.iter().map(|note| format!("{pad} = {note}")));
-    lines.extend(
-        diagnostic
-            .help
-            .iter()
-            .map(|help| format!("{pad} = help: {help}")),
-    );
+    lines.extend(diagnostic.help.iter().map(|help| format!("{pad} = help: {help}")));
     let mut out = String::new();
     for line in lines {
         writeln!(out, "{line}").expect("writing to a string cannot fail");

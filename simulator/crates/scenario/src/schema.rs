@@ -3,7 +3,7 @@
 use orrery_units::Dimension;
 use serde_json::{Map, Value, json};
 
-use crate::raw::{Key, Kind, ROOT, SCHEMA};
+use crate::raw::{Key, Kind, MOST, ROOT, SCHEMA};
 
 /// The JSON Schema (draft 2020-12) of `scenario/1`, as pretty JSON with a final line break.
 #[must_use]
@@ -36,7 +36,11 @@ fn table(keys: &[Key]) -> Value {
             (key.name.to_owned(), schema)
         })
         .collect();
-    let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+    let required: Vec<&str> = keys
+        .iter()
+        .filter(|key| key.required)
+        .map(|key| key.name)
+        .collect();
     let mut schema = json!({
         "type": "object",
         "properties": properties,
@@ -56,7 +60,8 @@ fn value(kind: &Kind) -> Value {
         // Editors show TOML dates as strings.
         Kind::Date => json!({ "type": "string", "format": "date" }),
         Kind::Choice(names) => json!({ "type": "string", "enum": names }),
-        Kind::Integer(least) => json!({ "type": "integer", "minimum": least }),
+        Kind::Integer(least) => json!({ "type": "integer", "minimum": least, "maximum": MOST }),
+        Kind::Large(least) => json!({ "type": "integer", "minimum": least }),
         Kind::Number(least) => json!({ "type": "number", "minimum": least }),
         Kind::Share => json!({ "anyOf": [
             { "type": "number", "minimum": 0, "maximum": 1 },

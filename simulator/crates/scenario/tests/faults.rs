@@ -41,12 +41,15 @@ fn changed(from: &str, to: &str) -> String {
     GOOD.replacen(from, to, 1)
 }
 
-/// Checks that `text` has the faults `expected`: `line code help`, one each.
+/// Checks that `text` has the faults `expected`: `line:column code help`, one each.
 fn check(text: &str, expected: &[&str]) {
     let faults = load_with(text, &[], &[]).err().unwrap_or_default();
     let found: Vec<String> = faults
         .iter()
-        .map(|fault| format!("{} {} {}", fault.line, fault.code, fault.help.as_deref().unwrap_or("-")))
+        .map(|fault| {
+            let help = fault.help.as_deref().unwrap_or("-");
+            format!("{}:{} {} {help}", fault.line, fault.column, fault.code)
+        })
         .collect();
     assert_eq!(found, expected, "\n{}", render(&faults));
 }
@@ -66,21 +69,184 @@ fn five_mistakes_give_five_messages() {
     check(
         &text,
         &[
-            "16 S007 hbm_bw = \"80 GiB\"",
+            "16:10 S007 hbm_bw = \"3350 GB/s\"",
+            "20:6 S031 ep = 32",
+            "21:1 S014 use `ep`, or name it `x-expert_parallel` to keep it as a note",
+            "22:21 S005 kind = \"dualpipe\"",
+            "29:10 E003 train.mfu.mean",
         ],
     );
 }
 
 #[test]
+fn a_fault_is_shown_as_compilers_show_it() {
+    let faults = load_with(&changed("ep = 64", "ep = 48"), &[], &[]).unwrap_err();
+    let expected = "\
+error[S031]: ep = 48 cannot divide dp = 128
+   ┌─ test.scenario.toml:20:6
+20 │ ep = 48
+   │      ^^ each expert group must be a whole part of the dp group
+   = dp = 256 nodes x 8 GPUs / (tp 1 x pp 16 x cp 1) = 128
+   = values that work here: 1 2 4 8 16 32 64 128
+   = help: ep = 32
+
+1 error, 0 warnings. Nothing was run.
+";
+    assert_eq!(render(&faults), expected);
+    let line = "test.scenario.toml:20:6: error[S031]: ep = 48 cannot divide dp = 128";
+    assert_eq!(faults[0].to_string(), line);
+}
+
+/// What is replaced in the good file, by what, and the one fault that this makes.
+const FAULTS: &[(&str, &str, &str)] = &[
+    (
+        "schema = \"scenario/1\"",
+        "schema = \"scenario/9\"",
+        "1:10 S002 schema = \"scenario/1\"",
+    ),
+    (
+        "kind = \"training\"",
+        "kind = \"serving\"",
+        "5:8 S009 kind = \"training\"",
+    ),
+    (
+        "kind = \"training\"",
+        "kind = \"balancing\"",
+        "5:8 S009 kind = \"training\"",
+    ),
+    ("name = \"small\"", "name = 3", "4:8 S003 name = \"text\""),
+    ("name = \"small\"\n", "", "3:2 S004 name = \"text\""),
+    ("nodes = 256", "nodes = 0", "12:9 S006 nodes = 1"),
+    ("nodes = 256", "nodes = 255", "19:6 S030 pp = one of 1 2 4 8"),
+    (
+        "gpu = \"h800-sxm\"",
+        "gpu = \"H80-SXM5-80GB\"",
+        "15:7 S013 gpu = \"H800-SXM5-80GB\"",
+    ),
+    (
+        "name = \"deepseek-v3\"",
+        "name = \"deepseek-v4\"",
+        "9:8 S013 name = \"deepseek-v3\"",
+    ),
+    (
+        "\"3.35 TB/s\"",
+        "\"3.35 TB\"",
+        "16:10 S008 hbm_bw = \"400 Gbit/s\"",
+    ),
+    (
+        "pp = 16",
+        "pp = 16\ndp = 64",
+        "20:6 S030 dp = 128, or dp = \"auto\"",
+    ),
+    (
+        "global_batch = 15360",
+        "global_batch = 15361",
+        "25:16 S034 global_batch = 15360 or 15488",
+    ),
+    (
+        "global_batch = 15360",
+        "global_batch = 3968",
+        "25:16 S036 global_batch = 4096",
+    ),
+    (
+        "seq_len = 4096",
+        "seq_len = 4096\nsteps = 1",
+        "25:9 S044 steps = 2",
+    ),
+    (
+        "[training]",
+        "[routing]\nkind = \"zipf\"\nsigma = 1.0\n[training]",
+        "25:1 S042 kind = \"lognormal\", or remove `sigma`",
+    ),
+    (
+        "mfu.mean >= 0.35",
+        "mfu.mean >= 35 s",
+        "28:28 E002 write a plain number, such as 0.5",
+    ),
+    ("mfu.mean", "mfu.p50th", "28:10 E003 train.mfu.mean"),
+    ("mfu.mean", "mfu{op='x'}.mean", "28:10 E004 train.mfu.mean"),
+    (
+        "mfu.mean >=",
+        "mfu.mean",
+        "28:25 E001 train.mfu.mean >= 0.35, or train.step_time.mean in 18 s .. 22 s",
+    ),
+    (
+        "0.35\"",
+        "0.35\"\nonly_if = \"spead\"",
+        "29:11 E005 name one of them, or write a check",
+    ),
+    (
+        "\"train.mfu.mean >= 0.35\"",
+        "\"baseline < train.mfu.mean\"",
+        "28:10 E006 train.step_time.p50 <= baseline * 1.005",
+    ),
+    (
+        "[cluster.node]",
+        "[calibration]\nprofile = \"none\"\n[cluster.node]",
+        "15:11 S050 name a shipped profile, or a path relative to this file; or leave the key out",
+    ),
+    (
+        "{ kind = \"dualpipe\" }",
+        "{ kind = \"1f1b\", chunks = 2 }",
+        "21:38 S035 kind = \"interleaved\"",
+    ),
+    (
+        "nodes = 256",
+        "nodes = 9_000_000",
+        "12:9 S006 nodes = 131072 or fewer",
+    ),
+];
+
+#[test]
 fn one_fault_each() {
-    for (from, to, expected) in [
-        ("schema = \"scenario/1\"", "schema = \"scenario/9\"", "1 S002 schema = \"scenario/1\""),
-        ("kind = \"training\"", "kind = \"serving\"", "5 S009 kind = \"training\""),
-        ("kind = \"training\"", "kind = \"balancing\"", "5 S009 kind = \"training\""),
-        ("name = \"small\"", "name = 3", "4 S003 name = \"text\""),
-        ("nodes = 256", "nodes = 0", "12 S006 nodes = 1"),
-        ("nodes = 256", "nodes = 255", "19 S030 pp = one of 1 2 3 4 5 6 8 10 12 15 17 20 24 30 34 40"),
-    ] {
+    for (from, to, expected) in FAULTS {
         check(&changed(from, to), &[expected]);
     }
+}
+
+#[test]
+fn text_that_is_no_toml_is_only_that() {
+    let faults = load_with("schema = \n[scenario", &[], &[]).unwrap_err();
+    assert!(faults.iter().all(|fault| fault.code == "S001"), "{faults:?}");
+}
+
+#[test]
+fn dense_models_have_no_expert_degree() {
+    let text = GOOD
+        .replace("deepseek-v3", "llama3-8b")
+        .replace("pp = 16", "pp = 1")
+        .replace("schedule = { kind = \"dualpipe\" }\n", "")
+        .replace("15360", "16384");
+    check(&text, &["20:6 S032 ep = 1"]);
+}
+
+#[test]
+fn interleaving_needs_a_multiple_of_the_stages() {
+    let text = GOOD
+        .replace(
+            "{ kind = \"dualpipe\" }",
+            "{ kind = \"interleaved\", chunks = 2 }",
+        )
+        .replace("15360", "2176");
+    check(&text, &["25:16 S037 global_batch = 4096"]);
+}
+
+#[test]
+fn notes_of_the_user_are_free() {
+    check(
+        &changed(
+            "[scenario]",
+            "[x-mine]\nanything = [1, \"two\"]\n\n[scenario]\nx-owner = \"me\"",
+        ),
+        &[],
+    );
+}
+
+#[test]
+fn every_code_is_explained() {
+    assert!(codes().len() >= 35, "{} codes", codes().len());
+    for code in codes() {
+        assert!(explain(code).is_some_and(|text| text.len() > 30), "{code}");
+    }
+    assert_eq!(explain("S999"), None);
 }

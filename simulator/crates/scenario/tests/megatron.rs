@@ -18,12 +18,24 @@ struct Row {
 fn rows() -> Vec<Row> {
     let packed = include_bytes!("../../../../tests/truth/megatron_ci_memory.csv.gz");
     let mut text = String::new();
-    flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut text).unwrap();
+    flate2::read::GzDecoder::new(packed.as_slice())
+        .read_to_string(&mut text)
+        .expect("the table unpacks");
     let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let headers = reader.headers().unwrap().clone();
-    let column = |name: &str| headers.iter().position(|header| header == name).unwrap();
-    let (id, gpu, nodes, gpus, arguments) =
-        (column("id"), column("gpu"), column("nodes"), column("gpus_per_node"), column("args_json"));
+    let headers = reader.headers().expect("the table has a header").clone();
+    let column = |name: &str| {
+        headers
+            .iter()
+            .position(|header| header == name)
+            .expect("the column is there")
+    };
+    let (id, gpu, nodes, gpus, arguments) = (
+        column("id"),
+        column("gpu"),
+        column("nodes"),
+        column("gpus_per_node"),
+        column("args_json"),
+    );
     let row = |record: csv::StringRecord| Row {
         id: record[id].to_owned(),
         cluster: MegatronCluster {
@@ -34,7 +46,10 @@ fn rows() -> Vec<Row> {
         },
         arguments: record[arguments].to_owned(),
     };
-    reader.records().map(|record| row(record.unwrap())).collect()
+    reader
+        .records()
+        .map(|record| row(record.expect("the row reads")))
+        .collect()
 }
 
 /// Faults that say a run of the table does not fit what is known of where it ran.
@@ -71,8 +86,14 @@ fn every_row_of_the_memory_table_loads_or_says_why_not() {
         known += report.read.len() + report.ignored.len();
         all += report.read.len() + report.ignored.len() + report.unknown.len();
     }
-    assert!(known * 100 >= all * 98, "{known} of {all} arguments are understood");
-    assert!(loaded >= 452, "{loaded} of 531 rows load; the others: {reasons:#?}; {known} of {all}");
+    assert!(
+        known * 100 >= all * 98,
+        "{known} of {all} arguments are understood"
+    );
+    assert!(
+        loaded >= 452,
+        "{loaded} of 531 rows load; the others: {reasons:#?}; {known} of {all}"
+    );
 }
 
 #[test]
@@ -84,11 +105,17 @@ fn a_command_line_reads_as_its_json_does() {
         "--seq-length": 1024, "--micro-batch-size": 4, "--global-batch-size": 32, "--bf16": true,
         "--num-experts": 8, "--moe-router-topk": 2, "--made-up-flag": true}"#;
     let cluster = MegatronCluster::default();
-    let (line, json) = (megatron(line, &cluster).unwrap(), megatron(json, &cluster).unwrap());
+    let (line, json) = (
+        megatron(line, &cluster).unwrap(),
+        megatron(json, &cluster).unwrap(),
+    );
     assert_eq!(line.scenario, json.scenario);
     assert_eq!(line.report.unknown.len(), 1);
     assert_eq!(line.report.unknown[0].field, "--made-up-flag");
     let plan = load_with(&line.scenario, &[], &[]).unwrap();
     assert_eq!(plan.model.layers.len(), 12);
-    assert!(line.report.assumed.iter().any(|line| line.field == "vocab"), "the vocabulary is assumed");
+    assert!(
+        line.report.assumed.iter().any(|line| line.field == "vocab"),
+        "the vocabulary is assumed"
+    );
 }

@@ -14,13 +14,17 @@ fn root() -> PathBuf {
 
 fn shipped(name: &str) -> Plan {
     let path = root().join(format!("scenarios/training/{name}.scenario.toml"));
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = std::fs::read_to_string(path).expect("the scenario ships");
     load_with(&text, &[], &[]).unwrap_or_else(|faults| panic!("{name}:\n{}", render(&faults)))
 }
 
 /// Layers of each virtual stage.
 fn layers(plan: &Plan) -> Vec<usize> {
-    plan.layout.stages.iter().map(|stage| stage.layers.len()).collect()
+    plan.layout
+        .stages
+        .iter()
+        .map(|stage| stage.layers.len())
+        .collect()
 }
 
 #[test]
@@ -50,9 +54,15 @@ fn deepseek_v3_is_laid_out_as_published() {
     assert_eq!(layers(&plan), [3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 2]);
     assert!(plan.layout.stages[0].embedding, "the embedding is first");
     let last = &plan.layout.stages[15];
-    assert!(last.head && last.mtp_layers == 1, "head and prediction module are last");
+    assert!(
+        last.head && last.mtp_layers == 1,
+        "head and prediction module are last"
+    );
     assert_eq!(plan.expectations.len(), 5);
-    let split = plan.assumptions.iter().find(|line| line.key == "parallel.layers_per_stage");
+    let split = plan
+        .assumptions
+        .iter()
+        .find(|line| line.key == "parallel.layers_per_stage");
     assert!(split.is_some(), "the split of layers is named as an assumption");
 }
 
@@ -70,11 +80,21 @@ fn llama3_has_one_layer_per_chunk() {
 #[test]
 fn gpt3_and_mixtral_are_laid_out_as_published() {
     let gpt3 = shipped("gpt3-175b-a100");
-    assert_eq!((gpt3.layout.world(), gpt3.layout.dp, gpt3.training.num_microbatches), (64, 1, 64));
+    assert_eq!(
+        (
+            gpt3.layout.world(),
+            gpt3.layout.dp,
+            gpt3.training.num_microbatches
+        ),
+        (64, 1, 64)
+    );
     assert_eq!(layers(&gpt3), [4; 24]);
     let mixtral = shipped("mixtral-8x22b-h100");
     assert_eq!((mixtral.layout.world(), mixtral.layout.dp), (128, 8));
-    assert_eq!((mixtral.layout.expert_dp(), mixtral.training.num_microbatches), (2, 32));
+    assert_eq!(
+        (mixtral.layout.expert_dp(), mixtral.training.num_microbatches),
+        (2, 32)
+    );
     assert_eq!(layers(&mixtral), [7; 8]);
 }
 
@@ -95,7 +115,11 @@ fn every_catalogue_model_has_its_published_parameters() {
         let plan = load_with(&text, &[], &[]).unwrap_or_else(|faults| panic!("{}", render(&faults)));
         let total = plan.model.parameters().total();
         let counted = f64::from(u32::try_from(total / 1_000_000).unwrap()) / 1e3;
-        assert!((counted / published - 1.0).abs() < 1e-3, "{}: {counted} B, published {published} B", model.name);
+        assert!(
+            (counted / published - 1.0).abs() < 1e-3,
+            "{}: {counted} B, published {published} B",
+            model.name
+        );
     }
 }
 
@@ -106,8 +130,17 @@ fn every_catalogue_config_imports_as_a_valid_scenario() {
         let plan = load_with(&import.scenario, &[("config.json", model.config)], &[])
             .unwrap_or_else(|faults| panic!("{}:\n{}\n{}", model.name, render(&faults), import.scenario));
         assert!(!plan.model.layers.is_empty(), "{} has layers", model.name);
-        assert!(!import.report.read.is_empty() && !import.report.assumed.is_empty(), "{}", model.name);
-        assert!(import.report.understood() > 0.95, "{}: {}", model.name, import.report);
+        assert!(
+            !import.report.read.is_empty() && !import.report.assumed.is_empty(),
+            "{}",
+            model.name
+        );
+        assert!(
+            import.report.understood() > 0.95,
+            "{}: {}",
+            model.name,
+            import.report
+        );
     }
 }
 
@@ -137,7 +170,11 @@ fn the_schema_is_as_checked_in() {
         std::fs::write(&path, &fresh).unwrap();
     }
     let stored = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(stored == fresh, "the schema has changed; UPDATE_SCHEMA=1 rewrites {}", path.display());
+    assert!(
+        stored == fresh,
+        "the schema has changed; UPDATE_SCHEMA=1 rewrites {}",
+        path.display()
+    );
 }
 
 #[test]

@@ -39,7 +39,11 @@ fn descend(start: &[f64], step: f64, rounds: usize, loss: &impl Fn(&[f64]) -> f6
         let reflected = along(1.0);
         if reflected.0 < simplex[0].0 {
             let expanded = along(2.0);
-            simplex[last] = if expanded.0 < reflected.0 { expanded } else { reflected };
+            simplex[last] = if expanded.0 < reflected.0 {
+                expanded
+            } else {
+                reflected
+            };
         } else if reflected.0 < simplex[last - 1].0 {
             simplex[last] = reflected;
         } else {
@@ -84,6 +88,9 @@ mod tests {
     fn finds_the_bottom_of_a_bent_valley() {
         let valley = |p: &[f64]| (1.0 - p[0]).powi(2) + 100.0 * (p[1] - p[0] * p[0]).powi(2);
         let found = minimise(&[-1.2, 1.0], 2000, valley);
-        assert!((found[0] - 1.0).abs() < 1e-3 && (found[1] - 1.0).abs() < 1e-3, "{found:?}");
+        assert!(
+            (found[0] - 1.0).abs() < 1e-3 && (found[1] - 1.0).abs() < 1e-3,
+            "{found:?}"
+        );
     }
 }

@@ -60,7 +60,10 @@ fn fit(start: &TiledLaw, most: f64, errors: impl Fn(&TiledLaw) -> Vec<f64>) -> (
     #[expect(clippy::cast_precision_loss, reason = "a fit has few rows")]
     let weight = 0.02 * (40.0 / rows as f64).max(1.0);
     let loss = |logs: &[f64]| -> f64 {
-        let rows = errors(&with(start, logs, most)).into_iter().map(robust).sum::<f64>();
+        let rows = errors(&with(start, logs, most))
+            .into_iter()
+            .map(robust)
+            .sum::<f64>();
         let prior: f64 = logs
             .iter()
             .zip(logarithms(start))

@@ -48,7 +48,26 @@ pub fn transfer(rows: &[TransferRow]) -> Option<(TransferLaw, Fitted)> {
             })
             .collect()
     };
-    let loss = |logs: &[f64]| -> f64 { errors(&law_of(logs)).into_iter().map(robust).sum() };
+    // No law extrapolates from small sizes to large ones: the peak is the measured peak, so the last factor of eight
+    // in size counts more.
+    let weights: Vec<f64> = rows
+        .iter()
+        .map(|row| {
+            if row.bytes.get() >= largest.bytes.get() / 8 {
+                4.0
+            } else {
+                1.0
+            }
+        })
+        .collect();
+    let loss = |logs: &[f64]| -> f64 {
+        let errors = errors(&law_of(logs));
+        errors
+            .into_iter()
+            .zip(&weights)
+            .map(|(error, weight)| robust(error) * weight)
+            .sum()
+    };
     let law = law_of(&minimise(&begin, 1500, loss));
     let fitted = summary(&errors(&law));
     Some((law, fitted))

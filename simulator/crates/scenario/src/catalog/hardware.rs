@@ -10,8 +10,8 @@ use crate::plan::Device;
 pub struct HardwareEntry {
     /// The device.
     pub device: Device,
-    /// Bandwidth into the node's network, one way; none for cards without one.
-    pub scale_up: Option<BytesPerSec>,
+    /// Bandwidth to the other devices of a node, one way: over NVLink or its like, else over PCIe.
+    pub scale_up: BytesPerSec,
     /// Devices in a node.
     pub num_devices: u32,
     /// NICs in a node.
@@ -123,7 +123,8 @@ fn entry<'a>(field: &impl Fn(&str) -> Option<&'a str>) -> Option<HardwareEntry> 
         },
         scale_up: number("nvlink_GBps_per_dir")
             .filter(|&rate| rate > 0.0)
-            .map(|rate| BytesPerSec::new(rate * 1e9)),
+            .or_else(|| number("pcie_GBps_per_dir"))
+            .map(|rate| BytesPerSec::new(rate * 1e9))?,
         num_devices: count("default_gpus_per_node")?,
         num_nics: count("default_nics_per_node")?,
         nic: BytesPerSec::new(number("default_nic_Gbps")? * 1e9 / 8.0),

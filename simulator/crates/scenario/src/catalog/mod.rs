@@ -6,5 +6,5 @@ mod profiles;
 
 pub use hardware::{HardwareEntry, hardware, hardware_csv, pods_csv};
 pub use models::{CatalogModel, models};
-pub use profiles::profile;
 pub(crate) use profiles::names as profile_names;
+pub use profiles::profile;

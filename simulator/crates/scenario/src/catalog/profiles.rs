@@ -1,7 +1,7 @@
 //! Profiles that ship, embedded by name.
 
-/// Names and texts of the shipped profiles.
-const PROFILES: &[(&str, &str)] = &[];
+/// Names and texts of the shipped profiles: every `*.profile.json` in scenarios/profiles, sorted by name.
+const PROFILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/profiles.rs"));
 
 /// The text of the shipped profile called `name`, with or without `.profile.json`.
 #[must_use]

@@ -86,7 +86,11 @@ impl Node {
                 let mut entries: Vec<_> = table.0.iter().map(|(key, item)| (key, item)).collect();
                 entries.sort_by_key(|&(key, _)| key);
                 let entries = entries.into_iter();
-                Value::Object(entries.map(|(k, item)| (k.clone(), item.node.canonical())).collect())
+                Value::Object(
+                    entries
+                        .map(|(k, item)| (k.clone(), item.node.canonical()))
+                        .collect(),
+                )
             }
         }
     }
@@ -96,6 +100,34 @@ impl Table {
     /// The value of `key`.
     pub(crate) fn get(&self, key: &str) -> Option<&Item> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, item)| item)
+    }
+
+    /// Takes out every value that stands at one of `places`, or has a part that does; their paths.
+    pub(crate) fn prune(&mut self, path: &str, places: &[Place]) -> Vec<String> {
+        let mut removed = Vec::new();
+        self.0.retain_mut(|(key, item)| {
+            let path = if path.is_empty() {
+                key.clone()
+            } else {
+                format!("{path}.{key}")
+            };
+            let keep = match &mut item.node {
+                Node::Table(table) if !places.contains(&item.place) => {
+                    removed.extend(table.prune(&path, places));
+                    true
+                }
+                Node::List(items) => {
+                    let faulty = |item: &Item| places.contains(&item.place);
+                    !items.iter().any(faulty) && !places.contains(&item.place)
+                }
+                _ => !places.contains(&item.place),
+            };
+            if !keep {
+                removed.push(path);
+            }
+            keep
+        });
+        removed
     }
 
     /// The value of `key`, to change.

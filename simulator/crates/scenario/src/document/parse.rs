@@ -42,10 +42,10 @@ fn item(file: usize, value: &Spanned<DeValue<'_>>) -> Item {
     let node = match value.get_ref() {
         DeValue::String(text) => Node::Text(text.to_string()),
         DeValue::Integer(number) => integer(number.as_str(), number.radix()),
-        DeValue::Float(number) => number.as_str().parse().map_or_else(
-            |_not_a_float| Node::Text(number.as_str().to_owned()),
-            Node::Float,
-        ),
+        DeValue::Float(number) => number
+            .as_str()
+            .parse()
+            .map_or_else(|_not_a_float| Node::Text(number.as_str().to_owned()), Node::Float),
         DeValue::Boolean(flag) => Node::Flag(*flag),
         DeValue::Datetime(date) => Node::Date(date.to_string()),
         DeValue::Array(items) => Node::List(items.iter().map(|value| item(file, value)).collect()),

@@ -123,7 +123,9 @@ fn outcome<B>(
 
 fn value(expr: &Expr, metrics: LookUp<'_>, baseline: LookUp<'_>) -> Result<f64, Missing> {
     match expr {
-        Expr::Metric(metric) => metrics(metric).filter(|value| value.is_finite()).ok_or(Missing::Data),
+        Expr::Metric(metric) => metrics(metric)
+            .filter(|value| value.is_finite())
+            .ok_or(Missing::Data),
         Expr::Baseline(metric) => baseline(metric)
             .filter(|value| value.is_finite())
             .ok_or(Missing::Baseline),
@@ -136,7 +138,11 @@ fn value(expr: &Expr, metrics: LookUp<'_>, baseline: LookUp<'_>) -> Result<f64, 
                 Operator::Multiply => left * right,
                 Operator::Divide => left / right,
             };
-            if result.is_finite() { Ok(result) } else { Err(Missing::Data) }
+            if result.is_finite() {
+                Ok(result)
+            } else {
+                Err(Missing::Data)
+            }
         }
     }
 }

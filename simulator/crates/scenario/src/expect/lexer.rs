@@ -106,7 +106,11 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, Range<usize>)>, Wrong> {
         } else if let Some((sign, token)) = SIGNS.iter().find(|(sign, _)| rest.starts_with(sign)) {
             (token.clone(), sign.len())
         } else {
-            return Err(Wrong::new("E001", at..at + first.len_utf8(), format!("`{first}` has no meaning here")));
+            return Err(Wrong::new(
+                "E001",
+                at..at + first.len_utf8(),
+                format!("`{first}` has no meaning here"),
+            ));
         };
         found.push((token, at..at + length));
         at += length;
@@ -120,7 +124,8 @@ fn quantity(rest: &str, at: usize) -> Result<(Token, usize), Wrong> {
     let mut end = 0;
     while end < bytes.len() {
         let dot = bytes[end] == b'.' && bytes.get(end + 1) != Some(&b'.');
-        let exponent = matches!(bytes[end], b'e' | b'E') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
+        let exponent =
+            matches!(bytes[end], b'e' | b'E') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
         if !(bytes[end].is_ascii_digit() || bytes[end] == b'_' || dot || exponent) {
             break;
         }
@@ -177,11 +182,20 @@ fn word(rest: &str, at: usize) -> Result<(Token, usize), Wrong> {
         Wrong::new("E001", at + end..at + rest.len(), "labels are not closed").help("{op='all_to_all'}")
     })?;
     for pair in rest[end + 1..end + close].split(',') {
-        let pair = pair.split_once('=').map(|(label, value)| (label.trim(), value.trim()));
+        let pair = pair
+            .split_once('=')
+            .map(|(label, value)| (label.trim(), value.trim()));
         let quoted = |value: &str| Some(value.strip_prefix('\'')?.strip_suffix('\'')?.to_owned());
         let labelled = pair.and_then(|(label, value)| Some((label.to_owned(), quoted(value)?)));
-        let wrong = || Wrong::new("E001", at + end..at + end + close + 1, "a label is written label='value'");
-        path.labels.push(labelled.ok_or_else(|| wrong().help("{op='all_to_all'}"))?);
+        let wrong = || {
+            Wrong::new(
+                "E001",
+                at + end..at + end + close + 1,
+                "a label is written label='value'",
+            )
+        };
+        path.labels
+            .push(labelled.ok_or_else(|| wrong().help("{op='all_to_all'}"))?);
     }
     path.labels.sort();
     let after = end + close + 1;

@@ -46,9 +46,11 @@ pub(super) fn parse(text: &str, metrics: &MetricTable) -> Result<Check, Wrong> {
         }
     };
     match parser.next() {
-        (None, _) if check.metric().is_none() => {
-            Err(Wrong::new("E001", 0..text.len(), "a check needs a metric of this run"))
-        }
+        (None, _) if check.metric().is_none() => Err(Wrong::new(
+            "E001",
+            0..text.len(),
+            "a check needs a metric of this run",
+        )),
         (None, _) => Ok(check),
         (Some(_), span) => Err(Wrong::new("E001", span, "the check should end here")),
     }
@@ -91,7 +93,11 @@ impl Parser<'_> {
         if let (Expr::Constant(least, _), Expr::Constant(most, _)) = (&low.expr, &high.expr)
             && least > most
         {
-            return Err(Wrong::new("E001", low.span.start..high.span.end, "the range is empty"));
+            return Err(Wrong::new(
+                "E001",
+                low.span.start..high.span.end,
+                "the range is empty",
+            ));
         }
         Ok(Check::Range {
             value: value.expr,
@@ -114,7 +120,8 @@ impl Parser<'_> {
 
     fn product(&mut self) -> Result<Typed, Wrong> {
         let mut left = self.term()?;
-        while let (Some(Token::Operator(operator @ (Operator::Multiply | Operator::Divide))), _) = self.peek() {
+        while let (Some(Token::Operator(operator @ (Operator::Multiply | Operator::Divide))), _) = self.peek()
+        {
             self.at += 1;
             let right = self.term()?;
             let dimension = match (left.dimension, right.dimension, operator) {
@@ -150,7 +157,11 @@ impl Parser<'_> {
             }
             _ => return Err(Wrong::new("E001", span, "a metric or a quantity is missing here")),
         };
-        Ok(Typed { expr, dimension, span })
+        Ok(Typed {
+            expr,
+            dimension,
+            span,
+        })
     }
 }
 
@@ -166,7 +177,11 @@ fn agree(left: &Typed, right: &Typed) -> Result<(), Wrong> {
     if left.dimension == right.dimension {
         return Ok(());
     }
-    let message = format!("{} cannot be compared with {}", left.dimension.name(), right.dimension.name());
+    let message = format!(
+        "{} cannot be compared with {}",
+        left.dimension.name(),
+        right.dimension.name()
+    );
     Err(Wrong::new("E002", right.span.clone(), message).help(format!(
         "write {}, such as {}",
         left.dimension.name(),
@@ -186,7 +201,11 @@ fn look_up(path: &Path, span: &Range<usize>, metrics: &MetricTable) -> Result<(M
     };
     if !entry.statistics.iter().any(|known| known == statistic) {
         let known = entry.statistics.join(", ");
-        let wrong = Wrong::new("E003", span.clone(), format!("no statistic `{statistic}` of `{name}`"));
+        let wrong = Wrong::new(
+            "E003",
+            span.clone(),
+            format!("no statistic `{statistic}` of `{name}`"),
+        );
         return Err(wrong
             .note(format!("statistics: {known}"))
             .help(format!("{name}.{}", first_statistic(entry))));
@@ -233,12 +252,17 @@ fn no_such_metric(head: &str, span: &Range<usize>, metrics: &MetricTable) -> Wro
     let names: Vec<&str> = metrics.0.iter().map(|entry| entry.name.as_str()).collect();
     let mut near = names.clone();
     near.sort_by(|a, b| {
-        strsim::jaro_winkler(head, b).total_cmp(&strsim::jaro_winkler(head, a)).then(a.cmp(b))
+        strsim::jaro_winkler(head, b)
+            .total_cmp(&strsim::jaro_winkler(head, a))
+            .then(a.cmp(b))
     });
     near.truncate(3);
     let wrong = wrong.note(format!("nearest: {}", near.join(", ")));
     let base = head.rsplit_once('.').map_or(head, |(name, _)| name);
-    match nearest(base, &names).or_else(|| near.first().copied()).and_then(metric) {
+    match nearest(base, &names)
+        .or_else(|| near.first().copied())
+        .and_then(metric)
+    {
         Some(entry) => wrong.help(format!("{}.{}", entry.name, first_statistic(entry))),
         None => wrong,
     }

@@ -39,7 +39,10 @@ pub(crate) fn expectations(
                 Some("warn") => Level::Warn,
                 _ => Level::Error,
             },
-            why: entry.why.as_ref().map_or_else(String::new, |why| why.value.clone()),
+            why: entry
+                .why
+                .as_ref()
+                .map_or_else(String::new, |why| why.value.clone()),
             only_if,
             file: file.to_owned(),
             line: text[..start].matches('\n').count() + 1,

@@ -2,7 +2,7 @@
 
 use orrery_units::{Dimension, ParseQuantityError, parse_quantity};
 
-use super::key::{Key, Kind};
+use super::key::{Key, Kind, MOST};
 use crate::diagnostics::{Fault, Faults};
 use crate::document::{Item, Node, Place, Table};
 
@@ -36,11 +36,7 @@ pub(crate) fn check_table(path: &str, place: &Place, table: &Table, keys: &[Key]
             place,
             format!("{} needs `{}`", table_name(path), key.name),
         );
-        faults.push(
-            fault
-                .note(key.about)
-                .help(format!("{} = {example}", key.name)),
-        );
+        faults.push(fault.note(key.about).help(format!("{} = {example}", key.name)));
     }
 }
 
@@ -55,16 +51,18 @@ fn table_name(path: &str) -> String {
 fn unknown_key(path: &str, name: &str, item: &Item, keys: &[Key]) -> Fault {
     let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
     let by_other_name = keys.iter().find(|key| key.also.contains(&name));
-    let suggestion = by_other_name.map(|key| key.name).or_else(|| nearest(name, &names));
+    let suggestion = by_other_name
+        .map(|key| key.name)
+        .or_else(|| nearest(name, &names));
     let fault = Fault::new(
         "S014",
         &item.key,
         format!("unknown key `{name}` in {}", table_name(path)),
     );
     let fault = match suggestion {
-        Some(near) => fault
-            .label(format!("did you mean `{near}`?"))
-            .help(format!("use `{near}`, or name it `x-{name}` to keep it as a note")),
+        Some(near) => fault.label(format!("did you mean `{near}`?")).help(format!(
+            "use `{near}`, or name it `x-{name}` to keep it as a note"
+        )),
         None => fault.help(format!("remove it, or name it `x-{name}` to keep it as a note")),
     };
     fault.note(format!("valid keys: {}", names.join(", ")))
@@ -87,15 +85,14 @@ fn check_item(path: &str, item: &Item, kind: &Kind, faults: &mut Faults) -> Resu
         (Kind::Text, Node::Text(_)) | (Kind::Flag, Node::Flag(_)) => Ok(()),
         (Kind::Date, Node::Date(_) | Node::Text(_)) => Ok(()),
         (Kind::Choice(names), Node::Text(text)) => check_choice(path, item, names, text),
-        (Kind::Integer(least), &Node::Integer(number)) => in_range(path, item, number >= *least, kind),
+        (Kind::Integer(least), &Node::Integer(number)) => {
+            in_range(path, item, (*least..=MOST).contains(&number), kind)
+        }
+        (Kind::Large(least), &Node::Integer(number)) => in_range(path, item, number >= *least, kind),
         (Kind::Number(least), &Node::Float(number)) => in_range(path, item, number >= *least, kind),
         #[expect(clippy::cast_precision_loss, reason = "compared with a small bound only")]
-        (Kind::Number(least), &Node::Integer(number)) => {
-            in_range(path, item, number as f64 >= *least, kind)
-        }
-        (Kind::Share, &Node::Float(number)) => {
-            in_range(path, item, (0.0..=1.0).contains(&number), kind)
-        }
+        (Kind::Number(least), &Node::Integer(number)) => in_range(path, item, number as f64 >= *least, kind),
+        (Kind::Share, &Node::Float(number)) => in_range(path, item, (0.0..=1.0).contains(&number), kind),
         (Kind::Share, &Node::Integer(number)) => in_range(path, item, (0..=1).contains(&number), kind),
         (Kind::Share, Node::Text(text)) => check_quantity(path, item, text, Dimension::Number),
         (Kind::Quantity(dimension), Node::Text(text)) => check_quantity(path, item, text, *dimension),
@@ -138,7 +135,7 @@ fn check_either(
 ) -> Result<(), Box<Fault>> {
     let right_type = |kind: &&Kind| match kind {
         Kind::Text | Kind::Choice(_) => matches!(item.node, Node::Text(_)),
-        Kind::Integer(_) => matches!(item.node, Node::Integer(_)),
+        Kind::Integer(_) | Kind::Large(_) => matches!(item.node, Node::Integer(_)),
         Kind::List(_) => matches!(item.node, Node::List(_)),
         Kind::Table(_) | Kind::Named(_) => matches!(item.node, Node::Table(_)),
         _ => true,
@@ -169,7 +166,9 @@ fn check_choice(path: &str, item: &Item, names: &[&str], text: &str) -> Result<(
             .help(format!("{} = \"{near}\"", key_of(path))),
         None => fault.help(format!("{} = \"{}\"", key_of(path), names[0])),
     };
-    Err(Box::new(fault.note(format!("values that work: {}", names.join(", ")))))
+    Err(Box::new(
+        fault.note(format!("values that work: {}", names.join(", "))),
+    ))
 }
 
 fn in_range(path: &str, item: &Item, holds: bool, kind: &Kind) -> Result<(), Box<Fault>> {
@@ -177,18 +176,31 @@ fn in_range(path: &str, item: &Item, holds: bool, kind: &Kind) -> Result<(), Box
         return Ok(());
     }
     let (words, example) = kind.describe();
-    let fault = Fault::new(
-        "S006",
-        &item.place,
-        format!("`{}` must be {words}", key_of(path)),
-    );
+    let fault = Fault::new("S006", &item.place, format!("`{}` must be {words}", key_of(path)));
     Err(Box::new(fault.help(format!("{} = {example}", key_of(path)))))
 }
 
 fn bare_number(path: &str, item: &Item, dimension: Dimension) -> Fault {
+    let unit = match dimension {
+        Dimension::Number => "",
+        Dimension::Time => "us",
+        Dimension::Data => "GiB",
+        Dimension::DataRate => "GB/s",
+        Dimension::FlopRate => "TFLOP/s",
+        Dimension::Rate => "/s",
+        Dimension::Power => "W",
+        Dimension::Energy => "J",
+        Dimension::Money => "USD",
+    };
+    let number = match &item.node {
+        Node::Text(text) => text.trim().to_owned(),
+        Node::Integer(number) => number.to_string(),
+        Node::Float(number) => number.to_string(),
+        Node::Flag(_) | Node::Date(_) | Node::List(_) | Node::Table(_) => "1".to_owned(),
+    };
     Fault::new("S007", &item.place, format!("`{}` needs a unit", key_of(path)))
-        .label(format!("write it as a text, such as \"{}\"", dimension.example()))
-        .help(format!("{} = \"{}\"", key_of(path), dimension.example()))
+        .label(format!("write \"{number} {unit}\", if that is what it means"))
+        .help(format!("{} = \"{number} {unit}\"", key_of(path)))
 }
 
 fn check_quantity(path: &str, item: &Item, text: &str, dimension: Dimension) -> Result<(), Box<Fault>> {
@@ -209,6 +221,10 @@ fn check_quantity(path: &str, item: &Item, text: &str, dimension: Dimension) -> 
 fn wrong_type(path: &str, item: &Item, kind: &Kind) -> Fault {
     let (words, example) = kind.describe();
     let (name, found) = (key_of(path), item.node.kind());
-    Fault::new("S003", &item.place, format!("`{name}` must be {words}, not {found}"))
-        .help(format!("{name} = {example}"))
+    Fault::new(
+        "S003",
+        &item.place,
+        format!("`{name}` must be {words}, not {found}"),
+    )
+    .help(format!("{name} = {example}"))
 }

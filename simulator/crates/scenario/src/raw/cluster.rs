@@ -16,8 +16,16 @@ const PEAKS: &[Key] = &[
 ];
 
 const SCALE_UP: &[Key] = &[
-    Key::new("kind", Kind::Choice(&["nvswitch"]), "What joins the devices of a node."),
-    Key::new("per_gpu", Kind::Quantity(Dimension::DataRate), "Bandwidth of one device into it."),
+    Key::new(
+        "kind",
+        Kind::Choice(&["nvswitch"]),
+        "What joins the devices of a node.",
+    ),
+    Key::new(
+        "per_gpu",
+        Kind::Quantity(Dimension::DataRate),
+        "Bandwidth of one device into it.",
+    ),
     Key::new(
         "direction",
         Kind::Choice(&["each-way", "both-ways"]),
@@ -28,8 +36,16 @@ const SCALE_UP: &[Key] = &[
 
 const NICS: &[Key] = &[
     Key::new("count", Kind::Integer(1), "NICs in a node."),
-    Key::new("rate", Kind::Quantity(Dimension::DataRate), "Rate of one NIC, one way."),
-    Key::new("latency", Kind::Quantity(Dimension::Time), "NIC-to-NIC latency on an idle fabric."),
+    Key::new(
+        "rate",
+        Kind::Quantity(Dimension::DataRate),
+        "Rate of one NIC, one way.",
+    ),
+    Key::new(
+        "latency",
+        Kind::Quantity(Dimension::Time),
+        "NIC-to-NIC latency on an idle fabric.",
+    ),
 ];
 
 const NODE: &[Key] = &[
@@ -39,7 +55,12 @@ const NODE: &[Key] = &[
     Key::new("gpus", Kind::Integer(1), "Devices in a node.").also(&["gpus_per_node", "devices", "count"]),
     Key::new("hbm", Kind::Quantity(Dimension::Data), "Device memory.").also(&["memory"]),
     Key::new("hbm_bw", Kind::Quantity(Dimension::DataRate), "Memory bandwidth.").also(&["bandwidth"]),
-    Key::new("power_limit", Kind::Quantity(Dimension::Power), "Board power limit.").also(&["tdp"]),
+    Key::new(
+        "power_limit",
+        Kind::Quantity(Dimension::Power),
+        "Board power limit.",
+    )
+    .also(&["tdp"]),
     Key::new("peak", Kind::Table(PEAKS), "Dense arithmetic peaks by format."),
     Key::new("scale_up", Kind::Table(SCALE_UP), "Network inside a node.").also(&["nvlink"]),
     Key::new("nics", Kind::Table(NICS), "Network cards of a node.").also(&["nic"]),
@@ -48,12 +69,22 @@ const NODE: &[Key] = &[
 const FABRIC: &[Key] = &[
     Key::new("kind", Kind::Choice(&["fat-tree"]), "What joins the nodes."),
     Key::new("rails", Kind::Integer(1), "Rails; informative in this version."),
-    Key::new("oversubscription", Kind::Number(1.0), "Capacity into a leaf over capacity out of it."),
-    Key::new("switch_latency", Kind::Quantity(Dimension::Time), "Latency of one switch."),
+    Key::new(
+        "oversubscription",
+        Kind::Number(1.0),
+        "Capacity into a leaf over capacity out of it.",
+    ),
+    Key::new(
+        "switch_latency",
+        Kind::Quantity(Dimension::Time),
+        "Latency of one switch.",
+    ),
 ];
 
 pub(crate) const KEYS: &[Key] = &[
-    Key::new("nodes", Kind::Integer(1), "Nodes.").required().also(&["num_nodes"]),
+    Key::new("nodes", Kind::Integer(1), "Nodes.")
+        .required()
+        .also(&["num_nodes"]),
     Key::new("node", Kind::Table(NODE), "What a node is.").required(),
     Key::new("fabric", Kind::Table(FABRIC), "What joins the nodes."),
 ];

@@ -5,10 +5,23 @@ use super::view::{Given, View};
 use crate::document::Table;
 
 pub(crate) const KEYS: &[Key] = &[
-    Key::new("check", Kind::Text, "What must hold, such as `train.mfu.mean >= 0.35`.").required(),
-    Key::new("level", Kind::Choice(&["error", "warn", "info"]), "What a failure means."),
+    Key::new(
+        "check",
+        Kind::Text,
+        "What must hold, such as `train.mfu.mean >= 0.35`.",
+    )
+    .required(),
+    Key::new(
+        "level",
+        Kind::Choice(&["error", "warn", "info"]),
+        "What a failure means.",
+    ),
     Key::new("why", Kind::Text, "Where the bound comes from."),
-    Key::new("only_if", Kind::Text, "A check, or the name of one, that must hold for this one to count."),
+    Key::new(
+        "only_if",
+        Kind::Text,
+        "A check, or the name of one, that must hold for this one to count.",
+    ),
 ];
 
 #[derive(Debug)]

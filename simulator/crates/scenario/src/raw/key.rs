@@ -2,6 +2,9 @@
 
 use orrery_units::Dimension;
 
+/// The largest integer that a key takes unless it says otherwise: products of a few stay in range.
+pub(crate) const MOST: i64 = 4_294_967_295;
+
 /// A key of a table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {
@@ -26,8 +29,10 @@ pub(crate) enum Kind {
     Date,
     /// One of these texts.
     Choice(&'static [&'static str]),
-    /// An integer, at least this.
+    /// An integer, at least this and at most [`MOST`].
     Integer(i64),
+    /// An integer of any size, at least this.
+    Large(i64),
     /// A number, at least this.
     Number(f64),
     /// A number from 0 to 1, or a text such as `"1.5 %"`.
@@ -82,7 +87,7 @@ impl Kind {
                 format!("one of {}", quoted(names)),
                 format!("\"{}\"", names.first().unwrap_or(&"")),
             ),
-            Self::Integer(least) => (
+            Self::Integer(least) | Self::Large(least) => (
                 format!("an integer of at least {least}"),
                 (*least).max(1).to_string(),
             ),

@@ -19,8 +19,8 @@ mod view;
 pub(crate) use check::{check_table, nearest};
 pub(crate) use cluster::RawCluster;
 pub(crate) use expect::RawExpect;
-pub(crate) use key::{Key, Kind};
-pub(crate) use model::{RawModel};
+pub(crate) use key::{Key, Kind, MOST};
+pub(crate) use model::RawModel;
 pub(crate) use parallel::RawParallel;
 pub(crate) use routing::{RawNoise, RawRouting};
 pub(crate) use run::RawRun;
@@ -37,7 +37,11 @@ pub const SCHEMA: &str = "scenario/1";
 /// The keys of a scenario.
 pub(crate) const ROOT: &[Key] = &[
     Key::new("schema", Kind::Choice(&[SCHEMA]), "Version of the format.").required(),
-    Key::new("extends", Kind::Text, "A scenario that this one is laid over, relative to this file."),
+    Key::new(
+        "extends",
+        Kind::Text,
+        "A scenario that this one is laid over, relative to this file.",
+    ),
     Key::new("scenario", Kind::Table(scenario::KEYS), "Who the scenario is.").required(),
     Key::new("model", Kind::Table(model::KEYS), "What is trained.").required(),
     Key::new("cluster", Kind::Table(cluster::KEYS), "What it runs on.").required(),
@@ -48,9 +52,21 @@ pub(crate) const ROOT: &[Key] = &[
         Kind::Either(&[Kind::Choice(stack::NAMES), Kind::Table(stack::KEYS)]),
         "What the framework does: a preset, or a table that starts from one.",
     ),
-    Key::new("routing", Kind::Table(routing::ROUTING), "How tokens find experts."),
-    Key::new("noise", Kind::Table(routing::NOISE), "What varies from step to step."),
-    Key::new("calibration", Kind::Table(run::CALIBRATION), "Where measured numbers come from."),
+    Key::new(
+        "routing",
+        Kind::Table(routing::ROUTING),
+        "How tokens find experts.",
+    ),
+    Key::new(
+        "noise",
+        Kind::Table(routing::NOISE),
+        "What varies from step to step.",
+    ),
+    Key::new(
+        "calibration",
+        Kind::Table(run::CALIBRATION),
+        "Where measured numbers come from.",
+    ),
     Key::new("cost", Kind::Table(run::COST), "What it costs."),
     Key::new("run", Kind::Table(run::RUN), "How to run."),
     Key::new("expect", Kind::Named(expect::KEYS), "What must hold."),

@@ -7,8 +7,18 @@ use super::view::{Given, View};
 pub(crate) const SCHEDULES: &[&str] = &["1f1b", "interleaved", "dualpipe", "gpipe"];
 
 const SCHEDULE: &[Key] = &[
-    Key::new("kind", Kind::Choice(SCHEDULES), "The order of work in the pipeline.").required(),
-    Key::new("chunks", Kind::Integer(1), "Model chunks on each rank (virtual stages).").also(&["vpp", "vp"]),
+    Key::new(
+        "kind",
+        Kind::Choice(SCHEDULES),
+        "The order of work in the pipeline.",
+    )
+    .required(),
+    Key::new(
+        "chunks",
+        Kind::Integer(1),
+        "Model chunks on each rank (virtual stages).",
+    )
+    .also(&["vpp", "vp"]),
 ];
 
 pub(crate) const KEYS: &[Key] = &[
@@ -22,9 +32,18 @@ pub(crate) const KEYS: &[Key] = &[
         "Data-parallel degree: `nodes x gpus / (tp x pp x cp)`.",
     )
     .also(&["data_parallel"]),
-    Key::new("expert_tp", Kind::Integer(1), "Tensor-parallel degree inside an expert.")
-        .also(&["etp", "expert_tensor_parallel"]),
-    Key::new("zero_stage", Kind::Integer(0), "What data-parallel ranks share out: 0 to 3.").also(&["zero"]),
+    Key::new(
+        "expert_tp",
+        Kind::Integer(1),
+        "Tensor-parallel degree inside an expert.",
+    )
+    .also(&["etp", "expert_tensor_parallel"]),
+    Key::new(
+        "zero_stage",
+        Kind::Integer(0),
+        "What data-parallel ranks share out: 0 to 3.",
+    )
+    .also(&["zero"]),
     Key::new(
         "sequence_parallel",
         Kind::Flag,
@@ -42,8 +61,16 @@ pub(crate) const KEYS: &[Key] = &[
         Kind::List(&Kind::Integer(0)),
         "Layers of each virtual stage, first to last.",
     ),
-    Key::new("first_stage_less", Kind::Integer(0), "Layers that the first virtual stage holds less."),
-    Key::new("last_stage_less", Kind::Integer(0), "Layers that the last virtual stage holds less."),
+    Key::new(
+        "first_stage_less",
+        Kind::Integer(0),
+        "Layers that the first virtual stage holds less.",
+    ),
+    Key::new(
+        "last_stage_less",
+        Kind::Integer(0),
+        "Layers that the last virtual stage holds less.",
+    ),
 ];
 
 #[derive(Debug)]

@@ -7,19 +7,56 @@ use super::view::{Given, View};
 pub(crate) const LAWS: &[&str] = &["balanced", "uniform", "lognormal", "zipf", "dirichlet"];
 
 pub(crate) const ROUTING: &[Key] = &[
-    Key::new("kind", Kind::Choice(LAWS), "The law of expert popularity within a layer.").required(),
-    Key::new("sigma", Kind::Number(0.0), "`lognormal`: standard deviation of the logarithm."),
+    Key::new(
+        "kind",
+        Kind::Choice(LAWS),
+        "The law of expert popularity within a layer.",
+    )
+    .required(),
+    Key::new(
+        "sigma",
+        Kind::Number(0.0),
+        "`lognormal`: standard deviation of the logarithm.",
+    ),
     Key::new("exponent", Kind::Number(0.0), "`zipf`: the exponent."),
-    Key::new("concentration", Kind::Number(0.0), "`dirichlet`: concentration per expert."),
-    Key::new("max_nodes", Kind::Integer(1), "Most nodes that one token is sent to."),
-    Key::new("capacity_factor", Kind::Number(0.0), "Capacity factor beyond which tokens are dropped."),
-    Key::new("pad_to_capacity", Kind::Flag, "Whether every expert computes its full capacity."),
+    Key::new(
+        "concentration",
+        Kind::Number(0.0),
+        "`dirichlet`: concentration per expert.",
+    ),
+    Key::new(
+        "max_nodes",
+        Kind::Integer(1),
+        "Most nodes that one token is sent to.",
+    ),
+    Key::new(
+        "capacity_factor",
+        Kind::Number(0.0),
+        "Capacity factor beyond which tokens are dropped.",
+    ),
+    Key::new(
+        "pad_to_capacity",
+        Kind::Flag,
+        "Whether every expert computes its full capacity.",
+    ),
 ];
 
 pub(crate) const NOISE: &[Key] = &[
-    Key::new("device", Kind::Share, "Coefficient of variation of device speed, fixed per device."),
-    Key::new("step", Kind::Share, "Coefficient of variation of compute per device and step."),
-    Key::new("link", Kind::Share, "Coefficient of variation of link rates, fixed per node."),
+    Key::new(
+        "device",
+        Kind::Share,
+        "Coefficient of variation of device speed, fixed per device.",
+    ),
+    Key::new(
+        "step",
+        Kind::Share,
+        "Coefficient of variation of compute per device and step.",
+    ),
+    Key::new(
+        "link",
+        Kind::Share,
+        "Coefficient of variation of link rates, fixed per node.",
+    ),
 ];
 
 #[derive(Debug)]

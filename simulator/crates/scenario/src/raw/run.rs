@@ -13,8 +13,16 @@ pub(crate) const CALIBRATION: &[Key] = &[Key::new(
 .also(&["bundle"])];
 
 pub(crate) const COST: &[Key] = &[
-    Key::new("basis", Kind::Choice(&["rented"]), "`rented`: the price is all-in."),
-    Key::new("currency", Kind::Choice(&["USD", "EUR", "CNY"]), "Currency of the prices."),
+    Key::new(
+        "basis",
+        Kind::Choice(&["rented"]),
+        "`rented`: the price is all-in.",
+    ),
+    Key::new(
+        "currency",
+        Kind::Choice(&["USD", "EUR", "CNY"]),
+        "Currency of the prices.",
+    ),
     Key::new(
         "gpu_hour",
         Kind::Quantity(Dimension::Money),
@@ -25,11 +33,19 @@ pub(crate) const COST: &[Key] = &[
     Key::new("priced_on", Kind::Date, "The day of that price.").required(),
 ];
 
-const LIMITS: &[Key] = &[Key::new("events", Kind::Integer(1), "Most events one replication may take.")];
+const LIMITS: &[Key] = &[Key::new(
+    "events",
+    Kind::Large(1),
+    "Most events one replication may take.",
+)];
 
 pub(crate) const RUN: &[Key] = &[
-    Key::new("seed", Kind::Integer(0), "Seed of every random number."),
-    Key::new("replications", Kind::Integer(1), "Runs with derived seeds whose spread is reported."),
+    Key::new("seed", Kind::Large(0), "Seed of every random number."),
+    Key::new(
+        "replications",
+        Kind::Integer(1),
+        "Runs with derived seeds whose spread is reported.",
+    ),
     Key::new("limits", Kind::Table(LIMITS), "When to stop early."),
     Key::new(
         "outputs",

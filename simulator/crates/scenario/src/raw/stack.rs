@@ -7,25 +7,57 @@ use super::view::{Given, View};
 use crate::document::{Node, Table};
 
 /// Presets; `resolve::stack` has their values and where they come from.
-pub(crate) const NAMES: &[&str] = &["megatron-core", "deepseek", "llama3"];
+pub(crate) const NAMES: &[&str] = &["megatron-core", "megatron-lm", "deepseek", "llama3"];
 
 /// Dispatchers, by the names that a file may use.
 pub(crate) const DISPATCHERS: &[&str] = &["all-gather", "all-to-all", "deepep", "hybrid-ep"];
 
 pub(crate) const KEYS: &[Key] = &[
-    Key::new("name", Kind::Choice(NAMES), "The preset that fills what is not written."),
-    Key::new("dispatcher", Kind::Choice(DISPATCHERS), "How tokens travel to experts."),
+    Key::new(
+        "name",
+        Kind::Choice(NAMES),
+        "The preset that fills what is not written.",
+    ),
+    Key::new(
+        "dispatcher",
+        Kind::Choice(DISPATCHERS),
+        "How tokens travel to experts.",
+    ),
     Key::new(
         "overlap_all_to_all",
         Kind::Flag,
         "Whether dispatch and combine of one microbatch overlap with compute of another.",
     ),
-    Key::new("sms_for_comm", Kind::Integer(0), "Execution units that expert all-to-all kernels occupy."),
-    Key::new("overlap_gradients", Kind::Flag, "Whether gradient reduction overlaps with backward."),
-    Key::new("overlap_parameters", Kind::Flag, "Whether parameter gathering overlaps with forward."),
-    Key::new("tensor_overlap", Kind::Share, "Share of tensor-parallel traffic hidden behind GEMMs."),
-    Key::new("launch", Kind::Quantity(Dimension::Time), "Host time to issue one kernel."),
-    Key::new("cuda_graphs", Kind::Flag, "Whether kernels are replayed from graphs."),
+    Key::new(
+        "sms_for_comm",
+        Kind::Integer(0),
+        "Execution units that expert all-to-all kernels occupy.",
+    ),
+    Key::new(
+        "overlap_gradients",
+        Kind::Flag,
+        "Whether gradient reduction overlaps with backward.",
+    ),
+    Key::new(
+        "overlap_parameters",
+        Kind::Flag,
+        "Whether parameter gathering overlaps with forward.",
+    ),
+    Key::new(
+        "tensor_overlap",
+        Kind::Share,
+        "Share of tensor-parallel traffic hidden behind GEMMs.",
+    ),
+    Key::new(
+        "launch",
+        Kind::Quantity(Dimension::Time),
+        "Host time to issue one kernel.",
+    ),
+    Key::new(
+        "cuda_graphs",
+        Kind::Flag,
+        "Whether kernels are replayed from graphs.",
+    ),
     Key::new(
         "split_weight_gradients",
         Kind::Flag,

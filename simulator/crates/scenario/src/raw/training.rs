@@ -15,11 +15,23 @@ const FORMAT: Kind = Kind::Choice(PRECISIONS);
 pub(crate) const FORMATS: &[Key] = &[
     Key::new("gemm", FORMAT, "Multiplication format of the GEMMs."),
     Key::new("attention", FORMAT, "Format of the attention core."),
-    Key::new("activations", FORMAT, "Residual stream and activations between kernels."),
+    Key::new(
+        "activations",
+        FORMAT,
+        "Residual stream and activations between kernels.",
+    ),
     Key::new("weights", FORMAT, "Parameters as held for compute."),
     Key::new("gradients", FORMAT, "Gradients as accumulated.").also(&["grads"]),
-    Key::new("gradient_traffic", FORMAT, "Gradients as reduced among data-parallel ranks."),
-    Key::new("parameter_traffic", FORMAT, "Parameters as gathered among data-parallel ranks."),
+    Key::new(
+        "gradient_traffic",
+        FORMAT,
+        "Gradients as reduced among data-parallel ranks.",
+    ),
+    Key::new(
+        "parameter_traffic",
+        FORMAT,
+        "Parameters as gathered among data-parallel ranks.",
+    ),
     Key::new("master", FORMAT, "Master parameters."),
     Key::new("moments", FORMAT, "Each of the two moments of Adam."),
     Key::new("dispatch", FORMAT, "Tokens on their way to experts."),
@@ -35,7 +47,11 @@ pub(crate) const KEYS: &[Key] = &[
         .also(&["gbs", "global_batch_size", "batch"]),
     Key::new("micro_batch", Kind::Integer(1), "Sequences per microbatch.").also(&["mbs", "micro_batch_size"]),
     Key::new("steps", Kind::Integer(1), "Steps to simulate."),
-    Key::new("warmup_steps", Kind::Integer(0), "First steps left out of every statistic."),
+    Key::new(
+        "warmup_steps",
+        Kind::Integer(0),
+        "First steps left out of every statistic.",
+    ),
     Key::new(
         "precision",
         Kind::Choice(&["fp32", "bf16", "fp16", "fp8"]),
@@ -44,7 +60,10 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("formats", Kind::Table(FORMATS), "Formats by tensor role."),
     Key::new(
         "recompute",
-        Kind::Either(&[Kind::Choice(&["none", "full"]), Kind::List(&Kind::Choice(MODULES))]),
+        Kind::Either(&[
+            Kind::Choice(&["none", "full"]),
+            Kind::List(&Kind::Choice(MODULES)),
+        ]),
         "What is computed again in backward instead of kept.",
     ),
 ];

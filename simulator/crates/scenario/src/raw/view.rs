@@ -26,8 +26,8 @@ impl<'a> View<'a> {
     }
 
     /// The table at `key`.
-    pub(crate) fn table(self, key: &str) -> View<'a> {
-        View(match self.item(key).map(|item| &item.node) {
+    pub(crate) fn table(self, key: &str) -> Self {
+        Self(match self.item(key).map(|item| &item.node) {
             Some(Node::Table(table)) => Some(table),
             _ => None,
         })

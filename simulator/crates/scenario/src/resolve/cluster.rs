@@ -24,9 +24,13 @@ pub(crate) fn cluster(
         }
     };
     let nodes = raw.nodes.as_ref()?;
+    let node = node(raw, &entry, assumed, faults)?;
+    if !crate::validate::devices_can_be_numbered(nodes, &node, faults) {
+        return None;
+    }
     Some(Cluster {
         device: device(raw, &entry, assumed),
-        node: node(raw, &entry, assumed, faults)?,
+        node,
         num_nodes: narrow(nodes.value),
         fabric: fabric(raw, assumed),
     })
@@ -54,7 +58,11 @@ fn device(raw: &RawCluster<'_>, entry: &HardwareEntry, assumed: &mut Assumptions
     let mut device = entry.device.clone();
     match &raw.hbm {
         Some(given) => device.memory = Bytes::from_f64(given.value),
-        None => assumed.note("cluster.node.hbm", format!("{:.0} GiB", device.memory.as_gib()), CATALOG),
+        None => assumed.note(
+            "cluster.node.hbm",
+            format!("{:.0} GiB", device.memory.as_gib()),
+            CATALOG,
+        ),
     }
     match &raw.hbm_bw {
         Some(given) => device.memory_bandwidth = BytesPerSec::new(given.value),
@@ -94,15 +102,24 @@ fn node(
     let scale_up = match &raw.scale_up {
         Some(rate) => BytesPerSec::new(if both_ways { rate.value / 2.0 } else { rate.value }),
         None => {
-            // Cards without a network of their own talk over PCIe: Gen4 x16 by the catalogue's column.
-            let rate = entry.scale_up.unwrap_or_else(|| BytesPerSec::new(31.5e9));
+            let rate = entry.scale_up;
             let text = format!("{} GB/s each way", rate.get() / 1e9);
             assumed.note("cluster.node.scale_up.per_gpu", text, CATALOG);
             rate
         }
     };
-    let num_devices = assumed.or(raw.gpus.as_ref(), "cluster.node.gpus", entry.num_devices.into(), CATALOG);
-    let num_nics = assumed.or(raw.nics.as_ref(), "cluster.node.nics.count", entry.num_nics.into(), CATALOG);
+    let num_devices = assumed.or(
+        raw.gpus.as_ref(),
+        "cluster.node.gpus",
+        entry.num_devices.into(),
+        CATALOG,
+    );
+    let num_nics = assumed.or(
+        raw.nics.as_ref(),
+        "cluster.node.nics.count",
+        entry.num_nics.into(),
+        CATALOG,
+    );
     let nic = match &raw.nic_rate {
         Some(rate) => BytesPerSec::new(rate.value),
         None => {

@@ -29,6 +29,7 @@ pub(crate) fn layout(
         assumed.note("parallel.dp", dp, "nodes x gpus / (tp x pp x cp)");
     }
     let schedule = schedule(raw, pp, assumed);
+    validate::chunks_fit_the_schedule(raw, schedule, faults);
     let mut layout = Layout {
         tp,
         cp,
@@ -50,7 +51,9 @@ pub(crate) fn layout(
     };
     let count = match schedule.kind {
         ScheduleKind::DualPipe => pp,
-        ScheduleKind::GPipe | ScheduleKind::OneFOneB | ScheduleKind::Interleaved => pp * schedule.chunks,
+        ScheduleKind::GPipe | ScheduleKind::OneFOneB | ScheduleKind::Interleaved => {
+            pp.saturating_mul(schedule.chunks)
+        }
     };
     let layers = layers_per_stage(raw, count as usize, model, place, assumed, faults)?;
     layout.stages = stages(&layers, model.mtp_layers);
@@ -64,7 +67,12 @@ fn schedule(raw: &RawParallel, pp: u32, assumed: &mut Assumptions) -> Schedule {
     } else {
         ("1f1b", "the usual schedule of a pipeline")
     };
-    let name = assumed.or(raw.schedule.as_ref(), "parallel.schedule.kind", name.to_owned(), reason);
+    let name = assumed.or(
+        raw.schedule.as_ref(),
+        "parallel.schedule.kind",
+        name.to_owned(),
+        reason,
+    );
     let kind = match name.as_str() {
         "gpipe" => ScheduleKind::GPipe,
         "dualpipe" => ScheduleKind::DualPipe,
@@ -97,7 +105,11 @@ fn zero(raw: &RawParallel, assumed: &mut Assumptions) -> ZeroStage {
 fn order(raw: &RawParallel, assumed: &mut Assumptions, faults: &mut Faults) -> [Axis; 4] {
     let usual = [Axis::Tensor, Axis::Context, Axis::Data, Axis::Pipeline];
     let Some(given) = &raw.order else {
-        assumed.note("parallel.order", "tp, cp, dp, pp", "Megatron-Core's order: tensor inside a node");
+        assumed.note(
+            "parallel.order",
+            "tp, cp, dp, pp",
+            "Megatron-Core's order: tensor inside a node",
+        );
         return usual;
     };
     let axes: Vec<Axis> = given

@@ -35,7 +35,10 @@ pub(crate) fn model(
         "catalog" => catalog_config(raw, from.place.clone(), faults)?,
         "hf-config" => file_config(raw, from.place.clone(), file, source, faults)?,
         _ => {
-            let name = raw.name.as_ref().map_or_else(|| "inline".to_owned(), |name| name.value.clone());
+            let name = raw
+                .name
+                .as_ref()
+                .map_or_else(|| "inline".to_owned(), |name| name.value.clone());
             (String::new(), name, from.place.clone())
         }
     };
@@ -76,15 +79,15 @@ fn note_assumed(read: &HfModel, assumed: &mut Assumptions) {
         assumed.note(&format!("model.{}", line.field), &line.value, &line.from);
     }
     for line in &read.report.unknown {
-        assumed.note(&format!("model.config.{}", line.field), &line.value, "not understood; without effect");
+        assumed.note(
+            &format!("model.config.{}", line.field),
+            &line.value,
+            "not understood; without effect",
+        );
     }
 }
 
-fn catalog_config(
-    raw: &RawModel<'_>,
-    place: Place,
-    faults: &mut Faults,
-) -> Option<(String, String, Place)> {
+fn catalog_config(raw: &RawModel<'_>, place: Place, faults: &mut Faults) -> Option<(String, String, Place)> {
     let names: Vec<&str> = models().iter().map(|model| model.name).collect();
     let Some(name) = &raw.name else {
         let fault = Fault::new("S004", &place, "`from = \"catalog\"` needs `name`");
@@ -99,7 +102,11 @@ fn catalog_config(
         return Some((model.config.to_owned(), model.name.to_owned(), name.place.clone()));
     }
     let near = nearest(&name.value, &names);
-    let fault = Fault::new("S013", &name.place, format!("no model `{}` in the catalogue", name.value));
+    let fault = Fault::new(
+        "S013",
+        &name.place,
+        format!("no model `{}` in the catalogue", name.value),
+    );
     faults.push(
         fault
             .note(format!("models: {}", names.join(", ")))
@@ -127,7 +134,11 @@ fn file_config(
             Some((text, name, path.place.clone()))
         }
         Err(why) => {
-            let fault = Fault::new("S012", &path.place, format!("cannot read `{}`: {why}", path.value));
+            let fault = Fault::new(
+                "S012",
+                &path.place,
+                format!("cannot read `{}`: {why}", path.value),
+            );
             faults.push(fault.help("paths are relative to the scenario file"));
             None
         }

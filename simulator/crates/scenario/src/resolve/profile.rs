@@ -19,24 +19,29 @@ pub(crate) fn profile(
     faults: &mut Faults,
 ) -> Option<Arc<Profile>> {
     let Some(given) = given else {
-        assumed.note("calibration.profile", "none", "no measurement is named: times are analytic");
+        assumed.note(
+            "calibration.profile",
+            "none",
+            "no measurement is named: times are analytic",
+        );
         return Some(Arc::new(Profile::default()));
     };
-    let text = match catalog::profile(&given.value) {
-        Some(text) => text.to_owned(),
-        None => match source.read(file, &given.value) {
-            Ok(text) => text,
-            Err(why) => {
-                let shipped = catalog::profile_names().join(", ");
-                let message = format!("no profile `{}`: {why}", given.value);
-                let fault = Fault::new("S050", &given.place, message);
-                faults.push(fault.note(format!("shipped profiles: {shipped}")).help(
-                    "name a shipped profile, or a path relative to this file; or leave the key out",
-                ));
-                return None;
-            }
-        },
-    };
+    let text =
+        match catalog::profile(&given.value) {
+            Some(text) => text.to_owned(),
+            None => match source.read(file, &given.value) {
+                Ok(text) => text,
+                Err(why) => {
+                    let shipped = catalog::profile_names().join(", ");
+                    let message = format!("no profile `{}`: {why}", given.value);
+                    let fault = Fault::new("S050", &given.place, message);
+                    faults.push(fault.note(format!("shipped profiles: {shipped}")).help(
+                        "name a shipped profile, or a path relative to this file; or leave the key out",
+                    ));
+                    return None;
+                }
+            },
+        };
     match from_json(&text) {
         Ok(profile) => Some(Arc::new(profile)),
         Err(why) => {

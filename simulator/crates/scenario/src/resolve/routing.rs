@@ -57,10 +57,22 @@ fn law(raw: &RawRouting<'_>, family: &str, assumed: &mut Assumptions) -> Law {
         "balanced" => Law::Balanced,
         "uniform" => Law::Uniform,
         "zipf" => Law::Zipf {
-            exponent: value(raw.exponent.as_ref(), "routing.exponent", 0.15, "assumed: a mild skew", assumed),
+            exponent: value(
+                raw.exponent.as_ref(),
+                "routing.exponent",
+                0.15,
+                "assumed: a mild skew",
+                assumed,
+            ),
         },
         "dirichlet" => Law::Dirichlet {
-            concentration: value(raw.concentration.as_ref(), "routing.concentration", 1.0, "assumed", assumed),
+            concentration: value(
+                raw.concentration.as_ref(),
+                "routing.concentration",
+                1.0,
+                "assumed",
+                assumed,
+            ),
         },
         _ => {
             let (sigma, reason) = usual_sigma(family);
@@ -90,9 +102,15 @@ fn usual_sigma(family: &str) -> (f64, &'static str) {
     } else if family.starts_with("mixtral") {
         (0.13, "median of recorded loads of Mixtral")
     } else if family.starts_with("deepseek") || family.starts_with("kimi") {
-        (0.73, "median of recorded loads of DeepSeek-V2-Lite, the nearest recorded relative")
+        (
+            0.73,
+            "median of recorded loads of DeepSeek-V2-Lite, the nearest recorded relative",
+        )
     } else {
-        (0.75, "median of recorded loads of OLMoE; no record of this family")
+        (
+            0.75,
+            "median of recorded loads of OLMoE; no record of this family",
+        )
     }
 }
 

@@ -32,15 +32,63 @@ fn megatron_core() -> Preset {
             split_weight_gradients: false,
         },
         sources: &[
-            ("dispatcher", "Megatron-Core's usual dispatcher (`--moe-token-dispatcher-type alltoall`)"),
-            ("overlap_all_to_all", "off unless `--overlap-moe-expert-parallel-comm`"),
-            ("sms_for_comm", "assumed: NCCL uses 16 channels or more, one execution unit each"),
-            ("overlap_gradients", "performance recipes set `--overlap-grad-reduce`"),
-            ("overlap_parameters", "performance recipes set `--overlap-param-gather`"),
+            (
+                "dispatcher",
+                "Megatron-Core's usual dispatcher (`--moe-token-dispatcher-type alltoall`)",
+            ),
+            (
+                "overlap_all_to_all",
+                "off unless `--overlap-moe-expert-parallel-comm`",
+            ),
+            (
+                "sms_for_comm",
+                "assumed: NCCL uses 16 channels or more, one execution unit each",
+            ),
+            (
+                "overlap_gradients",
+                "performance recipes set `--overlap-grad-reduce`",
+            ),
+            (
+                "overlap_parameters",
+                "performance recipes set `--overlap-param-gather`",
+            ),
             ("tensor_overlap", "off unless `--tp-comm-overlap`"),
             ("launch", LAUNCH_REASON),
             ("cuda_graphs", "off unless `--cuda-graph-impl`"),
             ("split_weight_gradients", "off unless `--delay-wgrad-compute`"),
+        ],
+    }
+}
+
+/// Megatron-LM before Megatron-Core: gradients are reduced and parameters gathered after backward.
+fn megatron_lm() -> Preset {
+    let core = megatron_core();
+    Preset {
+        stack: Stack {
+            name: "megatron-lm".to_owned(),
+            overlap_gradients: false,
+            overlap_parameters: false,
+            ..core.stack
+        },
+        sources: &[
+            ("dispatcher", "not used: no experts in the releases of 2022"),
+            (
+                "overlap_all_to_all",
+                "not used: no experts in the releases of 2022",
+            ),
+            ("sms_for_comm", "not used: no experts in the releases of 2022"),
+            (
+                "overlap_gradients",
+                "reduced after the last backward in the releases of 2022",
+            ),
+            (
+                "overlap_parameters",
+                "gathered after the optimiser in the releases of 2022",
+            ),
+            ("tensor_overlap", "none in the releases of 2022"),
+            ("launch", LAUNCH_REASON),
+            ("cuda_graphs", "none in the releases of 2022"),
+            ("split_weight_gradients", "none in the releases of 2022"),
         ],
     }
 }
@@ -61,14 +109,26 @@ fn deepseek() -> Preset {
         },
         sources: &[
             ("dispatcher", "DeepEP is DeepSeek's published dispatcher"),
-            ("overlap_all_to_all", "DeepSeek-V3 report, section 3.2.1: DualPipe overlaps dispatch and combine"),
-            ("sms_for_comm", "DeepSeek-V3 report, section 3.2.2: 20 SMs for all-to-all"),
+            (
+                "overlap_all_to_all",
+                "DeepSeek-V3 report, section 3.2.1: DualPipe overlaps dispatch and combine",
+            ),
+            (
+                "sms_for_comm",
+                "DeepSeek-V3 report, section 3.2.2: 20 SMs for all-to-all",
+            ),
             ("overlap_gradients", "assumed: not published"),
             ("overlap_parameters", "assumed: not published"),
-            ("tensor_overlap", "no tensor parallelism in training (DeepSeek-V3 report, section 3.2)"),
+            (
+                "tensor_overlap",
+                "no tensor parallelism in training (DeepSeek-V3 report, section 3.2)",
+            ),
             ("launch", LAUNCH_REASON),
             ("cuda_graphs", "assumed: not published"),
-            ("split_weight_gradients", "DeepSeek-V3 report, section 3.2.1: backward for input and for weights"),
+            (
+                "split_weight_gradients",
+                "DeepSeek-V3 report, section 3.2.1: backward for input and for weights",
+            ),
         ],
     }
 }
@@ -91,9 +151,18 @@ fn llama3() -> Preset {
             ("dispatcher", "not used: the model is dense"),
             ("overlap_all_to_all", "not used: the model is dense"),
             ("sms_for_comm", "not used: the model is dense"),
-            ("overlap_gradients", "FSDP prefetches and reduces asynchronously (Llama 3 report, section 3.3.2)"),
-            ("overlap_parameters", "FSDP prefetches and reduces asynchronously (Llama 3 report, section 3.3.2)"),
-            ("tensor_overlap", "assumed: the report names no overlap of tensor-parallel traffic"),
+            (
+                "overlap_gradients",
+                "FSDP prefetches and reduces asynchronously (Llama 3 report, section 3.3.2)",
+            ),
+            (
+                "overlap_parameters",
+                "FSDP prefetches and reduces asynchronously (Llama 3 report, section 3.3.2)",
+            ),
+            (
+                "tensor_overlap",
+                "assumed: the report names no overlap of tensor-parallel traffic",
+            ),
             ("launch", LAUNCH_REASON),
             ("cuda_graphs", "assumed: not published"),
             ("split_weight_gradients", "assumed: not published"),
@@ -112,6 +181,7 @@ pub(crate) fn stack(raw: &RawStack<'_>, assumed: &mut Assumptions) -> Stack {
     let preset = match name.as_str() {
         "deepseek" => deepseek(),
         "llama3" => llama3(),
+        "megatron-lm" => megatron_lm(),
         _ => megatron_core(),
     };
     let mut stack = preset.stack;

@@ -82,7 +82,10 @@ mod tests {
     fn worked_numbers() {
         let deepseek = split(61, 1, 16);
         assert_eq!(deepseek.layers[0], 3);
-        assert!(deepseek.layers[1..15].iter().all(|&layers| layers == 4), "{deepseek:?}");
+        assert!(
+            deepseek.layers[1..15].iter().all(|&layers| layers == 4),
+            "{deepseek:?}"
+        );
         assert_eq!(deepseek.layers[15], 2);
         let llama = split(126, 0, 128);
         assert_eq!((llama.layers[0], llama.layers[1], llama.layers[127]), (0, 1, 0));
@@ -95,7 +98,11 @@ mod tests {
             for stages in 1..=layers {
                 for mtp in 0..3 {
                     let split = split(layers, mtp, stages);
-                    assert_eq!(split.layers.iter().sum::<usize>(), layers, "{layers} {mtp} {stages}");
+                    assert_eq!(
+                        split.layers.iter().sum::<usize>(),
+                        layers,
+                        "{layers} {mtp} {stages}"
+                    );
                 }
             }
         }

@@ -7,20 +7,26 @@ use crate::plan::{Formats, Recompute, RecomputeModule, Stack, Training};
 use crate::raw::{Given, RawTraining};
 
 /// The training settings. `num_microbatches` is filled in when the layout is known.
-pub(crate) fn training(
-    raw: &RawTraining<'_>,
-    stack: Stack,
-    assumed: &mut Assumptions,
-) -> Option<Training> {
+pub(crate) fn training(raw: &RawTraining<'_>, stack: Stack, assumed: &mut Assumptions) -> Option<Training> {
     let (seq_len, global_batch) = (raw.seq_len.as_ref()?, raw.global_batch.as_ref()?);
-    let micro_batch = assumed.or(raw.micro_batch.as_ref(), "training.micro_batch", 1, "the smallest");
+    let micro_batch = assumed.or(
+        raw.micro_batch.as_ref(),
+        "training.micro_batch",
+        1,
+        "the smallest",
+    );
     let formats = formats(raw, &stack, assumed);
     Some(Training {
         sequence_length: seq_len.value,
         global_batch: global_batch.value,
         micro_batch,
         num_microbatches: 0,
-        steps: narrow(assumed.or(raw.steps.as_ref(), "training.steps", 2, "one to warm up, one to count")),
+        steps: narrow(assumed.or(
+            raw.steps.as_ref(),
+            "training.steps",
+            2,
+            "one to warm up, one to count",
+        )),
         warmup_steps: narrow(assumed.or(
             raw.warmup_steps.as_ref(),
             "training.warmup_steps",
@@ -114,7 +120,10 @@ fn preset(precision: &str, stack: &Stack) -> (Formats, &'static str) {
             plain,
             "Llama 3 report, section 3.3.2: FP32 gradient accumulation and reduce-scatter",
         ),
-        _ => (plain, "mixed precision as Megatron-LM does it: FP32 gradients, master and moments"),
+        _ => (
+            plain,
+            "mixed precision as Megatron-LM does it: FP32 gradients, master and moments",
+        ),
     }
 }
 
@@ -165,5 +174,7 @@ fn formats(raw: &RawTraining<'_>, stack: &Stack, assumed: &mut Assumptions) -> F
 }
 
 fn named(name: &str) -> Option<Precision> {
-    Precision::ALL.into_iter().find(|precision| precision.name() == name)
+    Precision::ALL
+        .into_iter()
+        .find(|precision| precision.name() == name)
 }

@@ -13,7 +13,7 @@ pub(crate) fn batch_divides(
     faults: &mut Faults,
 ) -> Option<u64> {
     let given = raw.training.global_batch.as_ref()?;
-    let at_once = u64::from(layout.dp) * training.micro_batch;
+    let at_once = u64::from(layout.dp).saturating_mul(training.micro_batch);
     if given.value.is_multiple_of(at_once) && given.value > 0 {
         return Some(given.value / at_once);
     }
@@ -24,9 +24,13 @@ pub(crate) fn batch_divides(
     } else {
         at_once.to_string()
     };
-    let message = format!("global_batch = {} does not divide by dp x micro_batch = {at_once}", given.value);
-    let fault = Fault::new("S034", &given.place, message)
-        .note(format!("dp {dp} x micro_batch {micro_batch} = {at_once} sequences at once"));
+    let message = format!(
+        "global_batch = {} does not divide by dp x micro_batch = {at_once}",
+        given.value
+    );
+    let fault = Fault::new("S034", &given.place, message).note(format!(
+        "dp {dp} x micro_batch {micro_batch} = {at_once} sequences at once"
+    ));
     faults.push(fault.help(format!("global_batch = {works}")));
     None
 }
@@ -42,7 +46,7 @@ pub(crate) fn schedule_has_enough_microbatches(
         return;
     };
     let (count, pp) = (training.num_microbatches, u64::from(layout.pp));
-    let per_microbatch = u64::from(layout.dp) * training.micro_batch;
+    let per_microbatch = u64::from(layout.dp).saturating_mul(training.micro_batch);
     let arithmetic = format!(
         "microbatches = global_batch {} / (dp {} x micro_batch {}) = {count}",
         training.global_batch, layout.dp, training.micro_batch
@@ -50,7 +54,10 @@ pub(crate) fn schedule_has_enough_microbatches(
     let (code, message, works) = match layout.schedule.kind {
         ScheduleKind::DualPipe if !count.is_multiple_of(2) || count < 2 * pp => (
             "S036",
-            format!("DualPipe needs an even number of at least 2 x pp = {} microbatches", 2 * pp),
+            format!(
+                "DualPipe needs an even number of at least 2 x pp = {} microbatches",
+                2 * pp
+            ),
             count.next_multiple_of(2).max(2 * pp),
         ),
         ScheduleKind::Interleaved if !count.is_multiple_of(pp) => (
@@ -61,7 +68,7 @@ pub(crate) fn schedule_has_enough_microbatches(
         _ => return,
     };
     let fault = Fault::new(code, at(Some(given), &given.place), message).note(arithmetic);
-    faults.push(fault.help(format!("global_batch = {}", works * per_microbatch)));
+    faults.push(fault.help(format!("global_batch = {}", works.saturating_mul(per_microbatch))));
 }
 
 /// S044: at least one step is counted.

@@ -3,9 +3,24 @@
 use super::{at, values_that_work};
 use crate::diagnostics::{Fault, Faults};
 use crate::document::Place;
-use crate::plan::{AttentionShape, Axis, Cluster, Layout, Model};
+use crate::plan::{AttentionShape, Axis, Cluster, Layout, Model, Node};
 use crate::raw::{Given, Raw, RawParallel};
 use crate::resolve::narrow;
+
+/// Most devices of a cluster: far more than any that was built, far fewer than overflow a rank.
+const MOST_DEVICES: u64 = 1 << 20;
+
+/// S006: the devices of the cluster can be numbered.
+pub(crate) fn devices_can_be_numbered(nodes: &Given<u64>, node: &Node, faults: &mut Faults) -> bool {
+    let devices = nodes.value.saturating_mul(u64::from(node.num_devices));
+    if devices <= MOST_DEVICES {
+        return true;
+    }
+    let message = format!("{devices} devices are more than the {MOST_DEVICES} that can be simulated");
+    let most = MOST_DEVICES / u64::from(node.num_devices).max(1);
+    faults.push(Fault::new("S006", &nodes.place, message).help(format!("nodes = {most} or fewer")));
+    false
+}
 
 /// S030: `tp x pp x cp` divides the devices, and a written `dp` is what is left. The data-parallel degree.
 pub(crate) fn degrees_divide_the_cluster(
@@ -16,7 +31,9 @@ pub(crate) fn degrees_divide_the_cluster(
     faults: &mut Faults,
 ) -> Option<u32> {
     let devices = u64::from(cluster.num_nodes) * u64::from(cluster.node.num_devices);
-    let fixed = u64::from(tp) * u64::from(pp) * u64::from(cp);
+    let fixed = u64::from(tp)
+        .saturating_mul(u64::from(pp))
+        .saturating_mul(u64::from(cp));
     let arithmetic = format!(
         "{} nodes x {} GPUs = {devices}; tp {tp} x pp {pp} x cp {cp} = {fixed}",
         cluster.num_nodes, cluster.node.num_devices
@@ -71,7 +88,8 @@ pub(crate) fn heads_divide(
         && !kv_heads.is_multiple_of(tp)
         && !tp.is_multiple_of(kv_heads)
     {
-        let message = format!("{kv_heads} key-value heads neither divide among tp = {tp} ranks nor are copied evenly");
+        let message =
+            format!("{kv_heads} key-value heads neither divide among tp = {tp} ranks nor are copied evenly");
         let fault = Fault::new("S033", place, message);
         faults.push(fault.help(format!("tp = one of {}", values_that_work(kv_heads, 64))));
     }
@@ -100,7 +118,11 @@ pub(crate) fn order_names_every_axis_once(
 /// S006: there are four ZeRO stages.
 pub(crate) fn zero_stage_exists(raw: &Raw<'_>, faults: &mut Faults) {
     if let Some(given) = raw.parallel.zero_stage.as_ref().filter(|given| given.value > 3) {
-        let fault = Fault::new("S006", &given.place, format!("there is no ZeRO stage {}", given.value));
+        let fault = Fault::new(
+            "S006",
+            &given.place,
+            format!("there is no ZeRO stage {}", given.value),
+        );
         faults.push(
             fault
                 .note("0 nothing, 1 optimiser states, 2 and gradients, 3 and parameters")
@@ -121,9 +143,16 @@ pub(crate) fn context_divides_the_sequence(
     let Some(seq_len) = &raw.training.seq_len else {
         return;
     };
-    let pieces = if layout.cp > 1 { 2 * u64::from(layout.cp) } else { 1 };
+    let pieces = if layout.cp > 1 {
+        2 * u64::from(layout.cp)
+    } else {
+        1
+    };
     if !seq_len.value.is_multiple_of(pieces) {
-        let message = format!("seq_len = {} does not divide into 2 x cp = {pieces} pieces", seq_len.value);
+        let message = format!(
+            "seq_len = {} does not divide into 2 x cp = {pieces} pieces",
+            seq_len.value
+        );
         let fault = Fault::new("S043", at(raw.parallel.cp.as_ref(), place), message);
         faults.push(fault.help(format!("seq_len = {}", seq_len.value.next_multiple_of(pieces))));
     }

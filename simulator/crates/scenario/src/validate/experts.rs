@@ -6,18 +6,19 @@ use crate::document::Place;
 use crate::plan::{Cluster, Layout, Model};
 use crate::raw::{Raw, RawRouting};
 
-/// S031: `ep x expert_tp` divides the ranks of a stage.
+/// S031: `ep x expert_tp` divides the ranks of a stage. Whether it does.
 pub(crate) fn expert_degree_divides(
     raw: &Raw<'_>,
     cluster: &Cluster,
+    model: &Model,
     layout: &Layout,
     place: &Place,
     faults: &mut Faults,
-) {
+) -> bool {
     let ranks = u64::from(layout.ranks_per_stage());
     let (ep, expert_tp) = (u64::from(layout.ep), u64::from(layout.expert_tp));
     if ranks.is_multiple_of(ep * expert_tp) {
-        return;
+        return true;
     }
     let (what, whole) = if layout.tp * layout.cp == 1 {
         ("dp", format!("dp = {ranks}"))
@@ -29,9 +30,13 @@ pub(crate) fn expert_degree_divides(
     } else {
         format!("ep {ep} x expert_tp {expert_tp} cannot divide {whole}")
     };
-    let values = values_that_work(ranks / gcd(ranks, expert_tp), ranks);
+    // A value that works divides the experts as well.
+    let groups = ranks / gcd(ranks, expert_tp);
+    let values = values_that_work(gcd(groups, num_experts(model).unwrap_or(1)), ranks);
     let fault = Fault::new("S031", at(raw.parallel.ep.as_ref(), place), message)
-        .label(format!("each expert group must be a whole part of the {what} group"))
+        .label(format!(
+            "each expert group must be a whole part of the {what} group"
+        ))
         .note(format!(
             "dp = {} nodes x {} GPUs / (tp {} x pp {} x cp {}) = {}",
             cluster.num_nodes, cluster.node.num_devices, layout.tp, layout.pp, layout.cp, layout.dp
@@ -43,6 +48,7 @@ pub(crate) fn expert_degree_divides(
         .min_by_key(|value| value.abs_diff(ep))
         .unwrap_or(1);
     faults.push(fault.help(format!("ep = {nearest}")));
+    false
 }
 
 const fn gcd(a: u64, b: u64) -> u64 {
@@ -80,7 +86,10 @@ pub(crate) fn experts_divide(
 
 /// S042: a parameter of routing belongs to the law that is named, and is positive.
 pub(crate) fn routing_parameters_fit_the_law(raw: &RawRouting<'_>, faults: &mut Faults) {
-    let law = raw.kind.as_ref().map_or("lognormal", |given| given.value.as_str());
+    let law = raw
+        .kind
+        .as_ref()
+        .map_or("lognormal", |given| given.value.as_str());
     for (key, of, given) in [
         ("sigma", "lognormal", &raw.sigma),
         ("exponent", "zipf", &raw.exponent),
@@ -89,7 +98,11 @@ pub(crate) fn routing_parameters_fit_the_law(raw: &RawRouting<'_>, faults: &mut 
         let Some(given) = given else { continue };
         if of != law {
             let place = raw.view.key_place(key).unwrap_or(&given.place);
-            let fault = Fault::new("S042", place, format!("`{key}` belongs to `kind = \"{of}\"`, not \"{law}\""));
+            let fault = Fault::new(
+                "S042",
+                place,
+                format!("`{key}` belongs to `kind = \"{of}\"`, not \"{law}\""),
+            );
             faults.push(fault.help(format!("kind = \"{of}\", or remove `{key}`")));
         } else if key == "concentration" && given.value <= 0.0 {
             let fault = Fault::new("S042", &given.place, "`concentration` is positive");
@@ -103,7 +116,11 @@ pub(crate) fn routing_parameters_fit_the_law(raw: &RawRouting<'_>, faults: &mut 
     if let (None, Some(given)) = (&raw.capacity_factor, &raw.pad_to_capacity)
         && given.value
     {
-        let fault = Fault::new("S042", &given.place, "`pad_to_capacity` needs a `capacity_factor`");
+        let fault = Fault::new(
+            "S042",
+            &given.place,
+            "`pad_to_capacity` needs a `capacity_factor`",
+        );
         faults.push(fault.help("capacity_factor = 1.0"));
     }
 }

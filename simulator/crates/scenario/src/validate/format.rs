@@ -20,11 +20,20 @@ pub(crate) fn device_has_the_format(
     let Some(given) = written.as_ref().or(raw.training.precision.as_ref()) else {
         return;
     };
-    let names: Vec<&str> = cluster.device.peaks.iter().map(|(precision, _)| precision.name()).collect();
+    let names: Vec<&str> = cluster
+        .device
+        .peaks
+        .iter()
+        .map(|(precision, _)| precision.name())
+        .collect();
     let message = format!("{} cannot multiply in {gemm}", cluster.device.name);
     let fault = Fault::new("S040", &given.place, message)
         .note(format!("it multiplies in {}", names.join(", ")))
-        .help(if names.contains(&"bf16") { "precision = \"bf16\"" } else { "another device" });
+        .help(if names.contains(&"bf16") {
+            "precision = \"bf16\""
+        } else {
+            "another device"
+        });
     faults.push(fault);
 }
 
@@ -37,7 +46,11 @@ pub(crate) fn recompute_names_apply(raw: &Raw<'_>, model: &Model, faults: &mut F
         .layers
         .iter()
         .any(|layer| matches!(layer.attention, AttentionShape::Latent { .. }));
-    for module in modules.value.iter().filter(|module| module.value == "mla_up_proj" && !latent) {
+    for module in modules
+        .value
+        .iter()
+        .filter(|module| module.value == "mla_up_proj" && !latent)
+    {
         let message = "`mla_up_proj` is recomputed, but the model has no latent attention";
         faults.push(Fault::new("S041", &module.place, message).help("remove \"mla_up_proj\""));
     }
@@ -59,5 +72,7 @@ pub(crate) fn parameter_count_is_as_published(model: &Model, raw: &RawModel<'_>,
         model.hidden,
         model.vocab
     ));
-    faults.push(fault.help(format!("params_b = {counted:.3}, or correct the dimensions in [model.override]")));
+    faults.push(fault.help(format!(
+        "params_b = {counted:.3}, or correct the dimensions in [model.override]"
+    )));
 }

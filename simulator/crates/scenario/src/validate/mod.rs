@@ -7,17 +7,18 @@ mod format;
 mod stages;
 
 pub(crate) use batch::{batch_divides, schedule_has_enough_microbatches, warmup_leaves_a_step};
+pub(crate) use degrees::{context_divides_the_sequence, devices_can_be_numbered, zero_stage_exists};
 pub(crate) use degrees::{degrees_divide_the_cluster, heads_divide, order_names_every_axis_once};
-pub(crate) use degrees::{context_divides_the_sequence, zero_stage_exists};
 pub(crate) use experts::{expert_degree_divides, experts_divide, routing_parameters_fit_the_law};
 pub(crate) use format::{device_has_the_format, parameter_count_is_as_published, recompute_names_apply};
 pub(crate) use stages::{
-    dual_pipe_has_even_stages, stage_list_holds_every_layer, stages_have_layers, uneven_ends_divide,
+    chunks_fit_the_schedule, dual_pipe_has_even_stages, stage_list_holds_every_layer, stages_have_layers,
+    uneven_ends_divide,
 };
 
-use crate::document::Place;
-use crate::plan::{Cluster, Layout, Model, MlpShape, Training};
 use crate::diagnostics::Faults;
+use crate::document::Place;
+use crate::plan::{Cluster, Layout, MlpShape, Model, Training};
 use crate::raw::{Given, Raw};
 
 /// The rules that need the layout: everything that joins two tables.
@@ -30,8 +31,9 @@ pub(crate) fn check_layout(
     faults: &mut Faults,
 ) {
     heads_divide(raw, model, layout, place, faults);
-    expert_degree_divides(raw, cluster, layout, place, faults);
-    experts_divide(raw, model, layout, place, faults);
+    if expert_degree_divides(raw, cluster, model, layout, place, faults) {
+        experts_divide(raw, model, layout, place, faults);
+    }
     dual_pipe_has_even_stages(raw, layout, place, faults);
     zero_stage_exists(raw, faults);
     context_divides_the_sequence(raw, layout, place, faults);
@@ -70,9 +72,15 @@ pub(crate) fn num_experts(model: &Model) -> Option<u64> {
 
 /// The divisors of `number` up to `most`, as text; the powers of two alone where there are many.
 pub(super) fn values_that_work(number: u64, most: u64) -> String {
-    let divisors: Vec<u64> = (1..=number.min(most)).filter(|&d| number.is_multiple_of(d)).collect();
+    let divisors: Vec<u64> = (1..=number.min(most))
+        .filter(|&d| number.is_multiple_of(d))
+        .collect();
     let shown: Vec<String> = if divisors.len() > 16 {
-        divisors.iter().filter(|d| d.is_power_of_two()).map(ToString::to_string).collect()
+        divisors
+            .iter()
+            .filter(|d| d.is_power_of_two())
+            .map(ToString::to_string)
+            .collect()
     } else {
         divisors.iter().map(ToString::to_string).collect()
     };

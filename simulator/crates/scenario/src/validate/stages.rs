@@ -3,7 +3,7 @@
 use super::{at, values_that_work};
 use crate::diagnostics::{Fault, Faults};
 use crate::document::Place;
-use crate::plan::{Layout, ScheduleKind};
+use crate::plan::{Layout, Schedule, ScheduleKind};
 use crate::raw::{Given, Raw, RawParallel};
 
 /// S035: there are not more virtual stages than layers, embedding and head.
@@ -20,7 +20,10 @@ pub(crate) fn stages_have_layers(
     let place = at(raw.chunks.as_ref().or(raw.pp.as_ref()), place);
     let message = format!("{stages} virtual stages for {layers} layers");
     let fault = Fault::new("S035", place, message).note("virtual stages = pp x chunks");
-    faults.push(fault.help(format!("pp x chunks = one of {}", values_that_work(layers as u64, layers as u64))));
+    faults.push(fault.help(format!(
+        "pp x chunks = one of {}",
+        values_that_work(layers as u64, layers as u64)
+    )));
     false
 }
 
@@ -31,7 +34,11 @@ pub(crate) fn stage_list_holds_every_layer(
     layers: usize,
     faults: &mut Faults,
 ) -> Option<Vec<usize>> {
-    let shares: Vec<usize> = given.value.iter().filter_map(|&share| usize::try_from(share).ok()).collect();
+    let shares: Vec<usize> = given
+        .value
+        .iter()
+        .filter_map(|&share| usize::try_from(share).ok())
+        .collect();
     let sum: usize = shares.iter().sum();
     if shares.len() == stages && sum == layers {
         return Some(shares);
@@ -55,7 +62,9 @@ pub(crate) fn uneven_ends_divide(
     faults: &mut Faults,
 ) -> Option<Vec<usize>> {
     let less = |given: &Option<Given<u64>>| {
-        given.as_ref().map_or(0, |given| usize::try_from(given.value).unwrap_or(usize::MAX / 4))
+        given
+            .as_ref()
+            .map_or(0, |given| usize::try_from(given.value).unwrap_or(usize::MAX / 4))
     };
     let (first, last) = (less(&raw.first_stage_less), less(&raw.last_stage_less));
     let units = layers + first + last;
@@ -67,20 +76,38 @@ pub(crate) fn uneven_ends_divide(
         return Some(shares);
     }
     let given = raw.first_stage_less.as_ref().or(raw.last_stage_less.as_ref())?;
-    let message = format!("{layers} layers + {first} + {last} = {units} do not divide among {stages} virtual stages");
+    let message =
+        format!("{layers} layers + {first} + {last} = {units} do not divide among {stages} virtual stages");
     let missing = units.next_multiple_of(stages.max(1)) - layers;
     let fault = Fault::new("S035", &given.place, message).note("virtual stages = pp x chunks");
-    faults.push(fault.help(format!("first_stage_less + last_stage_less = {missing}, or `layers_per_stage`")));
+    faults.push(fault.help(format!(
+        "first_stage_less + last_stage_less = {missing}, or `layers_per_stage`"
+    )));
     None
 }
 
+/// S035: several chunks per rank belong to an interleaved schedule; DualPipe always has two.
+pub(crate) fn chunks_fit_the_schedule(raw: &RawParallel, schedule: Schedule, faults: &mut Faults) {
+    let Some(given) = &raw.chunks else { return };
+    let (fits, help) = match schedule.kind {
+        ScheduleKind::Interleaved => (true, ""),
+        ScheduleKind::DualPipe => (given.value == 2, "chunks = 2"),
+        ScheduleKind::GPipe | ScheduleKind::OneFOneB => {
+            let interleaves = raw
+                .schedule
+                .as_ref()
+                .is_none_or(|kind| kind.value == "interleaved");
+            (given.value == 1 || interleaves, "kind = \"interleaved\"")
+        }
+    };
+    if !fits {
+        let message = format!("this schedule cannot have {} chunks per rank", given.value);
+        faults.push(Fault::new("S035", &given.place, message).help(help));
+    }
+}
+
 /// S036: DualPipe runs from both ends, so it needs an even number of stages.
-pub(crate) fn dual_pipe_has_even_stages(
-    raw: &Raw<'_>,
-    layout: &Layout,
-    place: &Place,
-    faults: &mut Faults,
-) {
+pub(crate) fn dual_pipe_has_even_stages(raw: &Raw<'_>, layout: &Layout, place: &Place, faults: &mut Faults) {
     if layout.schedule.kind == ScheduleKind::DualPipe && !layout.pp.is_multiple_of(2) {
         let message = format!("DualPipe needs an even number of stages, not pp = {}", layout.pp);
         let fault = Fault::new("S036", at(raw.parallel.pp.as_ref(), place), message);

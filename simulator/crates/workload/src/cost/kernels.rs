@@ -200,7 +200,14 @@ impl Kernels {
     pub(super) fn gemm(&self, shape: &Gemm) -> Kernel {
         let backed = &self.gemm[shape.precision as usize];
         let evidence = backed.evidence([shape.m, shape.n, shape.k]);
-        kernel(&backed.law.gemm(shape), backed.gap, shape.flops(), shape.bytes(), evidence, 1)
+        kernel(
+            &backed.law.gemm(shape),
+            backed.gap,
+            shape.flops(),
+            shape.bytes(),
+            evidence,
+            1,
+        )
     }
 
     pub(super) fn grouped(&self, shape: &GroupedGemm) -> Kernel {
@@ -214,6 +221,10 @@ impl Kernels {
             evidence,
             1,
         )
+    }
+
+    pub(super) fn grouped_tile(&self, precision: Precision) -> u64 {
+        self.grouped[precision as usize].law.tile_rows
     }
 
     pub(super) fn attention_forward(&self, shape: &Attention) -> Kernel {

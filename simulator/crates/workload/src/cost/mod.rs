@@ -7,6 +7,8 @@ mod defaults;
 mod kernel;
 mod kernels;
 mod model;
+#[cfg(test)]
+mod tests;
 mod transfers;
 
 pub use kernel::{ExchangePorts, Kernel, Transfer};

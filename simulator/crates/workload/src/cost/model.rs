@@ -1,8 +1,11 @@
 //! The cost model: a plan's device, profile and stack, asked for times.
 
-use orrery_operation::{Attention, Collective, Gemm, GroupedGemm, MemoryPass};
+use std::sync::Arc;
+
+use orrery_operation::{Attention, Collective, Gemm, GroupedGemm, MemoryPass, Precision};
+use orrery_profile::Profile;
 use orrery_scenario::Plan;
-use orrery_scenario::plan::GroupShape;
+use orrery_scenario::plan::{Cluster, GroupShape, Stack};
 use orrery_units::Bytes;
 
 use super::kernels::Kernels;
@@ -24,9 +27,15 @@ impl CostModel {
     /// The cost model of `plan`.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
+        Self::of(&plan.cluster, &plan.profile, &plan.training.stack)
+    }
+
+    /// The cost model of `stack` on `cluster`, as `profile` measured it.
+    #[must_use]
+    pub fn of(cluster: &Cluster, profile: &Arc<Profile>, stack: &Stack) -> Self {
         Self {
-            kernels: Kernels::new(&plan.profile, &plan.cluster.device),
-            transfers: Transfers::new(plan),
+            kernels: Kernels::new(profile, &cluster.device),
+            transfers: Transfers::new(cluster, profile, stack),
         }
     }
 
@@ -40,6 +49,12 @@ impl CostModel {
     #[must_use]
     pub fn grouped_gemm(&self, shape: &GroupedGemm) -> Kernel {
         self.kernels.grouped(shape)
+    }
+
+    /// Rows of a tile of the grouped kernels in `precision`: what each group is padded to.
+    #[must_use]
+    pub fn grouped_tile(&self, precision: Precision) -> u64 {
+        self.kernels.grouped_tile(precision)
     }
 
     /// An attention core, forward.

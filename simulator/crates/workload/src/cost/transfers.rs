@@ -1,8 +1,10 @@
 //! Transfers: collectives, messages and expert exchanges as the engine wants them.
 
+use std::sync::Arc;
+
 use orrery_operation::{Collective, CollectiveOp};
-use orrery_scenario::Plan;
-use orrery_scenario::plan::{Dispatcher, GroupShape};
+use orrery_profile::Profile;
+use orrery_scenario::plan::{Cluster, Dispatcher, GroupShape, Stack};
 use orrery_taskgraph::Demand;
 use orrery_units::{Bytes, BytesPerSec, Evidence, SimDuration};
 
@@ -35,17 +37,17 @@ fn transfer(bytes: Bytes, timing: &Timing, occupancy: Demand) -> Transfer {
 }
 
 impl Transfers {
-    pub(super) fn new(plan: &Plan) -> Self {
-        let library = match plan.training.stack.dispatcher {
+    pub(super) fn new(cluster: &Cluster, profile: &Arc<Profile>, stack: &Stack) -> Self {
+        let library = match stack.dispatcher {
             Dispatcher::DeepEp => "deepep",
             Dispatcher::HybridEp => "hybrid-ep",
             Dispatcher::AllToAll | Dispatcher::AllGather => "nccl",
         };
-        let network = Network::new(&plan.cluster, &plan.profile);
-        let exchange = port_bound::Exchange::new(&plan.cluster, &plan.profile, library);
-        let units = f64::from(plan.training.stack.units_for_all_to_all);
+        let network = Network::new(cluster, profile);
+        let exchange = port_bound::Exchange::new(cluster, profile, library);
+        let units = f64::from(stack.units_for_all_to_all);
         Self {
-            exchange_units: share(units / f64::from(plan.cluster.device.num_units)),
+            exchange_units: share(units / f64::from(cluster.device.num_units)),
             network,
             exchange,
         }

@@ -1,4 +1,20 @@
-//! Bytes per rank, by cause.
+//! Bytes per rank, by cause: what a rank holds all the time, and what each microbatch of each layer adds.
+//!
+//! Every saved tensor stands in a table with its size and what would drop it. Amounts are those of the tensors;
+//! rounding by the allocator and fragmentation are not in them.
 
+mod activations;
+mod buffers;
+mod cause;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod parameters;
+mod statics;
+#[cfg(test)]
+mod tests;
+
+pub use activations::{ActivationMemory, SavedTensor, Scores};
+pub use buffers::{deep_ep_buffers, framework_context, nccl_buffers};
+pub use cause::{CAUSES, Cause};
+pub use parameters::{RankParameters, layer_parameters, rank_parameters};
+pub use statics::StaticMemory;

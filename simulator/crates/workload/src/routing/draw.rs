@@ -72,17 +72,24 @@ fn binomial(trials: u64, chance: f64, rng: &mut impl Rng) -> u64 {
     if chance >= 1.0 || trials == 0 {
         return trials;
     }
-    if chance > 0.5 {
-        return trials - binomial(trials, 1.0 - chance, rng);
-    }
     let mean = trials as f64 * chance;
-    if mean >= NORMAL_FROM {
+    let unlikely = trials as f64 * (1.0 - chance);
+    if mean.min(unlikely) >= NORMAL_FROM {
         let normal: f64 = StandardNormal.sample(rng);
         let draw = mean + normal * (mean * (1.0 - chance)).sqrt();
         // Casting cuts towards zero and takes what is negative for zero.
         return ((draw + 0.5) as u64).min(trials);
     }
-    // Inversion: walk up the law until its sum passes a uniform draw. The mean is below 30, so the first
+    if chance > 0.5 {
+        return trials - inversion(trials, 1.0 - chance, rng);
+    }
+    inversion(trials, chance, rng)
+}
+
+/// A draw of the binomial law with `chance` at most one half, by inversion: exact.
+#[expect(clippy::cast_precision_loss, reason = "trials are far below 2^53")]
+fn inversion(trials: u64, chance: f64, rng: &mut impl Rng) -> u64 {
+    // Walk up the law until its sum passes a uniform draw. The mean is below 30, so the first
     // term is above e^-60 (chance at most one half) and the walk is short.
     let odds = chance / (1.0 - chance);
     let mut term = (trials as f64 * (-chance).ln_1p()).exp();

@@ -78,7 +78,12 @@ pub(super) struct PortTokens {
 impl PortTokens {
     /// In bytes of `token` each.
     pub(super) fn times(self, token: Bytes) -> ExchangePorts {
-        let bytes = |tokens: f64| Bytes::from_f64((tokens * token.as_f64()).max(0.0).round());
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "casting cuts towards zero, so this rounds; rounding errors below zero are zero"
+        )]
+        let bytes = |tokens: f64| Bytes::new((tokens * token.as_f64() + 0.5) as u64);
         ExchangePorts {
             network_out: bytes(self.network_out),
             network_in: bytes(self.network_in),

@@ -28,11 +28,11 @@ use load::Scratch;
 use memo::{Place, Ring};
 
 /// Memory that remembered loads may take in all.
-const MEMO_BYTES: usize = 64 << 20;
+const MEMO_BYTES: usize = 48 << 20;
 
 /// Loads remembered per layer and expert group, at least and at most: enough for the microbatches in flight in
 /// a deep pipeline.
-const MEMO_ENTRIES: (usize, usize) = (4, 64);
+const MEMO_ENTRIES: (usize, usize) = (4, 32);
 
 /// Draws loads, and remembers the latest.
 #[derive(Clone, Debug)]

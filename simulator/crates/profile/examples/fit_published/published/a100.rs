@@ -4,7 +4,9 @@ use std::path::Path;
 
 use orrery_operation::{CollectiveOp, Precision};
 use orrery_profile::fit::{GemmRow, rounded, summary};
-use orrery_profile::{KernelCurve, Law, MaskClass, OpClass, PassLaw, Points, Profile, Provenance, Range, UnfusedLaw};
+use orrery_profile::{
+    KernelCurve, Law, MaskClass, OpClass, PassLaw, Points, Profile, Provenance, Range, UnfusedLaw,
+};
 use orrery_units::{BytesPerSec, SimDuration};
 
 use super::{Fault, device, exchange, gemm, h800, sweeps, table};
@@ -31,7 +33,9 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
         CollectiveOp::AllReduce => Some("a100_1n8g_all_reduce"),
         CollectiveOp::AllGather => Some("a100_1n8g_all_gather"),
         CollectiveOp::ReduceScatter => Some("a100_1n8g_reduce_scatter"),
-        CollectiveOp::AllToAll | CollectiveOp::Broadcast | CollectiveOp::Reduce | CollectiveOp::SendRecv => None,
+        CollectiveOp::AllToAll | CollectiveOp::Broadcast | CollectiveOp::Reduce | CollectiveOp::SendRecv => {
+            None
+        }
     })?;
     let mut nccl = exchange::nccl(&collectives, &ratios)?;
     nccl.node_efficiency = rounded(nccl.node_efficiency * 360.0 / 240.0);
@@ -43,7 +47,8 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
         stacks: ["megatron-lm", "megatron"].map(str::to_owned).to_vec(),
         date: "2025-09".to_owned(),
         notes: vec![
-            "Attention is that of Megatron-LM in 2022: separate kernels with the scores in memory.".to_owned(),
+            "Attention is that of Megatron-LM in 2022: separate kernels with the scores in memory."
+                .to_owned(),
             "GEMMs and collectives were measured with later software than Megatron-LM's of 2022.".to_owned(),
         ],
         kernels,
@@ -135,7 +140,9 @@ fn cores(truth: &Path, pass: &KernelCurve) -> Result<[KernelCurve; 2], Fault> {
         provenance: Provenance {
             measured_by: "NVIDIA (Korthikanti 2022, table 4)".to_owned(),
             source: "tests/truth/kernels_published.csv".to_owned(),
-            rows: "transformer_layer, bwd: selective less no recompute, with and without sequence parallelism".to_owned(),
+            rows:
+                "transformer_layer, bwd: selective less no recompute, with and without sequence parallelism"
+                    .to_owned(),
             date: "2022-05".to_owned(),
             version: "arXiv 2205.05198".to_owned(),
             note: note.to_owned(),

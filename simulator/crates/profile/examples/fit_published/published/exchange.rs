@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use orrery_profile::fit::{minimise, rounded, summary};
 use orrery_operation::CollectiveOp;
+use orrery_profile::fit::{minimise, rounded, summary};
 use orrery_profile::{CollectiveCurve, ExchangeCurve, Provenance, RatioTable};
 use orrery_units::SimDuration;
 
@@ -66,9 +66,14 @@ fn bounds(truth: &Path) -> Result<Vec<Bound>, Fault> {
         let on_rank = f64::from(ranks) * reached(EXPERTS / ranks);
         let on_node = f64::from(nodes) * if nodes == 1 { 1.0 } else { reached(EXPERTS / nodes) };
         // FP8 with one float per 128 values; combine is BF16.
-        let sides = [("dispatch_bw_GBps", HIDDEN + HIDDEN / 32.0), ("combine_bw_GBps", HIDDEN * 2.0)];
+        let sides = [
+            ("dispatch_bw_GBps", HIDDEN + HIDDEN / 32.0),
+            ("combine_bw_GBps", HIDDEN * 2.0),
+        ];
         for (column, token) in sides {
-            let Some(printed) = row.number(column) else { continue };
+            let Some(printed) = row.number(column) else {
+                continue;
+            };
             let logical = TOKENS * token * if nodes == 1 { on_rank } else { on_node };
             rows.push(Bound {
                 network: TOKENS * token * on_node * f64::from(nodes - 1) / f64::from(nodes),

@@ -141,7 +141,8 @@ pub(crate) fn expert_layers(
         let (hidden, width) = (row.count("hidden_size")?, row.count("inter_size")?);
         let groups = (row.count("num_experts")? / ranks).max(1);
         let rows = tokens * row.count("topk")? / ranks;
-        let (padded_rows, active_groups) = GroupedGemm::padded((0..groups).map(|g| share(rows, groups, g)), 128);
+        let (padded_rows, active_groups) =
+            GroupedGemm::padded((0..groups).map(|g| share(rows, groups, g)), 128);
         // Fewer copies are decoding, whose fixed costs say nothing of training.
         if rows < 2048 {
             return None;

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use orrery_operation::{CollectiveOp, Mask, Precision};
 use orrery_profile::{
-    CollectiveCurve, ExchangeCurve, KernelCurve, Law, MaskClass, OpClass, Profile, Provenance, RatioTable, TiledLaw,
+    CollectiveCurve, ExchangeCurve, KernelCurve, Law, MaskClass, OpClass, Profile, Provenance, RatioTable,
+    TiledLaw,
 };
 
 use super::{Fault, attention, device, exchange, gemm, h800, sweeps};
@@ -23,7 +24,9 @@ pub(crate) fn profile(truth: &Path) -> Result<Profile, Fault> {
         schema: Profile::SCHEMA.to_owned(),
         name: "h100-megatron-core-2025-09".to_owned(),
         device: "H100-SXM5-80GB".to_owned(),
-        stacks: ["megatron-core", "megatron-bridge", "nemo", "llama3"].map(str::to_owned).to_vec(),
+        stacks: ["megatron-core", "megatron-bridge", "nemo", "llama3"]
+            .map(str::to_owned)
+            .to_vec(),
         date: "2025-09".to_owned(),
         notes: vec![
             "Built from published tables; nobody measured one machine for all of it.".to_owned(),
@@ -38,7 +41,8 @@ pub(crate) fn profile(truth: &Path) -> Result<Profile, Fault> {
 
 /// cuBLAS through PyTorch.
 pub(crate) fn gemms(truth: &Path) -> Result<Vec<KernelCurve>, Fault> {
-    let provenance = |rows: &str| Provenance {
+    let provenance = |rows: &str| {
+        Provenance {
         measured_by: "NVIDIA (aiconfigurator)".to_owned(),
         source: "tests/truth/aic_gemm.csv.gz".to_owned(),
         rows: rows.to_owned(),
@@ -47,6 +51,7 @@ pub(crate) fn gemms(truth: &Path) -> Result<Vec<KernelCurve>, Fault> {
         note: "64 rows of tokens and more; residuals are those of the fit before `sustained`, which is the median of \
                products of 1e12 operations and more: shorter ones ran at clocks that a training job does not keep."
             .to_owned(),
+    }
     };
     let wide = gemm::aiconfigurator(
         truth,
@@ -90,7 +95,9 @@ fn grouped(truth: &Path, pass: &KernelCurve, dense: &[KernelCurve]) -> Result<Ve
                 .to_owned(),
         };
         let start = dense_law(dense, precision)?;
-        Ok(gemm::grouped_curve(&start, &pass, &rows, precision, "cutlass", provenance))
+        Ok(gemm::grouped_curve(
+            &start, &pass, &rows, precision, "cutlass", provenance,
+        ))
     };
     Ok(vec![
         curve("bfloat16", Precision::Bf16)?,
@@ -144,12 +151,29 @@ fn collectives(truth: &Path) -> Result<Vec<CollectiveCurve>, Fault> {
         CollectiveOp::AllReduce => Some("h100_dgx_1n8g_all_reduce"),
         CollectiveOp::AllGather => Some("h100_1n8g_bf16_all_gather"),
         CollectiveOp::ReduceScatter => Some("h100_1n8g_bf16_reduce_scatter"),
-        CollectiveOp::AllToAll | CollectiveOp::Broadcast | CollectiveOp::Reduce | CollectiveOp::SendRecv => None,
+        CollectiveOp::AllToAll | CollectiveOp::Broadcast | CollectiveOp::Reduce | CollectiveOp::SendRecv => {
+            None
+        }
     })?;
     let sweeps = [
-        (CollectiveOp::AllReduce, 2, "h100_ib_2n16g_all_reduce", "H100, 8 x 400 Gbit/s InfiniBand"),
-        (CollectiveOp::AllReduce, 4, "h100_ib_4n32g_all_reduce", "H100, 8 x 400 Gbit/s InfiniBand"),
-        (CollectiveOp::AllReduce, 8, "h100_ibB_8n64g_all_reduce", "H100, 8 x 400 Gbit/s InfiniBand"),
+        (
+            CollectiveOp::AllReduce,
+            2,
+            "h100_ib_2n16g_all_reduce",
+            "H100, 8 x 400 Gbit/s InfiniBand",
+        ),
+        (
+            CollectiveOp::AllReduce,
+            4,
+            "h100_ib_4n32g_all_reduce",
+            "H100, 8 x 400 Gbit/s InfiniBand",
+        ),
+        (
+            CollectiveOp::AllReduce,
+            8,
+            "h100_ibB_8n64g_all_reduce",
+            "H100, 8 x 400 Gbit/s InfiniBand",
+        ),
         (
             CollectiveOp::AllGather,
             2,
@@ -166,7 +190,13 @@ fn collectives(truth: &Path) -> Result<Vec<CollectiveCurve>, Fault> {
             version: "see the head of the file".to_owned(),
             note: note.to_owned(),
         };
-        curves.extend(sweeps::curve(op, nodes, 8, &sweeps::sweep(truth, file, 1024)?, provenance));
+        curves.extend(sweeps::curve(
+            op,
+            nodes,
+            8,
+            &sweeps::sweep(truth, file, 1024)?,
+            provenance,
+        ));
     }
     let scatter = curves
         .iter()
@@ -174,9 +204,10 @@ fn collectives(truth: &Path) -> Result<Vec<CollectiveCurve>, Fault> {
         .cloned();
     curves.extend(scatter.map(|mut curve| {
         curve.op = CollectiveOp::ReduceScatter;
-        curve.provenance.note = "Taken as all-gather's (assumption): on two nodes of B200 both were measured and one \
+        curve.provenance.note =
+            "Taken as all-gather's (assumption): on two nodes of B200 both were measured and one \
                                  law fits both."
-            .to_owned();
+                .to_owned();
         curve
     }));
     Ok(curves)
@@ -188,7 +219,10 @@ fn exchanges(
     ratios: &[RatioTable],
 ) -> Result<Vec<ExchangeCurve>, Fault> {
     let mut deepep = exchange::deepep(truth)?;
-    deepep.provenance.note.push_str(" H800's efficiencies are taken for H100's links (assumption).");
+    deepep
+        .provenance
+        .note
+        .push_str(" H800's efficiencies are taken for H100's links (assumption).");
     let nccl = exchange::nccl(collectives, ratios)?;
     Ok(vec![deepep, nccl])
 }

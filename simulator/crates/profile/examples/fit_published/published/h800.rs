@@ -38,10 +38,17 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
     }
     kernels.extend(cores(truth)?);
     kernels.push(passes(truth)?);
-    for curve in hopper.kernels.iter().filter(|curve| curve.precision == Some(Precision::Bf16)) {
+    for curve in hopper
+        .kernels
+        .iter()
+        .filter(|curve| curve.precision == Some(Precision::Bf16))
+    {
         let mut curve = curve.clone();
         if matches!(curve.op, OpClass::Gemm | OpClass::GroupedGemm) {
-            curve.provenance.note.push_str(" Measured on H100, whose arithmetic H800 shares.");
+            curve
+                .provenance
+                .note
+                .push_str(" Measured on H100, whose arithmetic H800 shares.");
             kernels.push(curve);
         }
     }
@@ -56,7 +63,8 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
         date: "2025-06".to_owned(),
         notes: vec![
             "DeepGEMM as first released, closest in time to the training of DeepSeek-V3.".to_owned(),
-            "Kernels of the training trace are divided by the slow-down of their overlap with communication.".to_owned(),
+            "Kernels of the training trace are divided by the slow-down of their overlap with communication."
+                .to_owned(),
         ],
         kernels,
         collectives: Vec::new(),
@@ -129,7 +137,14 @@ fn grouped(truth: &Path, dense: &KernelCurve) -> Result<KernelCurve, Fault> {
         "grouped_gemm_contiguous, grouped_gemm_masked, DeepGEMM initial",
         "Begins at the dense curve; m of the table is per group.",
     );
-    Ok(gemm::grouped_curve(&start, &pass, &rows, Precision::Fp8, "deepgemm", provenance))
+    Ok(gemm::grouped_curve(
+        &start,
+        &pass,
+        &rows,
+        Precision::Fp8,
+        "deepgemm",
+        provenance,
+    ))
 }
 
 /// Mean time per call of a kernel of the trace, and the share of it beside communication.
@@ -182,16 +197,28 @@ fn in_place(truth: &Path, dense: &KernelCurve, grouped: &KernelCurve) -> Result<
         };
         group.grouped(&shape).alone().as_secs()
     };
-    let projections = [(1536, 7168), (24_576, 1536), (576, 7168), (32_768, 512), (7168, 16_384)];
+    let projections = [
+        (1536, 7168),
+        (24_576, 1536),
+        (576, 7168),
+        (32_768, 512),
+        (7168, 16_384),
+    ];
     let attention: f64 = projections.iter().map(|&(n, k)| projection(n, k)).sum();
     let forward = experts(31_104, 4096, 7168) + experts(31_104, 7168, 2048);
     let backward = experts(34_688, 2048, 7168) + experts(34_688, 7168, 4096);
     let pairs = [
         (attention, per_layer(truth, "attn(F)", "gemm.fp8_ptp128c")?),
         (forward, per_layer(truth, "mlp(F)", "gemm.m_grouped_fp8_ptp128c")?),
-        (backward, per_layer(truth, "mlp(B)", "gemm.m_grouped_fp8_ptp128c")?),
+        (
+            backward,
+            per_layer(truth, "mlp(B)", "gemm.m_grouped_fp8_ptp128c")?,
+        ),
     ];
-    let logs: f64 = pairs.iter().map(|(predicted, measured)| (predicted / measured).ln()).sum();
+    let logs: f64 = pairs
+        .iter()
+        .map(|(predicted, measured)| (predicted / measured).ln())
+        .sum();
     Ok(rounded((logs / 3.0).exp().min(1.0)))
 }
 
@@ -225,7 +252,11 @@ fn core_rows(truth: &Path) -> Result<(AttentionRow, AttentionRow), Fault> {
         time,
     };
     let forward = alone("attn(F)", &["flash_attn_fwd"])?;
-    let parts = ["flash_attn_bwd", "flash_attn_bwd.preprocess", "flash_attn_bwd.postprocess_dq"];
+    let parts = [
+        "flash_attn_bwd",
+        "flash_attn_bwd.preprocess",
+        "flash_attn_bwd.postprocess_dq",
+    ];
     let backward = alone("attn(B)", &parts)?;
     Ok((row(false, forward), row(true, backward)))
 }
@@ -245,7 +276,8 @@ fn cores(truth: &Path) -> Result<Vec<KernelCurve>, Fault> {
     let (shape_of_curve, _) = orrery_profile::fit::attention(&attention::hopper(128), &rows);
     let mut start = attention::hopper(192);
     start.half_length = shape_of_curve.half_length;
-    let provenance = |rows: &str| Provenance {
+    let provenance = |rows: &str| {
+        Provenance {
         measured_by: "DeepSeek (profile-data)".to_owned(),
         source: format!("tests/truth/{TRACE}"),
         rows: rows.to_owned(),
@@ -255,13 +287,23 @@ fn cores(truth: &Path) -> Result<Vec<KernelCurve>, Fault> {
                The length at which half the efficiency is reached is FlashAttention-3's, head dimension 128, causal \
                (assumption)."
             .to_owned(),
+    }
     };
     let curve = |row: AttentionRow, rows: &str| {
-        attention::curve(&start, &[row], MaskClass::Causal, "deepseek-flash", provenance(rows))
+        attention::curve(
+            &start,
+            &[row],
+            MaskClass::Causal,
+            "deepseek-flash",
+            provenance(rows),
+        )
     };
     Ok(vec![
         curve(forward, "attn(F) flash_attn_fwd"),
-        curve(backward, "attn(B) flash_attn_bwd with preprocess and postprocess_dq"),
+        curve(
+            backward,
+            "attn(B) flash_attn_bwd with preprocess and postprocess_dq",
+        ),
     ])
 }
 
@@ -273,17 +315,42 @@ const fn known_passes() -> [(&'static str, &'static str, u64, u64); 6] {
     const HIDDEN: u64 = 7168;
     const WIDTH: u64 = 2048;
     [
-        ("mlp(F)", "cuda::reduce_fused_impl", 31_104 * HIDDEN * 2, 28_984 * HIDDEN * 2),
-        ("mlp(B)", "cuda::reduce_fused_impl", 34_688 * HIDDEN * 2, 32_120 * HIDDEN * 2),
-        ("mlp(F)", "cuda::expand_to_fused_with_scales_impl", 28_984 * HIDDEN, 31_104 * HIDDEN),
-        ("mlp(B)", "cuda::expand_to_fused_with_scales_impl", 32_120 * HIDDEN, 34_688 * HIDDEN),
+        (
+            "mlp(F)",
+            "cuda::reduce_fused_impl",
+            31_104 * HIDDEN * 2,
+            28_984 * HIDDEN * 2,
+        ),
+        (
+            "mlp(B)",
+            "cuda::reduce_fused_impl",
+            34_688 * HIDDEN * 2,
+            32_120 * HIDDEN * 2,
+        ),
+        (
+            "mlp(F)",
+            "cuda::expand_to_fused_with_scales_impl",
+            28_984 * HIDDEN,
+            31_104 * HIDDEN,
+        ),
+        (
+            "mlp(B)",
+            "cuda::expand_to_fused_with_scales_impl",
+            32_120 * HIDDEN,
+            34_688 * HIDDEN,
+        ),
         (
             "mlp(B)",
             "cuda::swiglu_forward_backward_with_weight_impl",
             34_688 * 3 * WIDTH * 2,
             34_688 * 2 * WIDTH * 2,
         ),
-        ("mlp(W)", "cuda::per_channel_cast_and_transpose", 34_688 * HIDDEN * 2, 34_688 * HIDDEN),
+        (
+            "mlp(W)",
+            "cuda::per_channel_cast_and_transpose",
+            34_688 * HIDDEN * 2,
+            34_688 * HIDDEN,
+        ),
     ]
 }
 

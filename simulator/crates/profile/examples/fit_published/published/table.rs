@@ -51,7 +51,9 @@ pub(crate) fn rows(truth: &Path, name: &str) -> Result<Vec<Row>, Fault> {
         .filter(|line| !line.trim_start_matches('"').starts_with('#'))
         .collect();
     let joined = body.join("\n");
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(joined.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_reader(joined.as_bytes());
     let headers = reader.headers()?.clone();
     let mut table = Vec::new();
     for record in reader.records() {

@@ -36,7 +36,12 @@ pub(crate) struct HfModel {
 }
 
 const EXPERTS: &[&str] = &["n_routed_experts", "num_experts", "num_local_experts"];
-const TOP_K: &[&str] = &["num_experts_per_tok", "experts_per_token", "num_experts_per_token", "top_k_experts"];
+const TOP_K: &[&str] = &[
+    "num_experts_per_tok",
+    "experts_per_token",
+    "num_experts_per_token",
+    "top_k_experts",
+];
 const SHARED_COUNT: &[&str] = &["n_shared_experts", "num_shared_experts"];
 const SHARED_WIDTH: &[&str] = &[
     "shared_expert_intermediate_size",
@@ -44,13 +49,36 @@ const SHARED_WIDTH: &[&str] = &[
     "shared_intermediate_size",
     "share_expert_dim",
 ];
-const MTP: &[&str] = &["num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules"];
+const MTP: &[&str] = &[
+    "num_nextn_predict_layers",
+    "mtp_num_hidden_layers",
+    "num_mtp_modules",
+];
 const GROUPS: &[&str] = &["n_group", "num_expert_group"];
 
 /// Families whose networks are not gated.
-const PLAIN: &[&str] = &["gpt2", "gpt_neox", "mpt", "opt", "bloom", "falcon", "nemotron", "phi", "starcoder2"];
+const PLAIN: &[&str] = &[
+    "gpt2",
+    "gpt_neox",
+    "mpt",
+    "opt",
+    "bloom",
+    "falcon",
+    "nemotron",
+    "phi",
+    "starcoder2",
+];
 /// Families that tie embeddings unless told otherwise.
-const TIED: &[&str] = &["gpt2", "gemma", "gemma2", "gemma3_text", "opt", "bloom", "mpt", "falcon"];
+const TIED: &[&str] = &[
+    "gpt2",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "opt",
+    "bloom",
+    "mpt",
+    "falcon",
+];
 /// Keys of layers that are neither attention nor a feed-forward network.
 const OTHER_LAYERS: &[&str] = &[
     "hybrid_override_pattern",
@@ -68,7 +96,9 @@ pub(crate) fn read_config(text: &str) -> Result<HfModel, String> {
         return Err("a config is a JSON object".to_owned());
     };
     let mut config = Config::new(outer);
-    let family = config.text(&["model_type"]).unwrap_or_else(|| "unknown".to_owned());
+    let family = config
+        .text(&["model_type"])
+        .unwrap_or_else(|| "unknown".to_owned());
     if let Some(key) = OTHER_LAYERS.iter().find(|key| config.keys.contains_key(**key)) {
         return Err(format!(
             "`{key}` says that some layers are neither attention nor feed-forward (state space, linear or \
@@ -95,9 +125,11 @@ impl Config {
         let mut report = Report::default();
         let mut keys = Map::new();
         if let Some(Value::Object(inner)) = outer.remove("text_config") {
-            report
-                .derived
-                .push(Line::new("model", "text_config", "the language model of a larger one"));
+            report.derived.push(Line::new(
+                "model",
+                "text_config",
+                "the language model of a larger one",
+            ));
             keys = inner;
         }
         for (key, value) in outer {
@@ -148,18 +180,27 @@ impl Config {
     }
 
     fn read_shape(&mut self, fields: &mut ModelFields, family: &str) {
-        fields.layers = self.number("layers", &["num_hidden_layers", "n_layer", "num_layers", "n_layers"]);
+        fields.layers = self.number(
+            "layers",
+            &["num_hidden_layers", "n_layer", "num_layers", "n_layers"],
+        );
         fields.hidden = self.number("hidden", &["hidden_size", "n_embd", "d_model"]);
         fields.vocab = self.number("vocab", &["vocab_size"]);
         fields.mtp_layers = self.number("mtp_layers", MTP);
         if family == "gpt2" {
             fields.learned_positions = self.number("learned_positions", &["n_positions", "n_ctx"]);
         }
-        fields.tied_embeddings = self.flag("tied_embeddings", &["tie_word_embeddings"]).or_else(|| {
-            let tied = TIED.contains(&family);
-            self.assume("tied_embeddings", tied, "`tie_word_embeddings` is absent; usual in this family");
-            Some(tied)
-        });
+        fields.tied_embeddings = self
+            .flag("tied_embeddings", &["tie_word_embeddings"])
+            .or_else(|| {
+                let tied = TIED.contains(&family);
+                self.assume(
+                    "tied_embeddings",
+                    tied,
+                    "`tie_word_embeddings` is absent; usual in this family",
+                );
+                Some(tied)
+            });
     }
 
     fn read_attention(&mut self, fields: &mut ModelFields, family: &str) {
@@ -177,7 +218,11 @@ impl Config {
         if fields.kv_heads.is_none()
             && let Some(heads) = fields.heads
         {
-            self.assume("kv_heads", heads, "no key-value heads in the file: as many as query heads");
+            self.assume(
+                "kv_heads",
+                heads,
+                "no key-value heads in the file: as many as query heads",
+            );
         }
         if let (None, Some(hidden), Some(heads)) = (fields.head_dim, fields.hidden, fields.heads)
             && heads > 0
@@ -187,7 +232,11 @@ impl Config {
         fields.attention_bias = self.flag("attention_bias", &["attention_bias", "add_bias_linear"]);
         if fields.attention_bias.is_none() {
             let bias = matches!(family, "gpt2" | "opt" | "bloom");
-            self.assume("attention_bias", bias, "`attention_bias` is absent; usual in this family");
+            self.assume(
+                "attention_bias",
+                bias,
+                "`attention_bias` is absent; usual in this family",
+            );
             fields.attention_bias = Some(bias);
         }
     }
@@ -196,7 +245,10 @@ impl Config {
         fields.gated = Some(!PLAIN.contains(&family));
         self.derive("gated", !PLAIN.contains(&family), "by family");
         fields.experts = self.number("experts", EXPERTS).filter(|&experts| experts > 1);
-        let expert_width = self.number("expert_ffn", &["moe_intermediate_size", "expert_intermediate_size"]);
+        let expert_width = self.number(
+            "expert_ffn",
+            &["moe_intermediate_size", "expert_intermediate_size"],
+        );
         let dense_width = self.number("ffn", &["intermediate_size_mlp"]);
         let width = self.number(
             "intermediate_size",
@@ -232,7 +284,11 @@ impl Config {
                 Some(count * each)
             }
             (None, None, Some(each)) if family.starts_with("llama4") => {
-                self.assume("shared_ffn", each, "every expert layer of this family has one shared expert");
+                self.assume(
+                    "shared_ffn",
+                    each,
+                    "every expert layer of this family has one shared expert",
+                );
                 Some(each)
             }
             _ => Some(0),
@@ -268,7 +324,10 @@ impl Config {
             let shown: String = value.to_string().chars().take(60).collect();
             match layers::without_effect(key) {
                 Some(why) => self.report.ignored.push(Line::new(key, shown, why)),
-                None => self.report.unknown.push(Line::new(key, shown, "not in the alias table")),
+                None => self
+                    .report
+                    .unknown
+                    .push(Line::new(key, shown, "not in the alias table")),
             }
         }
     }

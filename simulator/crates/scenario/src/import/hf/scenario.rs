@@ -29,20 +29,34 @@ pub fn hf(config: &str, path: &str, params_b: Option<f64>) -> Result<HfImport, S
     let mut report = read.report;
     #[expect(clippy::cast_precision_loss, reason = "shown to three digits")]
     let counted = model.parameters().total() as f64 / 1e9;
-    report
-        .derived
-        .push(Line::new("parameters", format!("{counted:.3} B"), "counted, prediction modules left out"));
+    report.derived.push(Line::new(
+        "parameters",
+        format!("{counted:.3} B"),
+        "counted, prediction modules left out",
+    ));
     let experts = crate::validate::num_experts(&model);
     let ep = experts.map_or(1, |experts| largest_power_of_two_divisor(experts).min(8));
     let heads = model.layers.first().map_or(1, |layer| layer.attention.heads());
-    let tp = if experts.is_some() { 1 } else { largest_power_of_two_divisor(heads).min(8) };
-    let precision = if read.dtype.as_deref() == Some("fp8") { "fp8" } else { "bf16" };
+    let tp = if experts.is_some() {
+        1
+    } else {
+        largest_power_of_two_divisor(heads).min(8)
+    };
+    let precision = if read.dtype.as_deref() == Some("fp8") {
+        "fp8"
+    } else {
+        "bf16"
+    };
     for (field, value) in [
         ("cluster", "8 nodes of H100-SXM5-80GB".to_owned()),
         ("parallel", format!("tp {tp}, ep {ep}, zero_stage 1")),
         ("training", "seq_len 4096, global_batch 512".to_owned()),
     ] {
-        report.assumed.push(Line::new(field, value, "a config says nothing of it: edit the scenario"));
+        report.assumed.push(Line::new(
+            field,
+            value,
+            "a config says nothing of it: edit the scenario",
+        ));
     }
     let params = params_b.map_or_else(String::new, |params| format!("params_b = {params:?}\n"));
     let scenario = format!(
@@ -58,5 +72,9 @@ pub fn hf(config: &str, path: &str, params_b: Option<f64>) -> Result<HfImport, S
 }
 
 fn largest_power_of_two_divisor(number: u64) -> u64 {
-    if number == 0 { 1 } else { 1 << number.trailing_zeros() }
+    if number == 0 {
+        1
+    } else {
+        1 << number.trailing_zeros()
+    }
 }

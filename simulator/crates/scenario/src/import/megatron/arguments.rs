@@ -32,7 +32,10 @@ impl Arguments {
                 current = Some(name.to_owned());
             } else if let Some(slot) = current.as_ref().and_then(|name| arguments.values.get_mut(name)) {
                 // Several words after a name are a list.
-                *slot = Some(slot.take().map_or_else(|| word.clone(), |old| format!("{old} {word}")));
+                *slot = Some(
+                    slot.take()
+                        .map_or_else(|| word.clone(), |old| format!("{old} {word}")),
+                );
             }
         }
         if arguments.values.is_empty() {
@@ -54,7 +57,9 @@ impl Arguments {
                 Value::String(text) => Some(text),
                 other => Some(other.to_string()),
             };
-            arguments.values.insert(name.trim_start_matches('-').to_owned(), value);
+            arguments
+                .values
+                .insert(name.trim_start_matches('-').to_owned(), value);
         }
         Ok(arguments)
     }
@@ -89,7 +94,9 @@ impl Arguments {
         if !self.used.iter().any(|used| used == name) {
             self.used.push(name.to_owned());
             let shown: String = value.chars().take(60).collect();
-            self.report.read.push(Line::new(&format!("--{name}"), shown, "read"));
+            self.report
+                .read
+                .push(Line::new(&format!("--{name}"), shown, "read"));
         }
     }
 
@@ -108,7 +115,10 @@ impl Arguments {
             let shown: String = value.as_deref().unwrap_or("set").chars().take(60).collect();
             match super::irrelevant::reason(name) {
                 Some(why) => self.report.ignored.push(Line::new(&field, shown, why)),
-                None => self.report.unknown.push(Line::new(&field, shown, "no rule for this argument")),
+                None => self
+                    .report
+                    .unknown
+                    .push(Line::new(&field, shown, "no rule for this argument")),
             }
         }
         self.report

@@ -17,7 +17,9 @@ pub(super) fn layout(arguments: &mut Arguments, cluster: &MegatronCluster, num_l
     let cp = arguments.number("context-parallel-size").unwrap_or(1);
     let ep = arguments.number("expert-model-parallel-size").unwrap_or(1);
     // Megatron-Core: experts take the tensor degree of attention unless told otherwise.
-    let etp = arguments.number("expert-tensor-parallel-size").unwrap_or(if ep > 1 { tp } else { 1 });
+    let etp = arguments
+        .number("expert-tensor-parallel-size")
+        .unwrap_or(if ep > 1 { tp } else { 1 });
     let moe = arguments.has("num-experts");
     let etp = if moe { etp } else { 1 };
     let least = tp * cp * (ep * etp).div_ceil(tp * cp) * pp;
@@ -36,7 +38,11 @@ pub(super) fn layout(arguments: &mut Arguments, cluster: &MegatronCluster, num_l
 
 fn cluster_text(arguments: &mut Arguments, cluster: &MegatronCluster, least: u64) -> String {
     let gpu = cluster.gpu.clone().unwrap_or_else(|| {
-        arguments.assume("cluster.node.gpu", "H100", "arguments do not say what they ran on");
+        arguments.assume(
+            "cluster.node.gpu",
+            "H100",
+            "arguments do not say what they ran on",
+        );
         "H100".to_owned()
     });
     let (nodes, gpus) = match (cluster.nodes, cluster.gpus_per_node) {
@@ -76,7 +82,9 @@ fn stages(arguments: &mut Arguments, text: &mut String, num_layers: u64, pp: u64
     let loss = u64::from(arguments.flag("account-for-loss-in-pipeline-split"));
     let layout = layout.and_then(|layout| stage_layers(&layout));
     let units = num_layers + embedding + loss;
-    let by_layers = layers_per_chunk.filter(|&each| each > 0).map(|each| (units / pp / each).max(1));
+    let by_layers = layers_per_chunk
+        .filter(|&each| each > 0)
+        .map(|each| (units / pp / each).max(1));
     let by_layout = layout.as_ref().map(|layout| (layout.len() as u64 / pp).max(1));
     let chunks = by_layout.or(chunks_per_rank).or(by_layers).unwrap_or(1);
     if pp > 1 {
@@ -123,15 +131,24 @@ fn uneven(
 /// `[training]`, `[stack]` and `[routing]`, or what is missing.
 pub(super) fn training(arguments: &mut Arguments) -> Result<String, String> {
     let mut text = "[training]\n".to_owned();
-    let seq_len = arguments.number("seq-length").or_else(|| arguments.number("encoder-seq-length"));
+    let seq_len = arguments
+        .number("seq-length")
+        .or_else(|| arguments.number("encoder-seq-length"));
     arguments.number("decoder-seq-length");
     let micro_batch = arguments.number("micro-batch-size").unwrap_or(1);
     let schedule = arguments.text("step-batch-size-schedule");
     let first = schedule.as_deref().and_then(first_batch);
-    let global_batch = arguments.number("global-batch-size").or(first).unwrap_or_else(|| {
-        arguments.assume("training.global_batch", micro_batch, "Megatron-LM's default: one microbatch per rank");
-        micro_batch
-    });
+    let global_batch = arguments
+        .number("global-batch-size")
+        .or(first)
+        .unwrap_or_else(|| {
+            arguments.assume(
+                "training.global_batch",
+                micro_batch,
+                "Megatron-LM's default: one microbatch per rank",
+            );
+            micro_batch
+        });
     let precision = precision(arguments);
     line(&mut text, "global_batch", global_batch);
     line(&mut text, "micro_batch", micro_batch);
@@ -153,7 +170,13 @@ pub(super) fn training(arguments: &mut Arguments) -> Result<String, String> {
 
 /// The first batch of `0:384 200B:768`.
 fn first_batch(schedule: &str) -> Option<u64> {
-    schedule.split_whitespace().next()?.split_once(':')?.1.parse().ok()
+    schedule
+        .split_whitespace()
+        .next()?
+        .split_once(':')?
+        .1
+        .parse()
+        .ok()
 }
 
 fn precision(arguments: &mut Arguments) -> &'static str {
@@ -201,9 +224,19 @@ fn stack(arguments: &mut Arguments, text: &mut String) {
     text.push_str("\n[stack]\nname = \"megatron-core\"\n");
     line(text, "overlap_gradients", arguments.flag("overlap-grad-reduce"));
     line(text, "overlap_parameters", arguments.flag("overlap-param-gather"));
-    line(text, "overlap_all_to_all", arguments.flag("overlap-moe-expert-parallel-comm"));
-    line(text, "split_weight_gradients", arguments.flag("delay-wgrad-compute"));
-    let graphs = arguments.text("cuda-graph-impl").is_some_and(|kind| kind != "none");
+    line(
+        text,
+        "overlap_all_to_all",
+        arguments.flag("overlap-moe-expert-parallel-comm"),
+    );
+    line(
+        text,
+        "split_weight_gradients",
+        arguments.flag("delay-wgrad-compute"),
+    );
+    let graphs = arguments
+        .text("cuda-graph-impl")
+        .is_some_and(|kind| kind != "none");
     line(text, "cuda_graphs", graphs || arguments.flag("enable-cuda-graph"));
     let kind = arguments.text("moe-token-dispatcher-type");
     let backend = arguments.text("moe-flex-dispatcher-backend");
@@ -217,17 +250,23 @@ fn stack(arguments: &mut Arguments, text: &mut String) {
         _ => "all-gather",
     };
     line(text, "dispatcher", format!("\"{dispatcher}\""));
-    let units = ["moe-hybridep-num-sms", "moe-flex-dispatcher-num-sms", "moe-deepep-num-sms"]
-        .into_iter()
-        .filter_map(|name| arguments.number(name))
-        .last();
+    let units = [
+        "moe-hybridep-num-sms",
+        "moe-flex-dispatcher-num-sms",
+        "moe-deepep-num-sms",
+    ]
+    .into_iter()
+    .filter_map(|name| arguments.number(name))
+    .last();
     if let Some(units) = units {
         line(text, "sms_for_comm", units);
     }
 }
 
 fn routing(arguments: &mut Arguments, text: &mut String) {
-    let capacity = arguments.text("moe-expert-capacity-factor").and_then(|text| text.parse::<f64>().ok());
+    let capacity = arguments
+        .text("moe-expert-capacity-factor")
+        .and_then(|text| text.parse::<f64>().ok());
     let pad = arguments.flag("moe-pad-expert-input-to-capacity");
     let groups = arguments.number("moe-router-num-groups");
     let used = arguments.number("moe-router-group-topk");

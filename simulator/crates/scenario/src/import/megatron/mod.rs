@@ -52,11 +52,17 @@ const REFUSED: &[(&str, &str)] = &[
     ("mamba-num-heads", "state-space layers beside attention"),
     ("img-h", "a vision encoder beside the language model"),
     ("model-provider", "a model defined by a program of its own"),
-    ("perform-rl-step", "a step of reinforcement learning, which generates as well as trains"),
+    (
+        "perform-rl-step",
+        "a step of reinforcement learning, which generates as well as trains",
+    ),
     ("export-kd-cfg", "distillation, with a second model"),
     ("flextron", "an elastic model"),
     ("moe-latent-size", "experts behind a latent projection"),
-    ("use-checkpoint-args", "dimensions that stand in a checkpoint, not in the arguments"),
+    (
+        "use-checkpoint-args",
+        "dimensions that stand in a checkpoint, not in the arguments",
+    ),
 ];
 
 /// The scenario of `text`, which is a command line (`--num-layers 61 …`) or a JSON object of arguments.
@@ -73,7 +79,11 @@ pub fn megatron(text: &str, cluster: &MegatronCluster) -> Result<MegatronImport,
     let refused = REFUSED.iter().find(|(name, _)| arguments.has(name));
     // Everything is read even when refused, so that the report is complete.
     let model = model::model(&mut arguments);
-    let layout = layout::layout(&mut arguments, cluster, model.as_ref().map_or(0, |model| model.num_layers));
+    let layout = layout::layout(
+        &mut arguments,
+        cluster,
+        model.as_ref().map_or(0, |model| model.num_layers),
+    );
     let training = layout::training(&mut arguments);
     if let Some((name, what)) = refused {
         arguments.flag(name);

@@ -26,8 +26,16 @@ pub(super) fn model(arguments: &mut Arguments) -> Result<ModelText, String> {
     };
     let ffn = arguments.number("ffn-hidden-size").unwrap_or_else(|| {
         // Megatron-LM: 4 h, and with SwiGLU two thirds of it in steps of 64.
-        let width = if swiglu { 4 * hidden * 2 / 3 / 64 * 64 } else { 4 * hidden };
-        arguments.assume("ffn", width, "Megatron-LM's default: four times hidden, two thirds of it with SwiGLU");
+        let width = if swiglu {
+            4 * hidden * 2 / 3 / 64 * 64
+        } else {
+            4 * hidden
+        };
+        arguments.assume(
+            "ffn",
+            width,
+            "Megatron-LM's default: four times hidden, two thirds of it with SwiGLU",
+        );
         width
     });
     field(&mut text, "layers", layers);
@@ -60,7 +68,11 @@ fn field(text: &mut String, name: &str, value: impl std::fmt::Display) {
 /// The vocabulary, padded so that it divides among tensor-parallel ranks as Megatron-LM does.
 fn vocab(arguments: &mut Arguments, tp: u64) -> u64 {
     let plain = arguments.number("vocab-size").unwrap_or_else(|| {
-        arguments.assume("vocab", 50_257, "the tokenizer is not in the arguments: GPT-2's vocabulary");
+        arguments.assume(
+            "vocab",
+            50_257,
+            "the tokenizer is not in the arguments: GPT-2's vocabulary",
+        );
         50_257
     });
     let multiple = arguments.number("make-vocab-size-divisible-by").unwrap_or(128) * tp.max(1);
@@ -121,12 +133,22 @@ fn expert_fields(
     field(text, "experts", experts);
     let top_k = arguments.number("moe-router-topk").unwrap_or(2);
     field(text, "top_k", top_k);
-    field(text, "expert_ffn", arguments.number("moe-ffn-hidden-size").unwrap_or(ffn));
-    let shared = arguments.number("moe-shared-expert-intermediate-size").unwrap_or(0);
+    field(
+        text,
+        "expert_ffn",
+        arguments.number("moe-ffn-hidden-size").unwrap_or(ffn),
+    );
+    let shared = arguments
+        .number("moe-shared-expert-intermediate-size")
+        .unwrap_or(0);
     field(text, "shared_ffn", shared);
     let scores = arguments.text("moe-router-score-function");
     let biased = arguments.flag("moe-router-enable-expert-bias");
-    let gate = if biased && scores.as_deref() == Some("sigmoid") { "sigmoid-bias" } else { "softmax" };
+    let gate = if biased && scores.as_deref() == Some("sigmoid") {
+        "sigmoid-bias"
+    } else {
+        "softmax"
+    };
     field(text, "gate", format!("\"{gate}\""));
     let Some(frequency) = arguments.text("moe-layer-freq") else {
         return Ok(());
@@ -134,7 +156,10 @@ fn expert_fields(
     let marks = layer_marks(&frequency, layers)
         .ok_or_else(|| format!("`--moe-layer-freq {frequency}` cannot be read"))?;
     if marks.len() as u64 != layers {
-        return Err(format!("`--moe-layer-freq` marks {} layers of {layers}", marks.len()));
+        return Err(format!(
+            "`--moe-layer-freq` marks {} layers of {layers}",
+            marks.len()
+        ));
     }
     let dense: Vec<String> = (0_u64..)
         .zip(&marks)

@@ -52,7 +52,11 @@ fn expand(text: &str) -> Option<String> {
         let digits = after.strip_prefix('*').map_or(0, |times| {
             times.find(|c: char| !c.is_ascii_digit()).unwrap_or(times.len())
         });
-        let times: usize = if digits > 0 { after[1..=digits].parse().ok()? } else { 1 };
+        let times: usize = if digits > 0 {
+            after[1..=digits].parse().ok()?
+        } else {
+            1
+        };
         out.push_str(&unit.repeat(times.min(4096)));
         rest = if digits > 0 { &after[1 + digits..] } else { after };
     }
@@ -66,7 +70,10 @@ mod tests {
     #[test]
     fn layouts_and_marks() {
         assert_eq!(stage_layers("Et*3|(tt|)*6L"), Some(vec![3, 2, 2, 2, 2, 2, 2, 0]));
-        assert_eq!(stage_layers("Et*2|(tt|)*5t|tmL"), Some(vec![2, 2, 2, 2, 2, 2, 1, 1]));
+        assert_eq!(
+            stage_layers("Et*2|(tt|)*5t|tmL"),
+            Some(vec![2, 2, 2, 2, 2, 2, 1, 1])
+        );
         assert_eq!(layer_marks("([0]*1+[1]*3)", 4), Some(vec![0, 1, 1, 1]));
         assert_eq!(layer_marks("2", 4), Some(vec![1, 0, 1, 0]));
         assert_eq!(layer_marks("[0,1]", 2), Some(vec![0, 1]));

@@ -159,8 +159,8 @@ mod tests {
         );
         near(
             peak(hopper, &h100, all_reduce, shape(4, 8)),
-            384.0,
-            Algorithm::Ring,
+            364.0,
+            Algorithm::NvlsTree,
         );
         near(
             peak(ampere, &a100, all_gather, shape(1, 8)),

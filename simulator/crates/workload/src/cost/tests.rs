@@ -1,0 +1,328 @@
+//! Worked numbers, evidence, and that no answer is zero, infinite or shorter for more work.
+
+use std::sync::Arc;
+
+use orrery_operation::{Attention, Collective, CollectiveOp, Gemm, GroupedGemm, Mask, MemoryPass, Precision};
+use orrery_profile::Profile;
+use orrery_scenario::plan::{Cluster, Device, Dispatcher, Fabric, GroupShape, Node, Stack};
+use orrery_units::{Bytes, BytesPerSec, Evidence, FlopsPerSec, SimDuration, Watts};
+
+use super::{CostModel, ExchangePorts};
+
+fn cluster(
+    name: &str,
+    architecture: &str,
+    peak: f64,
+    memory: f64,
+    units: u32,
+    links: f64,
+    nic: f64,
+) -> Cluster {
+    let formats = [Precision::Bf16, Precision::Fp16];
+    let mut peaks: Vec<_> = formats.map(|f| (f, FlopsPerSec::new(peak))).to_vec();
+    peaks.push((Precision::Fp8, FlopsPerSec::new(2.0 * peak)));
+    Cluster {
+        device: Device {
+            name: name.to_owned(),
+            architecture: architecture.to_owned(),
+            peaks,
+            memory: Bytes::new(80 << 30),
+            memory_bandwidth: BytesPerSec::new(memory),
+            num_units: units,
+            power_limit: Watts(700.0),
+        },
+        node: Node {
+            num_devices: 8,
+            scale_up: BytesPerSec::new(links),
+            scale_up_latency: SimDuration::from_micros(1),
+            num_nics: 8,
+            nic: BytesPerSec::new(nic),
+            nic_latency: SimDuration::from_micros(3),
+        },
+        num_nodes: 256,
+        fabric: Fabric {
+            oversubscription: 1.0,
+            switch_latency: SimDuration::from_nanos(500),
+        },
+    }
+}
+
+fn h100() -> Cluster {
+    cluster("H100-SXM5-80GB", "Hopper", 989e12, 3350e9, 132, 450e9, 50e9)
+}
+
+fn h800() -> Cluster {
+    cluster("H800-SXM5-80GB", "Hopper", 989e12, 3350e9, 132, 200e9, 50e9)
+}
+
+fn a100() -> Cluster {
+    cluster("A100-SXM4-80GB", "Ampere", 312e12, 2039e9, 108, 300e9, 25e9)
+}
+
+fn stack(dispatcher: Dispatcher) -> Stack {
+    Stack {
+        name: "test".to_owned(),
+        dispatcher,
+        overlap_all_to_all: true,
+        units_for_all_to_all: 20,
+        overlap_gradients: true,
+        overlap_parameters: false,
+        tensor_overlap: 0.0,
+        launch: SimDuration::from_micros(4),
+        cuda_graphs: false,
+        split_weight_gradients: false,
+    }
+}
+
+fn shipped(name: &str) -> Arc<Profile> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../scenarios/profiles");
+    let text = std::fs::read_to_string(format!("{root}/{name}.profile.json")).unwrap();
+    Arc::new(Profile::from_json(&text).unwrap())
+}
+
+fn models() -> Vec<CostModel> {
+    let nothing = Arc::new(Profile::default());
+    vec![
+        CostModel::of(
+            &h800(),
+            &shipped("h800-deepseek-2025-02"),
+            &stack(Dispatcher::DeepEp),
+        ),
+        CostModel::of(
+            &h100(),
+            &shipped("h100-megatron-core-2025-09"),
+            &stack(Dispatcher::AllToAll),
+        ),
+        CostModel::of(
+            &a100(),
+            &shipped("a100-megatron-2025-09"),
+            &stack(Dispatcher::AllToAll),
+        ),
+        CostModel::of(&h100(), &nothing, &stack(Dispatcher::DeepEp)),
+    ]
+}
+
+const fn gemm(m: u64, n: u64, k: u64, precision: Precision) -> Gemm {
+    Gemm {
+        m,
+        n,
+        k,
+        precision,
+        output: Precision::Bf16,
+    }
+}
+
+const fn group(nodes: u32, ranks_per_node: u32) -> GroupShape {
+    GroupShape {
+        ranks: nodes * ranks_per_node,
+        ranks_per_node,
+        nodes,
+    }
+}
+
+fn close(got: f64, expected: f64, tolerance: f64) {
+    assert!(
+        (got / expected - 1.0).abs() < tolerance,
+        "{got} is not {expected}"
+    );
+}
+
+/// Without a profile: 4096 tiles of 128 x 128 on 132 units are 31.03 waves and 0.25 of tail; 2 · 128² · (8192 + 150)
+/// operations each at 0.70 of 989 TFLOP/s: 1.630 ms; memory 0.150 ms; ramp 3 us.
+#[test]
+fn a_product_without_a_profile_by_hand() {
+    let model = &models()[3];
+    let kernel = model.gemm(&gemm(8192, 8192, 8192, Precision::Bf16));
+    close(kernel.alone.as_secs(), 1.633e-3, 2e-3);
+    assert_eq!(kernel.evidence(), Evidence::Analytic);
+    assert!(
+        kernel.demand.units > 0.99 && kernel.demand.bandwidth < 0.1,
+        "{:?}",
+        kernel.demand
+    );
+}
+
+/// DeepGEMM's row 4096 x 7168 x 2048: 117 us in a short run, 0.921 of its speed in a long one, and 2 us to the next.
+#[test]
+fn a_measured_product_is_near_its_measurement() {
+    let model = &models()[0];
+    let kernel = model.gemm(&gemm(4096, 7168, 2048, Precision::Fp8));
+    close(kernel.alone.as_secs(), 117.3e-6 / 0.921 + 2e-6, 0.06);
+    assert_eq!(kernel.evidence(), Evidence::Measured);
+    let between = model.gemm(&gemm(3000, 7168, 2048, Precision::Fp8));
+    assert_eq!(between.evidence(), Evidence::Interpolated);
+    let beyond = model.gemm(&gemm(1 << 20, 7168, 2048, Precision::Fp8));
+    assert_eq!(beyond.evidence(), Evidence::Extrapolated);
+}
+
+/// Few rows per expert: the weights decide. 4 experts of 4096 x 7168 in FP8 are 117 MB; at 0.703 of 3,350 GB/s 50 us.
+#[test]
+fn small_groups_wait_for_their_weights() {
+    let (padded_rows, active_groups) = GroupedGemm::padded([8, 8, 8, 8], 128);
+    let shape = GroupedGemm {
+        rows: 32,
+        padded_rows,
+        active_groups,
+        n: 4096,
+        k: 7168,
+        precision: Precision::Fp8,
+        output: Precision::Bf16,
+    };
+    let kernel = models()[0].grouped_gemm(&shape);
+    assert!(kernel.demand.bandwidth > 0.85, "{:?}", kernel.demand);
+    close(kernel.alone.as_secs(), 54e-6, 0.1);
+}
+
+/// The trace's own core: 1,234.5 us in place, beside communication on 20 of 132 multiprocessors: 1,072 us, and 2 us
+/// to the next kernel.
+#[test]
+fn attention_of_the_trace() {
+    let core = Attention {
+        sequences: 1,
+        query_tokens: 4096,
+        key_tokens: 4096,
+        heads: 128,
+        kv_heads: 128,
+        qk_dim: 192,
+        v_dim: 128,
+        mask: Mask::Causal,
+        precision: Precision::Bf16,
+    };
+    let model = &models()[0];
+    close(model.attention_forward(&core).alone.as_secs(), 1074e-6, 0.005);
+    let backward = model.attention_backward(&core).alone.as_secs();
+    close(backward, (3834.5 + 256.5 + 219.5) / 1.1515 * 1e-6 + 2e-6, 0.005);
+}
+
+/// Selective recomputation of a 22B layer adds 1.3 ms: 8 heads, 4 sequences of 2,048.
+#[test]
+fn unfused_attention_of_megatron() {
+    let core = Attention {
+        sequences: 4,
+        query_tokens: 2048,
+        key_tokens: 2048,
+        heads: 8,
+        kv_heads: 8,
+        qk_dim: 96,
+        v_dim: 96,
+        mask: Mask::Causal,
+        precision: Precision::Fp16,
+    };
+    close(models()[2].attention_forward(&core).alone.as_secs(), 1.3e-3, 0.01);
+}
+
+#[test]
+fn peaks_of_collectives() {
+    let bus = |model: &CostModel, op: CollectiveOp, shape: GroupShape, size: u64| {
+        let ranks = u64::from(shape.ranks);
+        let collective = Collective {
+            op,
+            ranks,
+            bytes: Bytes::new(size),
+        };
+        let transfer = model.collective(collective, shape);
+        let time = transfer.work(orrery_taskgraph::Resources::PRIVATE).alone();
+        Bytes::new(size).as_f64() * op.bus_factor(ranks) / time.as_secs() / 1e9
+    };
+    let (all_reduce, all_gather) = (CollectiveOp::AllReduce, CollectiveOp::AllGather);
+    let models = models();
+    let large = 8 << 30;
+    close(bus(&models[1], all_reduce, group(1, 8), large), 480.0, 0.02);
+    close(bus(&models[1], all_gather, group(1, 8), large), 361.0, 0.02);
+    close(bus(&models[1], all_reduce, group(2, 8), large), 468.0, 0.02);
+    close(bus(&models[1], all_reduce, group(4, 8), large), 365.0, 0.02);
+    close(bus(&models[2], all_reduce, group(1, 8), large), 232.0, 0.02);
+    // Tables: 32 nodes, 1 GiB: 0.74 of 388 GB/s; 1,024 devices: 0.31.
+    close(
+        bus(&models[1], all_reduce, group(32, 8), 1 << 30),
+        388.0 * 0.74,
+        0.02,
+    );
+    close(
+        bus(&models[1], all_reduce, group(128, 8), 1 << 30),
+        388.0 * 0.3146,
+        0.02,
+    );
+    // H800: 160 GB/s of NVLink, whoever asks; one rank per node: one NIC of 50 GB/s.
+    close(bus(&models[0], all_gather, group(1, 8), large), 160.0, 0.02);
+    close(bus(&models[0], all_gather, group(2, 1), large), 47.8, 0.02);
+}
+
+#[test]
+fn no_answer_is_zero_or_shorter_for_more() {
+    for model in models() {
+        for precision in [Precision::Bf16, Precision::Fp16, Precision::Fp8, Precision::Fp32] {
+            let mut before = SimDuration::ZERO;
+            for power in 0..20 {
+                let kernel = model.gemm(&gemm(1 << power, 4096, 7168, precision));
+                assert!(
+                    kernel.alone >= before && !kernel.alone.is_zero(),
+                    "{precision} {power}"
+                );
+                before = kernel.alone;
+                let share = kernel.demand;
+                assert!(
+                    (0.0..=1.0).contains(&share.units) && (0.0..=1.0).contains(&share.bandwidth),
+                    "{share:?}"
+                );
+            }
+        }
+        let pass = model.pass(&MemoryPass::new(Bytes::new(1), Bytes::ZERO, 1));
+        assert!(!pass.alone.is_zero());
+        transfers_grow(&model);
+    }
+}
+
+fn transfers_grow(model: &CostModel) {
+    let ops = [
+        CollectiveOp::AllReduce,
+        CollectiveOp::AllGather,
+        CollectiveOp::ReduceScatter,
+        CollectiveOp::AllToAll,
+        CollectiveOp::Broadcast,
+        CollectiveOp::SendRecv,
+    ];
+    let shapes = [
+        group(1, 2),
+        group(1, 8),
+        group(2, 1),
+        group(16, 1),
+        group(2, 8),
+        group(16, 8),
+        group(128, 8),
+    ];
+    for (op, shape) in ops.iter().flat_map(|op| shapes.map(|shape| (*op, shape))) {
+        let mut before = SimDuration::ZERO;
+        for power in 0..36 {
+            let collective = Collective {
+                op,
+                ranks: u64::from(shape.ranks),
+                bytes: Bytes::new(1 << power),
+            };
+            let transfer = model.collective(collective, shape);
+            let time = transfer.work(orrery_taskgraph::Resources::PRIVATE).alone();
+            assert!(
+                time >= before && !time.is_zero(),
+                "{op:?} {shape:?} 2^{power}: {time} after {before}"
+            );
+            before = time;
+        }
+    }
+}
+
+/// 95.5 MB over a NIC of 50 GB/s at 0.873: 2.19 ms; inside the node 200 MB at 160 · 0.7445: 1.68 ms.
+#[test]
+fn an_exchange_takes_as_long_as_its_busiest_port() {
+    let ports = ExchangePorts {
+        network_out: Bytes::new(95_500_000),
+        network_in: Bytes::new(90_000_000),
+        node_out: Bytes::new(200_000_000),
+        node_in: Bytes::new(190_000_000),
+    };
+    let transfer = models()[0].exchange(&ports, group(8, 8));
+    let moving = transfer.bytes.as_f64() / transfer.bound.get();
+    close(moving, 2.188e-3, 0.002);
+    assert!((f64::from(transfer.occupancy.units) - 20.0 / 132.0).abs() < 1e-6);
+    let nothing = models()[0].exchange(&ExchangePorts::default(), group(8, 8));
+    assert!(!nothing.latency.is_zero());
+}
