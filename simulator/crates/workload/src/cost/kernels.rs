@@ -65,7 +65,8 @@ fn kernel(
     Kernel {
         alone,
         demand: Demand {
-            units: roof.unit_share(),
+            // A kernel bound by memory holds its units all the same, in whole waves.
+            units: roof.unit_share().max(roof.bandwidth_share()),
             bandwidth: roof.bandwidth_share(),
         },
         flops,

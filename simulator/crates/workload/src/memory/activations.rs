@@ -149,46 +149,7 @@ impl<'p> ActivationMemory<'p> {
                 NORM,
             ),
         ];
-        let (heads, values) = match layer.attention {
-            AttentionShape::Grouped {
-                heads,
-                kv_heads,
-                head_dim,
-                ..
-            } => {
-                let width =
-                    (heads * head_dim).div_ceil(self.tp) + 2 * (kv_heads * head_dim).div_ceil(self.tp);
-                saved.push(save(
-                    "queries, keys, values",
-                    formats.attention.bytes_of(self.tokens * width),
-                    FULL,
-                ));
-                (heads, heads * head_dim)
-            }
-            AttentionShape::Latent {
-                heads,
-                q_rank,
-                kv_rank,
-                nope_dim,
-                rope_dim,
-                v_dim,
-            } => {
-                let query = q_rank.unwrap_or(0);
-                let compressed = formats
-                    .activations
-                    .bytes_of(self.held * (query + kv_rank + rope_dim));
-                saved.push(save("compressed queries, keys, values", compressed, FULL));
-                let normed = token_bytes(query + kv_rank, formats.gemm) * self.held;
-                saved.push(save("up-projection inputs", normed, NORM));
-                let width = (heads * (2 * (nope_dim + rope_dim) + v_dim)).div_ceil(self.tp);
-                saved.push(save(
-                    "queries, keys, values",
-                    formats.attention.bytes_of(self.tokens * width),
-                    UP,
-                ));
-                (heads, heads * v_dim)
-            }
-        };
+        let (heads, values) = self.push_projections(layer, &mut saved);
         self.push_core(heads.div_ceil(self.tp), &mut saved);
         let output = self.tokens * values.div_ceil(self.tp);
         saved.push(save("core output", formats.attention.bytes_of(output), FULL));
@@ -208,6 +169,52 @@ impl<'p> ActivationMemory<'p> {
             ));
         }
         saved
+    }
+
+    /// What the projections save; returns the heads and the width of their values together.
+    fn push_projections(&self, layer: &Layer, saved: &mut Vec<SavedTensor>) -> (u64, u64) {
+        let formats = self.plan.training.formats;
+        let mut save = |name, bytes, dropped_by| {
+            saved.push(SavedTensor {
+                name,
+                cause: Cause::Attention,
+                bytes,
+                dropped_by,
+            });
+        };
+        let in_core = |width: u64| formats.attention.bytes_of(self.tokens * width);
+        match layer.attention {
+            AttentionShape::Grouped {
+                heads,
+                kv_heads,
+                head_dim,
+                ..
+            } => {
+                let width =
+                    (heads * head_dim).div_ceil(self.tp) + 2 * (kv_heads * head_dim).div_ceil(self.tp);
+                save("queries, keys, values", in_core(width), FULL);
+                (heads, heads * head_dim)
+            }
+            AttentionShape::Latent {
+                heads,
+                q_rank,
+                kv_rank,
+                nope_dim,
+                rope_dim,
+                v_dim,
+            } => {
+                let query = q_rank.unwrap_or(0);
+                let compressed = formats
+                    .activations
+                    .bytes_of(self.held * (query + kv_rank + rope_dim));
+                save("compressed queries, keys, values", compressed, FULL);
+                let normed = token_bytes(query + kv_rank, formats.gemm) * self.held;
+                save("up-projection inputs", normed, NORM);
+                let width = (heads * (2 * (nope_dim + rope_dim) + v_dim)).div_ceil(self.tp);
+                save("queries, keys, values", in_core(width), UP);
+                (heads, heads * v_dim)
+            }
+        }
     }
 
     /// What the attention core saves: a logarithm per row and head, or scores, dropout mask and dropped scores.

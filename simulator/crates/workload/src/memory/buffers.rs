@@ -1,7 +1,7 @@
 //! Buffers of communication libraries and of the framework: assumptions, each with its reason.
 
-use orrery_scenario::plan::Plan;
 use orrery_scenario::plan::Dispatcher;
+use orrery_scenario::plan::Plan;
 use orrery_units::Bytes;
 
 /// Bytes of buffer that one NCCL connection of one channel takes: Simple 4 MiB, LL128 120 · 640 · 8 · 8 bytes,

@@ -127,10 +127,6 @@ fn activations_equal_the_published() {
     for model in &MODELS {
         let none = first_stage(&(model.gpt)(false, Recompute::None).plan()).as_gib();
         let selective = first_stage(&(model.gpt)(true, selective()).plan()).as_gib();
-        println!(
-            "{}: {none:.2} of {}, {selective:.2} of {}",
-            model.name, model.activations, model.selective
-        );
         assert!(
             (none / model.activations - 1.0).abs() < 1e-3,
             "{}: {none}",
@@ -157,12 +153,6 @@ fn parameters_and_optimizer_equal_the_published() {
             .map(|(_, bytes)| bytes)
             .sum();
         let tolerance = if plan.layout.pp == 1 { 0.016 } else { 1e-3 };
-        println!(
-            "{}: {:.2} of {}",
-            model.name,
-            bytes.as_gib(),
-            model.parameters_and_optimizer
-        );
         assert!(
             (bytes.as_gib() / model.parameters_and_optimizer - 1.0).abs() < tolerance,
             "{}",

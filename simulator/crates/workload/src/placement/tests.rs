@@ -47,11 +47,9 @@ fn every_case_equals_the_reference() {
         let question = question(&case, field(&case, "weights"));
         let placement = question.rebalance().unwrap();
         let loads = placement.max_load(&question.weights, question.num_gpus);
+        // The file rounds to four decimals; the rest is double-precision noise of the sums.
         for (load, expected) in loads.iter().zip(field::<Vec<f64>>(&case, "gpu_load_max")) {
-            assert!(
-                (load - expected).abs() <= 1e-6 * expected.abs(),
-                "{name}: {load} {expected}"
-            );
+            assert!((load - expected).abs() <= 5.001e-5, "{name}: {load} {expected}");
         }
         assert_eq!(
             placement.phy2log,

@@ -126,7 +126,6 @@ fn a_draw_is_fast() {
         }
     }
     let each = start.elapsed().as_secs_f64() / router.num_draws() as f64;
-    println!("{} draws, {:.2} µs each", router.num_draws(), each * 1e6);
-    // The aim is 10 µs with optimisation; a test machine may be busy, and this crate is optimised in tests.
-    assert!(each < 200e-6, "{each} s per draw");
+    // About 15 µs on an idle core; ten times that leaves room for a busy machine.
+    assert!(each < 150e-6, "{each} s per draw");
 }
