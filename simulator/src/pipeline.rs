@@ -11,7 +11,7 @@ use std::thread;
 use orrery_engine::{Error as EngineError, Options, Outcome, Progress, RecordPolicy, RunControl};
 use orrery_report::{Report, RunFacts};
 use orrery_scenario::{Diagnostic, LoadContext, MetricEntry, MetricTable, Plan};
-use orrery_taskgraph::Driver;
+use orrery_taskgraph::{Driver, Pulled, Sink};
 use orrery_timeline::{Statistic, Timeline, Totals, registry};
 use orrery_units::{Flops, ProgramId, Seed};
 use orrery_workload::lower::{Folding, TrainingDriver};
@@ -83,6 +83,28 @@ pub fn simulate(plan: &Plan, watch: &Watch) -> Result<Simulation, EngineError> {
         }
     };
     simulate_with(settings, facts, prepare, watch)
+}
+
+/// Tasks of all replications of `plan`, for a progress bar: the ranks of a stage emit equally many, so one of
+/// each is pulled and nothing is simulated.
+#[must_use]
+pub fn expected_tasks(plan: &Plan) -> u64 {
+    let folding = Folding::of(plan);
+    let mut driver = TrainingDriver::new(plan, plan.run.seed, folding);
+    let programs = one_per_pipeline_rank(&driver);
+    let mut tasks = Vec::new();
+    let mut pulled = 0;
+    for &program in &programs {
+        let mut next = 0;
+        while driver.pull(program, &mut Sink::new(next, &mut tasks)) == Pulled::Tasks {
+            let new = u32::try_from(tasks.len()).expect("an instalment is small");
+            next += new;
+            pulled += u64::from(new);
+            tasks.clear();
+        }
+    }
+    let all = driver.resources().programs.len() / programs.len().max(1);
+    pulled * all as u64 * u64::from(plan.run.replications)
 }
 
 /// The seed of a replication: the scenario's own for the first, neighbours of it for the others. Keys mix
@@ -293,7 +315,83 @@ fn in_parallel<T: Send>(count: u32, work: impl Fn(u32) -> T + Sync) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
+    use orrery_report::{DeviceFacts, Identity, ModelError, Rank, StepWork};
+    use orrery_taskgraph::{Resources, StaticDriver, Task, Work};
+    use orrery_timeline::{KindTable, OpClass};
+    use orrery_units::{Bytes, FlopsPerSec, LaneId, SimDuration};
+
     use super::*;
+
+    /// Facts of one rank on one device.
+    fn facts(kinds: &KindTable) -> RunFacts {
+        RunFacts {
+            identity: Identity::default(),
+            work: StepWork {
+                tokens: 1.0,
+                samples: 1.0,
+                model_flops: Flops::ZERO,
+                model_flops_full_attention: Flops::ZERO,
+                hardware_flops: Flops::ZERO,
+                weighted_ideal: SimDuration::ZERO,
+            },
+            device: DeviceFacts {
+                name: String::new(),
+                count: 1,
+                peak: FlopsPerSec::new(1e15),
+                memory: Bytes::new(1),
+            },
+            kinds: kinds.clone(),
+            causes: Vec::new(),
+            stages: vec!["stage 0".to_owned()],
+            ranks: vec![Rank {
+                name: "rank 0".to_owned(),
+                stage: 0,
+                compute_lane: LaneId::new(0),
+                stands_for: 1,
+            }],
+            warmup_steps: 0,
+            expert_imbalance: Vec::new(),
+            model_error: ModelError::default(),
+            price: None,
+            assumptions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn replications_are_samples_in_order_and_one_timeline_is_kept() {
+        let mut kinds = KindTable::new();
+        let kind = kinds.intern("work", OpClass::Compute);
+        let settings = Settings {
+            replications: 3,
+            event_limit: None,
+            timeline: true,
+            steps: 1,
+        };
+        let prepare = |replication: u32| {
+            let mut resources = Resources::new();
+            let program = resources.add_program("rank 0");
+            let device = resources.add_device();
+            let lane = resources.add_lane(program, device, "compute");
+            let mut driver = StaticDriver::new(resources);
+            let span = SimDuration::from_millis(u64::from(replication) + 1);
+            driver.push(Task::new(lane, kind, Work::Delay(span)));
+            Prepared {
+                driver: Box::new(driver),
+                recorded: vec![program],
+                lookahead: LOOKAHEAD,
+            }
+        };
+        let watch = Watch::new(3);
+        let done = simulate_with(settings, facts(&kinds), prepare, &watch).unwrap();
+        let metrics = &done.report.metrics;
+        assert_eq!(metrics.get("train.step_time.mean"), Some(0.002));
+        assert_eq!(metrics.get("train.step_time.last"), Some(0.003));
+        assert_eq!(metrics.get("mem.hbm_peak.max"), None, "nothing held memory");
+        assert_eq!(done.timeline.map(|timeline| timeline.len()), Some(1));
+        assert_eq!(done.stopped, None);
+        watch.cancel();
+        assert_eq!(watch.progress().len(), 3);
+    }
 
     #[test]
     fn results_come_in_the_order_of_their_numbers() {

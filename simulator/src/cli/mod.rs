@@ -1,5 +1,6 @@
 //! The `orrery` command: arguments in, an exit code out.
 
+mod balance;
 mod baseline;
 mod check;
 mod explain;
@@ -41,6 +42,8 @@ enum Command {
     Run(RunArgs),
     /// Parse and validate scenarios only.
     Check(CheckArgs),
+    /// An expert placement: weights in; phy2log, log2phy and logcnt out.
+    Balance(BalanceArgs),
     /// Write a scenario from what other programs know about a job.
     #[command(subcommand)]
     Import(ImportCommand),
@@ -115,6 +118,18 @@ struct CheckArgs {
     scenario: ScenarioArgs,
     #[command(flatten)]
     format: FormatArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BalanceArgs {
+    /// A JSON file with weights, num_replicas, num_groups, num_nodes, num_gpus; or with `cases` of these.
+    case: PathBuf,
+    /// Which of several cases, by its `name`; the first by default.
+    #[arg(long)]
+    name: Option<String>,
+    /// How experts are placed.
+    #[arg(long, value_enum, default_value_t = balance::Policy::Auto)]
+    policy: balance::Policy,
 }
 
 #[derive(Debug, Subcommand)]
@@ -265,6 +280,7 @@ pub(crate) fn execute(cli: Cli, console: &mut Console<'_>) -> anyhow::Result<Exi
     match command {
         Command::Run(args) => run::run(&args, console),
         Command::Check(args) => check::check(&args.scenario, args.format.format, console),
+        Command::Balance(args) => balance::balance(&args, console),
         Command::Import(ImportCommand::Hf { file, output }) => {
             import::hugging_face(&file, output.as_deref(), console)
         }

@@ -110,7 +110,7 @@ fn simulate(
     let watch = Watch::new(plan.run.replications);
     let job = Job {
         name: &plan.identity.name,
-        expected_tasks: None,
+        expected_tasks: console.terminal.then(|| pipeline::expected_tasks(plan)),
     };
     let simulation = watched(job, &watch, signals, console, || pipeline::simulate(plan, &watch))?;
     Ok((simulation, baseline))
@@ -199,7 +199,7 @@ fn meta(report: &Report, wall: Duration) -> String {
         "schema": "meta/1",
         "finished_unix_s": now,
         "wall_s": wall,
-        "tasks": tasks,
+        "tasks": format!("{tasks}").parse::<u64>().unwrap_or_default(),
         "wall_ns_per_task": if tasks > 0.0 { wall / tasks * 1e9 } else { 0.0 },
         "peak_memory_bytes": peak_memory().map(Bytes::get),
         "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),

@@ -275,3 +275,29 @@ fn megatron_arguments_become_a_scenario_that_checks() {
     assert!(import.err.contains("understood: "), "{}", import.err);
     assert_eq!(orrery(folder.path(), &["check", "{}/m.toml"]).exit, Exit::Success);
 }
+
+/// The example of the README of deepseek-ai/EPLB, with a key that is no part of the question.
+#[test]
+fn a_placement_equals_the_example_of_the_reference() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = r#"{"name": "readme", "num_replicas": 16, "num_groups": 4, "num_nodes": 2, "num_gpus": 8,
+        "weights": [[90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86],
+                    [20, 107, 104, 64, 19, 197, 187, 157, 172, 86, 16, 27]]}"#;
+    fs::write(folder.path().join("case.json"), case).unwrap();
+    let ran = orrery(folder.path(), &["balance", "{}/case.json"]);
+    assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
+    let placement: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let expected = serde_json::json!([
+        [5, 6, 5, 7, 8, 4, 3, 4, 10, 9, 10, 2, 0, 1, 11, 1],
+        [7, 10, 6, 8, 6, 11, 8, 9, 2, 4, 5, 1, 5, 0, 3, 1]
+    ]);
+    assert_eq!(placement["phy2log"], expected);
+    assert_eq!(placement["logcnt"][0][5], 2);
+    let global = orrery(folder.path(), &["balance", "{}/case.json", "--policy", "global"]);
+    assert_ne!(global.out, ran.out, "another policy, another placement");
+    fs::write(folder.path().join("case.json"), "{}").unwrap();
+    assert_eq!(
+        orrery(folder.path(), &["balance", "{}/case.json"]).exit,
+        Exit::Invalid
+    );
+}

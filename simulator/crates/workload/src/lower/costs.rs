@@ -2,7 +2,7 @@
 
 use orrery_operation::{Collective, CollectiveOp};
 use orrery_scenario::Plan;
-use orrery_scenario::plan::{Axis, GroupShape, MlpShape, Recompute, ScheduleKind, ZeroStage};
+use orrery_scenario::plan::{Axis, GroupShape, Layer, MlpShape, Recompute, ScheduleKind, ZeroStage};
 use orrery_units::Bytes;
 
 use crate::block::{Block, MoeRows, Op, Shapes};
@@ -85,6 +85,15 @@ impl Costs {
         }
     }
 
+    /// One layer of each distinct shape, in the order of [`layers`](Self::layers).
+    pub(super) fn distinct<'p>(&self, plan: &'p Plan) -> Vec<&'p Layer> {
+        let first = |shape| self.shape_of_layer.iter().position(|&known| known == shape);
+        (0..self.layers.len())
+            .filter_map(first)
+            .map(|layer| &plan.model.layers[layer])
+            .collect()
+    }
+
     /// Routed experts forward at `rows`, with the shared experts beside them.
     pub(super) fn experts_forward(
         &mut self,
@@ -154,7 +163,7 @@ fn layer_cost(
     plan: &Plan,
     shapes: &Shapes<'_>,
     block: &impl Fn(&Block) -> BlockCost,
-    layer: &orrery_scenario::plan::Layer,
+    layer: &Layer,
 ) -> LayerCost {
     let attention = block(&shapes.attention(&layer.attention));
     let (attention, dense, experts) = match layer.mlp {

@@ -9,7 +9,7 @@ use orrery_units::{ProgramId, Seed};
 
 use super::costs::Costs;
 use super::groups::{self, Member};
-use super::holding::Activations;
+use super::holding::Holdings;
 use super::kinds::Kinds;
 use super::layer::Stage;
 use super::step_end::StepEnd;
@@ -35,7 +35,7 @@ pub(super) struct Shared<'p> {
     pub(super) costs: Costs,
     pub(super) kinds: Kinds,
     pub(super) router: Router,
-    pub(super) activations: Activations,
+    pub(super) holdings: Holdings,
     pub(super) step_end: StepEnd,
     pub(super) stages: Vec<Stage>,
     pub(super) seed: Seed,
@@ -133,7 +133,7 @@ impl<'p> TrainingDriver<'p> {
         let shared = Shared {
             kinds: Kinds::new(),
             router: Router::new(plan, seed),
-            activations: Activations::new(plan),
+            holdings: Holdings::new(plan, &costs.distinct(plan)),
             step_end: StepEnd::new(plan, &model, &stages, &costs),
             stages,
             costs,

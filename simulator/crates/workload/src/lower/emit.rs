@@ -1,11 +1,11 @@
 //! Actions of a schedule into tasks of a rank.
 
-use orrery_taskgraph::{After, Meeting, MemoryChange, Sequence, Sink, Tag, Task, Work};
+use orrery_taskgraph::{After, Meeting, Sequence, Sink, Tag, Task, Work};
 use orrery_units::{Evidence, GroupId, KindId, LaneId, SimDuration};
-use smallvec::SmallVec;
 
 use super::driver::{Cursor, Shared};
 use super::groups::{RECEIVE_ACTIVATION, RECEIVE_GRADIENT, SEND_ACTIVATION, SEND_GRADIENT};
+use super::holding::Changes;
 use super::layer::{Backward, Forward};
 use crate::cost::{Kernel, Transfer};
 use crate::schedule::{Action, Slot};
@@ -128,7 +128,7 @@ impl Emit<'_, '_, '_> {
 
     /// A kernel on the compute lane.
     pub(super) fn compute(&mut self, kind: KindId, kernel: Kernel, waits: Waits<'_>, tag: Tag) -> Sequence {
-        self.compute_holding(kind, kernel, waits, tag, SmallVec::new())
+        self.compute_holding(kind, kernel, waits, tag, Changes::new())
     }
 
     /// A kernel on the compute lane that takes or gives back memory.
@@ -138,7 +138,7 @@ impl Emit<'_, '_, '_> {
         kernel: Kernel,
         waits: Waits<'_>,
         tag: Tag,
-        mut memory: SmallVec<[MemoryChange; 2]>,
+        mut memory: Changes,
     ) -> Sequence {
         // A device at its nominal speed keeps its times to the picosecond.
         let nominal = self.cursor.slowness.to_bits() == 1.0f64.to_bits();
@@ -156,7 +156,7 @@ impl Emit<'_, '_, '_> {
         if !self.cursor.placed {
             self.cursor.placed = true;
             let pipeline = self.cursor.member.pipeline_rank;
-            memory.extend(self.shared.step_end.static_memory(self.shared.plan, pipeline));
+            memory.extend(self.shared.holdings.statics(pipeline));
         }
         self.push(Task {
             launch,

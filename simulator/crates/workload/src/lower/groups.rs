@@ -8,7 +8,7 @@ use orrery_taskgraph::Resources;
 use orrery_units::{GroupId, LaneId};
 
 use super::Folding;
-use super::holding::CAUSES;
+use crate::memory::CAUSES;
 use crate::schedule::{next_of, previous_of};
 
 /// A rendezvous of which a rank is a party, and how many meetings it has attended.

@@ -1,35 +1,156 @@
-//! Memory that tasks take and give back, by cause.
+//! Memory that tasks take and give back, worked out once per layer shape.
 
 use orrery_scenario::Plan;
+use orrery_scenario::plan::Layer;
+use orrery_taskgraph::MemoryChange;
 use orrery_units::Bytes;
+use smallvec::SmallVec;
 
 use crate::block::MoeRows;
+use crate::memory::{ActivationMemory, Cause, StaticMemory};
 
-pub(super) const CAUSES: [&str; 1] = ["activations"];
+/// Changes of memory at one task.
+pub(super) type Changes = SmallVec<[MemoryChange; 2]>;
 
-/// An amount of memory and its cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) cause: u8,
-    pub(super) bytes: Bytes,
+/// Routed tokens at which the slope of expert memory is taken: memory is linear in them.
+const PROBE: u64 = 1 << 20;
+
+/// What one layer shape holds per microbatch.
+#[derive(Clone, Debug)]
+struct LayerHolding {
+    attention: Vec<(Cause, i64)>,
+    /// Of the feed-forward block without routed tokens.
+    mlp: Vec<(Cause, i64)>,
+    /// Bytes per routed token.
+    per_routed: f64,
+    recomputed: i64,
+    recomputed_per_routed: f64,
 }
 
-/// Activations per layer shape.
+/// What the layers and the head of a plan hold.
 #[derive(Debug)]
-pub(super) struct Activations;
+pub(super) struct Holdings {
+    layers: Vec<LayerHolding>,
+    /// By number of heads run: with and without prediction modules.
+    head: Vec<i64>,
+    statics: Vec<Vec<(Cause, i64)>>,
+}
 
-impl Activations {
-    pub(super) fn new(_plan: &Plan) -> Self {
-        Self
+impl Holdings {
+    pub(super) fn new(plan: &Plan, shapes: &[&Layer]) -> Self {
+        let memory = ActivationMemory::new(plan);
+        let modules = 0..=plan.model.mtp_layers;
+        Self {
+            layers: shapes
+                .iter()
+                .map(|layer| LayerHolding::new(&memory, layer))
+                .collect(),
+            head: modules.map(|modules| signed(memory.head(modules))).collect(),
+            statics: (0..plan.layout.pp)
+                .map(|pipeline| causes(StaticMemory::of(plan, pipeline)))
+                .collect(),
+        }
     }
-    pub(super) fn attention(&self, _shape: usize) -> Held {
-        Held::default()
+
+    /// Taken when the attention of a layer runs forward.
+    pub(super) fn attention_taken(&self, shape: usize) -> Changes {
+        changes(&self.layers[shape].attention, 1, false)
     }
-    pub(super) fn experts(&self, _shape: usize, _rows: MoeRows) -> Held {
-        Held::default()
+
+    /// Taken when the feed-forward block of a layer runs forward.
+    pub(super) fn mlp_taken(&self, shape: usize, rows: MoeRows) -> Changes {
+        let layer = &self.layers[shape];
+        let mut taken = changes(&layer.mlp, 1, false);
+        taken.extend(routed(layer.per_routed, rows, Cause::Experts, 1, false));
+        taken
+    }
+
+    /// Given back when the layer is done with a microbatch.
+    pub(super) fn given_back(&self, shape: usize, rows: MoeRows) -> Changes {
+        let layer = &self.layers[shape];
+        let mut given = changes(&layer.attention, -1, true);
+        given.extend(changes(&layer.mlp, -1, true));
+        given.extend(routed(layer.per_routed, rows, Cause::Experts, -1, true));
+        given
+    }
+
+    /// What recompute brings back while a layer runs backward: taken at its start, given back at its end.
+    pub(super) fn recomputed(&self, shape: usize, rows: MoeRows, at_end: bool) -> Changes {
+        let layer = &self.layers[shape];
+        let sign = if at_end { -1 } else { 1 };
+        let fixed = [(Cause::Recomputed, layer.recomputed)];
+        let mut all = changes(&fixed, sign, at_end);
+        all.extend(routed(
+            layer.recomputed_per_routed,
+            rows,
+            Cause::Recomputed,
+            sign,
+            at_end,
+        ));
+        all
+    }
+
+    /// Logits and loss: taken forward, given back backward.
+    pub(super) fn head(&self, heads: u32, at_end: bool) -> Changes {
+        let modules = heads.saturating_sub(1) as usize;
+        let sign = if at_end { -1 } else { 1 };
+        changes(&[(Cause::Head, self.head[modules])], sign, at_end)
+    }
+
+    /// What a rank holds from the beginning.
+    pub(super) fn statics(&self, pipeline: u32) -> Changes {
+        changes(&self.statics[pipeline as usize], 1, false)
     }
 }
 
-pub(super) fn static_memory(_plan: &Plan, _pipeline: u32) -> Vec<Held> {
-    Vec::new()
+impl LayerHolding {
+    #[expect(clippy::cast_precision_loss, reason = "bytes of a layer are far below 2^53")]
+    fn new(memory: &ActivationMemory<'_>, layer: &Layer) -> Self {
+        let total = |parts: &[(Cause, i64)]| parts.iter().map(|part| part.1).sum::<i64>();
+        let mlp = causes(memory.mlp(layer, 0));
+        let probed = causes(memory.mlp(layer, PROBE));
+        let recomputed = |tokens| signed(memory.recomputed(layer, tokens));
+        let slope = |from: i64, to: i64| (to - from) as f64 / PROBE as f64;
+        Self {
+            attention: causes(memory.attention(layer)),
+            per_routed: slope(total(&mlp), total(&probed)),
+            mlp,
+            recomputed: recomputed(0),
+            recomputed_per_routed: slope(recomputed(0), recomputed(PROBE)),
+        }
+    }
+}
+
+fn signed(bytes: Bytes) -> i64 {
+    i64::try_from(bytes.get()).expect("memory of a device stays below 8 EiB")
+}
+
+fn causes(parts: Vec<(Cause, Bytes)>) -> Vec<(Cause, i64)> {
+    parts
+        .into_iter()
+        .map(|(cause, bytes)| (cause, signed(bytes)))
+        .collect()
+}
+
+fn changes(parts: &[(Cause, i64)], sign: i64, at_end: bool) -> Changes {
+    let change = |&(cause, bytes): &(Cause, i64)| MemoryChange {
+        cause: cause.index(),
+        bytes: sign * bytes,
+        at_end,
+    };
+    parts.iter().filter(|part| part.1 != 0).map(change).collect()
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "bytes of a layer are far below 2^53"
+)]
+fn routed(per_token: f64, rows: MoeRows, cause: Cause, sign: i64, at_end: bool) -> Option<MemoryChange> {
+    let bytes = (per_token * rows.rows as f64).round() as i64;
+    (bytes != 0).then_some(MemoryChange {
+        cause: cause.index(),
+        bytes: sign * bytes,
+        at_end,
+    })
 }

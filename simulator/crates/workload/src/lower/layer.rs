@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use orrery_scenario::plan::VirtualStage;
-use orrery_taskgraph::{MemoryChange, Sequence, Tag};
-use smallvec::{SmallVec, smallvec};
+use orrery_taskgraph::{Sequence, Tag};
 
 use super::emit::Emit;
-use super::holding::Held;
+use super::holding::Changes;
 use crate::block::MoeRows;
 use crate::cost::Kernel;
 use crate::schedule::Slot;
@@ -113,7 +112,9 @@ impl Emit<'_, '_, '_> {
                 minor: forward.slot.microbatch,
             };
             let waits = [forward.last];
-            forward.last = Some(self.compute(self.shared.kinds.head_forward, kernel, &waits, tag));
+            let held = self.shared.holdings.head(heads, false);
+            let kind = self.shared.kinds.head_forward;
+            forward.last = Some(self.compute_holding(kind, kernel, &waits, tag, held));
         }
         self.send_activation(&forward);
     }
@@ -128,11 +129,11 @@ impl Emit<'_, '_, '_> {
         } else if at == 0 && self.shared.stages[forward.stage].embedding {
             kernel = costs.embedding.forward.then(kernel);
         }
-        let held = self.shared.activations.attention(unit.shape);
+        let held = self.shared.holdings.attention_taken(unit.shape);
         let gathered = self.tensor_before(forward.last, tag);
         let waits = [gathered, forward.gathers.get(at).copied()];
         let kind = self.shared.kinds.attention_forward;
-        let done = self.compute_holding(kind, kernel, &waits, tag, taken(held));
+        let done = self.compute_holding(kind, kernel, &waits, tag, held);
         forward.last = self.tensor_after(done, tag);
     }
 
@@ -145,16 +146,16 @@ impl Emit<'_, '_, '_> {
             let kernel = shared
                 .costs
                 .experts_forward(shared.plan, &shared.model, unit.shape, rows);
-            let held = shared.activations.experts(unit.shape, rows);
+            let held = shared.holdings.mlp_taken(unit.shape, rows);
             let kind = shared.kinds.experts_forward;
             let waits = [forward.last];
-            forward.last = Some(self.compute_holding(kind, kernel, &waits, tag, taken(held)));
+            forward.last = Some(self.compute_holding(kind, kernel, &waits, tag, held));
         } else {
             let gathered = self.tensor_before(forward.last, tag);
             let kernel = self.shared.costs.layers[unit.shape].dense.forward;
-            let held = self.shared.activations.experts(unit.shape, MoeRows::default());
+            let held = self.shared.holdings.mlp_taken(unit.shape, MoeRows::default());
             let kind = self.shared.kinds.mlp_forward;
-            let done = self.compute_holding(kind, kernel, &[gathered], tag, taken(held));
+            let done = self.compute_holding(kind, kernel, &[gathered], tag, held);
             forward.last = self.tensor_after(done, tag);
         }
     }
@@ -189,7 +190,9 @@ impl Emit<'_, '_, '_> {
                 major: u32::MAX,
                 minor: slot.microbatch,
             };
-            backward.last = Some(self.compute(self.shared.kinds.head_backward, kernel, &[last], tag));
+            let given = self.shared.holdings.head(heads, true);
+            let kind = self.shared.kinds.head_backward;
+            backward.last = Some(self.compute_holding(kind, kernel, &[last], tag, given));
         }
         backward
     }
@@ -275,8 +278,10 @@ impl Emit<'_, '_, '_> {
                     rows,
                 ));
             }
+            let held = shared.holdings.recomputed(unit.shape, rows, false);
             let kind = shared.kinds.experts_backward;
-            backward.last = Some(self.compute(kind, kernel, &[backward.last], tag));
+            let waits = [backward.last];
+            backward.last = Some(self.compute_holding(kind, kernel, &waits, tag, held));
         } else {
             let dense = self.shared.costs.layers[unit.shape].dense;
             let kernel = if backward.fused {
@@ -285,7 +290,12 @@ impl Emit<'_, '_, '_> {
                 dense.backward
             };
             let gathered = self.tensor_before(backward.last, tag);
-            let done = self.compute(self.shared.kinds.mlp_backward, kernel, &[gathered], tag);
+            let held = self
+                .shared
+                .holdings
+                .recomputed(unit.shape, MoeRows::default(), false);
+            let kind = self.shared.kinds.mlp_backward;
+            let done = self.compute_holding(kind, kernel, &[gathered], tag, held);
             backward.last = self.tensor_after(done, tag);
         }
     }
@@ -314,7 +324,7 @@ impl Emit<'_, '_, '_> {
         if unit.mtp {
             kernel = kernel.then(self.shared.costs.mtp_projection.backward);
         }
-        let mut memory = SmallVec::new();
+        let mut memory = Changes::new();
         if backward.fused {
             kernel = kernel.then(self.attention_weight_kernel(backward, at));
             memory = self.given_back(backward.slot, unit);
@@ -346,16 +356,12 @@ impl Emit<'_, '_, '_> {
     }
 
     /// What the layer took forward, given back once its weight gradients are done.
-    fn given_back(&mut self, slot: Slot, unit: Unit) -> SmallVec<[MemoryChange; 2]> {
+    fn given_back(&mut self, slot: Slot, unit: Unit) -> Changes {
         let rows = self.rows(slot, unit);
-        let activations = &self.shared.activations;
-        [
-            activations.attention(unit.shape),
-            activations.experts(unit.shape, rows),
-        ]
-        .into_iter()
-        .map(|held| change(held, -1, true))
-        .collect()
+        let holdings = &self.shared.holdings;
+        let mut given = holdings.given_back(unit.shape, rows);
+        given.extend(holdings.recomputed(unit.shape, rows, true));
+        given
     }
 
     /// Rows that this rank's experts compute for `unit` in this microbatch.
@@ -438,17 +444,4 @@ impl Emit<'_, '_, '_> {
 
 fn repeated(kernel: Kernel, times: u32) -> Kernel {
     (1..times).fold(kernel, |sum, _| sum.then(kernel))
-}
-
-fn change(held: Held, sign: i64, at_end: bool) -> MemoryChange {
-    let bytes = i64::try_from(held.bytes.get()).expect("activations stay below 8 EiB");
-    MemoryChange {
-        cause: held.cause,
-        bytes: sign * bytes,
-        at_end,
-    }
-}
-
-fn taken(held: Held) -> SmallVec<[MemoryChange; 2]> {
-    smallvec![change(held, 1, false)]
 }

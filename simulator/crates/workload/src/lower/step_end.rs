@@ -3,12 +3,11 @@
 use orrery_operation::{Collective, CollectiveOp};
 use orrery_scenario::Plan;
 use orrery_scenario::plan::{Axis, Coordinates, GroupShape, ScheduleKind, ZeroStage};
-use orrery_taskgraph::{MemoryChange, Sequence, Tag};
+use orrery_taskgraph::{Sequence, Tag};
 use orrery_units::Bytes;
 
 use super::costs::{Costs, data_group_shape, gradient_op, kernel};
 use super::emit::Emit;
-use super::holding::static_memory;
 use super::layer::{Backward, Stage, Unit};
 use crate::block::Shapes;
 use crate::cost::{CostModel, Kernel, Transfer};
@@ -72,21 +71,6 @@ impl StepEnd {
             tied,
             updates,
         }
-    }
-
-    /// What a rank holds from the beginning.
-    pub(super) fn static_memory(
-        &self,
-        plan: &Plan,
-        pipeline: u32,
-    ) -> impl Iterator<Item = MemoryChange> + use<> {
-        static_memory(plan, pipeline)
-            .into_iter()
-            .map(|held| MemoryChange {
-                cause: held.cause,
-                bytes: i64::try_from(held.bytes.get()).expect("memory stays below 8 EiB"),
-                at_end: false,
-            })
     }
 }
 

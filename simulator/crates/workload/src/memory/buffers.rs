@@ -5,18 +5,18 @@ use orrery_scenario::plan::Plan;
 use orrery_units::Bytes;
 
 /// Bytes of buffer that one NCCL connection of one channel takes: Simple 4 MiB, LL128 120 · 640 · 8 · 8 bytes,
-/// LL 8 · 512 · 8 · 16 bytes (NCCL 2.x, `src/include/comm.h` and `collectives.h`).
+/// LL 8 · 512 · 8 · 16 bytes (NCCL; reference/network.md, section 1.5).
 const NCCL_CONNECTION: u64 = (4 << 20) + 120 * 640 * 8 * 8 + 8 * 512 * 8 * 16;
 
-/// Assumption: channels of a communicator, each with one ring connection. NCCL 2.x opens 16 to 24 on Hopper
-/// nodes; more connections (trees, peer-to-peer) are opened on demand.
+/// Assumption, not measured: channels of a communicator, each with one ring connection. Trees and peer-to-peer
+/// connections, which are opened on demand, are not counted.
 const NCCL_CHANNELS: u64 = 16;
 
-/// Assumption: tokens in each receive queue of DeepEP's normal kernels, inside a node and between nodes; its
-/// tuned settings lie at 256 to 288 and at 128.
+/// Assumption, not measured: tokens in each receive queue of DeepEP's normal kernels, inside a node and between
+/// nodes.
 const DEEP_EP_QUEUE: (u64, u64) = (288, 128);
 
-/// Assumption: what the driver's context and the libraries (cuBLAS, NCCL, kernels) take of a device.
+/// Assumption, not measured: what the driver's context and the libraries (cuBLAS, NCCL, kernels) take of a device.
 const CONTEXT: Bytes = Bytes::new(1 << 30);
 
 /// Memory of the driver's context and the libraries: an assumption of 1 GiB.

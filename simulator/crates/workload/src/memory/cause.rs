@@ -18,6 +18,8 @@ pub enum Cause {
     Mlp,
     /// Saved by routed experts: grows with the tokens that a rank receives.
     Experts,
+    /// Computed again in backward, held while the layer runs backward.
+    Recomputed,
     /// Saved by the output head and the loss.
     Head,
     /// Buffers of collectives.
@@ -27,7 +29,7 @@ pub enum Cause {
 }
 
 /// Names of the causes, by number.
-pub const CAUSES: [&str; 10] = [
+pub const CAUSES: [&str; 11] = [
     "weights",
     "gradients",
     "optimizer states",
@@ -35,6 +37,7 @@ pub const CAUSES: [&str; 10] = [
     "attention activations",
     "MLP activations",
     "expert activations",
+    "recomputed activations",
     "logits and loss",
     "communication buffers",
     "framework context",
@@ -42,7 +45,7 @@ pub const CAUSES: [&str; 10] = [
 
 impl Cause {
     /// Every cause, by number.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Weights,
         Self::Gradients,
         Self::Optimizer,
@@ -50,6 +53,7 @@ impl Cause {
         Self::Attention,
         Self::Mlp,
         Self::Experts,
+        Self::Recomputed,
         Self::Head,
         Self::Communication,
         Self::Context,
