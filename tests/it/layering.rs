@@ -11,8 +11,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("orrery-operation", &["orrery-units"]),
     ("orrery-profile", &["orrery-units", "orrery-operation"]),
     ("orrery-taskgraph", &["orrery-units"]),
-    ("orrery-engine", &["orrery-units", "orrery-taskgraph", "orrery-timeline"]),
-    ("orrery-scenario", &["orrery-units", "orrery-operation", "orrery-profile"]),
+    (
+        "orrery-engine",
+        &["orrery-units", "orrery-taskgraph", "orrery-timeline"],
+    ),
+    (
+        "orrery-scenario",
+        &["orrery-units", "orrery-operation", "orrery-profile"],
+    ),
     ("orrery-report", &["orrery-units", "orrery-timeline"]),
     (
         "orrery-workload",
@@ -59,14 +65,22 @@ fn packages_know_only_whom_they_may() {
 fn a_reversed_line_is_found() {
     let table: BTreeMap<&str, &[&str]> = MAY_KNOW.iter().copied().collect();
     let text = "[package]\nname = \"orrery-engine\"\n[dependencies]\norrery-scenario.workspace = true\n";
-    assert_eq!(faults_of(text, &table), ["`orrery-engine` may not depend on `orrery-scenario`"]);
+    assert_eq!(
+        faults_of(text, &table),
+        ["`orrery-engine` may not depend on `orrery-scenario`"]
+    );
     let text = "[package]\nname = \"orrery-new\"\n";
-    assert_eq!(faults_of(text, &table), ["`orrery-new` is missing from the layering table"]);
+    assert_eq!(
+        faults_of(text, &table),
+        ["`orrery-new` is missing from the layering table"]
+    );
 }
 
 fn faults_of(manifest: &str, table: &BTreeMap<&str, &[&str]>) -> Vec<String> {
-    let manifest: toml::Table = manifest.parse().unwrap();
-    let name = manifest["package"]["name"].as_str().unwrap();
+    let manifest: toml::Table = manifest.parse().expect("a manifest is TOML");
+    let name = manifest["package"]["name"]
+        .as_str()
+        .expect("a package has a name");
     if name == KNOWS_EVERYTHING {
         return Vec::new();
     }
@@ -93,9 +107,11 @@ fn manifests() -> Vec<PathBuf> {
 }
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries {
-        let path = entry.unwrap().path();
+        let path = entry.expect("a folder can be listed").path();
         if path.is_dir() && !path.ends_with("target") {
             walk(&path, found);
         } else if path.ends_with("Cargo.toml") {

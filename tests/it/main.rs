@@ -1,4 +1,18 @@
 //! Tests of the whole house: one binary, one file per way of failing.
 
+mod balance;
+mod closed_form;
+mod command;
+mod determinism;
+mod diagnostics;
+mod expectations;
+mod folding;
+mod imports;
+mod invariants;
 mod layering;
+mod overlap;
+mod published;
+mod scenarios;
+mod support;
 mod tidy;
+mod trace;

@@ -7,18 +7,24 @@ const MAX_LINES: usize = 800;
 
 /// The root of the workspace.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the workspace")
+        .to_owned()
 }
 
 /// Every file below the source folders with the given ending.
 fn files(ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> =
-        ["simulator", "collector", "gui", "kernels", "tests", "scenarios"].map(|top| root().join(top)).into();
+    let mut folders: Vec<PathBuf> = ["simulator", "collector", "gui", "kernels", "tests", "scenarios"]
+        .map(|top| root().join(top))
+        .into();
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries {
-            let path = entry.unwrap().path();
+            let path = entry.expect("a folder can be listed").path();
             if path.is_dir() && !path.ends_with("target") {
                 folders.push(path);
             } else if path.to_string_lossy().ends_with(ending) {
@@ -34,7 +40,7 @@ fn check(ending: &str, fault: impl Fn(&Path, &str) -> Option<String>) {
     let faults: Vec<String> = files(ending)
         .iter()
         .filter_map(|path| {
-            let text = std::fs::read_to_string(path).unwrap();
+            let text = std::fs::read_to_string(path).expect("sources are text");
             fault(path, &text).map(|fault| format!("{}: {fault}", path.display()))
         })
         .collect();
@@ -43,7 +49,9 @@ fn check(ending: &str, fault: impl Fn(&Path, &str) -> Option<String>) {
 
 #[test]
 fn every_module_opens_with_what_it_is() {
-    check(".rs", |_, text| (!text.starts_with("//!")).then(|| "does not open with `//!`".to_owned()));
+    check(".rs", |_, text| {
+        (!text.starts_with("//!")).then(|| "does not open with `//!`".to_owned())
+    });
 }
 
 #[test]
@@ -57,9 +65,16 @@ fn no_source_file_is_too_long() {
 #[test]
 fn no_test_is_ignored_and_no_lint_is_allowed() {
     // Written in two parts so that this file does not name what it forbids.
-    let forbidden = [concat!("#[", "ignore"), concat!("#[", "should_panic"), concat!("#[", "allow(")];
+    let forbidden = [
+        concat!("#[", "ignore"),
+        concat!("#[", "should_panic"),
+        concat!("#[", "allow("),
+    ];
     check(".rs", |_, text| {
-        forbidden.iter().find(|word| text.contains(**word)).map(|word| format!("contains `{word}`"))
+        forbidden
+            .iter()
+            .find(|word| text.contains(**word))
+            .map(|word| format!("contains `{word}`"))
     });
 }
 
@@ -79,7 +94,9 @@ fn the_simulator_reads_no_clock_and_no_environment() {
     let forbidden = ["Instant::now", "SystemTime::now", "std::env::var", "std::thread"];
     check(".rs", |path, text| {
         let inside = path.starts_with(root().join("simulator/crates"));
-        let aside = ["examples", "benches", "tests"].iter().any(|part| path.iter().any(|p| p == *part));
+        let aside = ["examples", "benches", "tests"]
+            .iter()
+            .any(|part| path.iter().any(|p| p == *part));
         let tests = path.file_name().is_some_and(|name| name == "tests.rs");
         let code = text.split("#[cfg(test)]").next().unwrap_or(text);
         (inside && !aside && !tests)

@@ -110,8 +110,10 @@ impl Twin {
         }
     }
 
-    /// Starts all that can start: compute tasks and delays first, then flows one activity at a time.
+    /// Starts all that can start: compute tasks and delays first, then flows, which take their slow-down once
+    /// all of this instant have started.
     fn start_ready(&mut self) {
+        let mut started: Vec<Vec<usize>> = Vec::new();
         loop {
             let ready: Vec<usize> = (0..self.jobs.len()).filter(|&at| self.is_ready(at)).collect();
             let mut starts: Vec<Vec<usize>> = Vec::new();
@@ -127,8 +129,15 @@ impl Twin {
                 }
             }
             starts.sort_by_key(|jobs| is_flow(&self.jobs[jobs[0]].task));
-            let Some(first) = starts.first() else { return };
+            let Some(first) = starts.first() else { break };
             self.start(first);
+            started.push(first.clone());
+        }
+        for jobs in started {
+            let slow = self.slow_of(&jobs);
+            for at in jobs {
+                self.jobs[at].slow = slow;
+            }
         }
     }
 
@@ -162,10 +171,6 @@ impl Twin {
                     (latency.as_secs() * 1e12, (bytes / bound).as_secs() * 1e12)
                 }
             };
-        }
-        let slow = self.slow_of(jobs);
-        for &at in jobs {
-            self.jobs[at].slow = slow;
         }
     }
 

@@ -15,8 +15,8 @@
 //! # What happens at equal times
 //!
 //! All ends, then issues, then alarms of an instant are handled before anything starts; then compute tasks
-//! and delays start, then flows, so that a compute task and a flow that start together see each other. Within
-//! a class, first in, first out. Driver callbacks and pulls happen between two events.
+//! and delays start, then flows, so that all that start together see each other, whoever came first. Within a
+//! class, first in, first out. Driver callbacks and pulls happen between two events.
 //!
 //! ```
 //! use orrery_engine::{Options, RunControl, run};

@@ -110,6 +110,8 @@ pub(crate) struct Run {
     pub(crate) ready: VecDeque<Start>,
     /// Flows about to start, once no compute task is.
     pub(crate) ready_flows: VecDeque<Start>,
+    /// Flows that occupy their devices and are about to take their slow-down, once all of this instant do.
+    pub(crate) occupying: VecDeque<Start>,
     /// Programs with room for more tasks.
     pub(crate) asking: VecDeque<u32>,
     /// Completions that the driver wants to hear of.
@@ -161,6 +163,7 @@ impl Run {
             recorder: Recorder::new(&options.record, &resources),
             ready: VecDeque::new(),
             ready_flows: VecDeque::new(),
+            occupying: VecDeque::new(),
             asking: VecDeque::new(),
             notices: VecDeque::new(),
             alarms: BinaryHeap::new(),
@@ -190,6 +193,8 @@ impl Run {
                 next => {
                     if let Some(start) = self.ready.pop_front().or_else(|| self.ready_flows.pop_front()) {
                         self.start(start);
+                    } else if let Some(start) = self.occupying.pop_front() {
+                        self.move_flows(start);
                     } else if self.network.is_dirty() {
                         let queue = &mut self.queue;
                         self.network

@@ -66,13 +66,14 @@ impl Run {
         }
     }
 
-    /// Starts what is ready.
+    /// Starts what is ready; flows only occupy their devices, until [`Run::move_flows`].
     pub(crate) fn start(&mut self, start: Start) {
         match start {
             Start::Lane(lane) => {
                 self.begin(lane);
                 if self.start_alone(lane) {
-                    self.start_flows(&[lane], NONE);
+                    self.occupy(&[lane]);
+                    self.occupying.push_back(start);
                 }
             }
             Start::Meeting(activity) => {
@@ -87,9 +88,23 @@ impl Run {
                 if lanes.is_empty() {
                     self.meetings.release(activity, lanes);
                 } else {
-                    self.start_flows(&lanes, activity);
+                    self.occupy(&lanes);
+                    self.occupying.push_back(start);
                     self.meetings.activity(activity).lanes = lanes;
                 }
+            }
+        }
+    }
+
+    /// Lets flows move, once all that start at this instant occupy their devices: each sees all others,
+    /// whoever came first.
+    pub(crate) fn move_flows(&mut self, start: Start) {
+        match start {
+            Start::Lane(lane) => self.start_flows(&[lane], NONE),
+            Start::Meeting(activity) => {
+                let lanes = std::mem::take(&mut self.meetings.activity(activity).lanes);
+                self.start_flows(&lanes, activity);
+                self.meetings.activity(activity).lanes = lanes;
             }
         }
     }
@@ -232,9 +247,9 @@ impl Run {
         false
     }
 
-    /// Starts flows that end together: they occupy their devices, take one slow-down, and move.
+    /// Starts flows that end together: they take one slow-down, and move.
     fn start_flows(&mut self, lanes: &[u32], activity: u32) {
-        let slow = self.occupy(lanes);
+        let slow = self.worst_of(lanes);
         let (mut longest, mut private, mut pending) = (SimDuration::ZERO, None, 0);
         for &lane_id in lanes {
             let lane = &mut self.lanes[lane_id as usize];
@@ -270,29 +285,30 @@ impl Run {
         }
     }
 
-    /// Adds what the flows take from their devices and gives the slow-down of all: the worst of a device
-    /// that one of them occupies, from what runs there and themselves.
-    fn occupy(&mut self, lanes: &[u32]) -> SlowDown {
-        let mut occupies = false;
+    /// Adds what the flows take from their devices.
+    fn occupy(&mut self, lanes: &[u32]) {
         for &lane_id in lanes {
             let lane = &mut self.lanes[lane_id as usize];
             if let Work::Flow { occupancy, .. } = self.programs[lane.program as usize].task(lane.head).work {
                 lane.share = Share::of(occupancy);
                 if !lane.share.is_zero() {
-                    occupies = true;
-                    self.devices[lane.device as usize].add(lane.share);
+                    let device = lane.device;
+                    self.devices[device as usize].add(lane.share);
                 }
             }
         }
+    }
+
+    /// The slow-down of flows that end together: the worst of a device that one of them occupies, from what
+    /// runs there and all that occupies it.
+    fn worst_of(&mut self, lanes: &[u32]) -> SlowDown {
         let mut slow = SlowDown::NONE;
-        if occupies {
-            for &lane_id in lanes {
-                let lane = &self.lanes[lane_id as usize];
-                if !lane.share.is_zero() {
-                    slow = slow.max(self.devices[lane.device as usize].demanded());
-                    let device = lane.device;
-                    self.rerate(device);
-                }
+        for &lane_id in lanes {
+            let lane = &self.lanes[lane_id as usize];
+            if !lane.share.is_zero() {
+                let device = lane.device;
+                slow = slow.max(self.devices[device as usize].demanded());
+                self.rerate(device);
             }
         }
         slow

@@ -14,6 +14,8 @@ pub enum OpClass {
     Gemm,
     /// Matrix products grouped by expert.
     GroupedGemm,
+    /// Gradients of weights, alone or by expert: products contracted over tokens and added to what is there.
+    GemmWeight,
     /// An attention core forward.
     AttentionForward,
     /// An attention core backward.
@@ -86,6 +88,7 @@ impl OpClass {
         match self {
             Self::Gemm => "gemm",
             Self::GroupedGemm => "grouped_gemm",
+            Self::GemmWeight => "gemm_weight",
             Self::AttentionForward => "attention_forward",
             Self::AttentionBackward => "attention_backward",
             Self::MemoryPass => "memory_pass",

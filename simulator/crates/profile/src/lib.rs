@@ -4,6 +4,7 @@
 //! with its source rows, its residual spread and the range that was measured. It refuses to guess: what it has
 //! no curve for, it has no curve for, and the caller falls back to arithmetic and says so.
 
+mod clock;
 mod collective;
 mod exchange;
 mod file;
@@ -12,6 +13,7 @@ mod kernel;
 mod law;
 mod provenance;
 
+pub use clock::TrainingClock;
 pub use collective::{Bottleneck, CollectiveCurve, RatioTable, TransferLaw};
 pub use exchange::ExchangeCurve;
 pub use file::ProfileError;
@@ -38,6 +40,10 @@ pub struct Profile {
     pub date: String,
     /// What people should know before they trust it.
     pub notes: Vec<String>,
+    /// What of the arithmetic rate lasts through training steps; none where the kernels were timed in training, or
+    /// where nothing tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingClock>,
     /// Kernel curves; of several that fit a question, the first counts.
     pub kernels: Vec<KernelCurve>,
     /// Collective curves.

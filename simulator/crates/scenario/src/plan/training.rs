@@ -54,6 +54,8 @@ pub struct Formats {
     pub dispatch: Precision,
     /// Results on their way back.
     pub combine: Precision,
+    /// Inputs of activation functions as kept for backward.
+    pub kept: Precision,
 }
 
 /// How tokens travel to experts.

@@ -94,6 +94,7 @@ fn preset(precision: &str, stack: &Stack) -> (Formats, &'static str) {
         moments: Precision::Fp32,
         dispatch: half,
         combine: half,
+        kept: half,
     };
     match (precision, stack.name.as_str()) {
         ("fp32", _) => (all_fp32(), "every tensor in FP32"),
@@ -104,10 +105,11 @@ fn preset(precision: &str, stack: &Stack) -> (Formats, &'static str) {
                 moments: Precision::Bf16,
                 parameter_traffic: Precision::Fp8,
                 dispatch: Precision::Fp8,
+                kept: Precision::Fp8,
                 ..plain
             },
             "DeepSeek-V3 report, section 3.3: FP8 GEMMs and dispatch, BF16 combine and moments, FP32 \
-             gradients and master; FP8 held and gathered weights are assumed",
+             gradients and master, inputs of SwiGLU kept in FP8; FP8 held and gathered weights are assumed",
         ),
         ("fp8", _) => (
             Formats {
@@ -141,6 +143,7 @@ const fn all_fp32() -> Formats {
         moments: full,
         dispatch: full,
         combine: full,
+        kept: full,
     }
 }
 
@@ -164,6 +167,7 @@ fn formats(raw: &RawTraining<'_>, stack: &Stack, assumed: &mut Assumptions) -> F
         ("moments", &mut formats.moments),
         ("dispatch", &mut formats.dispatch),
         ("combine", &mut formats.combine),
+        ("kept", &mut formats.kept),
     ] {
         match raw.formats.text(key).and_then(|given| named(&given.value)) {
             Some(format) => *slot = format,

@@ -1,6 +1,6 @@
 //! The ends of the model and of the step: embedding, head with loss, optimiser.
 
-use orrery_operation::{MemoryPass, Precision};
+use orrery_operation::{Gemm, MemoryPass, Precision};
 use orrery_units::Bytes;
 
 use super::{Block, Op, Shapes};
@@ -25,14 +25,12 @@ impl Shapes<'_> {
     pub fn head(&self) -> Block {
         let (hidden, vocab) = (self.plan.model.hidden, self.plan.model.vocab / self.tp);
         let wide = self.activations();
-        let gemm = |m, n, k| {
-            Op::Gemm(orrery_operation::Gemm {
-                m,
-                n,
-                k,
-                precision: wide,
-                output: wide,
-            })
+        let product = |m, n, k, output| Gemm {
+            m,
+            n,
+            k,
+            precision: wide,
+            output,
         };
         let norm = self.pass(self.held_tokens * hidden, 1, 1);
         let logits = self.tokens * vocab;
@@ -45,13 +43,18 @@ impl Shapes<'_> {
         ));
         let loss_backward = Op::Pass(MemoryPass::new(wide_logits, wide.bytes_of(logits), 1));
         Block {
-            forward: vec![norm, gemm(self.tokens, vocab, hidden), loss],
+            forward: vec![norm, Op::Gemm(product(self.tokens, vocab, hidden, wide)), loss],
             backward: vec![
                 loss_backward,
-                gemm(self.tokens, hidden, vocab),
+                Op::Gemm(product(self.tokens, hidden, vocab, wide)),
                 self.pass(self.held_tokens * hidden, 3, 1),
             ],
-            weight: vec![gemm(vocab, hidden, self.tokens)],
+            weight: vec![Op::GemmWeight(product(
+                vocab,
+                hidden,
+                self.tokens,
+                self.plan.training.formats.gradients,
+            ))],
         }
     }
 

@@ -29,14 +29,12 @@ impl Shapes<'_> {
     #[must_use]
     pub fn router(&self, experts: u64) -> Block {
         let (tokens, hidden) = (self.held_tokens, self.plan.model.hidden);
-        let gemm = |m, n, k| {
-            Op::Gemm(Gemm {
-                m,
-                n,
-                k,
-                precision: Precision::Tf32,
-                output: Precision::Fp32,
-            })
+        let product = |m, n, k| Gemm {
+            m,
+            n,
+            k,
+            precision: Precision::Tf32,
+            output: Precision::Fp32,
         };
         let norm = self.pass(tokens * hidden, 1, 1);
         let scores = Op::Pass(MemoryPass::new(
@@ -46,16 +44,16 @@ impl Shapes<'_> {
         ));
         let mut backward = vec![
             scores,
-            gemm(tokens, hidden, experts),
+            Op::Gemm(product(tokens, hidden, experts)),
             self.pass(tokens * hidden, 3, 1),
         ];
         if self.plan.training.recompute.covers(RecomputeModule::Norm) {
             backward.insert(0, norm);
         }
         Block {
-            forward: vec![norm, gemm(tokens, experts, hidden), scores],
+            forward: vec![norm, Op::Gemm(product(tokens, experts, hidden)), scores],
             backward,
-            weight: vec![gemm(experts, hidden, tokens)],
+            weight: vec![Op::GemmWeight(product(experts, hidden, tokens))],
         }
     }
 
@@ -220,7 +218,7 @@ impl Shapes<'_> {
     fn grouped_weight(&self, expert: Expert, n: u64, k: u64) -> Op {
         let groups = expert.rows.active.max(1);
         let formats = &self.plan.training.formats;
-        Op::Grouped(GroupedGemm {
+        Op::GroupedWeight(GroupedGemm {
             rows: groups * n,
             padded_rows: groups * n,
             active_groups: groups,

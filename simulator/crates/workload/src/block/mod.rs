@@ -22,6 +22,10 @@ pub enum Op {
     Gemm(Gemm),
     /// One matrix product per expert.
     Grouped(GroupedGemm),
+    /// A product added to the gradient of a weight.
+    GemmWeight(Gemm),
+    /// One such product per expert.
+    GroupedWeight(GroupedGemm),
     /// An attention core, forward.
     AttentionForward(Attention),
     /// An attention core, backward.
@@ -46,8 +50,8 @@ impl Op {
     #[must_use]
     pub fn flops(&self) -> Flops {
         match self {
-            Self::Gemm(gemm) => gemm.flops(),
-            Self::Grouped(grouped) => grouped.flops(),
+            Self::Gemm(gemm) | Self::GemmWeight(gemm) => gemm.flops(),
+            Self::Grouped(grouped) | Self::GroupedWeight(grouped) => grouped.flops(),
             Self::AttentionForward(core) => core.forward_flops(),
             Self::AttentionBackward(core) => core.backward_flops(),
             Self::Pass(pass) => pass.flops(),

@@ -127,7 +127,7 @@ impl<'p> Shapes<'p> {
     pub(super) fn weight(&self, ops: &mut Vec<Op>, m: u64, n: u64, k: u64) {
         ops.extend(self.cast(m * n));
         ops.extend(self.cast(m * k));
-        ops.push(Op::Gemm(self.weight_product(m, n, k)));
+        ops.push(Op::GemmWeight(self.weight_product(m, n, k)));
     }
 
     pub(super) const fn weight_product(&self, m: u64, n: u64, k: u64) -> Gemm {

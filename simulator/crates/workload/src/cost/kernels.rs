@@ -37,6 +37,10 @@ struct Cores {
 pub(super) struct Kernels {
     gemm: Vec<Backed<TiledLaw>>,
     grouped: Vec<Backed<TiledLaw>>,
+    gemm_weight: Vec<Backed<TiledLaw>>,
+    grouped_weight: Vec<Backed<TiledLaw>>,
+    /// What of the arithmetic rate lasts through training steps.
+    clock: f64,
     forward: Cores,
     backward: Cores,
     pass: Backed<orrery_profile::PassLaw>,
@@ -76,8 +80,10 @@ fn kernel(
     }
 }
 
-fn tiled(profile: &Profile, device: &Device, op: OpClass) -> Vec<Backed<TiledLaw>> {
-    let one = |precision| match profile.kernel(op, precision) {
+/// The curves of the first of `ops` that the profile has, by format.
+fn tiled(profile: &Profile, device: &Device, ops: &[OpClass]) -> Vec<Backed<TiledLaw>> {
+    let curve = |precision| ops.iter().find_map(|&op| profile.kernel(op, precision));
+    let one = |precision| match curve(precision) {
         Some(KernelCurve {
             law: Law::Tiled(law),
             points,
@@ -139,7 +145,7 @@ impl Cores {
             .map(|(_, _, backed)| backed)
     }
 
-    fn kernel(&self, shape: &Attention, backward: bool) -> Kernel {
+    fn kernel(&self, shape: &Attention, backward: bool, clock: f64) -> Kernel {
         let (flops, bytes) = if backward {
             (shape.backward_flops(), shape.backward_bytes())
         } else {
@@ -166,7 +172,7 @@ impl Cores {
                 (roof, SimDuration::ZERO, Evidence::Analytic)
             }
         };
-        kernel(&roof, gap, flops, bytes, evidence, 1)
+        kernel(&roof.at_clock(clock), gap, flops, bytes, evidence, 1)
     }
 }
 
@@ -190,8 +196,11 @@ impl Kernels {
             },
         };
         Self {
-            gemm: tiled(profile, device, OpClass::Gemm),
-            grouped: tiled(profile, device, OpClass::GroupedGemm),
+            gemm: tiled(profile, device, &[OpClass::Gemm]),
+            grouped: tiled(profile, device, &[OpClass::GroupedGemm]),
+            gemm_weight: tiled(profile, device, &[OpClass::GemmWeight, OpClass::Gemm]),
+            grouped_weight: tiled(profile, device, &[OpClass::GemmWeight, OpClass::GroupedGemm]),
+            clock: profile.training.as_ref().map_or(1.0, |training| training.clock),
             forward: Cores::new(profile, device, OpClass::AttentionForward),
             backward: Cores::new(profile, device, OpClass::AttentionBackward),
             pass,
@@ -202,10 +211,23 @@ impl Kernels {
         let backed = &self.gemm[shape.precision as usize];
         let evidence = backed.evidence([shape.m, shape.n, shape.k]);
         kernel(
-            &backed.law.gemm(shape),
+            &backed.law.gemm(shape).at_clock(self.clock),
             backed.gap,
             shape.flops(),
             shape.bytes(),
+            evidence,
+            1,
+        )
+    }
+
+    pub(super) fn gemm_weight(&self, shape: &Gemm) -> Kernel {
+        let backed = &self.gemm_weight[shape.precision as usize];
+        let evidence = backed.evidence([shape.m, shape.n, shape.k]);
+        kernel(
+            &backed.law.gemm_weight(shape).at_clock(self.clock),
+            backed.gap,
+            shape.flops(),
+            shape.accumulating_bytes(),
             evidence,
             1,
         )
@@ -215,10 +237,23 @@ impl Kernels {
         let backed = &self.grouped[shape.precision as usize];
         let evidence = backed.evidence([shape.rows, shape.n, shape.k]);
         kernel(
-            &backed.law.grouped(shape),
+            &backed.law.grouped(shape).at_clock(self.clock),
             backed.gap,
             shape.flops(),
             shape.bytes(),
+            evidence,
+            1,
+        )
+    }
+
+    pub(super) fn grouped_weight(&self, shape: &GroupedGemm) -> Kernel {
+        let backed = &self.grouped_weight[shape.precision as usize];
+        let evidence = backed.evidence([shape.rows, shape.n, shape.k]);
+        kernel(
+            &backed.law.grouped_weight(shape).at_clock(self.clock),
+            backed.gap,
+            shape.flops(),
+            shape.accumulating_bytes(),
             evidence,
             1,
         )
@@ -229,11 +264,11 @@ impl Kernels {
     }
 
     pub(super) fn attention_forward(&self, shape: &Attention) -> Kernel {
-        self.forward.kernel(shape, false)
+        self.forward.kernel(shape, false, self.clock)
     }
 
     pub(super) fn attention_backward(&self, shape: &Attention) -> Kernel {
-        self.backward.kernel(shape, true)
+        self.backward.kernel(shape, true, self.clock)
     }
 
     pub(super) fn pass(&self, shape: &MemoryPass) -> Kernel {

@@ -51,6 +51,18 @@ impl CostModel {
         self.kernels.grouped(shape)
     }
 
+    /// A gradient of a weight: the product is added to what is there.
+    #[must_use]
+    pub fn gemm_weight(&self, shape: &Gemm) -> Kernel {
+        self.kernels.gemm_weight(shape)
+    }
+
+    /// Gradients of experts' weights, added to what is there.
+    #[must_use]
+    pub fn grouped_weight(&self, shape: &GroupedGemm) -> Kernel {
+        self.kernels.grouped_weight(shape)
+    }
+
     /// Rows of a tile of the grouped kernels in `precision`: what each group is padded to.
     #[must_use]
     pub fn grouped_tile(&self, precision: Precision) -> u64 {

@@ -153,6 +153,8 @@ fn time(model: &CostModel, op: &Op) -> Kernel {
     match op {
         Op::Gemm(gemm) => model.gemm(gemm),
         Op::Grouped(grouped) => model.grouped_gemm(grouped),
+        Op::GemmWeight(gemm) => model.gemm_weight(gemm),
+        Op::GroupedWeight(grouped) => model.grouped_weight(grouped),
         Op::AttentionForward(core) => model.attention_forward(core),
         Op::AttentionBackward(core) => model.attention_backward(core),
         Op::Pass(pass) => model.pass(pass),

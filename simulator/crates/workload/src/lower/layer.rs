@@ -289,7 +289,7 @@ impl Emit<'_, '_, '_> {
             } else {
                 dense.backward
             };
-            let gathered = self.tensor_before(backward.last, tag);
+            let gathered = self.tensor_before_backward(backward.last, tag);
             let held = self
                 .shared
                 .holdings
@@ -329,7 +329,7 @@ impl Emit<'_, '_, '_> {
             kernel = kernel.then(self.attention_weight_kernel(backward, at));
             memory = self.given_back(backward.slot, unit);
         }
-        let gathered = self.tensor_before(backward.last, tag);
+        let gathered = self.tensor_before_backward(backward.last, tag);
         let kind = self.shared.kinds.attention_backward;
         let done = self.compute_holding(kind, kernel, &[gathered], tag, memory);
         backward.last = self.tensor_after(done, tag);
@@ -409,6 +409,15 @@ impl Emit<'_, '_, '_> {
         let meeting = self.cursor.member.exchange.next();
         let lane = self.cursor.member.lanes.exchange;
         Some(self.transfer(lane, kind, &transfer, meeting, &[last], Self::tag(slot, unit)))
+    }
+
+    /// Before the backward of a tensor-parallel block: the output's gradient is gathered, and beside the
+    /// block's compute its input once more, which sequence parallelism kept in parts only (Korthikanti 2022,
+    /// section 4.2.2: that gather hides under the input gradients).
+    fn tensor_before_backward(&mut self, last: Option<Sequence>, tag: Tag) -> Option<Sequence> {
+        let gathered = self.tensor_before(last, tag);
+        self.tensor_before(last, tag);
+        gathered
     }
 
     /// Before a tensor-parallel block: with sequence parallelism, everybody gathers the whole sequence.

@@ -306,7 +306,7 @@ impl<'p> ActivationMemory<'p> {
         saved.push(SavedTensor {
             name: "activation function input",
             cause,
-            bytes: formats.activations.bytes_of(rows * width * parts),
+            bytes: token_bytes(width * parts, formats.kept) * rows,
             dropped_by: MLP,
         });
         saved.push(SavedTensor {

@@ -95,6 +95,7 @@ impl Gpt {
             moments: Precision::Fp32,
             dispatch: Precision::Fp16,
             combine: Precision::Fp16,
+            kept: Precision::Fp16,
         };
         plan
     }
@@ -215,6 +216,7 @@ fn assemble(
                 moments: Precision::Bf16,
                 dispatch: Precision::Fp8,
                 combine: Precision::Bf16,
+                kept: Precision::Bf16,
             },
             stack: stack(),
         },

@@ -9,7 +9,7 @@ use orrery_profile::{
 };
 use orrery_units::{BytesPerSec, SimDuration};
 
-use super::{Fault, device, exchange, gemm, h800, sweeps, table};
+use super::{Fault, clock, device, exchange, gemm, h800, sweeps, table};
 
 /// Traffic of the kernels of a core attention per (query, key) pair in 16 bits, forward: scores written 2, softmax with
 /// scale and mask 2 + 2, dropout 2 + 2 and its mask 1, scores read 2.
@@ -50,7 +50,9 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
             "Attention is that of Megatron-LM in 2022: separate kernels with the scores in memory."
                 .to_owned(),
             "GEMMs and collectives were measured with later software than Megatron-LM's of 2022.".to_owned(),
+            "No training clock: one fitted to Korthikanti's steps does not bring them closer.".to_owned(),
         ],
+        training: clock::of(truth, "A100-SXM4-80GB", "megatron-lm")?,
         kernels,
         collectives,
         ratios,

@@ -44,12 +44,43 @@ pub(crate) fn forward(
     head_dim: u64,
     mask: Mask,
 ) -> Result<Vec<AttentionRow>, Fault> {
+    measured(truth, implementation, "fwd", head_dim, mask)
+}
+
+/// Backward cores: both directions together less forward, where both were measured at one shape.
+pub(crate) fn backward(
+    truth: &Path,
+    implementation: &str,
+    head_dim: u64,
+    mask: Mask,
+) -> Result<Vec<AttentionRow>, Fault> {
+    let forward = forward(truth, implementation, head_dim, mask)?;
+    let both = measured(truth, implementation, "fwd+bwd", head_dim, mask)?;
+    let rows = both.into_iter().filter_map(|row| {
+        let alone = forward.iter().find(|forward| forward.shape == row.shape)?;
+        Some(AttentionRow {
+            backward: true,
+            time: row.time - alone.time,
+            ..row
+        })
+    });
+    Ok(rows.collect())
+}
+
+/// Cores by `implementation` on H100 in the direction that the table calls `direction`.
+fn measured(
+    truth: &Path,
+    implementation: &str,
+    direction: &str,
+    head_dim: u64,
+    mask: Mask,
+) -> Result<Vec<AttentionRow>, Fault> {
     let causal = if mask == Mask::Full { "0" } else { "1" };
     let table = table::rows(truth, "kernels_published.csv")?;
     let wanted = |row: &&Row| {
         row.text("gpu") == "H100"
             && row.text("impl") == implementation
-            && row.text("direction") == "fwd"
+            && row.text("direction") == direction
             && row.text("causal") == causal
             && row.count("head_dim") == Some(head_dim)
     };

@@ -8,7 +8,7 @@ use orrery_profile::{
     TiledLaw,
 };
 
-use super::{Fault, attention, device, exchange, gemm, h800, sweeps};
+use super::{Fault, attention, clock, device, exchange, gemm, h800, sweeps};
 
 /// The profile.
 pub(crate) fn profile(truth: &Path) -> Result<Profile, Fault> {
@@ -24,7 +24,7 @@ pub(crate) fn profile(truth: &Path) -> Result<Profile, Fault> {
         schema: Profile::SCHEMA.to_owned(),
         name: "h100-megatron-core-2025-09".to_owned(),
         device: "H100-SXM5-80GB".to_owned(),
-        stacks: ["megatron-core", "megatron-bridge", "nemo", "llama3"]
+        stacks: ["megatron-core", "megatron-bridge", "nemo"]
             .map(str::to_owned)
             .to_vec(),
         date: "2025-09".to_owned(),
@@ -32,6 +32,7 @@ pub(crate) fn profile(truth: &Path) -> Result<Profile, Fault> {
             "Built from published tables; nobody measured one machine for all of it.".to_owned(),
             "Attention backward and memory passes stand on the H800 training trace: same silicon.".to_owned(),
         ],
+        training: clock::of(truth, "H100-SXM5-80GB", "megatron-core")?,
         exchanges: exchanges(truth, &collectives, &ratios)?,
         kernels,
         collectives,

@@ -12,7 +12,7 @@ use orrery_profile::{KernelCurve, Law, MaskClass, OpClass, PassLaw, Points, Prof
 use orrery_units::{Bytes, BytesPerSec, SimDuration};
 
 use super::table::{self, Row};
-use super::{Fault, attention, device, exchange, gemm};
+use super::{Fault, attention, device, exchange, gemm, weight};
 
 const TRACE: &str = "deepseek_v3_train_profile_kernels.csv";
 /// Share of the multiprocessors that the communication kernel of the trace held.
@@ -36,6 +36,7 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
                     gemm.m_grouped_fp8_ptp128c of the training trace over this law, contention divided out.";
         curve.provenance.note.push_str(note);
     }
+    kernels.push(weight::curve(truth, &kernels[0])?);
     kernels.extend(cores(truth)?);
     kernels.push(passes(truth)?);
     for curve in hopper
@@ -65,7 +66,10 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
             "DeepGEMM as first released, closest in time to the training of DeepSeek-V3.".to_owned(),
             "Kernels of the training trace are divided by the slow-down of their overlap with communication."
                 .to_owned(),
+            "No training clock: 8-bit products and attention were timed in a training trace. BF16 products (the head) \
+             were timed in short runs and are too fast for that.".to_owned(),
         ],
+        training: None,
         kernels,
         collectives: Vec::new(),
         ratios: hopper.ratios.clone(),
@@ -147,26 +151,31 @@ fn grouped(truth: &Path, dense: &KernelCurve) -> Result<KernelCurve, Fault> {
     ))
 }
 
-/// Mean time per call of a kernel of the trace, and the share of it beside communication.
+/// The first row of a kernel in a phase of the trace.
+pub(crate) fn row_of(truth: &Path, phase: &str, kernel: &str) -> Result<Row, Fault> {
+    let row = table::rows(truth, TRACE)?
+        .into_iter()
+        .find(|row| row.text("phase") == phase && row.text("kernel") == kernel);
+    row.ok_or_else(|| format!("{TRACE}: no `{kernel}` in {phase}").into())
+}
+
+/// How much slower a kernel of the trace ran for communication beside it.
+pub(crate) fn slowed(truth: &Path, phase: &str, kernel: &str) -> Result<f64, Fault> {
+    let overlap = row_of(truth, phase, kernel)?.number("overlap_frac");
+    Ok(HELD.mul_add(overlap.ok_or("a kernel without overlap_frac")?, 1.0))
+}
+
+/// Median time of a call of a kernel of the trace, and the share of it beside communication.
 fn traced(truth: &Path, phase: &str, kernel: &str) -> Result<(f64, f64), Fault> {
-    let table = table::rows(truth, TRACE)?;
-    let row = table
-        .iter()
-        .find(|row| row.text("phase") == phase && row.text("kernel") == kernel)
-        .ok_or_else(|| format!("{TRACE}: no `{kernel}` in {phase}"))?;
+    let row = row_of(truth, phase, kernel)?;
     let number = |column: &str| row.number(column).ok_or_else(|| format!("{TRACE}: no {column}"));
     Ok((number("median_us")?, number("overlap_frac")?))
 }
 
 /// Sum of a kernel's time in one layer of the trace, contention divided out, in seconds.
-fn per_layer(truth: &Path, phase: &str, kernel: &str) -> Result<f64, Fault> {
-    let table = table::rows(truth, TRACE)?;
-    let row = table
-        .iter()
-        .find(|row| row.text("phase") == phase && row.text("kernel") == kernel)
-        .ok_or_else(|| format!("{TRACE}: no `{kernel}` in {phase}"))?;
-    let number = |column: &str| row.number(column).ok_or_else(|| format!("{TRACE}: no {column}"));
-    Ok(number("sum_us_per_layer")? * 1e-6 / HELD.mul_add(number("overlap_frac")?, 1.0))
+pub(crate) fn per_layer(truth: &Path, phase: &str, kernel: &str) -> Result<f64, Fault> {
+    let sum = row_of(truth, phase, kernel)?.number("sum_us_per_layer");
+    Ok(sum.ok_or("a kernel without sum_us_per_layer")? * 1e-6 / slowed(truth, phase, kernel)?)
 }
 
 /// Speed of DeepGEMM's kernels in the training trace over their speed in short runs: the five projections of attention

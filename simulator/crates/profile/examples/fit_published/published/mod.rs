@@ -2,12 +2,15 @@
 
 mod a100;
 mod attention;
+mod clock;
 mod exchange;
 mod gemm;
 mod h100;
 mod h800;
+mod llama3;
 mod sweeps;
 mod table;
+mod weight;
 
 use std::path::Path;
 
@@ -21,7 +24,8 @@ pub(crate) fn profiles(truth: &Path) -> Result<Vec<Profile>, Fault> {
     let hopper = h100::profile(truth)?;
     let deepseek = h800::profile(truth, &hopper)?;
     let ampere = a100::profile(truth, &deepseek)?;
-    Ok(vec![hopper, deepseek, ampere])
+    let llama3 = llama3::profile(truth, &hopper)?;
+    Ok(vec![hopper, deepseek, ampere, llama3])
 }
 
 /// Peaks and rates of the devices, from scenarios/hardware/hardware.csv.
