@@ -17,7 +17,7 @@ pub(crate) struct Ran {
     pub(crate) err: String,
 }
 
-/// The command, built once if it is not there or older than the sources.
+/// The command, built with the profile of this test if it is not there or older than the sources.
 ///
 /// It belongs to another package, so cargo does not hand its path to this one.
 pub(crate) fn program() -> PathBuf {
@@ -29,9 +29,14 @@ pub(crate) fn program() -> PathBuf {
                 .ancestors()
                 .nth(2)
                 .expect("tests lie in `deps` of the profile's folder");
-            let built = Command::new(env!("CARGO"))
+            let profile = match folder.file_name().and_then(|name| name.to_str()) {
+                Some("debug") | None => "dev",
+                Some(other) => other,
+            };
+            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+            let built = Command::new(cargo)
                 .args(["build", "--quiet", "--locked", "-p", "orrery", "--bin", "orrery"])
-                .arg("--target-dir")
+                .args(["--profile", profile, "--target-dir"])
                 .arg(
                     folder
                         .parent()

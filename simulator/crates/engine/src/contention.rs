@@ -48,6 +48,11 @@ impl Share {
         }
     }
 
+    /// What it holds while it spins at a meeting: its units, and no bandwidth.
+    pub(crate) const fn units_only(self) -> Self {
+        Self { bandwidth: 0, ..self }
+    }
+
     /// Whether it asks for nothing.
     pub(crate) const fn is_zero(self) -> bool {
         self.units == 0 && self.bandwidth == 0

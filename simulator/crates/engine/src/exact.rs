@@ -177,11 +177,18 @@ impl Twin {
     /// The slow-down of a device from all that runs on it: `max(1, Σ units, Σ bandwidth)`.
     fn slow_on(&self, device: DeviceId) -> f64 {
         let (mut units, mut bandwidth) = (0.0, 0.0);
-        for job in &self.jobs {
-            if job.device == device && matches!(job.state, State::Runs | State::Lingers) {
-                let demand = demand_of(&job.task);
+        for (at, job) in self.jobs.iter().enumerate() {
+            let demand = demand_of(&job.task);
+            if job.device != device {
+                continue;
+            }
+            if matches!(job.state, State::Runs | State::Lingers) {
                 units += f64::from(demand.0);
                 bandwidth += f64::from(demand.1);
+            } else if job.task.spins && job.task.meeting.is_some() && is_flow(&job.task) && self.is_ready(at)
+            {
+                // Launched, and spinning until its peers are there.
+                units += f64::from(demand.0);
             }
         }
         f64::max(units, bandwidth).max(1.0)

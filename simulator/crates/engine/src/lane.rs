@@ -40,6 +40,8 @@ pub(crate) struct Lane {
     pub(crate) activity: u32,
     /// What the running head asks of the device.
     pub(crate) share: Share,
+    /// Whether the head holds units while it waits at its meeting.
+    pub(crate) spinning: bool,
     /// The slow-down that the running flow took at its start.
     pub(crate) slow: SlowDown,
     /// When the lane became free.
@@ -61,6 +63,7 @@ impl Lane {
             state: Head::Absent,
             activity: NONE,
             share: Share::default(),
+            spinning: false,
             slow: SlowDown::NONE,
             free_since: SimTime::ZERO,
             remaining: SimDuration::ZERO,

@@ -55,6 +55,7 @@ impl Run {
             Some(meeting) => {
                 lane.state = Head::Arrived;
                 let Some(activity) = self.meetings.arrive(meeting, lane_id) else {
+                    self.spin(lane_id);
                     return;
                 };
                 Start::Meeting(activity)
@@ -63,6 +64,19 @@ impl Run {
         match task.work {
             Work::Flow { .. } => self.ready_flows.push_back(start),
             Work::Compute { .. } | Work::Delay(_) => self.ready.push_back(start),
+        }
+    }
+
+    /// Lets the head of a lane hold its units while it waits at its meeting, if it is one that spins.
+    fn spin(&mut self, lane_id: u32) {
+        let lane = &mut self.lanes[lane_id as usize];
+        let task = self.programs[lane.program as usize].task(lane.head);
+        if let (true, Work::Flow { occupancy, .. }) = (task.spins, task.work) {
+            lane.share = Share::of(occupancy).units_only();
+            lane.spinning = true;
+            let (device, share) = (lane.device, lane.share);
+            self.devices[device as usize].add(share);
+            self.rerate(device);
         }
     }
 
@@ -290,6 +304,9 @@ impl Run {
         for &lane_id in lanes {
             let lane = &mut self.lanes[lane_id as usize];
             if let Work::Flow { occupancy, .. } = self.programs[lane.program as usize].task(lane.head).work {
+                if std::mem::take(&mut lane.spinning) {
+                    self.devices[lane.device as usize].remove(lane.share);
+                }
                 lane.share = Share::of(occupancy);
                 if !lane.share.is_zero() {
                     let device = lane.device;

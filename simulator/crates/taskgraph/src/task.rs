@@ -107,6 +107,9 @@ pub struct Task {
     pub multiplicity: u32,
     /// What its duration rests on.
     pub evidence: Evidence,
+    /// Whether a flow holds its units of the device from its arrival at a meeting on, as a kernel does that
+    /// is launched and spins until its peers are there; its memory bandwidth it takes only once data moves.
+    pub spins: bool,
     /// Whether the driver wants to hear of its completion.
     pub notify: bool,
 }
@@ -145,6 +148,7 @@ impl Task {
             memory: SmallVec::new(),
             multiplicity: 1,
             evidence: Evidence::Analytic,
+            spins: false,
             notify: false,
         }
     }

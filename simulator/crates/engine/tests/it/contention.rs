@@ -154,3 +154,25 @@ fn the_local_rule_stays_near_the_coupled_one() {
     assert!(worst < 0.12, "worst {worst} at seed {worst_seed}, mean {mean}");
     assert!(mean < 0.02, "mean {mean}");
 }
+
+/// Claim: flows that start at the same instant see each other, whoever is handed over first: 0.7 + 0.6 slow
+/// both by 1.3.
+#[test]
+fn flows_that_start_together_see_each_other() {
+    for order in [[0, 1], [1, 0]] {
+        let (resources, lanes) = cluster(1, &["exchange", "data"]);
+        let mut driver = StaticDriver::new(resources);
+        for which in order {
+            let units = [0.7, 0.6][which];
+            let occupancy = Demand {
+                units,
+                bandwidth: 0.0,
+            };
+            driver.push(flow(lanes[0][which], 1, 100, occupancy));
+        }
+        let outcome = run_all(&mut driver);
+        for lane in &lanes[0] {
+            assert_eq!(spans_of(&outcome, *lane), [(at(0), at(130))], "order {order:?}");
+        }
+    }
+}

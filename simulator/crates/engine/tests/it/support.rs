@@ -191,7 +191,10 @@ fn random_task(key: Key, lanes: &[LaneId], meets: bool, traits: Traits) -> Task 
             path: Resources::PRIVATE,
             occupancy,
         };
-        return Task::new(lanes[1], KindId::new(1), work);
+        return Task {
+            spins: pick(key.with(10), 2) == 0,
+            ..Task::new(lanes[1], KindId::new(1), work)
+        };
     }
     if traits.delays && pick(key.with(9), 4) == 0 {
         return delay(lanes[0], 2, span);

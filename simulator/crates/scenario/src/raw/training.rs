@@ -36,7 +36,11 @@ pub(crate) const FORMATS: &[Key] = &[
     Key::new("moments", FORMAT, "Each of the two moments of Adam."),
     Key::new("dispatch", FORMAT, "Tokens on their way to experts."),
     Key::new("combine", FORMAT, "Results on their way back."),
-    Key::new("kept", FORMAT, "Inputs of activation functions as kept for backward."),
+    Key::new(
+        "kept",
+        FORMAT,
+        "Inputs of activation functions as kept for backward.",
+    ),
 ];
 
 pub(crate) const KEYS: &[Key] = &[

@@ -49,6 +49,9 @@ impl Shapes<'_> {
             backward.push(Op::AttentionForward(core));
         }
         backward.push(Op::AttentionBackward(core));
+        // Rotation back, and the gradients of queries, keys and values put together: two passes where
+        // forward has one (rotary and copy kernels of the public trace, phase attn(B)).
+        backward.extend(&between);
         backward.extend(&between);
         for p in &projections {
             self.backward(&mut backward, p.m, p.n, p.k);

@@ -170,8 +170,8 @@ fn layer_cost(
     let attention = block(&shapes.attention(&layer.attention));
     let (attention, dense, experts) = match layer.mlp {
         MlpShape::Dense { width, gated } => (attention, block(&shapes.dense_mlp(width, gated)), None),
-        MlpShape::Moe { experts, .. } => {
-            let router = block(&shapes.router(experts));
+        MlpShape::Moe { experts, gate, .. } => {
+            let router = block(&shapes.router(experts, gate));
             let attention = BlockCost {
                 forward: attention.forward.then(router.forward),
                 backward: router.backward.then(attention.backward),

@@ -180,6 +180,8 @@ impl Emit<'_, '_, '_> {
         let task = self.task(lane, kind, work, waits, tag);
         self.push(Task {
             meeting: meeting.map(|(group, number)| Meeting { group, number }),
+            // Receives are posted far ahead and copied by few units; exchange kernels spin with all of theirs.
+            spins: lane == self.cursor.member.lanes.exchange,
             launch: self.shared.plan.training.stack.launch,
             evidence: transfer.evidence,
             ..task

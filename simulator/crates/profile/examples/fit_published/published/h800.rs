@@ -46,10 +46,14 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
     {
         let mut curve = curve.clone();
         if matches!(curve.op, OpClass::Gemm | OpClass::GroupedGemm) {
+            if let (Law::Tiled(law), Some(training)) = (&mut curve.law, &hopper.training) {
+                // Short runs; the clock that H100 keeps in training holds for the same silicon.
+                law.sustained = rounded(law.sustained * training.clock);
+            }
             curve
                 .provenance
                 .note
-                .push_str(" Measured on H100, whose arithmetic H800 shares.");
+                .push_str(" Measured on H100, whose arithmetic H800 shares; `sustained` includes H100's training clock.");
             kernels.push(curve);
         }
     }
