@@ -26,7 +26,7 @@ impl Shapes<'_> {
     /// What a layer with experts does before dispatch: norm, router, and the cast of what is sent.
     ///
     /// The router's product runs in 32-bit floats on TF32 cores, as routers are kept in high precision. Its many
-    /// small kernels are counted, for each costs its ramp: see [`small_kernels`].
+    /// small kernels are counted, for each costs its ramp: see `small_kernels`.
     #[must_use]
     pub fn router(&self, experts: u64, gate: Gate) -> Block {
         let (small_forward, small_backward) = small_kernels(gate);
