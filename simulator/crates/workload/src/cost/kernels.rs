@@ -207,55 +207,55 @@ impl Kernels {
         }
     }
 
+    /// A product by the curve of its precision among `curves`.
+    fn product(
+        &self,
+        curves: &[Backed<TiledLaw>],
+        precision: Precision,
+        at: [u64; 3],
+        roof: impl Fn(&TiledLaw) -> Roof,
+        work: (Flops, Bytes),
+    ) -> Kernel {
+        let backed = &curves[precision as usize];
+        let roof = roof(&backed.law).at_clock(self.clock);
+        kernel(&roof, backed.gap, work.0, work.1, backed.evidence(at), 1)
+    }
+
     pub(super) fn gemm(&self, shape: &Gemm) -> Kernel {
-        let backed = &self.gemm[shape.precision as usize];
-        let evidence = backed.evidence([shape.m, shape.n, shape.k]);
-        kernel(
-            &backed.law.gemm(shape).at_clock(self.clock),
-            backed.gap,
-            shape.flops(),
-            shape.bytes(),
-            evidence,
-            1,
-        )
+        let (at, work) = ([shape.m, shape.n, shape.k], (shape.flops(), shape.bytes()));
+        self.product(&self.gemm, shape.precision, at, |law| law.gemm(shape), work)
     }
 
     pub(super) fn gemm_weight(&self, shape: &Gemm) -> Kernel {
-        let backed = &self.gemm_weight[shape.precision as usize];
-        let evidence = backed.evidence([shape.m, shape.n, shape.k]);
-        kernel(
-            &backed.law.gemm_weight(shape).at_clock(self.clock),
-            backed.gap,
-            shape.flops(),
-            shape.accumulating_bytes(),
-            evidence,
-            1,
+        let (at, work) = (
+            [shape.m, shape.n, shape.k],
+            (shape.flops(), shape.accumulating_bytes()),
+        );
+        self.product(
+            &self.gemm_weight,
+            shape.precision,
+            at,
+            |law| law.gemm_weight(shape),
+            work,
         )
     }
 
     pub(super) fn grouped(&self, shape: &GroupedGemm) -> Kernel {
-        let backed = &self.grouped[shape.precision as usize];
-        let evidence = backed.evidence([shape.rows, shape.n, shape.k]);
-        kernel(
-            &backed.law.grouped(shape).at_clock(self.clock),
-            backed.gap,
-            shape.flops(),
-            shape.bytes(),
-            evidence,
-            1,
-        )
+        let (at, work) = ([shape.rows, shape.n, shape.k], (shape.flops(), shape.bytes()));
+        self.product(&self.grouped, shape.precision, at, |law| law.grouped(shape), work)
     }
 
     pub(super) fn grouped_weight(&self, shape: &GroupedGemm) -> Kernel {
-        let backed = &self.grouped_weight[shape.precision as usize];
-        let evidence = backed.evidence([shape.rows, shape.n, shape.k]);
-        kernel(
-            &backed.law.grouped_weight(shape).at_clock(self.clock),
-            backed.gap,
-            shape.flops(),
-            shape.accumulating_bytes(),
-            evidence,
-            1,
+        let (at, work) = (
+            [shape.rows, shape.n, shape.k],
+            (shape.flops(), shape.accumulating_bytes()),
+        );
+        self.product(
+            &self.grouped_weight,
+            shape.precision,
+            at,
+            |law| law.grouped_weight(shape),
+            work,
         )
     }
 

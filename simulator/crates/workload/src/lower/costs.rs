@@ -16,6 +16,16 @@ pub(super) struct BlockCost {
     pub(super) weight: Kernel,
 }
 
+/// Which pass through a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Direction {
+    Forward,
+    /// With respect to inputs.
+    Backward,
+    /// Gradients of the weights.
+    Weight,
+}
+
 /// Kernels of one distinct layer shape.
 #[derive(Clone, Debug)]
 pub(super) struct LayerCost {
@@ -94,52 +104,40 @@ impl Costs {
             .collect()
     }
 
-    /// Routed experts forward at `rows`, with the shared experts beside them.
-    pub(super) fn experts_forward(
+    /// Routed experts at `rows` in one direction, with the shared experts beside them.
+    pub(super) fn experts(
         &mut self,
         plan: &Plan,
         model: &CostModel,
+        direction: Direction,
         shape: usize,
         rows: MoeRows,
     ) -> Kernel {
-        let Some(mlp) = &self.layers[shape].experts else {
+        let LayerCost {
+            experts: Some(mlp),
+            dense,
+            ..
+        } = &self.layers[shape]
+        else {
             return Kernel::default();
         };
+        let shapes = Shapes::new(plan);
         self.scratch.clear();
-        Shapes::new(plan).routed_forward(mlp, rows, &mut self.scratch);
-        kernel(model, &self.scratch).then(self.layers[shape].dense.forward)
-    }
-
-    /// Routed experts backward with respect to inputs.
-    pub(super) fn experts_backward(
-        &mut self,
-        plan: &Plan,
-        model: &CostModel,
-        shape: usize,
-        rows: MoeRows,
-    ) -> Kernel {
-        let Some(mlp) = &self.layers[shape].experts else {
-            return Kernel::default();
+        let shared = match direction {
+            Direction::Forward => {
+                shapes.routed_forward(mlp, rows, &mut self.scratch);
+                dense.forward
+            }
+            Direction::Backward => {
+                shapes.routed_backward(mlp, rows, &mut self.scratch);
+                dense.backward
+            }
+            Direction::Weight => {
+                shapes.routed_weight(mlp, rows, &mut self.scratch);
+                dense.weight
+            }
         };
-        self.scratch.clear();
-        Shapes::new(plan).routed_backward(mlp, rows, &mut self.scratch);
-        kernel(model, &self.scratch).then(self.layers[shape].dense.backward)
-    }
-
-    /// Weight gradients of routed experts.
-    pub(super) fn experts_weight(
-        &mut self,
-        plan: &Plan,
-        model: &CostModel,
-        shape: usize,
-        rows: MoeRows,
-    ) -> Kernel {
-        let Some(mlp) = &self.layers[shape].experts else {
-            return Kernel::default();
-        };
-        self.scratch.clear();
-        Shapes::new(plan).routed_weight(mlp, rows, &mut self.scratch);
-        kernel(model, &self.scratch).then(self.layers[shape].dense.weight)
+        kernel(model, &self.scratch).then(shared)
     }
 }
 

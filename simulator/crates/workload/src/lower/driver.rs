@@ -7,13 +7,14 @@ use orrery_scenario::plan::{Law, Layout};
 use orrery_taskgraph::{Driver, Pulled, Resources, Sequence, Sink};
 use orrery_units::{ProgramId, Seed};
 
-use super::costs::Costs;
+use super::costs::{Costs, Direction};
 use super::groups::{self, Member};
 use super::holding::Holdings;
 use super::kinds::Kinds;
 use super::layer::Stage;
 use super::step_end::StepEnd;
-use crate::cost::CostModel;
+use crate::block::MoeRows;
+use crate::cost::{CostModel, Kernel};
 use crate::routing::Router;
 use crate::schedule::{Action, order};
 
@@ -67,6 +68,13 @@ pub struct TrainingDriver<'p> {
     resources: Resources,
     shared: Shared<'p>,
     cursors: Vec<Cursor>,
+}
+
+impl Shared<'_> {
+    /// Routed experts at `rows` in one direction.
+    pub(super) fn experts(&mut self, direction: Direction, shape: usize, rows: MoeRows) -> Kernel {
+        self.costs.experts(self.plan, &self.model, direction, shape, rows)
+    }
 }
 
 impl Folding {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use orrery_scenario::plan::VirtualStage;
 use orrery_taskgraph::{Sequence, Tag};
 
+use super::costs::Direction;
 use super::emit::Emit;
 use super::holding::Changes;
 use crate::block::MoeRows;
@@ -143,9 +144,7 @@ impl Emit<'_, '_, '_> {
         if self.shared.costs.layers[unit.shape].experts.is_some() {
             let rows = self.rows(forward.slot, unit);
             let shared = &mut *self.shared;
-            let kernel = shared
-                .costs
-                .experts_forward(shared.plan, &shared.model, unit.shape, rows);
+            let kernel = shared.experts(Direction::Forward, unit.shape, rows);
             let held = shared.holdings.mlp_taken(unit.shape, rows);
             let kind = shared.kinds.experts_forward;
             let waits = [forward.last];
@@ -235,9 +234,7 @@ impl Emit<'_, '_, '_> {
             backward.last = self.exchange(backward.slot, unit, kind, true, backward.last);
             let rows = self.rows(backward.slot, unit);
             let shared = &mut *self.shared;
-            let kernel = shared
-                .costs
-                .experts_forward(shared.plan, &shared.model, unit.shape, rows);
+            let kernel = shared.experts(Direction::Forward, unit.shape, rows);
             let kind = shared.kinds.experts_forward;
             backward.last = Some(self.compute(kind, kernel, &[backward.last], tag));
             let kind = self.shared.kinds.combine_forward;
@@ -267,16 +264,9 @@ impl Emit<'_, '_, '_> {
         if self.shared.costs.layers[unit.shape].experts.is_some() {
             let rows = self.rows(backward.slot, unit);
             let shared = &mut *self.shared;
-            let mut kernel = shared
-                .costs
-                .experts_backward(shared.plan, &shared.model, unit.shape, rows);
+            let mut kernel = shared.experts(Direction::Backward, unit.shape, rows);
             if backward.fused {
-                kernel = kernel.then(shared.costs.experts_weight(
-                    shared.plan,
-                    &shared.model,
-                    unit.shape,
-                    rows,
-                ));
+                kernel = kernel.then(shared.experts(Direction::Weight, unit.shape, rows));
             }
             let held = shared.holdings.recomputed(unit.shape, rows, false);
             let kind = shared.kinds.experts_backward;
@@ -306,9 +296,7 @@ impl Emit<'_, '_, '_> {
         if self.shared.costs.layers[unit.shape].experts.is_some() {
             let rows = self.rows(backward.slot, unit);
             let shared = &mut *self.shared;
-            let kernel = shared
-                .costs
-                .experts_weight(shared.plan, &shared.model, unit.shape, rows);
+            let kernel = shared.experts(Direction::Weight, unit.shape, rows);
             let kind = shared.kinds.experts_weight;
             self.compute(kind, kernel, &[], tag);
         } else {
