@@ -232,7 +232,15 @@ fn plan(
         _ => None,
     };
     let profile_name = raw.run.profile.as_ref();
-    let profile = profile::profile(profile_name, file_name, context.source, &mut assumed, faults);
+    let device = cluster
+        .as_ref()
+        .map_or("", |cluster| cluster.device.name.as_str());
+    let stack = training
+        .as_ref()
+        .map_or("", |training| training.stack.name.as_str());
+    let described = (device, stack);
+    let source = context.source;
+    let profile = profile::profile(profile_name, described, file_name, source, &mut assumed, faults);
     let expectations = expect::expectations(&raw.expect, context.metrics, files, faults);
     let noise = routing::noise(&raw.noise, &mut assumed);
     let resolved = resolved?;

@@ -182,8 +182,8 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ),
     (
         "[cluster.node]",
-        "[calibration]\nprofile = \"none\"\n[cluster.node]",
-        "15:11 S050 name a shipped profile, or a path relative to this file; or leave the key out",
+        "[calibration]\nprofile = \"nowhere\"\n[cluster.node]",
+        "15:11 S050 name a shipped profile, or a path relative to this file; \"none\" for analytic times",
     ),
     (
         "{ kind = \"dualpipe\" }",

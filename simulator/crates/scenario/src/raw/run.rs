@@ -8,7 +8,8 @@ use super::view::{Given, View};
 pub(crate) const CALIBRATION: &[Key] = &[Key::new(
     "profile",
     Kind::Text,
-    "A profile: a path relative to this file, or the name of a shipped one.",
+    "A profile: a path relative to this file, the name of a shipped one, or none for analytic times. Left out: the \
+     shipped one of this device and stack.",
 )
 .also(&["bundle"])];
 

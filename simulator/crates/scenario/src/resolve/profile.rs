@@ -10,38 +10,40 @@ use crate::diagnostics::{Fault, Faults};
 use crate::raw::Given;
 use crate::source::Source;
 
-/// The profile that `given` names: a shipped one, or a file.
+/// Names no measurement at all: every time is analytic.
+const NONE: &str = "none";
+
+/// The profile that `given` names: a shipped one, or a file. When it names none, the shipped one of this device
+/// and stack, if there is one.
 pub(crate) fn profile(
     given: Option<&Given<String>>,
+    described: (&str, &str),
     file: &str,
     source: &dyn Source,
     assumed: &mut Assumptions,
     faults: &mut Faults,
 ) -> Option<Arc<Profile>> {
     let Some(given) = given else {
-        assumed.note(
-            "calibration.profile",
-            "none",
-            "no measurement is named: times are analytic",
-        );
-        return Some(Arc::new(Profile::default()));
+        return Some(Arc::new(shipped_for(described, assumed)));
     };
-    let text =
-        match catalog::profile(&given.value) {
-            Some(text) => text.to_owned(),
-            None => match source.read(file, &given.value) {
-                Ok(text) => text,
-                Err(why) => {
-                    let shipped = catalog::profile_names().join(", ");
-                    let message = format!("no profile `{}`: {why}", given.value);
-                    let fault = Fault::new("S050", &given.place, message);
-                    faults.push(fault.note(format!("shipped profiles: {shipped}")).help(
-                        "name a shipped profile, or a path relative to this file; or leave the key out",
-                    ));
-                    return None;
-                }
-            },
-        };
+    if given.value == NONE {
+        return Some(Arc::new(Profile::default()));
+    }
+    let text = match catalog::profile(&given.value) {
+        Some(text) => text.to_owned(),
+        None => match source.read(file, &given.value) {
+            Ok(text) => text,
+            Err(why) => {
+                let shipped = catalog::profile_names().join(", ");
+                let message = format!("no profile `{}`: {why}", given.value);
+                let fault = Fault::new("S050", &given.place, message);
+                faults.push(fault.note(format!("shipped profiles: {shipped}")).help(
+                    "name a shipped profile, or a path relative to this file; \"none\" for analytic times",
+                ));
+                return None;
+            }
+        },
+    };
     match from_json(&text) {
         Ok(profile) => Some(Arc::new(profile)),
         Err(why) => {
@@ -50,6 +52,28 @@ pub(crate) fn profile(
             None
         }
     }
+}
+
+/// The shipped profile of a device and a stack, in the order of names; none of it when there is none.
+fn shipped_for((device, stack): (&str, &str), assumed: &mut Assumptions) -> Profile {
+    let profiles = catalog::profile_names().into_iter().filter_map(catalog::profile);
+    let mut profiles = profiles.filter_map(|text| from_json(text).ok());
+    let fits =
+        |profile: &Profile| profile.device == device && profile.stacks.iter().any(|name| name == stack);
+    let (profile, reason) = match profiles.find(fits) {
+        Some(profile) => (profile, "the shipped profile of this device and stack"),
+        None => (
+            Profile::default(),
+            "no shipped profile is of this device and stack: times are analytic",
+        ),
+    };
+    let name = if profile.name.is_empty() {
+        NONE
+    } else {
+        &profile.name
+    };
+    assumed.note("calibration.profile", name, reason);
+    profile
 }
 
 fn from_json(text: &str) -> Result<Profile, String> {
