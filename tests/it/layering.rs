@@ -11,6 +11,30 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("orrery-operation", &["orrery-units"]),
     ("orrery-profile", &["orrery-units", "orrery-operation"]),
     ("orrery-taskgraph", &["orrery-units"]),
+    ("orrery-kernels", &["orrery-units", "orrery-operation"]),
+    ("orrery-telemetry", &["orrery-units", "orrery-timeline"]),
+    ("orrery-fake-nvml", &[]),
+    (
+        "orrery-collector",
+        &[
+            "orrery-units",
+            "orrery-telemetry",
+            "orrery-profile",
+            "orrery-kernels",
+        ],
+    ),
+    (
+        "orrery-gui",
+        &[
+            "orrery-units",
+            "orrery",
+            "orrery-scenario",
+            "orrery-report",
+            "orrery-timeline",
+            "orrery-telemetry",
+            "orrery-profile",
+        ],
+    ),
     (
         "orrery-engine",
         &["orrery-units", "orrery-taskgraph", "orrery-timeline"],

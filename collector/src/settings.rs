@@ -1,0 +1,159 @@
+//! What a daemon is told.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use orrery_units::{Dimension, parse_quantity};
+use thiserror::Error;
+
+use crate::source;
+
+/// Where the daemon listens when it is told nothing.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9477);
+
+/// Which source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SourceKind {
+    /// The devices of this machine, through the driver's library.
+    Nvml,
+    /// A made-up cluster, marked as such.
+    Demo,
+    /// A stand-in for the driver's library that plays a script; for tests.
+    Fake,
+}
+
+/// What a daemon is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Whether `listen` may be reachable from other machines.
+    pub allow_remote: bool,
+    /// The sources to run.
+    pub sources: Vec<SourceKind>,
+    /// Time between two samples of a source.
+    pub interval: Duration,
+    /// The driver's library, where it is not the system's.
+    pub nvml_library: Option<PathBuf>,
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, Error)]
+pub enum SettingsError {
+    /// The address is reachable from other machines.
+    #[error(
+        "`{0}` can be reached from other machines, and the collector asks nobody who they are\n\
+         listen on 127.0.0.1, or add `--allow-remote`"
+    )]
+    Remote(SocketAddr),
+    /// The interval is not a time.
+    #[error("`{text}` is no interval: {fault}\nuse a time between 100 ms and 1 h, such as `1s`")]
+    NoTime {
+        /// What was written.
+        text: String,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// The fake has no library to load.
+    #[error("`--source fake` needs a library to load\nname it with `--nvml-library PATH`")]
+    FakeWithoutLibrary,
+}
+
+impl SourceKind {
+    /// Its name in exports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nvml => "nvml",
+            Self::Demo => "demo",
+            Self::Fake => "fake",
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: DEFAULT_LISTEN,
+            allow_remote: false,
+            sources: vec![SourceKind::Nvml],
+            interval: Duration::from_secs(1),
+            nvml_library: None,
+        }
+    }
+}
+
+impl Settings {
+    /// Settings for a window on this machine: any free loopback port, the machine's devices, and the
+    /// demonstration beside them if there are none.
+    #[must_use]
+    pub fn for_window() -> Self {
+        let mut settings = Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            ..Self::default()
+        };
+        if source::open(SourceKind::Nvml, None).is_err() {
+            settings.sources.push(SourceKind::Demo);
+        }
+        settings
+    }
+
+    /// Whether these settings can be used.
+    ///
+    /// # Errors
+    /// When the address is not loopback and nobody allowed that, or the fake has no library.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        if !self.listen.ip().is_loopback() && !self.allow_remote {
+            return Err(SettingsError::Remote(self.listen));
+        }
+        if self.sources.contains(&SourceKind::Fake) && self.nvml_library.is_none() {
+            return Err(SettingsError::FakeWithoutLibrary);
+        }
+        Ok(())
+    }
+}
+
+/// Reads an interval such as `1s`.
+///
+/// 100 ms is the shortest: nvml.h asks for more than that between two samples of unit activity.
+///
+/// # Errors
+/// When the text is no time between 100 ms and 1 h.
+pub(crate) fn parse_interval(text: &str) -> Result<Duration, SettingsError> {
+    let fault = |fault: String| SettingsError::NoTime {
+        text: text.to_owned(),
+        fault,
+    };
+    let quantity = parse_quantity(text, Dimension::Time).map_err(|words| fault(words.to_string()))?;
+    if !(0.1..=3600.0).contains(&quantity.value) {
+        return Err(fault("it is out of range".to_owned()));
+    }
+    Ok(Duration::from_secs_f64(quantity.value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_a_time_in_range() {
+        assert_eq!(parse_interval("1s").unwrap(), Duration::from_secs(1));
+        assert_eq!(parse_interval("250 ms").unwrap(), Duration::from_millis(250));
+        for text in ["1", "50 ms", "2 h", "1 GiB", "NaN s"] {
+            assert!(parse_interval(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_remote_address_needs_permission() {
+        let mut settings = Settings {
+            listen: "0.0.0.0:9477".parse().unwrap(),
+            ..Settings::default()
+        };
+        let fault = settings.check().unwrap_err().to_string();
+        assert!(fault.contains("--allow-remote"), "{fault}");
+        settings.allow_remote = true;
+        assert!(settings.check().is_ok());
+    }
+}
