@@ -1,3 +1,5 @@
+//! The layout of the timeline: merging, hits, clipping, zoom.
+
 use orrery_timeline::{KindTable, OpClass, Span, TimelineBuilder};
 use orrery_units::{Bytes, Evidence, Flops, LaneId, SimDuration, SimTime};
 
