@@ -16,3 +16,4 @@ mod scenarios;
 mod support;
 mod tidy;
 mod trace;
+mod training_trace;

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Fitted, Provenance};
 
-/// What an exchange library makes of its ports: `t = latency + max over ports of bytes / (capacity · efficiency)`.
+/// What an exchange library makes of its ports: `t = latency + (1 + handshake · (nodes − 1)) · moving`, where
+/// `moving` is the maximum over ports of `bytes / (capacity · efficiency)`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExchangeCurve {
@@ -19,6 +20,9 @@ pub struct ExchangeCurve {
     pub node_latency_picos: SimDuration,
     /// Time before the first byte moves, over several nodes.
     pub network_latency_picos: SimDuration,
+    /// Time that ranks take to tell each other counts and to wait until buffers are free, per node beyond the
+    /// first, as a share of the time in which data moves: ranks finish the exchange before apart.
+    pub handshake_per_node: f64,
     /// Execution units that it held when it was measured.
     pub num_units: u32,
     /// How well this agrees with what was measured.

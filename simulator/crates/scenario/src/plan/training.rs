@@ -163,8 +163,18 @@ pub struct Noise {
     pub device: f64,
     /// Coefficient of variation of compute per device and step.
     pub step: f64,
+    /// Coefficient of variation of each kernel about its mean, drawn anew every time it runs.
+    pub kernel: f64,
     /// Coefficient of variation of link rates, fixed per node.
     pub link: f64,
+}
+
+impl Noise {
+    /// Whether nothing varies.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.device + self.step + self.kernel + self.link <= 0.0
+    }
 }
 
 impl Recompute {

@@ -53,6 +53,11 @@ pub(crate) const NOISE: &[Key] = &[
         "Coefficient of variation of compute per device and step.",
     ),
     Key::new(
+        "kernel",
+        Kind::Share,
+        "Coefficient of variation of each kernel about its mean, drawn anew every time it runs.",
+    ),
+    Key::new(
         "link",
         Kind::Share,
         "Coefficient of variation of link rates, fixed per node.",
@@ -90,6 +95,7 @@ impl<'a> RawRouting<'a> {
 pub(crate) struct RawNoise {
     pub(crate) device: Option<Given<f64>>,
     pub(crate) step: Option<Given<f64>>,
+    pub(crate) kernel: Option<Given<f64>>,
     pub(crate) link: Option<Given<f64>>,
 }
 
@@ -98,6 +104,7 @@ impl RawNoise {
         Self {
             device: view.number("device"),
             step: view.number("step"),
+            kernel: view.number("kernel"),
             link: view.number("link"),
         }
     }

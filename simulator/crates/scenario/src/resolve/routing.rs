@@ -120,6 +120,7 @@ pub(crate) fn noise(raw: &RawNoise, assumed: &mut Assumptions) -> Noise {
     Noise {
         device: value(raw.device.as_ref(), "noise.device", 0.0, OFF, assumed),
         step: value(raw.step.as_ref(), "noise.step", 0.0, OFF, assumed),
+        kernel: value(raw.kernel.as_ref(), "noise.kernel", 0.0, OFF, assumed),
         link: value(raw.link.as_ref(), "noise.link", 0.0, OFF, assumed),
     }
 }

@@ -115,6 +115,15 @@ impl Kernel {
 }
 
 impl Transfer {
+    /// The same transfer at a rate that differs by `factor` in time; its latency stays.
+    #[must_use]
+    pub fn slowed(self, factor: f64) -> Self {
+        Self {
+            bound: BytesPerSec::new(self.bound.get() / factor),
+            ..self
+        }
+    }
+
     /// As work for the engine, over `path`.
     #[must_use]
     pub const fn work(&self, path: PathId) -> Work {

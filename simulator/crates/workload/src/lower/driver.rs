@@ -12,6 +12,7 @@ use super::groups::{self, Member};
 use super::holding::Holdings;
 use super::kinds::Kinds;
 use super::layer::Stage;
+use super::pace::Pace;
 use super::step_end::StepEnd;
 use crate::block::MoeRows;
 use crate::cost::{CostModel, Kernel};
@@ -52,8 +53,8 @@ pub(super) struct Cursor {
     pub(super) last_weight: Arc<[usize]>,
     pub(super) step: u16,
     pub(super) action: usize,
-    /// Slow-down of this device in this step, from the plan's noise.
-    pub(super) slowness: f64,
+    /// How far this device is from its nominal speed in this step.
+    pub(super) pace: Pace,
     /// Per chunk and layer of the chunk: the gather that its first forward of the step waits for.
     pub(super) gathers: Vec<Vec<Sequence>>,
     /// The last gradient reduction of this step that was emitted early.
@@ -81,10 +82,8 @@ impl Folding {
     /// The strongest folding that is exact for `plan`.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
-        let noise = plan.noise;
-        let still = noise.device + noise.step + noise.link <= 0.0;
         let even = !plan.model.has_experts() || matches!(plan.routing.law, Law::Balanced);
-        if still && even { Self::Replicas } else { Self::None }
+        if plan.noise.is_off() && even { Self::Replicas } else { Self::None }
     }
 
     /// Whether `rank` is simulated.
@@ -124,7 +123,7 @@ impl<'p> TrainingDriver<'p> {
                     last_weight: Arc::clone(&orders.last_weight),
                     step: 0,
                     action: 0,
-                    slowness: slowness(plan, seed, member.rank, 0),
+                    pace: Pace::new(plan, seed, member.rank, 0),
                     gathers: vec![Vec::new(); layout.schedule.chunks as usize],
                     last_data: None,
                     placed: false,
@@ -205,7 +204,7 @@ impl Driver for TrainingDriver<'_> {
                 cursor.step += 1;
                 cursor.action = 0;
                 cursor.last_data = None;
-                cursor.slowness = slowness(shared.plan, shared.seed, cursor.member.rank, cursor.step);
+                cursor.pace = Pace::new(shared.plan, shared.seed, cursor.member.rank, cursor.step);
             }
         }
         Pulled::Tasks
@@ -237,12 +236,4 @@ impl Orders {
             last_weight,
         }
     }
-}
-
-/// Slow-down of a device in a step: its own speed times the step's jitter, never below half or above twice.
-fn slowness(plan: &Plan, seed: Seed, rank: u32, step: u16) -> f64 {
-    let rank = u64::from(rank);
-    let device = plan.noise.device * seed.at("device", &[rank]).normal();
-    let jitter = plan.noise.step * seed.at("step", &[rank, u64::from(step)]).normal();
-    (device + jitter).exp().clamp(0.5, 2.0)
 }

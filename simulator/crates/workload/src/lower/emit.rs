@@ -141,12 +141,9 @@ impl Emit<'_, '_, '_> {
         mut memory: Changes,
     ) -> Sequence {
         // A device at its nominal speed keeps its times to the picosecond.
-        let nominal = self.cursor.slowness.to_bits() == 1.0f64.to_bits();
-        let kernel = if nominal {
-            kernel
-        } else {
-            kernel.slowed(self.cursor.slowness)
-        };
+        let slowness = self.cursor.pace.of_compute(kind, tag);
+        let nominal = slowness.to_bits() == 1.0f64.to_bits();
+        let kernel = if nominal { kernel } else { kernel.slowed(slowness) };
         let stack = &self.shared.plan.training.stack;
         let launch = if stack.cuda_graphs {
             SimDuration::ZERO
@@ -176,6 +173,7 @@ impl Emit<'_, '_, '_> {
         waits: Waits<'_>,
         tag: Tag,
     ) -> Sequence {
+        let transfer = transfer.slowed(self.cursor.pace.of_transfer(kind, tag));
         let work = transfer.work(orrery_taskgraph::Resources::PRIVATE);
         let task = self.task(lane, kind, work, waits, tag);
         self.push(Task {

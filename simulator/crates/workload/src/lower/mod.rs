@@ -11,6 +11,7 @@ mod groups;
 mod holding;
 mod kinds;
 mod layer;
+mod pace;
 mod step_end;
 
 pub use driver::{Folding, TrainingDriver};

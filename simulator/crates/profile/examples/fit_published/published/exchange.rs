@@ -20,6 +20,9 @@ const CHOSEN_GROUPS: u32 = 4;
 /// NVLink rate of an H100 as the rings of NCCL use it, bytes per second.
 const NODE_RATE: f64 = 360e9;
 
+/// Nodes of the public training trace: 64 expert-parallel ranks, eight on each.
+const TRACE_NODES: f64 = 8.0;
+
 /// One row: bytes on the network and inside the node, and the time that the printed bandwidth means.
 struct Bound {
     network: f64,
@@ -105,17 +108,23 @@ pub(crate) fn deepep(truth: &Path) -> Result<ExchangeCurve, Fault> {
         node_efficiency: node,
         node_latency_picos: node_latency,
         network_latency_picos: network_latency,
+        handshake_per_node: handshake(truth, network_latency)?,
         num_units: 24,
         fitted: summary(&errors(network, node)),
         provenance: Provenance {
             measured_by: "DeepSeek (DeepEP)".to_owned(),
-            source: "tests/truth/deepep.csv; latency: tests/truth/aic_deepep_normal_multinode.csv".to_owned(),
-            rows: "V1 normal, EP 8-64, dispatch and combine; latency: H100, 1 token, 1 and 2 nodes".to_owned(),
+            source: "tests/truth/deepep.csv; latency and handshake: tests/truth/aic_deepep_normal_multinode.csv, \
+                     deepseek_v3_train_profile_kernels.csv"
+                .to_owned(),
+            rows: "V1 normal, EP 8-64, dispatch and combine; latency: H100, 1 token, 1 and 2 nodes; handshake: \
+                   dispatch of 1,024 to 8,192 tokens on 2 and 8 nodes of H100, and the shortest notify kernels of \
+                   the training trace"
+                .to_owned(),
             date: "2025-06".to_owned(),
             version: "deepseek-ai/DeepEP@dd758ca".to_owned(),
             note: "Printed bandwidths count copies that stay on the own node or rank; bytes that cross a port were \
                    derived with 8 of 256 experts drawn from 4 of 8 groups. Latency is kernel and notification at one \
-                   token."
+                   token. The handshake is what notification takes beyond it, the mean of benchmark and trace."
                 .to_owned(),
         },
     })
@@ -141,6 +150,41 @@ fn latencies(truth: &Path) -> Result<(SimDuration, SimDuration), Fault> {
     Ok((mean("1").ok_or(missing)?, mean("2").ok_or(missing)?))
 }
 
+/// What notification takes beyond `latency`, per node beyond the first, over the time of the transfer itself: the
+/// mean of a benchmark of dispatch alone and of the public training trace.
+///
+/// The notification of combine is left out of the benchmark, where it waits for what dispatch left behind. Of the
+/// trace the shortest of each kernel counts: the others wait for peers, which a simulation adds by itself.
+fn handshake(truth: &Path, latency: SimDuration) -> Result<f64, Fault> {
+    let micros = latency.as_secs() * 1e6;
+    let (mut beyond, mut moving) = (0.0, 0.0);
+    for row in table::rows(truth, "aic_deepep_normal_multinode.csv")? {
+        let tokens = row.number("num_token").unwrap_or(0.0);
+        let nodes = row.number("node_num").unwrap_or(1.0);
+        let large = (1024.0..=8192.0).contains(&tokens) && nodes > 1.0;
+        if !large || row.text("system") != "h100_sxm" {
+            continue;
+        }
+        let columns = (row.number("dispatch_notify_us"), row.number("dispatch_transmit_us"));
+        if let (Some(notify), Some(transmit)) = columns {
+            beyond += (notify - micros).max(0.0);
+            moving += transmit * (nodes - 1.0);
+        }
+    }
+    let benchmark = beyond / moving;
+    let (mut beyond, mut moving) = (0.0, 0.0);
+    for row in table::rows(truth, "deepseek_v3_train_profile_kernels.csv")? {
+        let kernel = row.text("kernel");
+        if kernel.contains("notify") {
+            beyond += row.number("min_us").ok_or("a notify kernel without its shortest")? - micros;
+        } else if kernel.starts_with("ep.internode") {
+            moving += row.number("sum_us_per_layer").ok_or("an exchange without its mean")?;
+        }
+    }
+    let trace = beyond / (moving * (TRACE_NODES - 1.0));
+    Ok(rounded(f64::midpoint(benchmark, trace)))
+}
+
 /// NCCL's all-to-all: NVLink as eight ranks of one node reach it; the network at NCCL's share of the line rate, times
 /// the profile's table of efficiencies, which the user of the curve applies.
 pub(crate) fn nccl(collectives: &[CollectiveCurve], ratios: &[RatioTable]) -> Result<ExchangeCurve, Fault> {
@@ -161,6 +205,7 @@ pub(crate) fn nccl(collectives: &[CollectiveCurve], ratios: &[RatioTable]) -> Re
         node_efficiency: rounded(bus / NODE_RATE),
         node_latency_picos: one_node.law.latency_picos,
         network_latency_picos: network,
+        handshake_per_node: 0.0,
         num_units: 16,
         fitted: one_node.fitted,
         provenance: Provenance {
