@@ -1,6 +1,6 @@
 //! The command line: `serve`, `once`, `doctor`.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
+use crate::doctor::{Findings, try_listen};
 use crate::settings::parse_interval;
 use crate::{DEFAULT_LISTEN, Daemon, Settings, SourceKind, StartError, take_one};
 
@@ -52,10 +55,14 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Reads at a steady pace and serves `/metrics`, `/stream` and `/healthz` until it is stopped.
+    ///
+    /// `/metrics` is OpenMetrics text for Prometheus; `/stream` is one JSON object a line, live; `/healthz` says
+    /// how each source does. It listens on loopback unless it is told otherwise. SIGTERM and SIGINT end it within
+    /// seconds, with 143 and 130.
     Serve(ServeArguments),
-    /// Reads every source once and prints one JSON object.
+    /// Reads every source once and prints one JSON object; ends with 3 if no source gave a sample.
     Once(SourceArguments),
-    /// Says what is there, what is missing and why.
+    /// Says what is there, what is missing, why, and what to do; ends with 3 if there is no device.
     Doctor(SourceArguments),
 }
 
@@ -121,6 +128,7 @@ fn invalid(fault: &dyn std::error::Error) -> anyhow::Result<Exit> {
 }
 
 fn serve(settings: &Settings) -> anyhow::Result<Exit> {
+    log_to_stderr();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -133,18 +141,40 @@ fn serve(settings: &Settings) -> anyhow::Result<Exit> {
             Err(fault @ (StartError::Settings(_) | StartError::Listen { .. })) => return invalid(&fault),
             Err(fault @ StartError::Thread(_)) => return Err(fault.into()),
         };
-        writeln!(
-            io::stderr(),
-            "orrery-collector: http://{}/metrics",
-            daemon.address()
-        )?;
+        let address = daemon.address();
+        if !address.ip().is_loopback() {
+            tracing::warn!(
+                "`{address}` can be reached from other machines; nothing is encrypted, and nobody is asked who \
+                 they are"
+            );
+        }
+        writeln!(io::stderr(), "orrery-collector: http://{address}/metrics")?;
         let exit = tokio::select! {
             _received = interrupt.recv() => Exit::Interrupted,
             _received = terminate.recv() => Exit::Terminated,
         };
+        tracing::info!("stopping");
         drop(daemon);
         Ok(exit)
     })
+}
+
+/// The log goes to standard error, from `info` up unless `RUST_LOG` says otherwise.
+fn log_to_stderr() {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .from_env_lossy();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        // Nobody may be there to read it; that is no reason to stop.
+        .log_internal_errors(false);
+    if let Err(fault) = log.try_init() {
+        // Whoever set up a log before keeps it.
+        tracing::debug!("{fault}");
+    }
 }
 
 fn once(settings: &Settings) -> anyhow::Result<Exit> {
@@ -152,14 +182,16 @@ fn once(settings: &Settings) -> anyhow::Result<Exit> {
         return invalid(&fault);
     }
     let (statuses, samples) = take_one(settings);
-    let exit = if samples.is_empty() {
-        Exit::DataMissing
-    } else {
-        Exit::Success
-    };
     let out = json!({ "schema": "once/1", "sources": statuses, "samples": samples });
     writeln!(io::stdout(), "{out}")?;
-    Ok(exit)
+    if samples.is_empty() {
+        writeln!(
+            io::stderr(),
+            "orrery-collector: no source gave a sample\n`orrery-collector doctor` says what to do"
+        )?;
+        return Ok(Exit::DataMissing);
+    }
+    Ok(Exit::Success)
 }
 
 fn doctor(mut settings: Settings) -> anyhow::Result<Exit> {
@@ -170,22 +202,15 @@ fn doctor(mut settings: Settings) -> anyhow::Result<Exit> {
         settings.sources.push(SourceKind::Demo);
     }
     let (statuses, samples) = take_one(&settings);
-    let mut out = io::stdout().lock();
-    for status in statuses {
-        let devices = samples.iter().filter(|sample| sample.source == status.name);
-        let num_devices: usize = devices.map(|sample| sample.devices.len()).sum();
-        if status.is_up() {
-            let mark = format!("{:?}", status.state).to_uppercase();
-            writeln!(out, "{:<6} {mark}: {num_devices} devices", status.name)?;
-        } else {
-            writeln!(out, "{:<6} absent: {}", status.name, status.reason)?;
-        }
-    }
-    for device in samples.iter().flat_map(|sample| &sample.devices) {
-        if device.is_lost() {
-            let identity = &device.identity;
-            writeln!(out, "{} device {}: lost", identity.node, identity.index)?;
-        }
-    }
-    Ok(Exit::Success)
+    let findings = Findings {
+        statuses,
+        samples,
+        listen: try_listen(DEFAULT_LISTEN),
+    };
+    write!(io::stdout(), "{}", findings.text())?;
+    Ok(if findings.has_devices() {
+        Exit::Success
+    } else {
+        Exit::DataMissing
+    })
 }

@@ -3,30 +3,32 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::sync_channel;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use crate::sampler::{Sampler, Stop};
-use crate::{Board, Settings, SettingsError, SourceKind, server, source};
+use crate::sampler::{Sampler, StandIn};
+use crate::threads::{Stop, Threads};
+use crate::{Board, OpenSource, Settings, SettingsError, SourceError, SourceKind, server, source};
 
 /// Samples that wait for the board before a sampler drops one.
 const SAMPLES_IN_FLIGHT: usize = 16;
 /// How long a request may go on after the wish to stop.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(1);
+/// How long a daemon waits for its threads when it is dropped.
+const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// A running daemon; stops when it is dropped.
 #[derive(Debug)]
 pub struct Daemon {
     address: SocketAddr,
     board: Arc<Board>,
-    stop: Arc<Stop>,
+    /// One for all sources, and one for a stand-in alone.
+    stops: Vec<Arc<Stop>>,
     stop_server: Option<oneshot::Sender<()>>,
-    server: Option<JoinHandle<()>>,
+    threads: Arc<Threads>,
 }
 
 /// Why a daemon did not start.
@@ -51,11 +53,22 @@ pub enum StartError {
 }
 
 impl Daemon {
-    /// Starts a daemon.
+    /// Starts a daemon. Takes no time: sources are opened on their own threads.
     ///
     /// # Errors
     /// When the settings cannot be used, the address cannot be listened on, or there is no thread.
     pub fn start(settings: &Settings) -> Result<Self, StartError> {
+        Self::start_with(settings, Vec::new())
+    }
+
+    /// Starts a daemon that reads `more` sources, by their names, beside those of `settings`.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn start_with(
+        settings: &Settings,
+        more: Vec<(&'static str, OpenSource)>,
+    ) -> Result<Self, StartError> {
         settings.check()?;
         let refused = |fault| StartError::Listen {
             address: settings.listen,
@@ -64,23 +77,21 @@ impl Daemon {
         let listener = TcpListener::bind(settings.listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        let board = Arc::new(Board::new(settings.interval));
-        let stop = Arc::new(Stop::default());
         let (stop_server, stopped) = oneshot::channel();
         let mut daemon = Self {
             address,
-            board,
-            stop,
+            board: Arc::new(Board::new(settings.interval)),
+            stops: Vec::new(),
             stop_server: Some(stop_server),
-            server: None,
+            threads: Arc::default(),
         };
-        daemon.start_sources(settings)?;
+        daemon.start_sources(settings, more)?;
         let board = daemon.board.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let run = move || runtime.block_on(serve(listener, board, stopped));
-        daemon.server = Some(thread::Builder::new().name("server".to_owned()).spawn(run)?);
+        daemon.threads.start("server".to_owned(), run)?;
         Ok(daemon)
     }
 
@@ -96,50 +107,91 @@ impl Daemon {
         &self.board
     }
 
-    fn start_sources(&self, settings: &Settings) -> io::Result<()> {
+    fn start_sources(
+        &mut self,
+        settings: &Settings,
+        more: Vec<(&'static str, OpenSource)>,
+    ) -> io::Result<()> {
         let (out, messages) = sync_channel(SAMPLES_IN_FLIGHT);
+        let stop = self.new_stop();
+        let sampler = |name, open, stop: &Arc<Stop>| Sampler {
+            name,
+            open,
+            interval: settings.interval,
+            dropped: Arc::default(),
+            out: out.clone(),
+            stop: stop.clone(),
+            threads: self.threads.clone(),
+            stand_in: None,
+            farewell: "stopped",
+        };
+        let shown = |name, open| {
+            let sampler = sampler(name, open, &stop);
+            self.board.add_source(name, sampler.dropped.clone());
+            sampler
+        };
+        let mut samplers = Vec::new();
+        let mut stand_in = None;
         for kind in [SourceKind::Nvml, SourceKind::Demo, SourceKind::Fake] {
-            let dropped = Arc::new(AtomicU64::new(0));
-            if !settings.sources.contains(&kind) {
+            let name = kind.name();
+            let theirs = settings.clone();
+            let open: OpenSource = Box::new(move || source::open(kind, &theirs));
+            if settings.sources.contains(&kind) {
+                samplers.push(shown(name, open));
+            } else if kind == SourceKind::Demo && settings.stands_in() {
+                let own_stop = Arc::new(Stop::default());
+                let waiting = Sampler {
+                    farewell: "this machine has devices of its own",
+                    ..sampler(name, open, &own_stop)
+                };
+                let reason = "stands in only where the driver cannot be opened";
+                self.board.add_idle(name, reason.into(), waiting.dropped.clone());
+                stand_in = Some(StandIn {
+                    sampler: Some(Box::new(waiting)),
+                    stop: own_stop,
+                });
+            } else if kind != SourceKind::Fake {
                 // The fake is for tests; nobody misses it.
-                if kind != SourceKind::Fake {
-                    let reason = format!("not asked for (--source {})", kind.name());
-                    self.board.add_source(kind.name(), &reason, dropped);
-                }
-                continue;
+                let remedy = format!("ask for it with `--source {name}`");
+                let reason = SourceError::new("not asked for", remedy);
+                self.board.add_idle(name, reason, Arc::default());
             }
-            self.board
-                .add_source(kind.name(), "not read yet", dropped.clone());
-            let library = settings.nvml_library.clone();
-            let sampler = Sampler {
-                name: kind.name(),
-                open: Box::new(move || source::open(kind, library.as_deref())),
-                interval: settings.interval,
-                dropped,
-                out: out.clone(),
-                stop: self.stop.clone(),
-            };
-            // Not waited for at the end: it may hang in the driver for good.
-            drop(sampler.start()?);
+        }
+        samplers.extend(more.into_iter().map(|(name, open)| shown(name, open)));
+        if let Some(stand_in) = stand_in {
+            self.stops.push(stand_in.stop.clone());
+            let nvml = samplers
+                .iter_mut()
+                .find(|sampler| sampler.name == SourceKind::Nvml.name());
+            nvml.expect("a stand-in has somebody to stand in for").stand_in = Some(stand_in);
+        }
+        for sampler in samplers {
+            sampler.start()?;
         }
         let board = self.board.clone();
-        let receive = move || board.receive(&messages);
-        drop(thread::Builder::new().name("board".to_owned()).spawn(receive)?);
-        Ok(())
+        self.threads
+            .start("board".to_owned(), move || board.receive(&messages))
+    }
+
+    fn new_stop(&mut self) -> Arc<Stop> {
+        let stop = Arc::new(Stop::default());
+        self.stops.push(stop.clone());
+        stop
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        self.stop.wish();
+        for stop in &self.stops {
+            stop.wish();
+        }
         self.board.close();
         if let Some(stop_server) = self.stop_server.take() {
             // A server that is gone needs no telling.
             let _gone = stop_server.send(());
         }
-        if let Some(server) = self.server.take() {
-            // A panic of the server was reported by its own thread.
-            let _panicked = server.join();
+        for thread in self.threads.wait(SHUTDOWN) {
+            tracing::warn!("thread `{thread}` does not end and is left behind; its driver may hang");
         }
     }
 }

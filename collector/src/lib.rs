@@ -7,15 +7,18 @@
 mod board;
 pub mod cli;
 mod daemon;
+mod doctor;
 mod metrics;
+mod retry;
 mod sampler;
 mod server;
 mod settings;
 mod source;
+mod threads;
 
 pub use board::Board;
 pub use daemon::{Daemon, StartError};
 pub use sampler::take_one;
 pub use settings::{DEFAULT_LISTEN, Settings, SettingsError, SourceKind};
 pub use source::demo::DemoSource;
-pub use source::{OpenSource, Source};
+pub use source::{OpenSource, Source, SourceError};

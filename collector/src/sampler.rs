@@ -1,34 +1,42 @@
 //! Reads a source at its own pace, on its own thread, into a bounded channel; what does not fit is counted.
+//!
+//! A source that cannot be opened, that gives nothing any more, or of which a device is lost, is closed and
+//! opened again, at waits that grow.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use orrery_telemetry::{Sample, SourceStatus, UnixTime};
+use orrery_telemetry::{Absence, Sample, SourceStatus};
 use orrery_units::{SimDuration, SimTime};
 
-use crate::source::{self, OpenSource, Source};
+use crate::board::{absent, wall_clock};
+use crate::retry::Retry;
+use crate::source::{self, OpenSource, Source, SourceError};
+use crate::threads::{Stop, Threads};
 use crate::{Settings, SourceKind};
 
-/// How long to wait before a source that could not be opened is tried again.
-const RETRY: Duration = Duration::from_secs(5);
+/// How long a single reading may take, beyond its interval, before it is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a sampler tells the board.
 #[derive(Debug)]
 pub(crate) enum Message {
     /// A sample.
-    Sample(Sample),
-    /// The source gives nothing, with the reason.
-    Absent(&'static str, String),
-}
-
-/// A wish to stop, which wakes whoever waits.
-#[derive(Debug, Default)]
-pub(crate) struct Stop {
-    wished: Mutex<bool>,
-    wake: Condvar,
+    Sample {
+        sample: Sample,
+        /// When the source is opened again to find a lost device.
+        next_try: Option<Instant>,
+    },
+    /// The source gives nothing.
+    Absent {
+        source: &'static str,
+        error: SourceError,
+        /// When it is opened again; never, if it ended.
+        next_try: Option<Instant>,
+    },
 }
 
 /// One source and what its thread needs.
@@ -39,21 +47,33 @@ pub(crate) struct Sampler {
     pub(crate) dropped: Arc<AtomicU64>,
     pub(crate) out: SyncSender<Message>,
     pub(crate) stop: Arc<Stop>,
+    pub(crate) threads: Arc<Threads>,
+    pub(crate) stand_in: Option<StandIn>,
+    /// Why the source gives nothing once it was asked to stop.
+    pub(crate) farewell: &'static str,
 }
 
-impl Stop {
-    /// Asks everybody to stop.
-    pub(crate) fn wish(&self) {
-        *self.wished.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.wake.notify_all();
-    }
+/// A source that runs only until the one it stands in for gave its first sample.
+pub(crate) struct StandIn {
+    /// Until it is started.
+    pub(crate) sampler: Option<Box<Sampler>>,
+    /// The stand-in's own wish to stop.
+    pub(crate) stop: Arc<Stop>,
+}
 
-    /// Waits for `time` or until somebody wishes to stop; whether somebody does.
-    fn wait(&self, time: Duration) -> bool {
-        let wished = self.wished.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.wake.wait_timeout_while(wished, time, |wished| !*wished);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
-    }
+/// Why a sampler reads a source no longer.
+enum End {
+    Stopped,
+    /// It is to be opened again at once.
+    Reopen,
+    Failed(SourceError),
+}
+
+/// Where a sampler stands, whatever became of its source meanwhile.
+struct Progress {
+    start: Instant,
+    sequence: u64,
+    retry: Retry,
 }
 
 impl Sampler {
@@ -61,41 +81,95 @@ impl Sampler {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(crate) fn start(self) -> std::io::Result<JoinHandle<()>> {
-        thread::Builder::new()
-            .name(format!("source-{}", self.name))
-            .spawn(move || self.run())
+    pub(crate) fn start(self) -> std::io::Result<()> {
+        let threads = self.threads.clone();
+        threads.start(format!("source-{}", self.name), move || self.run())
     }
 
-    fn run(self) {
+    fn run(mut self) {
+        let mut progress = Progress {
+            start: Instant::now(),
+            sequence: 0,
+            retry: Retry::new(self.name, &source::node_name(), self.interval),
+        };
         loop {
-            match (self.open)() {
-                Ok(mut source) => {
-                    self.read_until_stop(&mut *source);
-                    return;
+            let end = match (self.open)() {
+                Ok(source) => self.read_on(source, &mut progress),
+                Err(error) => End::Failed(error),
+            };
+            match end {
+                End::Stopped => break,
+                End::Reopen => {}
+                End::Failed(error) => {
+                    let wait = progress.retry.next_wait();
+                    self.send_absent(error, Some(Instant::now() + wait));
+                    self.start_stand_in();
+                    if self.stop.wait(wait) {
+                        break;
+                    }
                 }
-                Err(reason) => self.send(Message::Absent(self.name, reason)),
-            }
-            if self.stop.wait(RETRY) {
-                return;
             }
         }
+        self.send_absent(self.farewell.into(), None);
     }
 
-    fn read_until_stop(&self, source: &mut dyn Source) {
-        let start = Instant::now();
-        for sequence in 0.. {
-            self.send(match read(self.name, source, sequence, start) {
-                Ok(sample) => Message::Sample(sample),
-                Err(reason) => Message::Absent(self.name, reason),
-            });
+    /// Reads until it has to end; the source is closed then.
+    fn read_on(&mut self, mut source: Box<dyn Source>, progress: &mut Progress) -> End {
+        let mut next_try: Option<Instant> = None;
+        loop {
+            let sample = match read(self.name, &mut *source, progress.sequence, progress.start) {
+                Ok(sample) => sample,
+                Err(error) => return End::Failed(error),
+            };
+            progress.sequence += 1;
+            if let Some(stand_in) = self.stand_in.take() {
+                stand_in.stop.wish();
+            }
+            if sample.devices.iter().any(|device| device.is_lost()) {
+                next_try = next_try.or_else(|| Some(Instant::now() + progress.retry.next_wait()));
+            } else {
+                next_try = None;
+                progress.retry.reset();
+            }
+            self.send(Message::Sample { sample, next_try });
             // The pace is kept by the clock, not by the sum of the waits; a late reading is not made up for.
             let interval = self.interval.as_secs_f64();
-            let late = start.elapsed().as_secs_f64() % interval;
+            let late = progress.start.elapsed().as_secs_f64() % interval;
             if self.stop.wait(Duration::from_secs_f64(interval - late)) {
-                return;
+                return End::Stopped;
+            }
+            if next_try.is_some_and(|at| at <= Instant::now()) {
+                return End::Reopen;
             }
         }
+    }
+
+    fn start_stand_in(&mut self) {
+        let sampler = self
+            .stand_in
+            .as_mut()
+            .and_then(|stand_in| stand_in.sampler.take());
+        let Some(sampler) = sampler else { return };
+        let (name, out) = (sampler.name, sampler.out.clone());
+        if let Err(fault) = sampler.start() {
+            let absent = Message::Absent {
+                source: name,
+                error: format!("the system gave no thread: {fault}").into(),
+                next_try: None,
+            };
+            // A board that is full or gone hears of it no more; the log does.
+            if out.try_send(absent).is_err() {
+                tracing::warn!("{name}: the system gave no thread: {fault}");
+            }
+        }
+    }
+
+    fn send_absent(&self, error: SourceError, next_try: Option<Instant>) {
+        self.send(Message::Absent {
+            source: self.name,
+            error,
+            next_try,
+        });
     }
 
     /// Sends without waiting: a reader that is slow must not slow the readings.
@@ -112,35 +186,51 @@ impl Sampler {
 
 /// One sample of each source that `settings` asks for, with the status of each.
 ///
-/// A source whose activity needs two samples is read twice, an interval apart.
+/// A source whose activity needs two samples is read twice, an interval apart. A driver that does not answer
+/// within ten seconds is given up, and its thread left behind.
 #[must_use]
 pub fn take_one(settings: &Settings) -> (Vec<SourceStatus>, Vec<Sample>) {
     let mut statuses = Vec::new();
     let mut samples = Vec::new();
     for &kind in &settings.sources {
-        match take_one_of(kind, settings) {
+        match take_one_within(kind, settings) {
             Ok(sample) => {
-                statuses.push(SourceStatus {
-                    name: kind.name().to_owned(),
-                    state: sample.origin.into(),
-                    reason: String::new(),
-                    dropped: 0,
-                });
+                statuses.push(SourceStatus::up(kind.name(), sample.origin));
                 samples.push(sample);
             }
-            Err(reason) => statuses.push(SourceStatus::absent(kind.name(), reason)),
+            Err(error) => statuses.push(absent(kind.name(), error)),
         }
     }
     (statuses, samples)
 }
 
-fn take_one_of(kind: SourceKind, settings: &Settings) -> Result<Sample, String> {
-    let mut source = source::open(kind, settings.nvml_library.as_deref())?;
+fn take_one_within(kind: SourceKind, settings: &Settings) -> Result<Sample, SourceError> {
+    let (out, answer) = sync_channel(1);
+    let their_settings = settings.clone();
+    let take = move || {
+        // Nobody waits any more when this fails.
+        let _given_up = out.send(take_one_of(kind, &their_settings));
+    };
+    thread::Builder::new()
+        .name(format!("once-{}", kind.name()))
+        .spawn(take)
+        .map_err(|fault| format!("the system gave no thread: {fault}"))?;
+    let hangs = |_timeout| {
+        SourceError::new(
+            "the driver does not answer",
+            "it may hang: see `dmesg` for `NVRM` and `Xid` lines",
+        )
+    };
+    answer.recv_timeout(PATIENCE + settings.interval).map_err(hangs)?
+}
+
+fn take_one_of(kind: SourceKind, settings: &Settings) -> Result<Sample, SourceError> {
+    let mut source = source::open(kind, settings)?;
     let start = Instant::now();
     let first = read(kind.name(), &mut *source, 0, start)?;
     let waits = |sample: &Sample| {
         let mut activities = sample.devices.iter().map(|device| &device.activity);
-        activities.any(|activity| activity.sm.absence() == Some(&orrery_telemetry::Absence::NotYet))
+        activities.any(|activity| activity.sm.absence() == Some(&Absence::NotYet))
     };
     if !waits(&first) {
         return Ok(first);
@@ -149,55 +239,17 @@ fn take_one_of(kind: SourceKind, settings: &Settings) -> Result<Sample, String> 
     read(kind.name(), &mut *source, 1, start)
 }
 
-fn read(name: &str, source: &mut dyn Source, sequence: u64, start: Instant) -> Result<Sample, String> {
+fn read(name: &str, source: &mut dyn Source, sequence: u64, start: Instant) -> Result<Sample, SourceError> {
     let devices = source.read(sequence)?;
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Sample {
         source: name.to_owned(),
         origin: source.origin(),
         sequence,
         at: SimTime::ZERO + SimDuration::from_secs(start.elapsed().as_secs_f64()),
-        taken: UnixTime::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)),
+        taken: wall_clock(),
         devices,
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc::sync_channel;
-
-    use orrery_units::Seed;
-
-    use super::*;
-    use crate::DemoSource;
-
-    #[test]
-    fn what_does_not_fit_the_channel_is_counted_and_leaves_a_gap() {
-        let (out, board) = sync_channel(2);
-        let (dropped, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(Stop::default()));
-        let sampler = Sampler {
-            name: "demo",
-            open: Box::new(|| Ok(Box::new(DemoSource::new(Seed::new(1))))),
-            interval: Duration::from_millis(5),
-            dropped: dropped.clone(),
-            out,
-            stop: stop.clone(),
-        };
-        let thread = sampler.start().unwrap();
-        // Nobody receives until three samples found no room.
-        while dropped.load(Ordering::Relaxed) < 3 {
-            thread::sleep(Duration::from_millis(1));
-        }
-        let mut sequences = Vec::new();
-        while sequences.len() < 3 {
-            let Ok(Message::Sample(sample)) = board.recv() else {
-                panic!("the demonstration gives samples")
-            };
-            sequences.push(sample.sequence);
-        }
-        stop.wish();
-        thread.join().unwrap();
-        assert_eq!(sequences[..2], [0, 1]);
-        assert!(sequences[2] >= 5, "{sequences:?}");
-    }
-}
+mod tests;

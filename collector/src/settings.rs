@@ -1,16 +1,19 @@
 //! What a daemon is told.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use orrery_units::{Dimension, parse_quantity};
 use thiserror::Error;
 
-use crate::source;
-
 /// Where the daemon listens when it is told nothing.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9477);
+
+/// The intervals that can be kept, in seconds. 100 ms is the shortest: nvml.h asks for more than that between two
+/// samples of unit activity.
+const INTERVALS: RangeInclusive<f64> = 0.1..=3600.0;
 
 /// Which source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -36,6 +39,9 @@ pub struct Settings {
     pub interval: Duration,
     /// The driver's library, where it is not the system's.
     pub nvml_library: Option<PathBuf>,
+    /// Whether the demonstration stands in where the driver cannot be opened. It ends for good with the first
+    /// sample of a device.
+    pub demo_without_devices: bool,
 }
 
 /// Why settings cannot be used.
@@ -80,32 +86,44 @@ impl Default for Settings {
             sources: vec![SourceKind::Nvml],
             interval: Duration::from_secs(1),
             nvml_library: None,
+            demo_without_devices: false,
         }
     }
 }
 
 impl Settings {
     /// Settings for a window on this machine: any free loopback port, the machine's devices, and the
-    /// demonstration beside them if there are none.
+    /// demonstration in their place if there are none. Looks at nothing and so takes no time: whether there are
+    /// devices is found on the source's own thread.
     #[must_use]
     pub fn for_window() -> Self {
-        let mut settings = Self {
+        Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            demo_without_devices: true,
             ..Self::default()
-        };
-        if source::open(SourceKind::Nvml, None).is_err() {
-            settings.sources.push(SourceKind::Demo);
         }
-        settings
+    }
+
+    /// Whether the demonstration stands in for devices.
+    pub(crate) fn stands_in(&self) -> bool {
+        let asked = |kind| self.sources.contains(&kind);
+        self.demo_without_devices && asked(SourceKind::Nvml) && !asked(SourceKind::Demo)
     }
 
     /// Whether these settings can be used.
     ///
     /// # Errors
-    /// When the address is not loopback and nobody allowed that, or the fake has no library.
+    /// When the address is not loopback and nobody allowed that, the interval is out of range, or the fake has no
+    /// library.
     pub fn check(&self) -> Result<(), SettingsError> {
         if !self.listen.ip().is_loopback() && !self.allow_remote {
             return Err(SettingsError::Remote(self.listen));
+        }
+        if !INTERVALS.contains(&self.interval.as_secs_f64()) {
+            return Err(SettingsError::NoTime {
+                text: format!("{} s", self.interval.as_secs_f64()),
+                fault: "it is out of range".to_owned(),
+            });
         }
         if self.sources.contains(&SourceKind::Fake) && self.nvml_library.is_none() {
             return Err(SettingsError::FakeWithoutLibrary);
@@ -116,8 +134,6 @@ impl Settings {
 
 /// Reads an interval such as `1s`.
 ///
-/// 100 ms is the shortest: nvml.h asks for more than that between two samples of unit activity.
-///
 /// # Errors
 /// When the text is no time between 100 ms and 1 h.
 pub(crate) fn parse_interval(text: &str) -> Result<Duration, SettingsError> {
@@ -126,7 +142,7 @@ pub(crate) fn parse_interval(text: &str) -> Result<Duration, SettingsError> {
         fault,
     };
     let quantity = parse_quantity(text, Dimension::Time).map_err(|words| fault(words.to_string()))?;
-    if !(0.1..=3600.0).contains(&quantity.value) {
+    if !INTERVALS.contains(&quantity.value) {
         return Err(fault("it is out of range".to_owned()));
     }
     Ok(Duration::from_secs_f64(quantity.value))

@@ -1,19 +1,32 @@
-//! A made-up cluster for demonstrations: four nodes of eight devices, one straggler, one that overheats.
+//! A made-up cluster for demonstrations: four nodes of eight devices in one training job, one straggler, one that
+//! overheats now and then, one without a reading of its tensor pipes.
 //!
 //! Every number here is an assumption, chosen to look like H100 SXM devices in training; none was measured,
-//! and every sample says so. The numbers are keyed by seed, device and sequence, so two runs are equal.
+//! and every sample says so. The numbers are keyed by seed, device and sequence, so two runs are equal. The job
+//! goes at the pace of its slowest device, and the others wait for it: their utilization stays high, because
+//! waiting is a kernel too, and their tensor pipes idle.
 
-use orrery_telemetry::{Activity, Celsius, DeviceIdentity, DeviceSample, Hertz, Origin, Reading, Throttle};
+use std::time::Duration;
+
+use orrery_telemetry::{
+    Absence, Activity, Celsius, DeviceIdentity, DeviceSample, Hertz, Origin, Reading, Throttle,
+};
 use orrery_units::{Bytes, BytesPerSec, Joules, Ratio, Seed, Watts};
 
-use super::Source;
+use super::{Source, SourceError};
 
 const NUM_NODES: u32 = 4;
 const DEVICES_PER_NODE: u32 = 8;
 /// (node, device) whose clock stays low.
 const STRAGGLER: (u32, u32) = (2, 5);
-/// (node, device) that overheats for a third of every minute of samples.
+/// The clock of the straggler over that of the others.
+const STRAGGLER_SLOWED: f64 = 0.72;
+/// (node, device) that overheats for a third of every sixty samples.
 const HOT: (u32, u32) = (1, 3);
+/// The clock of the device that overheats, while it does, over that of the others.
+const HOT_SLOWED: f64 = 0.61;
+/// (node, device) whose driver gives no number for the tensor pipes.
+const WITHOUT_TENSOR: (u32, u32) = (3, 1);
 const CLOCK_MEGAHERTZ: f64 = 1_755.0;
 const POWER_LIMIT_WATTS: f64 = 700.0;
 const MEMORY: Bytes = Bytes::new(80 << 30);
@@ -22,6 +35,7 @@ const MEMORY: Bytes = Bytes::new(80 << 30);
 #[derive(Clone, Debug)]
 pub struct DemoSource {
     seed: Seed,
+    interval: Duration,
     energy: Vec<f64>,
 }
 
@@ -31,8 +45,15 @@ impl DemoSource {
     pub fn new(seed: Seed) -> Self {
         Self {
             seed,
+            interval: Duration::from_secs(1),
             energy: vec![0.0; (NUM_NODES * DEVICES_PER_NODE) as usize],
         }
+    }
+
+    /// The cluster as it is read every `interval` instead of every second: its energy counters count by that.
+    #[must_use]
+    pub fn paced(self, interval: Duration) -> Self {
+        Self { interval, ..self }
     }
 
     fn device(&mut self, node: u32, index: u32, sequence: u64) -> DeviceSample {
@@ -40,36 +61,47 @@ impl DemoSource {
             let key = self.seed.at(name, &[u64::from(node), u64::from(index), sequence]);
             1.0 + spread * (2.0 * key.uniform() - 1.0)
         };
-        let is_hot = (node, index) == HOT && sequence % 60 >= 40;
+        let is_hot = (node, index) == HOT && hot_at(sequence);
         let slowed = match (node, index) {
-            STRAGGLER => 0.72,
-            HOT if is_hot => 0.61,
+            STRAGGLER => STRAGGLER_SLOWED,
+            HOT if is_hot => HOT_SLOWED,
             _ => 1.0,
         };
+        let pace = if hot_at(sequence) {
+            HOT_SLOWED
+        } else {
+            STRAGGLER_SLOWED
+        };
+        // A slow device works in more of its cycles than one that waits for it.
+        let busy = pace / slowed;
         let clock = CLOCK_MEGAHERTZ * slowed * noise("clock", 0.01);
-        // Devices that wait for the straggler are busy, but their tensor pipes are not.
-        let tensor = Ratio::clamped(0.46 * noise("tensor", 0.06));
-        let power = (POWER_LIMIT_WATTS * 0.9 * slowed * noise("power", 0.05)).min(POWER_LIMIT_WATTS);
+        let power = POWER_LIMIT_WATTS * (0.35 * slowed + 0.55 * pace) * noise("power", 0.05);
+        let power = power.min(POWER_LIMIT_WATTS);
         let degrees = if is_hot {
             88.0
         } else {
             62.0 * noise("temperature", 0.05)
         };
         let used = Bytes::from_f64(MEMORY.as_f64() * 0.86 * noise("memory", 0.002));
+        let ratio = |name, mean: f64, spread| Reading::Value(Ratio::clamped(mean * noise(name, spread)));
+        let rate = |name| Reading::Value(BytesPerSec::new(74e9 * pace * noise(name, 0.1)));
         let activity = Activity {
-            graphics: Reading::Value(Ratio::clamped(0.97 * noise("graphics", 0.02))),
-            sm: Reading::Value(Ratio::clamped(0.83 * noise("sm", 0.04))),
-            occupancy: Reading::Value(Ratio::clamped(0.31 * noise("occupancy", 0.05))),
-            tensor: Reading::Value(tensor),
-            dram: Reading::Value(Ratio::clamped(0.52 * noise("dram", 0.05))),
-            fp32: Reading::Value(Ratio::clamped(0.11 * noise("fp32", 0.05))),
-            nvlink_receive: Reading::Value(BytesPerSec::new(74e9 * noise("receive", 0.1))),
-            nvlink_transmit: Reading::Value(BytesPerSec::new(74e9 * noise("transmit", 0.1))),
+            graphics: ratio("graphics", 0.97, 0.02),
+            sm: ratio("sm", 0.83, 0.04),
+            occupancy: ratio("occupancy", 0.31, 0.05),
+            tensor: if (node, index) == WITHOUT_TENSOR {
+                Reading::absent(Absence::NotANumber)
+            } else {
+                ratio("tensor", 0.46 * busy, 0.06)
+            },
+            dram: ratio("dram", 0.52 * pace, 0.05),
+            fp32: ratio("fp32", 0.11 * busy, 0.05),
+            nvlink_receive: rate("receive"),
+            nvlink_transmit: rate("transmit"),
         };
         let utilization = Ratio::clamped(0.98 * noise("utilization", 0.02));
         let energy = &mut self.energy[(node * DEVICES_PER_NODE + index) as usize];
-        // One second a sample, whatever the real pace: the demonstration has no clock.
-        *energy += power;
+        *energy += power * self.interval.as_secs_f64();
         DeviceSample {
             identity: identity(node, index),
             utilization: Reading::Value(utilization),
@@ -91,6 +123,11 @@ impl DemoSource {
             activity,
         }
     }
+}
+
+/// Whether the hot device overheats at that sample.
+fn hot_at(sequence: u64) -> bool {
+    sequence % 60 >= 40
 }
 
 #[expect(
@@ -116,7 +153,7 @@ impl Source for DemoSource {
         Origin::Demo
     }
 
-    fn read(&mut self, sequence: u64) -> Result<Vec<DeviceSample>, String> {
+    fn read(&mut self, sequence: u64) -> Result<Vec<DeviceSample>, SourceError> {
         let places = (0..NUM_NODES).flat_map(|node| (0..DEVICES_PER_NODE).map(move |index| (node, index)));
         Ok(places
             .map(|(node, index)| self.device(node, index, sequence))
@@ -139,22 +176,64 @@ mod tests {
         assert_ne!(samples(7), samples(8));
     }
 
+    fn where_it_holds(devices: &[DeviceSample], what: impl Fn(&DeviceSample) -> bool) -> Vec<&str> {
+        let found = devices.iter().filter(|device| what(device));
+        found.map(|device| device.identity.uuid.as_str()).collect()
+    }
+
+    fn tensor(devices: &[DeviceSample], uuid: &str) -> f64 {
+        let device = devices
+            .iter()
+            .find(|device| device.identity.uuid == uuid)
+            .unwrap();
+        device.activity.tensor.value().unwrap().get()
+    }
+
     #[test]
-    fn one_device_straggles_and_one_overheats() {
+    fn one_device_straggles_one_overheats_and_one_lacks_a_reading() {
         let samples = samples(1);
-        assert_eq!(samples[0].len(), 32);
-        let slow = |device: &&DeviceSample| device.sm_clock.value().unwrap().get() < 1_400_000_000;
-        let slow_now: Vec<&str> = samples[0]
+        let (calm, hot) = (&samples[0], &samples[45]);
+        assert_eq!(calm.len(), 32);
+        let nodes: std::collections::BTreeSet<&str> =
+            calm.iter().map(|device| device.identity.node.as_str()).collect();
+        assert_eq!(nodes.len(), 4);
+        let slow = |device: &DeviceSample| device.sm_clock.value().unwrap().get() < 1_400_000_000;
+        assert_eq!(where_it_holds(calm, slow), ["DEMO-2-5"]);
+        let throttled = |device: &DeviceSample| !device.throttles.value().unwrap().is_empty();
+        assert_eq!(where_it_holds(calm, throttled), [""; 0]);
+        assert_eq!(where_it_holds(hot, throttled), ["DEMO-1-3"]);
+        let lacking: Vec<_> = calm
             .iter()
-            .filter(slow)
-            .map(|d| d.identity.uuid.as_str())
+            .flat_map(|device| {
+                device
+                    .absences()
+                    .into_iter()
+                    .map(|(name, why)| (&*device.identity.uuid, name, why))
+            })
             .collect();
-        assert_eq!(slow_now, ["DEMO-2-5"]);
-        let hot: Vec<&str> = samples[45]
-            .iter()
-            .filter(|device| !device.throttles.value().unwrap().is_empty())
-            .map(|device| device.identity.uuid.as_str())
-            .collect();
-        assert_eq!(hot, ["DEMO-1-3"]);
+        assert_eq!(lacking, [("DEMO-3-1", "tensor activity", &Absence::NotANumber)]);
+    }
+
+    #[test]
+    fn who_waits_for_the_slowest_has_idle_tensor_pipes() {
+        let samples = samples(1);
+        let (calm, hot) = (&samples[0], &samples[45]);
+        assert!(
+            tensor(calm, "DEMO-2-5") > 1.2 * tensor(calm, "DEMO-0-0"),
+            "{calm:?}"
+        );
+        assert!(tensor(hot, "DEMO-1-3") > 1.1 * tensor(hot, "DEMO-2-5"), "{hot:?}");
+    }
+
+    #[test]
+    fn energy_is_power_over_the_interval() {
+        let mut source = DemoSource::new(Seed::new(1)).paced(Duration::from_millis(100));
+        let (first, second) = (source.read(0).unwrap(), source.read(1).unwrap());
+        let energy = |devices: &[DeviceSample]| devices[0].energy.value().unwrap().0;
+        let power = second[0].power.value().unwrap().0;
+        assert!(
+            (energy(&second) - energy(&first) - 0.1 * power).abs() < 1e-9,
+            "{second:?}"
+        );
     }
 }

@@ -3,12 +3,11 @@
 pub(crate) mod demo;
 mod nvml;
 
-use std::path::Path;
-
 use orrery_telemetry::{DeviceSample, Origin};
 use orrery_units::Seed;
+use thiserror::Error;
 
-use crate::SourceKind;
+use crate::{Settings, SourceKind};
 
 /// Something that can be read again and again, on a thread of its own.
 pub trait Source {
@@ -16,27 +15,71 @@ pub trait Source {
     fn origin(&self) -> Origin;
 
     /// Reads every device, for the `sequence`-th time. A device that cannot be read is a device with absent
-    /// readings.
+    /// readings; one that reads as lost makes the source be opened again.
     ///
     /// # Errors
-    /// When the source as a whole gave nothing, with the reason.
-    fn read(&mut self, sequence: u64) -> Result<Vec<DeviceSample>, String>;
+    /// When the source as a whole gave nothing; then it is closed and opened again.
+    fn read(&mut self, sequence: u64) -> Result<Vec<DeviceSample>, SourceError>;
 }
 
-/// Opens a source on the thread that will read it, or says why not.
-pub type OpenSource = Box<dyn Fn() -> Result<Box<dyn Source>, String> + Send>;
+/// Opens a source on the thread that will read it, or says why not; called again after each failure.
+pub type OpenSource = Box<dyn FnMut() -> Result<Box<dyn Source>, SourceError> + Send>;
+
+/// Why a source gives nothing, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{reason}")]
+pub struct SourceError {
+    /// Why, in one line. It becomes a label, so it holds no number that changes by itself.
+    pub reason: String,
+    /// What to do; empty when there is nothing to say.
+    pub remedy: String,
+}
+
+impl SourceError {
+    /// The reason `reason` with a remedy.
+    pub fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+impl From<String> for SourceError {
+    fn from(reason: String) -> Self {
+        Self::new(reason, "")
+    }
+}
+
+impl From<&str> for SourceError {
+    fn from(reason: &str) -> Self {
+        Self::new(reason, "")
+    }
+}
 
 /// Opens the source `kind`, or says why not.
-pub(crate) fn open(kind: SourceKind, library: Option<&Path>) -> Result<Box<dyn Source>, String> {
+pub(crate) fn open(kind: SourceKind, settings: &Settings) -> Result<Box<dyn Source>, SourceError> {
+    let library = settings.nvml_library.as_deref();
     match kind {
-        SourceKind::Demo => Ok(Box::new(demo::DemoSource::new(Seed::new(1)))),
+        SourceKind::Demo => Ok(Box::new(
+            demo::DemoSource::new(Seed::new(1)).paced(settings.interval),
+        )),
         SourceKind::Nvml => Ok(Box::new(nvml::NvmlSource::open(library)?)),
         SourceKind::Fake => {
             let source = nvml::NvmlSource::open(library)?;
             if source.origin() != Origin::Fake {
-                return Err("the library is a real driver, not the fake".to_owned());
+                return Err(SourceError::new(
+                    "the library is a real driver, not the fake",
+                    "read a real driver with `--source nvml`",
+                ));
             }
             Ok(Box::new(source))
         }
     }
+}
+
+/// The name of this machine, as the kernel has it.
+pub(crate) fn node_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_fault| "localhost".to_owned(), |name| name.trim().to_owned())
 }

@@ -1,7 +1,12 @@
 //! The devices of this machine, through NVML. The driver's library is found at run time, or it is not there.
+#![expect(
+    unsafe_code,
+    reason = "a library that its samples borrow is closed after them, which no lifetime can say"
+)]
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::ptr::NonNull;
 
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
@@ -14,7 +19,7 @@ use orrery_telemetry::{
 };
 use orrery_units::{Bytes, BytesPerSec, Joules, Ratio, Watts};
 
-use super::Source;
+use super::{Source, SourceError, node_name};
 
 /// What the fake driver adds to its version, so that it is never taken for a real one.
 const FAKE_MARK: &str = "-orrery-fake";
@@ -32,9 +37,10 @@ const METRICS: [GpmMetricId; 8] = [
 
 /// The devices of this machine.
 pub(crate) struct NvmlSource {
-    nvml: &'static Nvml,
     origin: Origin,
+    // Before the library: fields are dropped in this order, and activity samples are given back to the library.
     devices: Vec<Known>,
+    library: Library,
 }
 
 /// A device that was there when the source was opened.
@@ -44,36 +50,63 @@ struct Known {
     previous: Option<GpmSample<'static>>,
 }
 
+/// The driver's library, shut down and closed when this is dropped.
+///
+/// It has to be closed really: NVML counts its starts, so that only the last shutdown makes it look for devices
+/// again, and after an update of the driver only a library loaded anew fits the kernel module.
+struct Library(NonNull<Nvml>);
+
+impl Library {
+    fn new(nvml: Nvml) -> Self {
+        Self(NonNull::from(Box::leak(Box::new(nvml))))
+    }
+
+    /// The library, under a lifetime that is too long: nothing that borrows it may outlive `self`.
+    fn get(&self) -> &'static Nvml {
+        // SAFETY: the box lives until `self` is dropped, and is never borrowed mutably. `NvmlSource` alone
+        // keeps what borrows it, in a field that is dropped before.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Library {
+    fn drop(&mut self) {
+        // SAFETY: the pointer comes from a leaked box and is given up here. Nobody else calls into this library
+        // object: a source lives on one thread, and that thread is here, not in the driver.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
 impl NvmlSource {
     /// Opens the library at `library`, or the system's.
-    ///
-    /// The library stays open for the life of the process: closing it while a call hangs in the driver would
-    /// unload code that still runs.
-    pub(crate) fn open(library: Option<&Path>) -> Result<Self, String> {
+    pub(crate) fn open(library: Option<&Path>) -> Result<Self, SourceError> {
         let nvml = match library {
             Some(path) => Nvml::builder().lib_path(OsStr::new(path)).init(),
             None => Nvml::init(),
         };
-        let nvml = nvml.map_err(|fault| reason_of_open(&fault))?;
-        let driver = nvml.sys_driver_version().map_err(|fault| fault.to_string())?;
+        let nvml = nvml.map_err(|fault| source_error(&fault))?;
+        let driver = nvml.sys_driver_version().map_err(|fault| source_error(&fault))?;
         let origin = if driver.ends_with(FAKE_MARK) {
             Origin::Fake
         } else {
             Origin::Live
         };
-        let num_devices = nvml.device_count().map_err(|fault| fault.to_string())?;
+        let num_devices = nvml.device_count().map_err(|fault| source_error(&fault))?;
         if num_devices == 0 {
-            return Err("the NVIDIA driver reports no device".to_owned());
+            return Err(SourceError::new(
+                "the NVIDIA driver reports no device",
+                "see whether `lspci -d 10de:` lists one and what `dmesg` says about it; a container may have been \
+                 started without devices",
+            ));
         }
         let node = node_name();
         let devices = (0..num_devices)
             .map(|index| Known::find(&nvml, &node, index))
             .collect();
-        let nvml = Box::leak(Box::new(nvml));
         Ok(Self {
-            nvml,
             origin,
             devices,
+            library: Library::new(nvml),
         })
     }
 }
@@ -83,9 +116,9 @@ impl Source for NvmlSource {
         self.origin
     }
 
-    fn read(&mut self, _sequence: u64) -> Result<Vec<DeviceSample>, String> {
-        let nvml = self.nvml;
-        Ok(self.devices.iter_mut().map(|known| known.read(nvml)).collect())
+    fn read(&mut self, _sequence: u64) -> Result<Vec<DeviceSample>, SourceError> {
+        let nvml = self.library.get();
+        self.devices.iter_mut().map(|known| known.read(nvml)).collect()
     }
 }
 
@@ -110,12 +143,13 @@ impl Known {
         }
     }
 
-    fn read(&mut self, nvml: &'static Nvml) -> DeviceSample {
+    fn read(&mut self, nvml: &'static Nvml) -> Result<DeviceSample, SourceError> {
         let device = match nvml.device_by_index(self.identity.index) {
             Ok(device) => device,
+            Err(fault) if is_of_all(&fault) => return Err(source_error(&fault)),
             Err(fault) => {
                 self.previous = None;
-                return DeviceSample::absent(self.identity.clone(), &absence(&fault));
+                return Ok(DeviceSample::absent(self.identity.clone(), &absence(&fault)));
             }
         };
         let memory = device.memory_info();
@@ -126,7 +160,7 @@ impl Known {
         let milliwatts =
             |result: Result<u32, NvmlError>| reading(result).map(|p| Watts(f64::from(p) / 1000.0));
         let utilization = reading(device.utilization_rates());
-        DeviceSample {
+        Ok(DeviceSample {
             identity: self.identity.clone(),
             utilization: utilization.map(|rates| Ratio::clamped(f64::from(rates.gpu) / 100.0)),
             memory_used: memory(|info| info.used),
@@ -141,7 +175,7 @@ impl Known {
             temperature: reading(device.temperature(TemperatureSensor::Gpu)).map(|t| Celsius(f64::from(t))),
             throttles: reading(device.current_throttle_reasons()).map(throttles),
             activity: self.activity(nvml, &device),
-        }
+        })
     }
 
     /// Activity since the sample before; the new sample becomes the next one's "before".
@@ -235,15 +269,31 @@ fn absence(fault: &NvmlError) -> Absence {
     }
 }
 
-fn reason_of_open(fault: &NvmlError) -> String {
-    match fault {
-        NvmlError::LibloadingError(fault) => format!("no NVIDIA driver library: {fault}"),
-        other => format!("NVML does not start: {other}"),
-    }
+/// Whether a fault means that no device can be read until the library is opened again.
+fn is_of_all(fault: &NvmlError) -> bool {
+    matches!(
+        fault,
+        NvmlError::Uninitialized | NvmlError::DriverNotLoaded | NvmlError::LibRmVersionMismatch
+    )
 }
 
-/// The name of this machine, as the kernel has it.
-fn node_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_fault| "localhost".to_owned(), |name| name.trim().to_owned())
+fn source_error(fault: &NvmlError) -> SourceError {
+    let remedy = match fault {
+        NvmlError::LibloadingError(fault) => {
+            return SourceError::new(
+                format!("no NVIDIA driver library: {fault}"),
+                "install the NVIDIA driver, or start the container with its devices and driver (`--gpus all`); a \
+                 library in another place is named with `--nvml-library PATH`",
+            );
+        }
+        NvmlError::DriverNotLoaded => {
+            "load the kernel module (`modprobe nvidia`); `dmesg` says why it does not load"
+        }
+        NvmlError::LibRmVersionMismatch => "the driver was updated: reload its kernel module, or reboot",
+        NvmlError::NoPermission => "run as a user that may open `/dev/nvidia*`",
+        NvmlError::Uninitialized => "the driver was unloaded; the source is back by itself when it is loaded",
+        NvmlError::GpuLost => "reset the device or reboot; `dmesg` says why it was lost",
+        _ => "",
+    };
+    SourceError::new(format!("NVML gives nothing: {fault}"), remedy)
 }

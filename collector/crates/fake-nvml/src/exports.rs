@@ -116,8 +116,7 @@ extern "C" fn nvmlInit_v2() -> c_int {
 // SAFETY: as stated above the exports.
 #[unsafe(no_mangle)]
 extern "C" fn nvmlShutdown() -> c_int {
-    // The script plays on after a shutdown, so that a second start does not revive a lost device.
-    code::SUCCESS
+    status(player::shut_down())
 }
 
 // SAFETY: as stated above the exports.

@@ -1,6 +1,8 @@
-//! Plays a script: counts calls, moves tracks on, loses devices.
+//! Plays a script: counts calls, moves tracks on, loses devices and finds them again, unloads, hangs.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use crate::script::{DeviceScript, Script, Track};
 
@@ -22,12 +24,24 @@ static PLAYER: Mutex<Option<Player>> = Mutex::new(None);
 pub(crate) struct Player {
     pub(crate) script: Script,
     progress: Vec<Progress>,
+    /// Starts without their shutdown: NVML counts them, and only the first of them looks for devices.
+    num_open: u64,
+    is_unloaded: bool,
+    /// Starts that looked for devices.
+    num_starts: u64,
+    /// Calls about devices.
+    num_calls: u64,
+    has_unloaded: bool,
+    has_hung: bool,
 }
 
 /// How far one device has played.
 #[derive(Clone, Debug, Default)]
 struct Progress {
     answered: u64,
+    /// The start in which the device was lost.
+    lost_in: Option<u64>,
+    is_back: bool,
     /// Position in each track, by the track's number.
     positions: [usize; Call::COUNT],
 }
@@ -50,21 +64,48 @@ impl Call {
     const COUNT: usize = 9;
 }
 
-/// Loads the script, unless one is playing.
+/// Loads the script, unless one is playing, and counts the start.
 pub(crate) fn start() -> Result<(), i32> {
     let mut player = lock();
     if player.is_none() {
         // A fake without a script behaves like a machine without a driver.
         let script = Script::load().map_err(|_words| code::DRIVER_NOT_LOADED)?;
-        let progress = vec![Progress::default(); script.devices.len()];
-        *player = Some(Player { script, progress });
+        *player = Some(Player::new(script));
     }
-    Ok(())
+    let player_now = player.as_mut().ok_or(code::UNINITIALIZED)?;
+    let hang = player_now.hang_at_start();
+    let started = player_now.start();
+    drop(player);
+    hang_for(hang);
+    started
+}
+
+/// Takes one start back; the last one stops the answers. The script plays on after the next start.
+pub(crate) fn shut_down() -> Result<(), i32> {
+    let mut player = lock();
+    let player = player.as_mut().ok_or(code::UNINITIALIZED)?;
+    player.shut_down()
 }
 
 /// Asks the script; fails when none is playing.
 pub(crate) fn ask<T>(question: impl FnOnce(&mut Player) -> Result<T, i32>) -> Result<T, i32> {
-    question(lock().as_mut().ok_or(code::UNINITIALIZED)?)
+    let mut player = lock();
+    let player_now = player.as_mut().ok_or(code::UNINITIALIZED)?;
+    if !player_now.answers() {
+        return Err(code::UNINITIALIZED);
+    }
+    let answer = question(player_now);
+    let hang = player_now.hang_at_call();
+    // Nobody else has to wait for a call that hangs.
+    drop(player);
+    hang_for(hang);
+    answer
+}
+
+fn hang_for(time: Option<Duration>) {
+    if let Some(time) = time {
+        thread::sleep(time);
+    }
 }
 
 fn lock() -> MutexGuard<'static, Option<Player>> {
@@ -72,11 +113,68 @@ fn lock() -> MutexGuard<'static, Option<Player>> {
 }
 
 impl Player {
+    fn new(script: Script) -> Self {
+        Self {
+            progress: vec![Progress::default(); script.devices.len()],
+            script,
+            num_open: 0,
+            is_unloaded: false,
+            num_starts: 0,
+            num_calls: 0,
+            has_unloaded: false,
+            has_hung: false,
+        }
+    }
+
+    fn start(&mut self) -> Result<(), i32> {
+        if self.num_open == 0 {
+            self.num_starts += 1;
+            if self.num_starts <= self.script.failing_starts {
+                return Err(code::DRIVER_NOT_LOADED);
+            }
+            self.is_unloaded = false;
+        }
+        self.num_open += 1;
+        Ok(())
+    }
+
+    fn shut_down(&mut self) -> Result<(), i32> {
+        self.num_open = self.num_open.checked_sub(1).ok_or(code::UNINITIALIZED)?;
+        Ok(())
+    }
+
+    fn answers(&self) -> bool {
+        self.num_open > 0 && !self.is_unloaded
+    }
+
+    /// How long the first start hangs, if it does.
+    fn hang_at_start(&mut self) -> Option<Duration> {
+        let hang = self.script.hang.filter(|hang| hang.after == 0)?;
+        let first = !std::mem::replace(&mut self.has_hung, true);
+        first.then(|| Duration::from_millis(hang.millis))
+    }
+
+    /// How long this call hangs, if it does.
+    fn hang_at_call(&mut self) -> Option<Duration> {
+        let hang = self.script.hang.filter(|hang| self.num_calls >= hang.after)?;
+        let first = !std::mem::replace(&mut self.has_hung, true);
+        first.then(|| Duration::from_millis(hang.millis))
+    }
+
     /// Device number `device`, if it is not lost; counts the call.
     pub(crate) fn device(&mut self, device: usize) -> Result<&DeviceScript, i32> {
         let script = self.script.devices.get(device).ok_or(code::INVALID_ARGUMENT)?;
+        self.num_calls += 1;
+        let unloads = |calls| self.num_calls > calls && !self.has_unloaded;
+        if self.script.unloaded_after.is_some_and(unloads) {
+            self.has_unloaded = true;
+            self.is_unloaded = true;
+            return Err(code::UNINITIALIZED);
+        }
         let progress = &mut self.progress[device];
-        if script.lost_after.is_some_and(|calls| progress.answered >= calls) {
+        progress.find(script.back_after_starts, self.num_starts);
+        if script.lost_after.is_some_and(|calls| progress.answered >= calls) && !progress.is_back {
+            progress.lost_in.get_or_insert(self.num_starts);
             return Err(code::GPU_IS_LOST);
         }
         progress.answered += 1;
@@ -100,15 +198,28 @@ impl Player {
     }
 }
 
+impl Progress {
+    /// Marks a lost device as back when the starts that it takes have been made.
+    fn find(&mut self, back_after_starts: Option<u64>, num_starts: u64) {
+        let back = back_after_starts.zip(self.lost_in);
+        if back.is_some_and(|(after, lost_in)| num_starts >= lost_in + after) {
+            self.is_back = true;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn player_of(script: &str) -> Player {
+        let mut player = Player::new(serde_json::from_str(script).unwrap());
+        player.start().unwrap();
+        player
+    }
+
     fn player(device: &str) -> Player {
-        let text = format!(r#"{{"driver":"580.95.05","devices":[{device}]}}"#);
-        let script: Script = serde_json::from_str(&text).unwrap();
-        let progress = vec![Progress::default(); script.devices.len()];
-        Player { script, progress }
+        player_of(&format!(r#"{{"driver":"580.95.05","devices":[{device}]}}"#))
     }
 
     #[test]
@@ -129,5 +240,50 @@ mod tests {
         assert_eq!(ask(), Ok(1));
         assert_eq!(ask(), Err(code::GPU_IS_LOST));
         assert_eq!(ask(), Err(code::GPU_IS_LOST));
+    }
+
+    #[test]
+    fn a_lost_device_is_back_after_the_starts_that_it_takes() {
+        let mut player =
+            player(r#"{"name":"a","uuid":"b","lost_after":1,"back_after_starts":2,"power_milliwatts":[1]}"#);
+        let mut answers = Vec::new();
+        for restarts in [false, false, true, true, false] {
+            if restarts {
+                player.shut_down().unwrap();
+                player.start().unwrap();
+            }
+            answers.push(player.next(0, Call::Power, |device| &device.power_milliwatts));
+        }
+        let lost = Err(code::GPU_IS_LOST);
+        assert_eq!(answers, [Ok(1), lost, lost, Ok(1), Ok(1)]);
+    }
+
+    #[test]
+    fn an_unloaded_driver_answers_again_after_a_start() {
+        let mut player =
+            player_of(r#"{"driver":"1","devices":[{"name":"a","uuid":"b"}],"unloaded_after":2}"#);
+        let answers = [0; 3].map(|device| player.device(device).map(|_| ()));
+        assert_eq!(answers, [Ok(()), Ok(()), Err(code::UNINITIALIZED)]);
+        assert!(!player.answers());
+        player.start().unwrap();
+        assert!(!player.answers(), "a start on top of another looks for nothing");
+        for _ in 0..2 {
+            player.shut_down().unwrap();
+        }
+        player.start().unwrap();
+        assert!(player.answers() && player.device(0).is_ok());
+    }
+
+    #[test]
+    fn one_call_hangs_and_no_other() {
+        let mut player =
+            player_of(r#"{"driver":"1","devices":[{"name":"a","uuid":"b"}],"hang":{"after":2,"millis":7}}"#);
+        let mut hangs = Vec::new();
+        for _ in 0..3 {
+            player.device(0).map(|_| ()).unwrap();
+            hangs.push(player.hang_at_call());
+        }
+        assert_eq!(hangs, [None, Some(Duration::from_millis(7)), None]);
+        assert_eq!(player.hang_at_start(), None);
     }
 }

@@ -18,6 +18,26 @@ pub(crate) struct Script {
     pub(crate) driver: String,
     /// Devices in the order of their numbers.
     pub(crate) devices: Vec<DeviceScript>,
+    /// After this many calls about devices the driver is unloaded: all fail with `Uninitialized` until it
+    /// is shut down and started again.
+    #[serde(default)]
+    pub(crate) unloaded_after: Option<u64>,
+    /// A call that hangs.
+    #[serde(default)]
+    pub(crate) hang: Option<Hang>,
+    /// Starts that fail with `DriverNotLoaded` before one succeeds.
+    #[serde(default)]
+    pub(crate) failing_starts: u64,
+}
+
+/// A call that hangs, as one does in a wedged driver.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hang {
+    /// So many calls about devices are answered before; 0 hangs the first start instead.
+    pub(crate) after: u64,
+    /// How long it hangs.
+    pub(crate) millis: u64,
 }
 
 /// What one device answers.
@@ -28,9 +48,13 @@ pub(crate) struct DeviceScript {
     pub(crate) name: String,
     /// Its own name.
     pub(crate) uuid: String,
-    /// After this many answered calls the device is lost, for good.
+    /// After this many answered calls the device is lost.
     #[serde(default)]
     pub(crate) lost_after: Option<u64>,
+    /// A lost device is back after this many further starts, each with the shutdown before it; without this, it
+    /// stays lost.
+    #[serde(default)]
+    pub(crate) back_after_starts: Option<u64>,
     /// Percent of time with a kernel, and with memory traffic.
     #[serde(default)]
     pub(crate) utilization_percent: Track<[u32; 2]>,

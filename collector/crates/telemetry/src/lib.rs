@@ -18,4 +18,4 @@ pub use reading::{Absence, Reading};
 pub use sample::{Activity, DeviceIdentity, DeviceSample, Sample, Throttle};
 pub use status::{Origin, SourceState, SourceStatus};
 pub use to_timeline::timeline_of_samples;
-pub use wire::{Event, SCHEMA, WireError, read_line, write_line};
+pub use wire::{Event, Heartbeat, SCHEMA, StreamError, WireError, read_events, read_line, write_line};

@@ -167,6 +167,38 @@ impl DeviceSample {
         }
     }
 
+    /// Every reading that has no value, by its name, with the reason.
+    #[must_use]
+    pub fn absences(&self) -> Vec<(&'static str, &Absence)> {
+        let activity = &self.activity;
+        let readings = [
+            ("utilization", self.utilization.absence()),
+            ("memory used", self.memory_used.absence()),
+            ("memory free", self.memory_free.absence()),
+            ("memory reserved", self.memory_reserved.absence()),
+            ("memory total", self.memory_total.absence()),
+            ("power", self.power.absence()),
+            ("power limit", self.power_limit.absence()),
+            ("energy", self.energy.absence()),
+            ("SM clock", self.sm_clock.absence()),
+            ("memory clock", self.memory_clock.absence()),
+            ("temperature", self.temperature.absence()),
+            ("throttles", self.throttles.absence()),
+            ("engine activity", activity.graphics.absence()),
+            ("SM activity", activity.sm.absence()),
+            ("occupancy", activity.occupancy.absence()),
+            ("tensor activity", activity.tensor.absence()),
+            ("memory bandwidth activity", activity.dram.absence()),
+            ("FP32 activity", activity.fp32.absence()),
+            ("NVLink received", activity.nvlink_receive.absence()),
+            ("NVLink sent", activity.nvlink_transmit.absence()),
+        ];
+        readings
+            .into_iter()
+            .filter_map(|(name, absence)| Some((name, absence?)))
+            .collect()
+    }
+
     /// Whether the device fell off the bus.
     #[must_use]
     pub fn is_lost(&self) -> bool {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::UnixTime;
+
 /// What the numbers of a source are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -37,8 +39,14 @@ pub struct SourceStatus {
     pub state: SourceState,
     /// Why it gives none; empty while it does.
     pub reason: String,
+    /// What to do about the reason; empty when there is nothing to say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remedy: String,
     /// Samples that it took and nobody could receive.
     pub dropped: u64,
+    /// When it is opened again: because it gives nothing, or to find a lost device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<UnixTime>,
 }
 
 impl Origin {
@@ -71,7 +79,18 @@ impl SourceStatus {
             name: name.to_owned(),
             state: SourceState::Absent,
             reason: reason.into(),
+            remedy: String::new(),
             dropped: 0,
+            next_try: None,
+        }
+    }
+
+    /// A source that gives samples whose numbers are what `origin` says.
+    #[must_use]
+    pub fn up(name: &str, origin: Origin) -> Self {
+        Self {
+            state: origin.into(),
+            ..Self::absent(name, "")
         }
     }
 

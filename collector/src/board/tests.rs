@@ -1,0 +1,174 @@
+//! The board on a clock of the test's own: who is told what, and when.
+
+use orrery_telemetry::{Origin, SourceState, read_line};
+use orrery_units::SimTime;
+use tokio::sync::mpsc::{Receiver as LineReceiver, channel};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn board() -> Board {
+    let board = Board::new(SECOND);
+    board.add_source("nvml", Arc::default());
+    board
+}
+
+fn sample(sequence: u64) -> Message {
+    let sample = Sample {
+        source: "nvml".to_owned(),
+        origin: Origin::Live,
+        sequence,
+        at: SimTime::ZERO,
+        taken: UnixTime::from_millis(0),
+        devices: Vec::new(),
+    };
+    Message::Sample {
+        sample,
+        next_try: None,
+    }
+}
+
+fn failure(reason: &str, next_try: Option<Instant>) -> Message {
+    Message::Absent {
+        source: "nvml",
+        error: reason.into(),
+        next_try,
+    }
+}
+
+/// What came since the last call, heartbeats left out.
+fn news(reader: &mut LineReceiver<String>) -> Vec<Event> {
+    let mut events = Vec::new();
+    while let Ok(line) = reader.try_recv() {
+        events.push(read_line(&line).unwrap());
+    }
+    events.retain(|event| !matches!(event, Event::Heartbeat(_)));
+    events
+}
+
+fn num_heartbeats(reader: &mut LineReceiver<String>) -> usize {
+    let mut count = 0;
+    while let Ok(line) = reader.try_recv() {
+        count += usize::from(matches!(read_line(&line).unwrap(), Event::Heartbeat(_)));
+    }
+    count
+}
+
+fn subscribe(board: &Board, num_lines: usize) -> LineReceiver<String> {
+    let (lines, reader) = channel(num_lines);
+    board.subscribe(lines);
+    reader
+}
+
+fn reasons<'a>(events: &'a [Event]) -> Vec<&'a str> {
+    let reason = |event: &'a Event| match event {
+        Event::Source(status) => status.reason.as_str(),
+        other => panic!("only sources changed, not {other:?}"),
+    };
+    events.iter().map(reason).collect()
+}
+
+#[test]
+fn a_silent_source_is_told_and_so_is_its_return() {
+    let (board, start) = (board(), Instant::now());
+    board.take(sample(0), start);
+    let mut reader = subscribe(&board, 64);
+    assert_eq!(news(&mut reader).len(), 2, "a status and a sample");
+    board.watch(start + 4 * SECOND);
+    assert_eq!(news(&mut reader), []);
+    board.watch(start + 4 * SECOND + SECOND / 10);
+    assert_eq!(reasons(&news(&mut reader)), [SILENT]);
+    board.watch(start + 9 * SECOND);
+    assert_eq!(news(&mut reader), [], "it is told once");
+    board.take(sample(1), start + 10 * SECOND);
+    let back = news(&mut reader);
+    assert!(
+        matches!(&back[..], [Event::Source(status), Event::Sample(sample)]
+            if status.state == SourceState::Live && status.reason.is_empty() && sample.sequence == 1),
+        "{back:?}"
+    );
+}
+
+#[test]
+fn numbers_of_a_silent_source_are_not_served() {
+    let (board, start) = (board(), Instant::now());
+    board.take(sample(0), start);
+    assert_eq!(board.lock().latest_at(start + 4 * SECOND).len(), 1);
+    assert_eq!(board.lock().latest_at(start + 5 * SECOND).len(), 0);
+    board.take(sample(1), start - 60 * SECOND);
+    let mut reader = subscribe(&board, 64);
+    assert_eq!(reasons(&news(&mut reader)), [SILENT], "nor to a new reader");
+}
+
+#[test]
+fn a_source_that_hangs_while_it_is_opened_is_silent() {
+    let board = board();
+    let mut reader = subscribe(&board, 64);
+    assert_eq!(reasons(&news(&mut reader)), ["being opened"]);
+    board.watch(Instant::now() + 5 * SECOND);
+    assert_eq!(reasons(&news(&mut reader)), [SILENT]);
+}
+
+#[test]
+fn a_source_that_waits_for_its_next_try_is_not_silent_until_that_hangs() {
+    let (board, start) = (board(), Instant::now());
+    let mut reader = subscribe(&board, 64);
+    assert_eq!(news(&mut reader).len(), 1);
+    let wall = wall_clock();
+    board.take(failure("no driver", Some(start + 60 * SECOND)), start);
+    let told = news(&mut reader);
+    let [Event::Source(status)] = &told[..] else {
+        panic!("one status, not {told:?}")
+    };
+    let wait = status.next_try.expect("it is tried again").as_millis() - wall.as_millis();
+    assert!((59_000..=61_000).contains(&wait), "{wait} ms");
+    board.watch(start + 63 * SECOND);
+    assert_eq!(news(&mut reader), []);
+    board.watch(start + 65 * SECOND);
+    assert_eq!(reasons(&news(&mut reader)), [SILENT]);
+}
+
+#[test]
+fn nobody_waits_for_a_source_that_does_not_run() {
+    let board = Board::new(SECOND);
+    board.add_idle("demo", "not asked for".into(), Arc::default());
+    board.watch(Instant::now() + 1000 * SECOND);
+    assert_eq!(board.statuses()[0].reason, "not asked for");
+}
+
+#[test]
+fn heartbeats_keep_their_promise() {
+    for (interval, promise) in [(SECOND / 10, SECOND / 10), (60 * SECOND, 5 * SECOND)] {
+        let (board, start) = (Board::new(interval), Instant::now());
+        let mut reader = subscribe(&board, 64);
+        let first = read_line(&reader.try_recv().unwrap()).unwrap();
+        let Event::Heartbeat(heartbeat) = first else {
+            panic!("a stream begins with a heartbeat, not {first:?}")
+        };
+        assert!((heartbeat.next_within.as_secs() - promise.as_secs_f64()).abs() < 1e-9);
+        board.watch(start);
+        for beat in 1..=5 {
+            num_heartbeats(&mut reader);
+            board.watch(start + beat * promise);
+            assert!(num_heartbeats(&mut reader) > 0, "beat {beat} of {promise:?}");
+        }
+    }
+}
+
+#[test]
+fn a_slow_reader_is_told_what_it_missed() {
+    let (board, start) = (board(), Instant::now());
+    let mut reader = subscribe(&board, 3);
+    for reason in ["a", "b", "c", "d"] {
+        board.take(failure(reason, None), start);
+    }
+    let mut events = news(&mut reader);
+    board.take(failure("e", None), start);
+    events.extend(news(&mut reader));
+    let absent = |reason: &str| Event::Source(SourceStatus::absent("nvml", reason));
+    assert_eq!(
+        events,
+        [absent("being opened"), absent("a"), Event::Missed(3), absent("e")]
+    );
+}

@@ -1,0 +1,11 @@
+//! The collector from outside: over HTTP, as a process, and driven by a driver that plays a script.
+
+mod doctor;
+mod fake_nvml;
+mod http;
+mod metrics;
+mod openmetrics;
+mod process;
+mod serve;
+mod stream;
+mod window;
