@@ -1,10 +1,11 @@
 //! The simulator: scenario in, report out.
 //!
 //! The library joins the stages (`scenario` to plan, `workload` to tasks, `engine` to totals, `report`) and
-//! adds what they refuse to know: files, threads and exit codes.
+//! adds what they refuse to know: files, threads and exit codes. The `orrery` command is here too ([`cli`]).
 
 pub mod baseline;
 pub mod checks;
+pub mod cli;
 pub mod exit;
 mod facts;
 pub mod files;

@@ -55,7 +55,11 @@ pub fn metric_table() -> MetricTable {
     let entries = registry().iter().map(|metric| MetricEntry {
         name: metric.name.to_owned(),
         dimension: metric.dimension,
-        labels: metric.labels.iter().map(|&label| label.to_owned()).collect(),
+        labels: metric
+            .labels
+            .iter()
+            .map(|label| (label.name.to_owned(), label.values.iter().map(|&v| v.to_owned()).collect()))
+            .collect(),
         statistics: statistics.clone(),
     });
     MetricTable(entries.collect())
@@ -89,6 +93,11 @@ pub fn simulate(plan: &Plan, watch: &Watch) -> Result<Simulation, EngineError> {
 /// each is pulled and nothing is simulated.
 #[must_use]
 pub fn expected_tasks(plan: &Plan) -> u64 {
+    expected_tasks_while(plan, || true).unwrap_or_default()
+}
+
+/// [`expected_tasks`], unless nobody `wants` the count any more: then `None`, soon.
+pub fn expected_tasks_while(plan: &Plan, wants: impl Fn() -> bool) -> Option<u64> {
     let folding = Folding::of(plan);
     let mut driver = TrainingDriver::new(plan, plan.run.seed, folding);
     let programs = one_per_pipeline_rank(&driver);
@@ -97,6 +106,9 @@ pub fn expected_tasks(plan: &Plan) -> u64 {
     for &program in &programs {
         let mut next = 0;
         while driver.pull(program, &mut Sink::new(next, &mut tasks)) == Pulled::Tasks {
+            if !wants() {
+                return None;
+            }
             let new = u32::try_from(tasks.len()).expect("an instalment is small");
             next += new;
             pulled += u64::from(new);
@@ -104,7 +116,7 @@ pub fn expected_tasks(plan: &Plan) -> u64 {
         }
     }
     let all = driver.resources().programs.len() / programs.len().max(1);
-    pulled * all as u64 * u64::from(plan.run.replications)
+    Some(pulled * all as u64 * u64::from(plan.run.replications))
 }
 
 /// The seed of a replication: the scenario's own for the first, neighbours of it for the others. Keys mix
@@ -182,6 +194,12 @@ impl Watch {
         for control in &self.controls {
             control.cancel();
         }
+    }
+
+    /// Whether somebody asked to stop.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.controls.iter().any(RunControl::is_cancelled)
     }
 
     /// The last progress that each replication published.

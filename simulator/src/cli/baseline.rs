@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use orrery::baseline::Baseline;
-use orrery::exit::Exit;
-use orrery::files;
+use crate::baseline::Baseline;
+use crate::exit::Exit;
+use crate::files;
 
 use super::{Console, Failure, Format};
 

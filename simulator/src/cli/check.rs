@@ -1,7 +1,7 @@
 //! `check`: parse and validate scenarios, run nothing.
 
-use orrery::exit::Exit;
-use orrery::{files, pipeline};
+use crate::exit::Exit;
+use crate::{files, pipeline};
 use orrery_scenario::Diagnostic;
 use serde_json::json;
 

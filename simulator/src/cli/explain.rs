@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use orrery::exit::Exit;
-use orrery::files;
+use crate::exit::Exit;
+use crate::files;
 
 use super::{Console, Failure};
 

@@ -1,8 +1,8 @@
 //! `metrics`, `schema` and `completions`: what there is.
 
 use clap::CommandFactory as _;
-use orrery::exit::Exit;
-use orrery_timeline::{OPERATIONS, Statistic, registry};
+use crate::exit::Exit;
+use orrery_timeline::{Metric, OPERATIONS, Statistic, registry};
 use serde_json::json;
 
 use super::output::print_values;
@@ -25,7 +25,7 @@ pub(crate) fn metrics(kind: Option<&str>, format: Format, console: &mut Console<
         .iter()
         .map(|metric| {
             json!({
-                "name": metric.name, "unit": metric.unit, "labels": metric.labels, "kinds": metric.kinds,
+                "name": metric.name, "unit": metric.unit, "labels": label_names(metric), "kinds": metric.kinds,
                 "definition": metric.definition,
             })
         })
@@ -33,7 +33,7 @@ pub(crate) fn metrics(kind: Option<&str>, format: Format, console: &mut Console<
     let human = || {
         let mut text = String::new();
         for metric in &chosen {
-            let labels = match metric.labels {
+            let labels = match label_names(metric).as_slice() {
                 [] => String::new(),
                 labels => format!("{{{}}}", labels.join(", ")),
             };
@@ -53,6 +53,10 @@ pub(crate) fn metrics(kind: Option<&str>, format: Format, console: &mut Console<
     };
     write!(console.out, "{}", print_values(&values, format, human))?;
     Ok(Exit::Success)
+}
+
+fn label_names(metric: &Metric) -> Vec<&'static str> {
+    metric.labels.iter().map(|label| label.name).collect()
 }
 
 /// Prints the schema of scenario files.

@@ -1,4 +1,6 @@
 //! The `orrery` command: arguments in, an exit code out.
+//!
+//! It is a part of the library so that the desktop app can do what the command does where there is no display.
 
 mod balance;
 mod baseline;
@@ -14,12 +16,13 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-use std::io::Write;
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
+use std::{fmt, io, panic};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use orrery::exit::Exit;
+use crate::exit::Exit;
 
 pub(crate) use output::{Format, Look};
 
@@ -271,6 +274,64 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Runs the command with `arguments`, the first of which is the name of the program; says on standard error
+/// what went wrong, if anything did.
+pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(message) => return say(&message),
+    };
+    panic::catch_unwind(|| on_the_console(cli)).unwrap_or(Exit::Bug)
+}
+
+/// Help goes to standard output and is a success, faults of the command line are none.
+fn say(message: &clap::Error) -> Exit {
+    // There is nobody left to tell when this fails.
+    let _told = message.print();
+    if message.use_stderr() {
+        Exit::Invalid
+    } else {
+        Exit::Success
+    }
+}
+
+fn on_the_console(cli: Cli) -> Exit {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut err = io::stderr();
+    let mut console = Console {
+        out: &mut out,
+        err: &mut err,
+        terminal: io::stderr().is_terminal(),
+    };
+    let result = execute(cli, &mut console);
+    let result = result.and_then(|exit| out.flush().map(|()| exit).map_err(Into::into));
+    match result {
+        Ok(exit) => exit,
+        Err(fault) => end(&fault),
+    }
+}
+
+/// Says what went wrong and chooses the code.
+fn end(fault: &anyhow::Error) -> Exit {
+    let io_fault = fault.downcast_ref::<io::Error>();
+    // Whoever closed the pipe has read enough.
+    if io_fault.is_some_and(|fault| fault.kind() == io::ErrorKind::BrokenPipe) {
+        return Exit::Success;
+    }
+    let exit = match fault.downcast_ref::<Failure>() {
+        Some(failure) => failure.exit,
+        None if io_fault.is_some() => Exit::DataMissing,
+        None => Exit::Bug,
+    };
+    let text = format!("{fault:#}");
+    // Faults of scenarios were said in full where they were found.
+    if !text.is_empty() {
+        // There is nobody left to tell when this fails.
+        let _told = writeln!(io::stderr(), "orrery: {text}");
+    }
+    exit
+}
 
 /// Carries out the command.
 pub(crate) fn execute(cli: Cli, console: &mut Console<'_>) -> anyhow::Result<Exit> {

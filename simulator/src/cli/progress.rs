@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use orrery::exit::Exit;
-use orrery::pipeline::Watch;
+use crate::exit::Exit;
+use crate::pipeline::Watch;
 
 use super::Console;
 

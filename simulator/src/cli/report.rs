@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use orrery::exit::Exit;
-use orrery::files;
+use crate::exit::Exit;
+use crate::files;
 use orrery_report::{State, quantity};
 use orrery_timeline::find_metric;
 use serde_json::{Value, json};

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use orrery::baseline::Baseline;
-use orrery::exit::Exit;
-use orrery::pipeline::{self, Simulation, Stopped, Watch};
-use orrery::{checks, files};
+use crate::baseline::Baseline;
+use crate::exit::Exit;
+use crate::pipeline::{self, Simulation, Stopped, Watch};
+use crate::{checks, files};
 use orrery_report::{Report, render};
 use orrery_scenario::Plan;
 use orrery_units::{Bytes, with_si_prefix};

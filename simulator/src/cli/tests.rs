@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::{CommandFactory as _, Parser as _};
-use orrery::exit::Exit;
+use crate::exit::Exit;
 
 use super::{Cli, Console, Failure, execute};
 

@@ -135,7 +135,10 @@ const CODES: &[(&str, &str)] = &[
         "E003",
         "A check names a metric or a statistic that does not exist. `orrery metrics` lists all.",
     ),
-    ("E004", "A check names a label that the metric does not carry."),
+    (
+        "E004",
+        "A check names a label that the metric does not carry, or a value that the label never takes.",
+    ),
     ("E005", "`only_if` names an expectation that does not exist."),
     (
         "E006",

@@ -30,8 +30,8 @@ pub struct MetricEntry {
     pub name: String,
     /// What it measures.
     pub dimension: Dimension,
-    /// Labels it can carry, such as `op`.
-    pub labels: Vec<String>,
+    /// Labels it can carry, such as `op`, each with the values it takes.
+    pub labels: Vec<(String, Vec<String>)>,
     /// Statistics that it has, such as `mean`.
     pub statistics: Vec<String>,
 }

@@ -166,6 +166,11 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("mfu.mean", "mfu.p50th", "28:10 E003 train.mfu.mean"),
     ("mfu.mean", "mfu{op='x'}.mean", "28:10 E004 train.mfu.mean"),
     (
+        "mfu.mean",
+        "exposed_comm_ratio{op='pipe'}.mean",
+        "28:10 E004 train.exposed_comm_ratio{op='pipeline'}.mean",
+    ),
+    (
         "mfu.mean >=",
         "mfu.mean",
         "28:25 E001 train.mfu.mean >= 0.35, or train.step_time.mean in 18 s .. 22 s",

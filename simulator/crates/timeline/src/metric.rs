@@ -37,11 +37,20 @@ pub struct Metric {
     /// Unit for people.
     pub unit: &'static str,
     /// Labels it can carry, such as `op`.
-    pub labels: &'static [&'static str],
+    pub labels: &'static [Label],
     /// One-line definition.
     pub definition: &'static str,
     /// Scenario kinds it exists for.
     pub kinds: &'static [&'static str],
+}
+
+/// A label of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Its name, such as `op`.
+    pub name: &'static str,
+    /// The values it takes.
+    pub values: &'static [&'static str],
 }
 
 /// Values that the label `op` takes: communication by who talks to whom.
@@ -49,8 +58,11 @@ pub const OPERATIONS: [&str; 5] = ["all_to_all", "tensor", "context", "pipeline"
 
 const TRAINING: &[&str] = &["training"];
 const MOE: &[&str] = &["training", "balancing"];
-const NONE: &[&str] = &[];
-const BY_OPERATION: &[&str] = &["op"];
+const NONE: &[Label] = &[];
+const BY_OPERATION: &[Label] = &[Label {
+    name: "op",
+    values: &OPERATIONS,
+}];
 
 const fn metric(
     name: &'static str,

@@ -210,16 +210,8 @@ fn look_up(path: &Path, span: &Range<usize>, metrics: &MetricTable) -> Result<(M
             .note(format!("statistics: {known}"))
             .help(format!("{name}.{}", first_statistic(entry))));
     }
-    for (label, _) in &path.labels {
-        if !entry.labels.contains(label) {
-            let wrong = Wrong::new("E004", span.clone(), format!("`{name}` has no label `{label}`"));
-            let known = if entry.labels.is_empty() {
-                "it has none".to_owned()
-            } else {
-                format!("labels: {}", entry.labels.join(", "))
-            };
-            return Err(wrong.note(known).help(format!("{name}.{statistic}")));
-        }
+    for (label, value) in &path.labels {
+        check_label(entry, label, value, statistic, span)?;
     }
     let metric = MetricRef {
         name: name.to_owned(),
@@ -227,6 +219,38 @@ fn look_up(path: &Path, span: &Range<usize>, metrics: &MetricTable) -> Result<(M
         statistic: statistic.to_owned(),
     };
     Ok((metric, entry.dimension))
+}
+
+/// Whether `entry` carries `label`, and the label takes `value`; the help repeats `statistic`.
+fn check_label(
+    entry: &MetricEntry,
+    label: &str,
+    value: &str,
+    statistic: &str,
+    span: &Range<usize>,
+) -> Result<(), Wrong> {
+    let name = &entry.name;
+    let wrong = |message: String| Wrong::new("E004", span.clone(), message);
+    let Some((_, values)) = entry.labels.iter().find(|(known, _)| known == label) else {
+        let known: Vec<&str> = entry.labels.iter().map(|(label, _)| label.as_str()).collect();
+        let note = if known.is_empty() {
+            "it has none".to_owned()
+        } else {
+            format!("labels: {}", known.join(", "))
+        };
+        let wrong = wrong(format!("`{name}` has no label `{label}`")).note(note);
+        return Err(wrong.help(format!("{name}.{statistic}")));
+    };
+    if values.iter().any(|known| known == value) {
+        return Ok(());
+    }
+    let known: Vec<&str> = values.iter().map(String::as_str).collect();
+    let wrong = wrong(format!("label `{label}` of `{name}` is never `{value}`"));
+    let wrong = wrong.note(format!("values: {}", known.join(", ")));
+    match nearest(value, &known).or_else(|| known.first().copied()) {
+        Some(near) => Err(wrong.help(format!("{name}{{{label}='{near}'}}.{statistic}"))),
+        None => Err(wrong),
+    }
 }
 
 fn first_statistic(entry: &MetricEntry) -> &str {

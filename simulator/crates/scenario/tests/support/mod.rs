@@ -8,7 +8,15 @@ pub(crate) fn metrics() -> MetricTable {
     let entry = |name: &str, dimension, labels: &[&str]| MetricEntry {
         name: name.to_owned(),
         dimension,
-        labels: labels.iter().map(|&label| label.to_owned()).collect(),
+        labels: labels
+            .iter()
+            .map(|&label| {
+                (
+                    label.to_owned(),
+                    vec!["all_to_all".to_owned(), "pipeline".to_owned()],
+                )
+            })
+            .collect(),
         statistics: ["mean", "p50", "p90", "p95", "p99", "min", "max", "sum", "last"]
             .map(str::to_owned)
             .to_vec(),

@@ -83,7 +83,11 @@ impl Folding {
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let even = !plan.model.has_experts() || matches!(plan.routing.law, Law::Balanced);
-        if plan.noise.is_off() && even { Self::Replicas } else { Self::None }
+        if plan.noise.is_off() && even {
+            Self::Replicas
+        } else {
+            Self::None
+        }
     }
 
     /// Whether `rank` is simulated.
