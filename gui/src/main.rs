@@ -1,42 +1,119 @@
-//! `orrery-gui [FILE]`: the desktop app on a scenario, or on the one that ships with it.
+//! `orrery-gui`: the window on scenarios and a live fleet; without a display, what `orrery` does.
 
 use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-use anyhow::bail;
-use orrery::files;
-use orrery_gui::Start;
+use clap::Parser;
+use orrery::exit::Exit;
+use orrery::{cli, files};
+use orrery_collector::{Daemon, Settings, SourceKind};
+use orrery_gui::{OpenError, Start, collector_url, no_display, open};
 
-const USAGE: &str = "\
-Usage: orrery-gui [FILE]
+/// Opens the window on scenarios, or on the one that ships with the program, simulates the first and shows the
+/// fleet live. Without a display it does what `orrery` does: it runs them and writes their reports.
+#[derive(Debug, Parser)]
+#[command(name = "orrery-gui", version, max_term_width = 100)]
+struct Arguments {
+    /// Scenario files [default: DeepSeek-V3 on 2,048 H800].
+    #[arg(value_name = "FILES")]
+    files: Vec<String>,
+    /// Show a made-up cluster, marked DEMO, even if this machine has devices.
+    #[arg(long, conflicts_with = "collector")]
+    demo: bool,
+    /// Follow the collector at this address instead of this machine, such as `http://node:9477`; may be
+    /// repeated.
+    #[arg(long, value_name = "URL", value_parser = collector_url)]
+    collector: Vec<String>,
+    /// Save a picture of the window once the first run is over and the fleet has spoken, and close it.
+    #[arg(long, value_name = "PNG")]
+    screenshot: Option<PathBuf>,
+}
 
-Opens the scenario FILE, or the one that ships with the program, and simulates it.
-
-  -h, --help     say this
-  -V, --version  say the version
-";
-
-fn main() -> anyhow::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let file = match arguments.as_slice() {
-        ["-h" | "--help"] => {
-            write!(std::io::stdout(), "{USAGE}")?;
-            return Ok(());
-        }
-        ["-V" | "--version"] => {
-            writeln!(std::io::stdout(), "orrery-gui {}", env!("CARGO_PKG_VERSION"))?;
-            return Ok(());
-        }
-        [option, ..] if option.starts_with('-') => bail!("unknown option `{option}`\n{USAGE}"),
-        [] => files::DEFAULT_SCENARIO,
-        [file] => file,
-        [..] => bail!("one scenario is opened at a time\n{USAGE}"),
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Clap prints help and faults itself; its codes are 0 and 2, as ours.
+        Err(message) => message.exit(),
     };
-    let text = files::read_scenario(file).map_err(anyhow::Error::msg)?;
-    orrery_gui::open(Start {
-        file: file.to_owned(),
-        text,
+    ExitCode::from(show(&arguments).code())
+}
+
+fn show(arguments: &Arguments) -> Exit {
+    // Before anything is started or read: without a window all of it is the command's.
+    if let Some(why) = no_display() {
+        return without_window(arguments, &why);
+    }
+    let mut scenarios = Vec::new();
+    for file in named(arguments) {
+        match files::read_scenario(&file) {
+            Ok(text) => scenarios.push((file, text)),
+            Err(why) => return say(&why, Exit::Invalid),
+        }
+    }
+    let daemon = own_collector(arguments);
+    let own = daemon.iter().map(|daemon| format!("http://{}", daemon.address()));
+    let start = Start {
+        scenarios,
         run_at_once: true,
-        demo_fleet: true,
-    })
+        collectors: own.chain(arguments.collector.iter().cloned()).collect(),
+        screenshot: arguments.screenshot.clone(),
+    };
+    match open(start) {
+        Ok(()) => Exit::Success,
+        Err(OpenError::NoPicture(why)) => say(&why, Exit::DataMissing),
+        Err(OpenError::NoWindow(why)) => {
+            drop(daemon);
+            without_window(arguments, &why)
+        }
+    }
+}
+
+/// The files that were named, or the one that ships with the program.
+fn named(arguments: &Arguments) -> Vec<String> {
+    if arguments.files.is_empty() {
+        vec![files::DEFAULT_SCENARIO.to_owned()]
+    } else {
+        arguments.files.clone()
+    }
+}
+
+/// The collector of this machine, in this process, unless others are named. It listens on loopback; without
+/// devices it plays the demonstration.
+fn own_collector(arguments: &Arguments) -> Option<Daemon> {
+    if !arguments.collector.is_empty() {
+        return None;
+    }
+    let mut settings = Settings::for_window();
+    if arguments.demo {
+        settings.sources = vec![SourceKind::Demo];
+    }
+    match Daemon::start(&settings) {
+        Ok(daemon) => Some(daemon),
+        Err(why) => {
+            // The window is of use without it, and says that there is none.
+            say(&format!("no live fleet: {why}"), Exit::Success);
+            None
+        }
+    }
+}
+
+/// Says why there is no window, and does what `orrery` does; a picture cannot be had then.
+fn without_window(arguments: &Arguments, why: &str) -> Exit {
+    if arguments.screenshot.is_some() {
+        return say(&format!("no picture without a window: {why}"), Exit::DataMissing);
+    }
+    say(&format!("no window: {why}; running without one"), Exit::Success);
+    let mut command = vec!["orrery".to_owned()];
+    if !arguments.files.is_empty() {
+        command.extend(["run".to_owned(), "--".to_owned()]);
+        command.extend(arguments.files.iter().cloned());
+    }
+    cli::run(command)
+}
+
+fn say(words: &str, exit: Exit) -> Exit {
+    // There is nobody left to tell when this fails.
+    let _told = writeln!(std::io::stderr(), "orrery-gui: {words}");
+    exit
 }

@@ -55,6 +55,8 @@ pub(crate) fn sequential(share: f64) -> Color32 {
 
 /// A cell without a value.
 pub(crate) const ABSENT: Color32 = Color32::from_rgb(0x45, 0x45, 0x4a);
+/// Strings in the text of a scenario.
+pub(crate) const STRING: Color32 = Color32::from_rgb(0x8f, 0xc7, 0xa8);
 /// What failed.
 pub(crate) const BAD: Color32 = Color32::from_rgb(0xe5, 0x57, 0x4d);
 /// What holds.

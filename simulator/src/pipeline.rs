@@ -58,7 +58,12 @@ pub fn metric_table() -> MetricTable {
         labels: metric
             .labels
             .iter()
-            .map(|label| (label.name.to_owned(), label.values.iter().map(|&v| v.to_owned()).collect()))
+            .map(|label| {
+                (
+                    label.name.to_owned(),
+                    label.values.iter().map(|&v| v.to_owned()).collect(),
+                )
+            })
             .collect(),
         statistics: statistics.clone(),
     });

@@ -33,6 +33,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "orrery-timeline",
             "orrery-telemetry",
             "orrery-profile",
+            // For its binary alone, which starts a collector in its own process; see the test below.
+            "orrery-collector",
         ],
     ),
     (
@@ -100,6 +102,22 @@ fn a_reversed_line_is_found() {
     );
 }
 
+/// A manifest cannot give a dependency to a binary alone, so the sources are held to it: the library of the
+/// window hears collectors over HTTP, and only `main.rs` knows that one may run in the same process.
+#[test]
+fn only_the_binary_of_the_window_knows_the_daemon() {
+    let sources = crate::tidy::root().join("gui/src");
+    let mut found = Vec::new();
+    walk(&sources, ".rs", &mut found);
+    assert!(found.len() > 10, "the walk found the window's sources");
+    let mention = |path: &&PathBuf| {
+        let text = std::fs::read_to_string(path).expect("sources are text");
+        text.contains("orrery_collector")
+    };
+    let who: Vec<&PathBuf> = found.iter().filter(mention).collect();
+    assert_eq!(who, [&sources.join("main.rs")]);
+}
+
 fn faults_of(manifest: &str, table: &BTreeMap<&str, &[&str]>) -> Vec<String> {
     let manifest: toml::Table = manifest.parse().expect("a manifest is TOML");
     let name = manifest["package"]["name"]
@@ -124,21 +142,22 @@ fn manifests() -> Vec<PathBuf> {
     let root = crate::tidy::root();
     let mut found = Vec::new();
     for top in ["simulator", "collector", "gui", "kernels", "tests"] {
-        walk(&root.join(top), &mut found);
+        walk(&root.join(top), "Cargo.toml", &mut found);
     }
     assert!(found.len() >= MAY_KNOW.len(), "the walk found the workspace");
     found
 }
 
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+/// Every file below `folder` whose path ends so.
+fn walk(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return;
     };
     for entry in entries {
         let path = entry.expect("a folder can be listed").path();
         if path.is_dir() && !path.ends_with("target") {
-            walk(&path, found);
-        } else if path.ends_with("Cargo.toml") {
+            walk(&path, ending, found);
+        } else if path.to_string_lossy().ends_with(ending) {
             found.push(path);
         }
     }

@@ -120,10 +120,16 @@ fn measured() -> f64 {
 #[test]
 fn the_pair_of_the_trace_takes_its_time() {
     let (measured, simulated) = (measured(), pair("0.05"));
-    assert!(near(measured, 0.129, 0.001), "the trace is the one we know: {measured}");
+    assert!(
+        near(measured, 0.129, 0.001),
+        "the trace is the one we know: {measured}"
+    );
     // The bound that steps are held to. Passes over activations in attention are simulated some 1.3 ms per layer
     // shorter than they were, which is most of what is missing.
-    assert!(near(simulated, measured, 0.12), "{simulated} s against {measured} s");
+    assert!(
+        near(simulated, measured, 0.12),
+        "{simulated} s against {measured} s"
+    );
 }
 
 #[test]

@@ -1,17 +1,16 @@
 //! Drains the channels: commands of panels, events of workers, what the fleet says.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eframe::egui;
 
 use super::{App, Command};
-use crate::document::{Event, FleetEvent, Running, check, demo_feed, run};
+use crate::document::{Collector, Event, Feed, Running, Text, check, run};
 
 /// How often progress is read.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-/// How often the age of the fleet is drawn anew.
+/// How often the ages in the fleet are drawn anew.
 const AGE_EVERY: Duration = Duration::from_secs(1);
 
 impl App {
@@ -33,31 +32,53 @@ impl App {
             self.start_run();
         }
         self.read_progress(context);
-        if self.document.fleet.latest.is_some() {
+        if !self.document.fleet.collectors.is_empty() {
             context.request_repaint_after(AGE_EVERY);
+        }
+        if let Some(photographer) = &mut self.photographer {
+            photographer.look(&self.document, context);
         }
     }
 
     fn apply(&mut self, command: Command) {
         match command {
             Command::Edit(text) => {
-                let document = Arc::make_mut(&mut self.document);
-                document.text = text;
-                document.revision += 1;
+                Arc::make_mut(&mut self.document).edit(text);
+                self.run_when_checked = false;
+            }
+            Command::Front(place) => {
+                Arc::make_mut(&mut self.document).bring_to_front(place);
                 self.run_when_checked = false;
             }
             // The shortcut may come before the check of the last key stroke is back.
             Command::Run => self.run_when_checked = self.document.running.is_none(),
             Command::Stop => self.stop_run(),
-            Command::Demo(true) => self.start_demo(),
-            Command::Demo(false) => self.stop_demo(),
+            Command::Follow(url) => self.follow(&url),
+            Command::TryNow(collector) => {
+                if let Some(feed) = self.feeds.get(collector) {
+                    feed.try_now();
+                }
+            }
         }
+    }
+
+    /// Follows the collector at `url` from now on, unless it is followed already.
+    pub(super) fn follow(&mut self, url: &str) {
+        let fleet = &mut Arc::make_mut(&mut self.document).fleet;
+        if fleet.collectors.iter().any(|collector| collector.url == url) {
+            return;
+        }
+        let (out, wake) = (self.feed.0.clone(), Arc::clone(&self.wake));
+        let place = fleet.collectors.len();
+        fleet.collectors.push(Collector::new(url));
+        self.feeds.push(Feed::follow(place, url, out, wake));
     }
 
     fn take_in(&mut self, event: Event) {
         let document = Arc::make_mut(&mut self.document);
         match event {
-            Event::Checked(revision, outcome) => {
+            Event::Checked(Text { opened, .. }, _) if opened != document.opened => self.checking = false,
+            Event::Checked(Text { revision, .. }, outcome) => {
                 self.checking = false;
                 document.checked = Some(revision);
                 let (plan, faults) = match outcome {
@@ -75,12 +96,9 @@ impl App {
                 }
             }
             Event::Ended(number, outcome) if number == self.run_number => {
-                document.running = None;
                 self.watch = None;
-                document.fault = outcome.as_ref().err().cloned();
-                if let Ok(finished) = outcome {
-                    document.finished = Some(finished);
-                }
+                let place = document.running.as_ref().map(|running| running.place);
+                document.end_run(place.unwrap_or(document.front), outcome);
             }
             Event::Expected(..) | Event::Ended(..) => {}
         }
@@ -93,14 +111,7 @@ impl App {
             return;
         }
         self.checking = true;
-        let (file, text) = (document.file.clone(), Arc::clone(&document.text));
-        check(
-            file,
-            text,
-            document.revision,
-            self.events.0.clone(),
-            Arc::clone(&self.wake),
-        );
+        check(document, self.events.0.clone(), Arc::clone(&self.wake));
     }
 
     fn start_run(&mut self) {
@@ -111,13 +122,16 @@ impl App {
         let document = Arc::make_mut(&mut self.document);
         document.fault = None;
         document.running = Some(Running {
+            place: document.front,
             name: plan.identity.name.clone(),
+            elapsed: Duration::ZERO,
             tasks_done: 0,
             tasks_expected: None,
             stopping: false,
         });
         let (out, wake) = (self.events.0.clone(), Arc::clone(&self.wake));
         self.watch = Some(run(plan, document.revision, self.run_number, out, wake));
+        self.run_began = Instant::now();
     }
 
     pub(super) fn stop_run(&mut self) {
@@ -133,29 +147,9 @@ impl App {
     fn read_progress(&mut self, context: &egui::Context) {
         let document = Arc::make_mut(&mut self.document);
         if let (Some(watch), Some(running)) = (&self.watch, &mut document.running) {
+            running.elapsed = self.run_began.elapsed();
             running.tasks_done = watch.progress().iter().map(|progress| progress.tasks_done).sum();
             context.request_repaint_after(PROGRESS_EVERY);
         }
-    }
-
-    fn start_demo(&mut self) {
-        if self.demo_stop.is_some() {
-            return;
-        }
-        let stop = Arc::new(AtomicBool::new(false));
-        demo_feed(self.feed.0.clone(), Arc::clone(&stop), Arc::clone(&self.wake));
-        self.demo_stop = Some(stop);
-        Arc::make_mut(&mut self.document).fleet.demo_runs = true;
-    }
-
-    pub(super) fn stop_demo(&mut self) {
-        let Some(stop) = self.demo_stop.take() else {
-            return;
-        };
-        stop.store(true, Ordering::Relaxed);
-        Arc::make_mut(&mut self.document).fleet.demo_runs = false;
-        let lost = FleetEvent::Lost("the demo feed was stopped".to_owned());
-        // The other end is this application's own.
-        drop(self.feed.0.send(lost));
     }
 }

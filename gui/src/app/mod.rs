@@ -1,30 +1,33 @@
 //! The application: who owns the document, what commands do to it, and how it is drawn.
 
 mod logic;
-#[cfg(test)]
-mod tests;
+mod photograph;
 mod ui;
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
 use eframe::egui;
 use orrery::pipeline::Watch;
 
-use crate::document::{Document, Event, FleetEvent, Wake};
+use crate::document::{Document, Event, Feed, FleetEvent, Wake};
+pub(crate) use photograph::Photograph;
+use photograph::Photographer;
 
 /// What the window opens on.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
-    /// The scenario's file; need not exist.
-    pub file: String,
-    /// The scenario's text.
-    pub text: String,
-    /// Whether it is run as soon as it is checked.
+    /// Scenarios, each a file, which need not exist, and its text; the first is in front.
+    pub scenarios: Vec<(String, String)>,
+    /// Whether the one in front is run as soon as it is checked.
     pub run_at_once: bool,
-    /// Whether the demo feed is started.
-    pub demo_fleet: bool,
+    /// Collectors that are followed, by their [`collector_url`](crate::collector_url).
+    pub collectors: Vec<String>,
+    /// Where to put a picture of the window once the first run is over and the fleet has spoken; the window
+    /// closes then.
+    pub screenshot: Option<PathBuf>,
 }
 
 /// What panels and shortcuts may ask for.
@@ -32,12 +35,16 @@ pub struct Start {
 pub enum Command {
     /// The scenario's text is now this.
     Edit(Arc<str>),
-    /// Simulate the scenario.
+    /// The scenario at this place comes to the front.
+    Front(usize),
+    /// Simulate the scenario in front.
     Run,
     /// Stop the run under way.
     Stop,
-    /// Start (true) or stop the demo feed of the fleet.
-    Demo(bool),
+    /// Follow the collector at this address.
+    Follow(String),
+    /// Try the collector at this place again, without waiting.
+    TryNow(usize),
 }
 
 /// Where panels put commands; they are applied before the next frame.
@@ -66,12 +73,14 @@ pub struct App {
     asked: Receiver<Command>,
     events: (Sender<Event>, Receiver<Event>),
     feed: (Sender<FleetEvent>, Receiver<FleetEvent>),
+    feeds: Vec<Feed>,
     wake: Wake,
     watch: Option<Watch>,
     run_number: u64,
+    run_began: Instant,
     checking: bool,
     run_when_checked: bool,
-    demo_stop: Option<Arc<AtomicBool>>,
+    photographer: Option<Photographer>,
     layout: ui::Layout,
 }
 
@@ -86,28 +95,26 @@ impl App {
             out,
             context: context.clone(),
         };
-        if start.demo_fleet {
-            commands.send(Command::Demo(true));
-        }
-        let document = Document {
-            file: start.file,
-            text: start.text.into(),
-            ..Document::default()
-        };
-        Self {
-            document: Arc::new(document),
+        let mut app = Self {
+            document: Arc::new(Document::open(start.scenarios)),
             commands,
             asked,
             events: channel(),
             feed: channel(),
+            feeds: Vec::new(),
             wake: Arc::new(move || woken.request_repaint()),
             watch: None,
             run_number: 0,
+            run_began: Instant::now(),
             checking: false,
             run_when_checked: start.run_at_once,
-            demo_stop: None,
+            photographer: start.screenshot.map(Photographer::new),
             layout: ui::Layout::default(),
+        };
+        for url in &start.collectors {
+            app.follow(url);
         }
+        app
     }
 
     /// What is shown now.
@@ -116,17 +123,9 @@ impl App {
         Arc::clone(&self.document)
     }
 
-    /// Where a feed from elsewhere, such as a collector, puts what it hears; wake the window by
-    /// [`wake`](Self::wake) after.
-    #[must_use]
-    pub fn fleet_feed(&self) -> Sender<FleetEvent> {
-        self.feed.0.clone()
-    }
-
-    /// Draws the window again soon; may be called from any thread.
-    #[must_use]
-    pub fn wake(&self) -> Wake {
-        Arc::clone(&self.wake)
+    /// The picture that was asked for, to be looked at when the window is closed.
+    pub(crate) fn photograph(&self) -> Option<Photograph> {
+        self.photographer.as_ref().map(Photographer::photograph)
     }
 
     pub(crate) fn boxed(self) -> Box<dyn eframe::App> {
@@ -148,6 +147,5 @@ impl Drop for App {
     /// Nothing is left running behind a closed window.
     fn drop(&mut self) {
         self.stop_run();
-        self.stop_demo();
     }
 }

@@ -8,8 +8,9 @@ use egui_tiles::{
 };
 
 use super::{App, Command, Commands};
-use crate::Document;
+use crate::document::{Collector, Link};
 use crate::panels::{fleet, plan, timeline};
+use crate::{Document, theme};
 
 /// The panels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl Default for Layout {
             let linear = Linear::new_binary(dir, children, share);
             tiles.insert_new(Tile::Container(Container::Linear(linear)))
         };
-        let right = split(LinearDir::Vertical, [timeline, fleet], 0.68);
+        let right = split(LinearDir::Vertical, [timeline, fleet], 0.6);
         let root = split(LinearDir::Horizontal, [plan, right], 0.36);
         Self {
             tree: Tree::new(egui::Id::unique("panels"), root, tiles),
@@ -81,22 +82,28 @@ fn shortcuts(ui: &Ui, commands: &Commands) {
 fn status(ui: &mut Ui, document: &Document) {
     ui.horizontal(|ui| {
         let run = match (&document.running, document.checked == Some(document.revision)) {
-            (Some(running), _) if running.stopping => "stopping",
-            (Some(_), _) => "running",
-            (None, false) => "checking",
-            (None, true) => "ready",
+            (Some(running), _) if running.stopping => format!("stopping {}", running.name),
+            (Some(running), _) => match running.share() {
+                Some(share) => format!("running {}: {:.0} %", running.name, share * 100.0),
+                None => format!("running {}", running.name),
+            },
+            (None, false) => "checking".to_owned(),
+            (None, true) => "ready".to_owned(),
         };
         ui.label(run);
         ui.separator();
         ui.label(format!("problems: {}", document.diagnostics.len()));
         ui.separator();
-        let devices = |latest: &Arc<crate::FleetSnapshot>| {
-            let count: usize = latest.nodes.iter().map(|node| node.devices.len()).sum();
-            let mark = if latest.demo { " (DEMO)" } else { "" };
-            format!("devices: {count}{mark}")
-        };
-        let fleet = document.fleet.latest.as_ref().map(devices);
-        ui.label(fleet.unwrap_or_else(|| "devices: none".to_owned()));
+        let fleet = &document.fleet;
+        let mark = if fleet.has_demo() { " (DEMO)" } else { "" };
+        ui.label(format!("devices: {}{mark}", fleet.num_devices()));
+        let lost = |collector: &&Collector| matches!(collector.link, Link::Lost { .. });
+        let num_lost = fleet.collectors.iter().filter(lost).count();
+        if num_lost > 0 {
+            ui.separator();
+            let all = fleet.collectors.len();
+            ui.colored_label(theme::BAD, format!("collectors lost: {num_lost} of {all}"));
+        }
     });
 }
 

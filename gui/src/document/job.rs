@@ -1,27 +1,36 @@
 //! Long work on threads of its own; it reports by events and never sees a widget.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::thread;
 use std::time::Instant;
+use std::{panic, thread};
 
 use orrery::baseline::Baseline;
 use orrery::pipeline::{self, Simulation, Watch};
 use orrery::{checks, files};
 use orrery_report::render::headlines;
-use orrery_scenario::{Diagnostic, Plan};
+use orrery_scenario::{Diagnostic, Plan, Severity};
 
-use super::{Finished, Wake, arranged};
+use super::{Document, Finished, Wake, arranged};
 
 /// What a thread has to say.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A revision of the text was checked.
-    Checked(u64, Result<Arc<Plan>, Vec<Diagnostic>>),
+    /// A text was checked.
+    Checked(Text, Result<Arc<Plan>, Vec<Diagnostic>>),
     /// The tasks of the run with this number were counted.
     Expected(u64, u64),
     /// The run with this number ended.
     Ended(u64, Result<Arc<Finished>, String>),
+}
+
+/// Which text: that of the scenario which came to the front as the `opened`-th, in its `revision`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Text {
+    pub(crate) opened: u64,
+    pub(crate) revision: u64,
 }
 
 /// Where events go.
@@ -33,29 +42,66 @@ fn send(out: &Out, wake: &Wake, event: Event) {
     wake();
 }
 
-/// Checks `text` on a thread of its own.
-pub(crate) fn check(file: String, text: Arc<str>, revision: u64, out: Out, wake: Wake) {
+/// Checks the text of `document` on a thread of its own.
+pub(crate) fn check(document: &Document, out: Out, wake: Wake) {
+    let (file, text) = (document.file.clone(), Arc::clone(&document.text));
+    let which = Text {
+        opened: document.opened,
+        revision: document.revision,
+    };
     thread::spawn(move || {
-        let plan = pipeline::load(&file, &text, &[]).map(Arc::new);
-        send(&out, &wake, Event::Checked(revision, plan));
+        let plan = guarded(|| pipeline::load(&file, &text, &[]).map(Arc::new));
+        let plan = plan.unwrap_or_else(|words| Err(vec![bug(file, words)]));
+        send(&out, &wake, Event::Checked(which, plan));
     });
+}
+
+/// What `work` gives, or what to say when it panicked: a window must not wait for ever.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let words = "a bug in Orrery; standard error says where".to_owned();
+    panic::catch_unwind(AssertUnwindSafe(work)).map_err(|_reported| words)
+}
+
+/// A bug that a text brought up, as a fault of its first line.
+fn bug(file: String, message: String) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        code: "bug",
+        file,
+        line: 1,
+        column: 1,
+        span: 0..0,
+        message,
+        label: String::new(),
+        notes: Vec::new(),
+        help: None,
+        snippet: String::new(),
+    }
 }
 
 /// Simulates `plan` on a thread of its own, as run `number`; another thread counts its tasks meanwhile.
 pub(crate) fn run(plan: Arc<Plan>, revision: u64, number: u64, out: Out, wake: Wake) -> Watch {
     let watch = Watch::new(plan.run.replications);
     let (counted, count_out, count_wake) = (Arc::clone(&plan), out.clone(), Arc::clone(&wake));
+    let (ended, control) = (Arc::new(AtomicBool::new(false)), watch.clone());
+    let run_ended = Arc::clone(&ended);
     thread::spawn(move || {
-        let tasks = pipeline::expected_tasks(&counted);
-        send(&count_out, &count_wake, Event::Expected(number, tasks));
+        // A run that is stopped, or over before its tasks are counted, wants no count.
+        let wanted = || !control.is_cancelled() && !run_ended.load(Ordering::Relaxed);
+        if let Some(tasks) = pipeline::expected_tasks_while(&counted, wanted) {
+            send(&count_out, &count_wake, Event::Expected(number, tasks));
+        }
     });
     let control = watch.clone();
     thread::spawn(move || {
         let began = Instant::now();
-        let ended = pipeline::simulate(&plan, &control)
-            .map_err(|fault| fault.to_string())
-            .map(|simulation| Arc::new(finished(&plan, simulation, revision, began)));
-        send(&out, &wake, Event::Ended(number, ended));
+        let outcome = guarded(|| {
+            let simulation = pipeline::simulate(&plan, &control).map_err(|fault| fault.to_string())?;
+            Ok(Arc::new(finished(&plan, simulation, revision, began)))
+        });
+        let outcome = outcome.unwrap_or_else(Err);
+        ended.store(true, Ordering::Relaxed);
+        send(&out, &wake, Event::Ended(number, outcome));
     });
     watch
 }

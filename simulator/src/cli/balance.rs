@@ -1,8 +1,8 @@
 //! `balance`: an expert placement, weights in and tables out.
 
-use clap::ValueEnum;
 use crate::exit::Exit;
 use crate::files;
+use clap::ValueEnum;
 use orrery_workload::placement::{BalanceCase, rebalance};
 use serde_json::{Map, Value};
 

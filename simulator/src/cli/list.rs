@@ -1,7 +1,7 @@
 //! `metrics`, `schema` and `completions`: what there is.
 
-use clap::CommandFactory as _;
 use crate::exit::Exit;
+use clap::CommandFactory as _;
 use orrery_timeline::{Metric, OPERATIONS, Statistic, registry};
 use serde_json::json;
 

@@ -21,8 +21,8 @@ use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::{fmt, io, panic};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::exit::Exit;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use output::{Format, Look};
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use clap::{CommandFactory as _, Parser as _};
 use crate::exit::Exit;
+use clap::{CommandFactory as _, Parser as _};
 
 use super::{Cli, Console, Failure, execute};
 

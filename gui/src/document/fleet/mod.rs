@@ -1,259 +1,304 @@
-//! The fleet as last heard of, and the demo feed that stands in for collectors.
+//! The fleet as last heard of: collectors, their nodes and devices, and who is apart from the others.
+//!
+//! Nothing here is drawn, and nothing is forgotten when a collector is lost: what was heard last stays, and
+//! says how old it is.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
-use std::thread;
-use std::time::Duration;
+mod apart;
+mod history;
+mod metric;
+#[cfg(test)]
+mod tests;
 
-use serde::{Deserialize, Serialize};
+pub use apart::Apart;
+pub use history::{History, KEPT};
+pub use metric::FleetMetric;
 
-use super::Wake;
+use orrery_telemetry::{DeviceSample, Event, Origin, Sample, SourceStatus};
 
-/// A figure that every device may report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FleetMetric {
-    /// Share of time in which a kernel ran.
-    #[default]
-    Utilization,
-    /// Memory held, as a share of all.
-    Memory,
-    /// Power drawn, in watts.
-    Power,
-    /// Temperature of the chip, in degrees Celsius.
-    Temperature,
-}
+use super::feed::{FleetEvent, News};
 
-impl FleetMetric {
-    /// Every metric, in the order of the picker.
-    pub const ALL: [Self; 4] = [Self::Utilization, Self::Memory, Self::Power, Self::Temperature];
+/// The pause between two signs of life that is allowed before a collector says its own, in seconds: the longest
+/// that the stream promises, twice.
+const QUIET: f64 = 10.0;
+/// However soon a collector promises its next sign of life, this much silence is no news, in seconds.
+const NO_NEWS: f64 = 2.0;
+/// The interval of a source that has given one sample, in seconds: that of a collector which is told none.
+const INTERVAL: f64 = 1.0;
 
-    /// The name in the picker.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Utilization => "utilization",
-            Self::Memory => "memory used",
-            Self::Power => "power",
-            Self::Temperature => "temperature",
-        }
-    }
-
-    /// The ends of the colour scale, in the metric's unit: 0 to the 700 W of an H100 SXM board; 20 °C to the
-    /// 90 °C near which such boards slow down. They choose colours and judge nothing.
-    #[must_use]
-    pub const fn scale(self) -> (f64, f64) {
-        match self {
-            Self::Utilization | Self::Memory => (0.0, 1.0),
-            Self::Power => (0.0, 700.0),
-            Self::Temperature => (20.0, 90.0),
-        }
-    }
-
-    /// `value` for people; a value that is missing is `n/a`, never a number.
-    #[must_use]
-    pub fn show(self, value: Option<f64>) -> String {
-        match (self, value) {
-            (_, None) => "n/a".to_owned(),
-            (Self::Utilization | Self::Memory, Some(share)) => format!("{:.0} %", share * 100.0),
-            (Self::Power, Some(watts)) => format!("{watts:.0} W"),
-            (Self::Temperature, Some(degrees)) => format!("{degrees:.0} °C"),
-        }
-    }
-}
-
-/// One device as last heard of.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Device {
-    /// Share of time in which a kernel ran, 0 to 1.
-    pub utilization: Option<f64>,
-    /// Memory held, as a share of all.
-    pub memory: Option<f64>,
-    /// Power drawn, in watts.
-    pub power: Option<f64>,
-    /// Temperature, in degrees Celsius.
-    pub temperature: Option<f64>,
-}
-
-impl Device {
-    /// The value of `metric`, if the device reports it.
-    #[must_use]
-    pub const fn get(&self, metric: FleetMetric) -> Option<f64> {
-        match metric {
-            FleetMetric::Utilization => self.utilization,
-            FleetMetric::Memory => self.memory,
-            FleetMetric::Power => self.power,
-            FleetMetric::Temperature => self.temperature,
-        }
-    }
-}
-
-/// One node as last heard of.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Node {
-    /// Its name.
-    pub name: String,
-    /// Its devices, in their own order.
-    pub devices: Vec<Device>,
-}
-
-/// What a collector said about its nodes at one instant.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct FleetSnapshot {
-    /// Who said it.
-    pub source: String,
-    /// Whether it is made up, for showing the window without a cluster.
-    pub demo: bool,
-    /// The nodes.
-    pub nodes: Vec<Node>,
-}
-
-impl FleetSnapshot {
-    /// The snapshot in a line of JSON.
-    ///
-    /// # Errors
-    /// When the line is no such snapshot.
-    pub fn from_json_line(line: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(line)
-    }
-}
-
-/// What a feed says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FleetEvent {
-    /// Something new.
-    Snapshot(Arc<FleetSnapshot>),
-    /// The feed broke; why, for people.
-    Lost(String),
-}
-
-/// The fleet as the window knows it.
+/// The fleet as the window knows it; times are seconds of the window's clock.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fleet {
-    /// The last snapshot, kept when the feed is lost.
-    pub latest: Option<Arc<FleetSnapshot>>,
-    /// When it came, in seconds of the window's clock.
-    pub received_at: f64,
-    /// Why the feed was lost, until it speaks again.
-    pub lost: Option<String>,
-    /// Whether the demo feed runs.
-    pub demo_runs: bool,
+    /// The collectors that are followed.
+    pub collectors: Vec<Collector>,
+    /// The nodes, by collector, source and name.
+    pub nodes: Vec<Node>,
+    /// Devices that want a look.
+    pub apart: Vec<Apart>,
+}
+
+/// A collector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Collector {
+    /// Its address.
+    pub url: String,
+    /// How the connection does.
+    pub link: Link,
+    /// How its sources do.
+    pub sources: Vec<SourceStatus>,
+    /// When it was last heard of.
+    pub heard_at: Option<f64>,
+    /// Lines that it left out because this window was slow.
+    pub missed: u64,
+    /// The next sign of life comes within this time.
+    next_within: Option<f64>,
+}
+
+/// How the connection to a collector does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Link {
+    /// It was never reached, and is being tried.
+    Connecting,
+    /// It is there.
+    Connected,
+    /// It is lost.
+    Lost {
+        /// Why, for people.
+        why: String,
+        /// When it is tried again; `None` while it is being tried.
+        retry_at: Option<f64>,
+    },
+}
+
+/// A node as last heard of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// The place of its collector in [`Fleet::collectors`].
+    pub collector: usize,
+    /// The source that read it.
+    pub source: String,
+    /// Its name.
+    pub name: String,
+    /// What its numbers are.
+    pub origin: Origin,
+    /// When it was last heard of.
+    pub heard_at: f64,
+    /// Its devices, in their own order.
+    pub devices: Vec<Device>,
+    /// Time between two samples, in seconds.
+    interval: f64,
+}
+
+/// A device as last heard of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Device {
+    /// Its last readings.
+    pub sample: DeviceSample,
+    /// Its last minutes.
+    pub history: History,
+}
+
+/// Whether what is known of a node is still so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is.
+    Live,
+    /// Nothing was heard for several intervals, and nobody said why.
+    Stale,
+    /// It is not, and this is why.
+    Gone(String),
+}
+
+impl Collector {
+    /// A collector at `url` that is being tried.
+    #[must_use]
+    pub fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            link: Link::Connecting,
+            sources: Vec::new(),
+            heard_at: None,
+            missed: 0,
+            next_within: None,
+        }
+    }
+
+    /// Whether it is connected and was silent for longer than it promised.
+    #[must_use]
+    pub fn is_stale(&self, now: f64) -> bool {
+        let allowed = self
+            .next_within
+            .map_or(QUIET, |promised| (2.0 * promised).max(NO_NEWS));
+        self.link == Link::Connected && self.heard_at.is_some_and(|at| now - at > allowed)
+    }
+}
+
+impl Node {
+    /// Whether its numbers are made up for a demonstration.
+    #[must_use]
+    pub fn is_demo(&self) -> bool {
+        self.origin == Origin::Demo
+    }
+
+    /// Seconds since it was last heard of.
+    #[must_use]
+    pub fn age(&self, now: f64) -> f64 {
+        (now - self.heard_at).max(0.0)
+    }
 }
 
 impl Fleet {
-    /// Takes in what a feed says at `now`, in seconds of the window's clock.
+    /// Takes in what a feed says at `now`.
     pub fn hear(&mut self, event: FleetEvent, now: f64) {
-        match event {
-            FleetEvent::Snapshot(snapshot) => {
-                self.latest = Some(snapshot);
-                self.received_at = now;
-                self.lost = None;
+        let Some(collector) = self.collectors.get_mut(event.collector) else {
+            return;
+        };
+        match event.news {
+            News::Connecting => match &mut collector.link {
+                Link::Lost { retry_at, .. } => *retry_at = None,
+                link => *link = Link::Connecting,
+            },
+            News::Lost { why, retry_in } => {
+                collector.link = Link::Lost {
+                    why,
+                    retry_at: Some(now + retry_in.as_secs_f64()),
+                };
             }
-            FleetEvent::Lost(why) => self.lost = Some(why),
-        }
-    }
-
-    /// Seconds since the last snapshot.
-    #[must_use]
-    pub fn age(&self, now: f64) -> f64 {
-        (now - self.received_at).max(0.0)
-    }
-}
-
-/// Nodes of the demo.
-const DEMO_NODES: u32 = 4;
-/// Devices of a demo node.
-const DEMO_DEVICES: u32 = 8;
-/// Pause between demo snapshots.
-const DEMO_PERIOD: Duration = Duration::from_millis(500);
-
-/// Sends made-up snapshots until `stop` is set or nobody listens.
-pub(crate) fn demo_feed(out: Sender<FleetEvent>, stop: Arc<AtomicBool>, wake: Wake) {
-    thread::spawn(move || {
-        for tick in 0_u32.. {
-            let snapshot = FleetEvent::Snapshot(Arc::new(demo_snapshot(tick)));
-            if stop.load(Ordering::Relaxed) || out.send(snapshot).is_err() {
-                return;
+            News::Connected => {
+                collector.link = Link::Connected;
+                collector.sources.clear();
+                collector.heard_at = Some(now);
             }
-            wake();
-            thread::sleep(DEMO_PERIOD);
-        }
-    });
-}
-
-/// Made-up figures of a training run: waves of load, a straggler on the second node, and a device on the
-/// third that reports no power. Every number here is invented, which is why the snapshot is marked.
-fn demo_snapshot(tick: u32) -> FleetSnapshot {
-    let nodes = (0..DEMO_NODES).map(|node| {
-        let devices = (0..DEMO_DEVICES).map(|device| demo_device(tick, node, device));
-        Node {
-            name: format!("demo-{node:02}"),
-            devices: devices.collect(),
-        }
-    });
-    FleetSnapshot {
-        source: "demo feed in this window".to_owned(),
-        demo: true,
-        nodes: nodes.collect(),
-    }
-}
-
-fn demo_device(tick: u32, node: u32, device: u32) -> Device {
-    let phase = f64::from(tick) * 0.4 + f64::from(node) * 0.9 + f64::from(device) * 0.35;
-    let straggles = node == 1 && device == 5;
-    let utilization = if straggles { 0.38 } else { 0.84 } + 0.12 * phase.sin();
-    let mute = node == 2 && device == 3;
-    Device {
-        utilization: Some(utilization),
-        memory: Some(0.71 + 0.03 * f64::from(node) + 0.005 * f64::from(device)),
-        power: (!mute).then_some(150.0 + 500.0 * utilization),
-        temperature: Some(36.0 + 34.0 * utilization + if straggles { 18.0 } else { 0.0 }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lost_feed_keeps_its_last_values_until_it_speaks_again() {
-        let mut fleet = Fleet::default();
-        let first = Arc::new(demo_snapshot(0));
-        fleet.hear(FleetEvent::Snapshot(Arc::clone(&first)), 10.0);
-        assert_eq!((fleet.lost.as_deref(), fleet.age(12.5)), (None, 2.5));
-        fleet.hear(FleetEvent::Lost("gone".to_owned()), 13.0);
-        assert_eq!(fleet.latest, Some(first));
-        assert_eq!((fleet.lost.as_deref(), fleet.age(14.0)), (Some("gone"), 4.0));
-        fleet.hear(FleetEvent::Snapshot(Arc::new(demo_snapshot(1))), 15.0);
-        assert_eq!((fleet.lost.as_deref(), fleet.age(15.0)), (None, 0.0));
-    }
-
-    #[test]
-    fn the_demo_is_marked_and_within_its_scales() {
-        for tick in 0..50 {
-            let snapshot = demo_snapshot(tick);
-            assert!(snapshot.demo, "made-up figures are marked");
-            for device in snapshot.nodes.iter().flat_map(|node| &node.devices) {
-                for metric in FleetMetric::ALL {
-                    let (low, high) = metric.scale();
-                    let value = device.get(metric).unwrap_or(low);
-                    assert!((low..=high).contains(&value), "{metric:?} {value}");
+            News::Heard(heard) => {
+                collector.heard_at = Some(now);
+                match heard {
+                    Event::Source(status) => collector.take_status(status),
+                    Event::Sample(sample) => self.take_sample(event.collector, sample, now),
+                    Event::Missed(lines) => collector.missed += lines,
+                    Event::Heartbeat(beat) => collector.next_within = Some(beat.next_within.as_secs()),
+                    Event::Unknown(_) => {}
                 }
             }
         }
     }
 
-    #[test]
-    fn a_snapshot_survives_a_line_of_json_and_missing_values_are_said() {
-        let snapshot = demo_snapshot(3);
-        let line = serde_json::to_string(&snapshot).unwrap();
-        assert_eq!(FleetSnapshot::from_json_line(&line).unwrap(), snapshot);
-        assert!(
-            FleetSnapshot::from_json_line("{}").is_err(),
-            "an empty object is none"
-        );
-        assert_eq!(FleetMetric::Power.show(None), "n/a");
-        assert_eq!(FleetMetric::Memory.show(Some(0.714)), "71 %");
+    /// Whether what is known of `node` is still so at `now`.
+    #[must_use]
+    pub fn standing(&self, node: &Node, now: f64) -> Standing {
+        let collector = &self.collectors[node.collector];
+        if let Link::Lost { why, .. } = &collector.link {
+            return Standing::Gone(format!("collector lost: {why}"));
+        }
+        let source = collector.sources.iter().find(|source| source.name == node.source);
+        match source {
+            Some(source) if !source.is_up() => {
+                Standing::Gone(format!("source {} is silent: {}", node.source, source.reason))
+            }
+            // As the collector's own rule for a source that fell silent.
+            _ if node.age(now) > 3.0 * node.interval + 1.0 => Standing::Stale,
+            _ => Standing::Live,
+        }
     }
+
+    /// The number of devices.
+    #[must_use]
+    pub fn num_devices(&self) -> usize {
+        self.nodes.iter().map(|node| node.devices.len()).sum()
+    }
+
+    /// Whether any number is made up for a demonstration.
+    #[must_use]
+    pub fn has_demo(&self) -> bool {
+        self.nodes.iter().any(Node::is_demo)
+    }
+
+    /// The ends of the colour scale of `metric`.
+    #[must_use]
+    pub fn scale(&self, metric: FleetMetric) -> (f64, f64) {
+        let devices = || self.nodes.iter().flat_map(|node| &node.devices);
+        let highest = devices().filter_map(|device| metric.of(&device.sample).ok());
+        let limits = devices().filter_map(|device| device.sample.power_limit.value());
+        metric.scale(
+            highest.max_by(f64::total_cmp),
+            limits.map(|watts| watts.0).max_by(f64::total_cmp),
+        )
+    }
+
+    /// The least, middle and greatest value of `metric` among devices that report it.
+    #[must_use]
+    pub fn spread(&self, metric: FleetMetric) -> Option<[f64; 3]> {
+        let devices = self.nodes.iter().flat_map(|node| &node.devices);
+        let mut values: Vec<f64> = devices
+            .filter_map(|device| metric.of(&device.sample).ok())
+            .collect();
+        values.sort_by(f64::total_cmp);
+        Some([*values.first()?, values[values.len() / 2], *values.last()?])
+    }
+
+    fn take_sample(&mut self, collector: usize, sample: Sample, now: f64) {
+        let Sample {
+            source,
+            origin,
+            sequence,
+            at,
+            taken: _,
+            devices,
+        } = sample;
+        let interval = if sequence > 0 {
+            at.as_secs() / sequence as f64
+        } else {
+            INTERVAL
+        };
+        let ours = |node: &Node| node.collector == collector && node.source == source;
+        let (mut before, others): (Vec<Node>, Vec<Node>) =
+            std::mem::take(&mut self.nodes).into_iter().partition(ours);
+        self.nodes = others;
+        let mut heard: Vec<Node> = Vec::new();
+        for sample in devices {
+            let history = history_of(&mut before, &sample.identity.uuid);
+            let mut device = Device { sample, history };
+            device.history.add(now, &device.sample);
+            let name = &device.sample.identity.node;
+            match heard.iter_mut().find(|node| node.name == *name) {
+                Some(node) => node.devices.push(device),
+                None => heard.push(Node {
+                    collector,
+                    source: source.clone(),
+                    name: name.clone(),
+                    origin,
+                    heard_at: now,
+                    devices: vec![device],
+                    interval,
+                }),
+            }
+        }
+        self.nodes.extend(heard);
+        self.nodes
+            .sort_by(|a, b| (a.collector, &a.source, &a.name).cmp(&(b.collector, &b.source, &b.name)));
+        let nodes = self.nodes.iter().enumerate();
+        let placed: Vec<(usize, usize, &DeviceSample)> = nodes
+            .flat_map(|(at, node)| {
+                let devices = node.devices.iter().enumerate();
+                devices.map(move |(number, device)| (at, number, &device.sample))
+            })
+            .collect();
+        self.apart = apart::apart(&placed, |metric| self.scale(metric));
+    }
+}
+
+impl Collector {
+    fn take_status(&mut self, status: SourceStatus) {
+        match self.sources.iter_mut().find(|source| source.name == status.name) {
+            Some(source) => *source = status,
+            None => self.sources.push(status),
+        }
+    }
+}
+
+/// What is remembered of the device `uuid`, taken out of `nodes`.
+fn history_of(nodes: &mut [Node], uuid: &str) -> History {
+    let mut devices = nodes.iter_mut().flat_map(|node| &mut node.devices);
+    let found = devices.find(|device| device.sample.identity.uuid == uuid);
+    found
+        .map(|device| std::mem::take(&mut device.history))
+        .unwrap_or_default()
 }

@@ -1,22 +1,17 @@
 //! From spans to bars on the screen, for one window of time: pure, and bounded by pixels, not by spans.
+//!
+//! The rule of merging. Time is cut into columns of a power of two picoseconds, the widest that is no wider
+//! than [`COLUMN`] points. A span at least as long as a column is a bar of its own. Shorter spans that begin
+//! in one column are one bar, in the colour of the kind that fills most of it. Columns do not depend on where
+//! the window begins, so bars do not shimmer while the view is panned.
 
-use orrery_timeline::OpClass;
+use orrery_units::KindId;
 
-use super::model::Lane;
+use super::lane::{Filter, Lane};
+use super::window::Window;
 
-/// Spans narrower than this, in points, are merged with their neighbours.
-const NARROW: f64 = 2.0;
-/// The shortest window: a nanosecond, in picoseconds.
-const SHORTEST: f64 = 1000.0;
-
-/// The window of time that is shown, in picoseconds since the first span.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Window {
-    /// Its left edge.
-    pub(super) from: f64,
-    /// Its length.
-    pub(super) length: f64,
-}
+/// The widest column, in points.
+pub(super) const COLUMN: f64 = 3.0;
 
 /// What is drawn of one or many spans.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,105 +20,96 @@ pub(super) struct Bar {
     pub(super) left: f32,
     /// Right edge.
     pub(super) right: f32,
-    /// The class that fills most of it.
-    pub(super) class: OpClass,
+    /// The kind that fills most of it.
+    pub(super) kind: KindId,
     /// The first span in it.
     pub(super) first: usize,
     /// How many spans it stands for.
     pub(super) count: usize,
+    /// Share of the time between its first and its last instant that spans fill, 0 to 1.
+    pub(super) fill: f32,
+    /// Whether its kind is one that was searched for.
+    pub(super) found: bool,
 }
 
-impl Window {
-    /// Everything up to `end`.
-    pub(super) fn all(end: u64) -> Self {
-        Self {
-            from: 0.0,
-            length: (end as f64).max(SHORTEST),
-        }
-    }
-
-    /// `factor` times closer, with the instant at `place` (0 left edge, 1 right edge) staying where it is.
-    pub(super) fn zoomed(self, factor: f64, place: f64, end: u64) -> Self {
-        let longest = (end as f64).max(SHORTEST);
-        let length = (self.length / factor).clamp(SHORTEST, longest);
-        let from = self.from + (self.length - length) * place;
-        Self { from, length }.within(end)
-    }
-
-    /// Moved by `share` of its length, to the right if positive.
-    pub(super) fn panned(self, share: f64, end: u64) -> Self {
-        let from = self.from + self.length * share;
-        Self { from, ..self }.within(end)
-    }
-
-    fn within(self, end: u64) -> Self {
-        let last = (end as f64 - self.length).max(0.0);
-        Self {
-            from: self.from.clamp(0.0, last),
-            ..self
-        }
-    }
-
-    /// Where `instant` lies on a lane of `width` points.
-    pub(super) fn position(self, instant: f64, width: f32) -> f64 {
-        (instant - self.from) / self.length * f64::from(width)
-    }
-
-    /// The instant at `position` of a lane of `width` points.
-    fn instant(self, position: f64, width: f32) -> f64 {
-        self.from + position / f64::from(width) * self.length
-    }
+/// The length of a column in picoseconds, as a power of two.
+pub(super) fn column_bits(window: Window, width: f32) -> u32 {
+    let widest = window.length as f64 * COLUMN / f64::from(width);
+    // A float beyond the range of integers becomes its limit.
+    (widest as u64).max(1).ilog2()
 }
 
-/// The bars of `lane` in `window` on `width` points, from left to right: at most `width / NARROW` of them
-/// and two, whatever the number of spans, for every step finds the next bar by binary search.
-pub(super) fn bars(lane: &Lane, window: Window, width: f32) -> Vec<Bar> {
+/// The bars of `lane` in `window` on `width` points, from left to right: at most two for each column in
+/// view, whatever the number of spans, for every step finds the next bar by a search of logarithmic time.
+pub(super) fn bars(lane: &Lane, window: Window, width: f32, filter: &Filter) -> Vec<Bar> {
     let mut bars = Vec::new();
-    let until = window.from + window.length;
-    let mut at = lane.ends.partition_point(|&end| end as f64 <= window.from);
-    while at < lane.starts.len() && (lane.starts[at] as f64) < until {
-        let left = window.position(lane.starts[at] as f64, width);
-        let right = window.position(lane.ends[at] as f64, width);
-        let next = if right - left >= NARROW {
-            at + 1
+    let mut scratch = Vec::new();
+    let bits = column_bits(window, width);
+    let narrow = |at: usize| lane.ends[at] - lane.starts[at] < 1 << bits;
+    let until = window.until();
+    let mut at = lane.ends.partition_point(|&end| end < window.from);
+    if at < lane.len() && narrow(at) {
+        // Its bar begins with the first span of its column, be that in view or not.
+        let column = lane.starts[at] >> bits;
+        at = lane.starts[..at].partition_point(|&start| start >> bits < column);
+    }
+    while at < lane.len() && lane.starts[at] < until {
+        let next = if narrow(at) {
+            let column = lane.starts[at] >> bits;
+            let next = at + 1 + gallop(&lane.starts[at + 1..], |start| start >> bits == column);
+            // All but the last end before it begins, hence within the column.
+            if narrow(next - 1) { next } else { next - 1 }
         } else {
-            // Everything that ends within the next points is one bar, though the first may end beyond.
-            let edge = window.instant(left + NARROW, width);
-            let fit = lane.ends[at..].partition_point(|&end| end as f64 <= edge);
-            at + fit.max(1)
+            at + 1
         };
-        let right = window.position(lane.ends[next - 1] as f64, width);
-        bars.push(Bar {
-            left: left.max(0.0) as f32,
-            right: right.max(left + 1.0).min(f64::from(width)) as f32,
-            class: lane.dominant(at, next),
-            first: at,
-            count: next - at,
-        });
+        if let Some(dominant) = lane.dominant(at, next, filter, &mut scratch) {
+            let (start, end) = (lane.starts[at], lane.ends[next - 1]);
+            bars.push(place(start, end, window, width, |left, right| Bar {
+                left,
+                right,
+                kind: dominant.kind,
+                first: at,
+                count: next - at,
+                fill: dominant.busy as f32 / (end - start).max(1) as f32,
+                found: dominant.found,
+            }));
+        }
         at = next;
     }
     bars
 }
 
-/// The bar at `position`, by binary search; half a point beside it still counts, for bars may be thin.
-pub(super) fn hit(bars: &[Bar], position: f32) -> Option<&Bar> {
-    let at = bars.partition_point(|bar| bar.right + 0.5 < position);
-    bars.get(at).filter(|bar| bar.left - 0.5 <= position)
+/// A bar from `start` to `end`, clipped to the lane, at least a point wide.
+pub(super) fn place(
+    start: u64,
+    end: u64,
+    window: Window,
+    width: f32,
+    bar: impl FnOnce(f32, f32) -> Bar,
+) -> Bar {
+    let most = f64::from(width);
+    let left = window.position(start, width).clamp(0.0, (most - 1.0).max(0.0));
+    let right = window.position(end, width).min(most).max(left + 1.0);
+    bar(left as f32, right as f32)
 }
 
-/// Instants of ruler marks in `window`, about `wanted` of them, at 1, 2 or 5 times a power of ten.
-pub(super) fn marks(window: Window, wanted: f64) -> Vec<f64> {
-    let rough = window.length / wanted.max(1.0);
-    let decade = 10_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
-        .map(|factor| factor * decade)
-        .into_iter()
-        .find(|&step| step >= rough)
-        .unwrap_or(10.0 * decade);
-    let first = (window.from / step).ceil();
-    let count = ((window.from + window.length) / step).floor() - first;
-    // A window shows at most a few dozen marks.
-    (0..=count.max(0.0) as u32)
-        .map(|number| (first + f64::from(number)) * step)
-        .collect()
+/// How many of the first of `starts` are `like` the ones before: time logarithmic in the answer.
+fn gallop(starts: &[u64], like: impl Fn(u64) -> bool) -> usize {
+    let mut reach = 1;
+    while reach <= starts.len() && like(starts[reach - 1]) {
+        reach *= 2;
+    }
+    let (low, high) = (reach / 2, (reach - 1).min(starts.len()));
+    low + starts[low..high].partition_point(|&start| like(start))
+}
+
+/// The bar at `position`; two points beside it still count, for bars may be thin, and the nearest wins.
+pub(super) fn hit(bars: &[Bar], position: f32) -> Option<&Bar> {
+    const BESIDE: f32 = 2.0;
+    let distance = |bar: &Bar| (bar.left - position).max(position - bar.right).max(0.0);
+    let after = bars.partition_point(|bar| bar.right < position);
+    let near = &bars[after.saturating_sub(1)..bars.len().min(after + 2)];
+    near.iter()
+        .filter(|bar| distance(bar) <= BESIDE)
+        .min_by(|one, other| distance(one).total_cmp(&distance(other)))
 }

@@ -1,153 +1,129 @@
-//! Timeline: what every recorded lane did, to zoom and pan; a bar for each span that is wide enough.
+//! Timeline: what every recorded lane did, to zoom, pan, search, measure and follow.
+//!
+//! [`model`] arranges spans by lane, [`layout`] turns those in view into bars, [`canvas`] draws them. What a
+//! frame costs is bounded by what is in view, not by the number of spans.
 
+mod axis;
+mod canvas;
+mod details;
+mod input;
+mod lane;
 mod layout;
 mod model;
 mod paint;
+mod palette;
+mod rows;
+mod steps;
 #[cfg(test)]
 mod tests;
+mod toolbar;
+mod view;
+mod window;
 
-use eframe::egui::{self, Event, Key, Ui};
+use std::sync::Arc;
 
-use crate::Document;
-use layout::Window;
+use eframe::egui::{self, Ui};
+
+use crate::{Document, theme};
 pub use model::TimelineModel;
-
-/// What the panel remembers while it is open.
-#[derive(Debug, Default)]
-pub(crate) struct View {
-    window: Option<Window>,
-    /// Instant of the model that the window belongs to, told by its address.
-    shown: usize,
-}
-
-/// One turn of W, S or a button.
-const ZOOM_STEP: f64 = 1.5;
-/// One press of A or D, as a share of the window.
-const PAN_STEP: f64 = 0.15;
+pub(crate) use view::View;
 
 /// Draws the panel.
 pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View) {
-    let timeline = document
-        .finished
+    let finished = document.finished.as_deref();
+    let model = finished.and_then(|finished| finished.timeline.as_ref());
+    match model {
+        Some(model) if !model.is_empty() => {
+            marks(ui, document);
+            show_model(ui, model, view);
+        }
+        _ => nothing(ui, document),
+    }
+}
+
+fn show_model(ui: &mut Ui, model: &Arc<TimelineModel>, view: &mut View) {
+    view.attend(model);
+    toolbar::show(ui, model, view);
+    details::show(ui, model, view);
+    canvas::show(ui, model, view);
+}
+
+/// What is to be known before the timeline is read: whether it is all there, and whether another comes.
+fn marks(ui: &mut Ui, document: &Document) {
+    let finished = document.finished.as_deref();
+    if let Some(reason) = finished.and_then(|finished| finished.partial.as_ref()) {
+        ui.horizontal_wrapped(|ui| {
+            ui.colored_label(theme::WARN, "PARTIAL");
+            ui.label(format!(
+                "The run stopped early ({reason}): what was recorded until then."
+            ));
+        });
+    }
+    if let Some(running) = running_here(document) {
+        ui.horizontal(|ui| {
+            progress(ui, running, 160.0);
+            ui.label("A run is under way; this is the timeline of the one before.");
+        });
+    }
+}
+
+/// What is said when there is no timeline.
+fn nothing(ui: &mut Ui, document: &Document) {
+    ui.vertical_centered(|ui| {
+        ui.add_space((ui.available_height() * 0.4 - 20.0).max(0.0));
+        if let Some(running) = running_here(document) {
+            let verb = if running.stopping {
+                "Stopping"
+            } else {
+                "Simulating"
+            };
+            ui.label(format!("{verb} {}: its timeline appears here.", running.name));
+            progress(ui, running, 280.0);
+        } else if let Some(fault) = &document.fault {
+            ui.colored_label(theme::BAD, "The last run ended without results.");
+            ui.label(fault);
+        } else if document.finished.is_some() {
+            ui.label(
+                "This run kept no timeline. Name \"timeline\" in `outputs` under [run] and run it again.",
+            );
+        } else {
+            ui.label("No run yet: its timeline appears here.");
+            let refusal = document.run_refusal();
+            ui.weak(refusal.map_or_else(
+                || "Press Run in the plan, or Ctrl+Enter.".to_owned(),
+                |refusal| format!("It cannot be run now: {refusal}."),
+            ));
+        }
+    });
+}
+
+/// The run under way, if it is one of the scenario in front.
+fn running_here(document: &Document) -> Option<&crate::Running> {
+    document
+        .running
         .as_ref()
-        .map(|finished| finished.timeline.as_ref());
-    let model = match timeline {
-        Some(Some(model)) if !model.is_empty() => model,
-        Some(_) => {
-            ui.centered_and_justified(|ui| {
-                ui.label(
-                    "This run kept no timeline. Name \"timeline\" in `outputs` under [run] and run it again.",
-                );
-            });
-            return;
-        }
-        None => {
-            ui.centered_and_justified(|ui| ui.label("No run yet: its timeline appears here."));
-            return;
-        }
+        .filter(|running| running.place == document.front)
+}
+
+fn progress(ui: &mut Ui, running: &crate::Running, width: f32) {
+    let bar = match running.share() {
+        Some(share) => egui::ProgressBar::new(share).show_percentage(),
+        None => egui::ProgressBar::new(0.0).text(format!("{} tasks", running.tasks_done)),
     };
-    let address = std::sync::Arc::as_ptr(model) as usize;
-    if view.shown != address {
-        *view = View {
-            window: None,
-            shown: address,
-        };
-    }
-    let before = view.window.unwrap_or_else(|| Window::all(model.end));
-    let mut window = toolbar(ui, model, before);
-    paint::canvas(ui, model, &mut window);
-    view.window = Some(window);
+    ui.add(bar.desired_width(width));
 }
 
-fn toolbar(ui: &mut Ui, model: &TimelineModel, window: Window) -> Window {
-    let mut changed = window;
-    ui.horizontal_wrapped(|ui| {
-        if ui
-            .button("Zoom in")
-            .on_hover_text("W, or Ctrl+wheel at the pointer")
-            .clicked()
-        {
-            changed = window.zoomed(ZOOM_STEP, 0.5, model.end);
-        }
-        if ui
-            .button("Zoom out")
-            .on_hover_text("S, or Ctrl+wheel at the pointer")
-            .clicked()
-        {
-            changed = window.zoomed(1.0 / ZOOM_STEP, 0.5, model.end);
-        }
-        if ui
-            .button("Fit")
-            .on_hover_text("Home; A and D or dragging pan")
-            .clicked()
-        {
-            changed = Window::all(model.end);
-        }
-        let shown = paint::duration(window.length);
-        let all = paint::duration(model.end as f64);
-        ui.label(format!("shows {shown} of {all}"));
-        let dropped = match model.dropped() {
-            0 => String::new(),
-            dropped => format!(", {dropped} not kept"),
-        };
-        ui.weak(format!("{} spans{dropped}", model.len()));
-        paint::legend(ui, model);
-    });
-    changed
-}
-
-/// The window after the keys of this frame, with the pointer at `place` of it.
-fn after_keys(ui: &Ui, window: Window, place: f64, end: u64) -> Window {
-    if ui.ctx().text_edit_focused() {
-        return window;
+impl TimelineModel {
+    /// The panel of this timeline alone, in the ui that is given at each frame, opened on `length` from
+    /// `from` on; both as shares (0 to 1) of the whole. For frames without a document, such as those that
+    /// are timed.
+    pub fn panel(self: &Arc<Self>, from: f64, length: f64) -> impl FnMut(&mut Ui) + use<> {
+        let model = Arc::clone(self);
+        let mut view = View::default();
+        view.attend(&model);
+        let whole = window::Window::all(model.end);
+        let closer = whole.zoomed(1.0 / length, 0.0, model.end);
+        view.window = Some(closer.panned(from / length, model.end));
+        move |ui| show_model(ui, &model, &mut view)
     }
-    let presses = ui.input(|input| {
-        let pressed = |event: &Event| match event {
-            Event::Key {
-                key,
-                physical_key,
-                pressed: true,
-                modifiers,
-                ..
-            } if !modifiers.command => {
-                // The place on the keyboard decides, so that AZERTY works alike.
-                Some((physical_key.unwrap_or(*key), modifiers.shift))
-            }
-            _ => None,
-        };
-        input
-            .events
-            .iter()
-            .filter_map(pressed)
-            .collect::<Vec<(Key, bool)>>()
-    });
-    presses.into_iter().fold(window, |window, (key, shift)| {
-        let times = if shift { 5.0 } else { 1.0 };
-        match key {
-            Key::W => window.zoomed(ZOOM_STEP.powf(times), place, end),
-            Key::S => window.zoomed(ZOOM_STEP.powf(-times), place, end),
-            Key::A => window.panned(-PAN_STEP * times, end),
-            Key::D => window.panned(PAN_STEP * times, end),
-            Key::Home => Window::all(end),
-            _ => window,
-        }
-    })
-}
-
-/// The window after wheel, pinch, drag and keys over the canvas whose lanes lie in `lanes`.
-fn after_input(ui: &Ui, response: &egui::Response, lanes: egui::Rangef, window: Window, end: u64) -> Window {
-    let width = f64::from(lanes.span());
-    let mut window = window.panned(-f64::from(response.drag_delta().x) / width, end);
-    if !response.contains_pointer() {
-        return window;
-    }
-    let pointer = ui.input(|input| input.pointer.hover_pos());
-    let x = pointer.map_or(lanes.center(), |pointer| pointer.x);
-    let place = (f64::from(x - lanes.min) / width).clamp(0.0, 1.0);
-    let zoom = f64::from(ui.input(egui::InputState::zoom_delta));
-    if (zoom - 1.0).abs() > 1e-6 {
-        window = window.zoomed(zoom, place, end);
-    }
-    let sideways = f64::from(ui.input(egui::InputState::smooth_scroll_delta).x);
-    after_keys(ui, window.panned(-sideways / width, end), place, end)
 }

@@ -1,73 +1,96 @@
 //! The spans of a run by lane, in order of time, ready for binary search. No widget is known here.
 
-use orrery_timeline::{OpClass, SpanId, Timeline};
-use orrery_units::SimDuration;
+use orrery_timeline::{Counter, Kind, OpClass, Span, SpanId, Timeline};
+use orrery_units::{Evidence, KindId};
+
+use super::lane::{Entry, Filter, Lane};
+use super::steps::Steps;
 
 /// A timeline arranged by lane. Instants are picoseconds since the first span began.
 #[derive(Debug)]
 pub struct TimelineModel {
-    timeline: Timeline,
+    pub(super) timeline: Timeline,
+    /// Where the run came from: whether it was measured or simulated.
+    pub(super) measured: bool,
     /// The lanes that hold spans, in the order of the run.
     pub(super) lanes: Vec<Lane>,
+    /// Whose lanes they are, such as ranks, in the order of the run.
+    pub(super) groups: Vec<Group>,
+    /// Counters, such as memory held, with whose they are; in the order of the groups.
+    pub(super) counters: Vec<Steps>,
     /// When the last span ends.
     pub(super) end: u64,
-    /// Classes that occur, in the order of legends.
-    pub(super) classes: Vec<OpClass>,
+    /// What each kind adds up to, by number of the kind.
+    pub(super) kinds: Vec<Sum>,
+    /// Busy time that rests on each kind of evidence, in the order of [`Evidence::ALL`].
+    pub(super) evidence: [u64; 4],
+    /// Lane and position of each span.
+    places: Vec<(u32, u32)>,
 }
 
-/// The spans of one lane, as columns.
-#[derive(Debug, Default)]
-pub(super) struct Lane {
-    /// Such as `rank 3 · compute`.
-    pub(super) label: String,
-    /// When each span begins; never decreases.
-    pub(super) starts: Vec<u64>,
-    /// When each span ends; never decreases, for spans of a lane do not overlap.
-    pub(super) ends: Vec<u64>,
-    /// Class of each span.
-    pub(super) classes: Vec<OpClass>,
-    /// Number of each span in the timeline.
-    spans: Vec<SpanId>,
-    /// For each class of the lane: busy time of it before each span, and in all.
-    busy: Vec<(OpClass, Vec<u64>)>,
+/// The lanes of one program.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// Such as `rank 3`.
+    pub(super) name: String,
+    /// Its lanes.
+    pub(super) lanes: std::ops::Range<usize>,
+    /// Its counters, such as memory held.
+    pub(super) counters: std::ops::Range<usize>,
+}
+
+/// A number of spans and the time they take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sum {
+    pub(super) count: u64,
+    /// Picoseconds.
+    pub(super) busy: u64,
 }
 
 impl TimelineModel {
-    /// Arranges `timeline`.
+    /// Arranges the timeline of a simulation.
     #[must_use]
     pub fn new(timeline: Timeline) -> Self {
+        Self::arranged(timeline, false)
+    }
+
+    /// Arranges a timeline that was measured.
+    #[must_use]
+    pub fn measured(timeline: Timeline) -> Self {
+        Self::arranged(timeline, true)
+    }
+
+    fn arranged(timeline: Timeline, measured: bool) -> Self {
         let origin = timeline.spans().map(|span| span.start.as_picos()).min();
         let origin = origin.unwrap_or_default();
-        let label = |info: &orrery_timeline::LaneInfo| Lane {
-            label: format!("{} · {}", info.program, info.name),
-            ..Lane::default()
-        };
-        let mut lanes: Vec<Lane> = timeline.lanes.iter().map(label).collect();
+        let mut entries: Vec<Vec<Entry>> = timeline.lanes.iter().map(|_| Vec::new()).collect();
+        let mut kinds = vec![Sum::default(); timeline.kinds.len()];
+        let mut evidence = [0; 4];
         for (id, span) in (0..).zip(timeline.spans()) {
-            let lane = &mut lanes[span.lane.index()];
             let start = span.start.as_picos() - origin;
-            lane.starts.push(start);
-            lane.ends.push(start + span.duration.as_picos());
-            lane.classes.push(timeline.kinds.kind(span.kind).class);
-            lane.spans.push(id);
+            let entry = Entry {
+                start,
+                end: start + span.duration.as_picos(),
+                kind: span.kind,
+                span: id,
+            };
+            entries[span.lane.index()].push(entry);
+            kinds[span.kind.index()].count += 1;
+            kinds[span.kind.index()].busy += span.duration.as_picos();
+            evidence[position_of(span.evidence)] += span.duration.as_picos();
         }
-        lanes.retain(|lane| !lane.starts.is_empty());
-        for lane in &mut lanes {
-            lane.sum_up();
-        }
-        let has = |class: &OpClass| {
-            lanes
-                .iter()
-                .any(|lane| lane.busy.iter().any(|(of, _)| of == class))
-        };
+        let (lanes, mut groups) = grouped(&timeline, entries);
+        let counters = counters(&timeline, &mut groups, origin);
+        let end = lanes.iter().filter_map(|lane| lane.ends.last().copied()).max();
         Self {
-            end: lanes
-                .iter()
-                .filter_map(|lane| lane.ends.last().copied())
-                .max()
-                .unwrap_or(0),
-            classes: OpClass::ALL.into_iter().filter(has).collect(),
+            measured,
+            places: places(&lanes, timeline.len()),
             lanes,
+            groups,
+            counters,
+            end: end.unwrap_or(0),
+            kinds,
+            evidence,
             timeline,
         }
     }
@@ -85,64 +108,187 @@ impl TimelineModel {
     }
 
     /// Spans that the run did not keep.
-    pub(super) const fn dropped(&self) -> u64 {
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
         self.timeline.dropped
     }
 
-    /// The kind of span `at` of `lane`, for drawing on it.
-    pub(super) fn name(&self, lane: usize, at: usize) -> &str {
-        let span = self.timeline.span(self.lanes[lane].spans[at]);
-        &self.timeline.kinds.kind(span.kind).name
+    /// The time that all spans take together.
+    pub(super) fn busy(&self) -> u64 {
+        self.kinds.iter().map(|sum| sum.busy).sum()
     }
 
-    /// What the tooltip says of span `at` of `lane`, a line each.
-    pub(super) fn describe(&self, lane: usize, at: usize) -> Vec<String> {
-        let span = self.timeline.span(self.lanes[lane].spans[at]);
-        let kind = self.timeline.kinds.kind(span.kind);
-        let start = SimDuration::from_picos(self.lanes[lane].starts[at]);
-        let mut lines = vec![
-            format!("{} ({})", kind.name, kind.class.name()),
-            format!("duration {}", span.duration),
-            format!("layer {}, microbatch {}", span.tag.0, span.tag.1),
-            format!("begins at {start}, step {}", span.step),
-        ];
-        if span.flops.get() > 0.0 {
-            lines.push(format!("{}", span.flops));
+    /// The kind of number `kind`.
+    pub(super) fn kind(&self, kind: KindId) -> &Kind {
+        self.timeline.kinds.kind(kind)
+    }
+
+    /// The kinds that occur, in the order of legends: by class, and within one the longest first.
+    pub(super) fn kinds_in_order(&self) -> Vec<KindId> {
+        let used = |&id: &KindId| self.kinds[id.index()].count > 0;
+        let mut order: Vec<KindId> = self
+            .timeline
+            .kinds
+            .iter()
+            .map(|(id, _)| id)
+            .filter(used)
+            .collect();
+        let busy = |id: KindId| std::cmp::Reverse(self.kinds[id.index()].busy);
+        order.sort_by_key(|&id| (self.kind(id).class as u8, busy(id)));
+        order
+    }
+
+    /// What the spans of `class` add up to.
+    pub(super) fn sum_of(&self, class: OpClass) -> Sum {
+        let kinds = self.timeline.kinds.iter().filter(|(_, kind)| kind.class == class);
+        kinds.fold(Sum::default(), |sum, (id, _)| {
+            let more = self.kinds[id.index()];
+            Sum {
+                count: sum.count + more.count,
+                busy: sum.busy + more.busy,
+            }
+        })
+    }
+
+    /// Span number `span` as recorded.
+    pub(super) fn span(&self, span: SpanId) -> Span {
+        self.timeline.span(span)
+    }
+
+    /// When span number `span` begins and ends.
+    pub(super) fn extent(&self, span: SpanId) -> (u64, u64) {
+        let (lane, at) = self.place(span);
+        (self.lanes[lane].starts[at], self.lanes[lane].ends[at])
+    }
+
+    /// The lane of span number `span`, and its position there.
+    pub(super) fn place(&self, span: SpanId) -> (usize, usize) {
+        let (lane, at) = self.places[span as usize];
+        (lane as usize, at as usize)
+    }
+
+    /// Name of lane `lane` with its group, such as `rank 3 · compute`.
+    pub(super) fn lane_name(&self, lane: usize) -> String {
+        let lane = &self.lanes[lane];
+        format!("{} · {}", self.groups[lane.group].name, lane.name)
+    }
+
+    /// Name of span number `span`.
+    pub(super) fn name(&self, span: SpanId) -> &str {
+        &self.kind(self.span(span).kind).name
+    }
+
+    /// Spans that were released by the end of span number `span`. Looks at every span.
+    pub(super) fn released_by(&self, span: SpanId) -> Vec<SpanId> {
+        let spans = (0..).zip(self.timeline.spans());
+        spans
+            .filter(|(_, other)| other.released_by == Some(span))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// Time by kind that `lanes` are busy within `from..to`, cut at both ends; by number of the kind. Looks
+    /// at a bounded number of spans of each lane.
+    pub(super) fn busy_within(&self, lanes: impl Iterator<Item = usize>, from: u64, to: u64) -> Vec<u64> {
+        let mut by_kind = vec![0; self.kinds.len()];
+        let mut scratch = Vec::new();
+        for lane in lanes.map(|number| &self.lanes[number]) {
+            let first = lane.ends.partition_point(|&end| end <= from);
+            let last = lane.starts.partition_point(|&start| start < to);
+            if first >= last {
+                continue;
+            }
+            lane.busy(first, last, &mut scratch);
+            for (kind, busy) in lane.kinds.iter().zip(&scratch) {
+                by_kind[kind.index()] += busy;
+            }
+            by_kind[lane.kind_of(first).index()] -= from.saturating_sub(lane.starts[first]);
+            by_kind[lane.kind_of(last - 1).index()] -= lane.ends[last - 1].saturating_sub(to);
         }
-        if span.bytes.get() > 0 {
-            lines.push(format!("{}", span.bytes));
+        by_kind
+    }
+
+    /// The next span after `from` (or before it, if `back`) that the search found and that is drawn, around
+    /// the end if need be; by start, then by lane. Looks at every span.
+    pub(super) fn next_found(&self, filter: &Filter, from: Option<SpanId>, back: bool) -> Option<SpanId> {
+        let key = |span: SpanId| {
+            let (lane, at) = self.place(span);
+            (self.lanes[lane].starts[at], lane, at)
+        };
+        let matching = (0..)
+            .zip(self.timeline.spans())
+            .filter(|(_, span)| filter.finds(span.kind) && filter.draws(span.kind))
+            .map(|(id, _)| id);
+        let here = from.map(key);
+        if back {
+            // Smaller ones first, then all of them.
+            matching.max_by_key(|&id| (here.is_none_or(|here| key(id) < here), key(id)))
+        } else {
+            matching.min_by_key(|&id| (here.is_some_and(|here| key(id) <= here), key(id)))
         }
-        lines
     }
 }
 
-impl Lane {
-    fn sum_up(&mut self) {
-        for class in OpClass::ALL {
-            if !self.classes.contains(&class) {
-                continue;
-            }
-            let mut sum = 0;
-            let mut sums = vec![0];
-            for at in 0..self.starts.len() {
-                if self.classes[at] == class {
-                    sum += self.ends[at] - self.starts[at];
-                }
-                sums.push(sum);
-            }
-            self.busy.push((class, sums));
-        }
-    }
+fn position_of(evidence: Evidence) -> usize {
+    let at = Evidence::ALL.iter().position(|&other| other == evidence);
+    at.expect("every kind of evidence is listed")
+}
 
-    /// The class that fills most of the spans `from..to`; of equals the first in legends.
-    pub(super) fn dominant(&self, from: usize, to: usize) -> OpClass {
-        let mut best = (0, self.classes[from]);
-        for (class, sums) in &self.busy {
-            let busy = sums[to] - sums[from];
-            if busy > best.0 {
-                best = (busy, *class);
-            }
+/// Lanes in the order of the run, those of one program together, and the programs.
+fn grouped(timeline: &Timeline, mut entries: Vec<Vec<Entry>>) -> (Vec<Lane>, Vec<Group>) {
+    let mut programs: Vec<&str> = Vec::new();
+    for info in timeline.lanes.iter() {
+        if !programs.contains(&info.program.as_str()) {
+            programs.push(&info.program);
         }
-        best.1
     }
+    let (mut lanes, mut groups) = (Vec::new(), Vec::new());
+    for program in programs {
+        let first = lanes.len();
+        let mine = timeline
+            .lanes
+            .iter_enumerated()
+            .filter(|(_, info)| info.program == program);
+        for (id, info) in mine {
+            let entries = std::mem::take(&mut entries[id.index()]);
+            lanes.extend(Lane::arranged(&info.name, groups.len(), entries));
+        }
+        if lanes.len() == first {
+            continue;
+        }
+        groups.push(Group {
+            name: program.to_owned(),
+            lanes: first..lanes.len(),
+            counters: 0..0,
+        });
+    }
+    (lanes, groups)
+}
+
+/// The counters of `groups`, noted there, from `origin` on.
+fn counters(timeline: &Timeline, groups: &mut [Group], origin: u64) -> Vec<Steps> {
+    let mut steps = Vec::new();
+    for group in groups {
+        let first = steps.len();
+        let mine = |counter: &&Counter| counter.program == group.name && !counter.points.is_empty();
+        steps.extend(
+            timeline
+                .counters
+                .iter()
+                .filter(mine)
+                .map(|counter| Steps::new(counter, origin)),
+        );
+        group.counters = first..steps.len();
+    }
+    steps
+}
+
+fn places(lanes: &[Lane], len: usize) -> Vec<(u32, u32)> {
+    let mut places = vec![(0, 0); len];
+    for (number, lane) in (0..).zip(lanes) {
+        for (at, &span) in (0..).zip(&lane.spans) {
+            places[span as usize] = (number, at);
+        }
+    }
+    places
 }

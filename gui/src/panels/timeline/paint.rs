@@ -1,171 +1,212 @@
-//! Draws the lanes that are visible, one mesh each, and the tooltip.
+//! Draws bars, the time axis and counters; knows where, not what happens on a click.
+
+use std::sync::Arc;
 
 use eframe::egui::{
-    self, Align2, Color32, FontId, Mesh, Painter, Pos2, Rangef, Rect, ScrollArea, Sense, Shape, Stroke, Ui,
-    vec2,
+    self, Align2, Color32, FontId, Galley, Mesh, Painter, Pos2, Rangef, Rect, Shape, Stroke, Ui, vec2,
 };
-use orrery_units::SimDuration;
+use orrery_units::{Bytes, SimDuration, with_si_prefix};
 
-use super::layout::{Bar, Window, bars, hit, marks};
+use super::axis::{Axis, exact};
+use super::layout::{Bar, bars, column_bits};
 use super::model::TimelineModel;
+use super::palette;
+use super::steps::Steps;
+use super::view::View;
+use super::window::Window;
 use crate::theme;
 
-/// Height of a lane, in points.
-const ROW: f32 = 20.0;
-/// Height of the ruler.
-const RULER: f32 = 20.0;
-/// Width of the labels at the left.
-const LABELS: f32 = 150.0;
+/// Points between marks of the axis, about.
+const MARK_EVERY: f64 = 100.0;
 /// Bars narrower than this carry no text.
-const TEXT_FROM: f32 = 44.0;
-/// Points between ruler marks, about.
-const MARK_EVERY: f64 = 110.0;
+const TEXT_FROM: f32 = 34.0;
+/// Widths of texts are cut to a multiple of this, so that most of them are laid out once while zooming.
+const TEXT_STEP: f32 = 12.0;
 
 /// `picos` picoseconds for people.
-pub(super) fn duration(picos: f64) -> String {
-    SimDuration::from_secs(picos.max(0.0) * 1e-12).to_string()
+pub(super) fn duration(picos: u64) -> String {
+    SimDuration::from_picos(picos).to_string()
 }
 
-/// A swatch and a name for each class that occurs.
-pub(super) fn legend(ui: &mut Ui, model: &TimelineModel) {
-    for &class in &model.classes {
-        let (swatch, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
-        ui.painter().rect_filled(swatch, 2.0, theme::of_class(class));
-        ui.weak(class.name());
+/// A value of a counter for people.
+pub(super) fn amount(value: f64, unit: &str) -> String {
+    if unit == "B" {
+        Bytes::from_f64(value.max(0.0)).to_string()
+    } else {
+        with_si_prefix(value, unit)
     }
 }
 
-/// Ruler and lanes; moves `window` by what the pointer and the keys did.
-pub(super) fn canvas(ui: &mut Ui, model: &TimelineModel, window: &mut Window) {
-    let (strip, _) = ui.allocate_exact_size(vec2(ui.available_width(), RULER), Sense::hover());
-    let lanes = Rangef::new(
-        strip.left() + LABELS,
-        strip.right().max(strip.left() + LABELS + 1.0),
-    );
-    ruler(ui, strip, lanes, *window);
-    let height = ROW * model.lanes.len() as f32;
-    let area = ScrollArea::vertical().auto_shrink([false, false]).scroll_source(
-        egui::scroll_area::ScrollSource::MOUSE_WHEEL | egui::scroll_area::ScrollSource::SCROLL_BAR,
-    );
-    area.show_viewport(ui, |ui, viewport| {
-        ui.set_height(height);
-        let canvas = Rect::from_min_size(ui.max_rect().min, vec2(ui.available_width(), height));
-        let seen = canvas.intersect(ui.clip_rect());
-        let response = ui.interact(seen, ui.scope_id().with("lanes"), Sense::click_and_drag());
-        *window = super::after_input(ui, &response, lanes, *window, model.end);
-        let pointer = response.hover_pos().filter(|pointer| lanes.contains(pointer.x));
-        let first = (viewport.top() / ROW).floor().max(0.0) as usize;
-        let last = ((viewport.bottom() / ROW).ceil().max(0.0) as usize).min(model.lanes.len());
-        let mut hovered = None;
-        for number in first..last {
-            let top = canvas.top() + ROW * number as f32;
-            let row = Rect::from_x_y_ranges(canvas.x_range(), top..=top + ROW - 2.0);
-            let bars = lane(ui, model, number, row, lanes, *window);
-            let over = pointer.filter(|pointer| row.y_range().contains(pointer.y));
-            if let Some(bar) = over.and_then(|pointer| hit(&bars, pointer.x - lanes.min)) {
-                hovered = Some((number, *bar));
+/// What bars are drawn with.
+pub(super) struct Brush<'a> {
+    pub(super) model: &'a TimelineModel,
+    pub(super) view: &'a View,
+    pub(super) window: Window,
+    /// Where lanes lie from left to right.
+    pub(super) lanes: Rangef,
+    /// A colour for each kind.
+    pub(super) colors: Vec<Color32>,
+    pub(super) background: Color32,
+}
+
+impl Brush<'_> {
+    /// Where `instant` lies on the screen, a little beyond the lanes at most.
+    pub(super) fn x(&self, instant: u64) -> f32 {
+        let width = self.lanes.span();
+        let position = self.window.position(instant, width);
+        self.lanes.min + position.clamp(-8.0, f64::from(width) + 8.0) as f32
+    }
+
+    /// Draws lane `number` into `field` and returns its bars, relative to the left of the lanes. Texts are
+    /// put off to `texts`, so that all of them are drawn in one go.
+    pub(super) fn lane(
+        &self,
+        mesh: &mut Mesh,
+        texts: &mut Vec<Shape>,
+        painter: &Painter,
+        number: usize,
+        field: Rect,
+    ) -> Vec<Bar> {
+        let bars = self.bars(number);
+        self.fill(mesh, &bars, field);
+        for bar in bars
+            .iter()
+            .filter(|bar| bar.count == 1 && bar.right - bar.left > TEXT_FROM)
+        {
+            let color = self.color(bar);
+            let span = self.model.lanes[number].spans[bar.first];
+            let ink = theme::ink_on(color);
+            let width = bar.right - bar.left - 7.0;
+            if let Some(galley) = fitted(painter, self.model.name(span), width, ink) {
+                let top = field.center().y - galley.size().y / 2.0;
+                let at = Pos2::new(self.lanes.min + bar.left + 3.0, top);
+                texts.push(Shape::galley(at, galley, ink));
             }
         }
-        if let Some((number, bar)) = hovered {
-            response.on_hover_ui_at_pointer(|ui| tooltip(ui, model, number, &bar));
-        }
-    });
-}
-
-fn tooltip(ui: &mut Ui, model: &TimelineModel, number: usize, bar: &Bar) {
-    if bar.count == 1 {
-        for line in model.describe(number, bar.first) {
-            ui.label(line);
-        }
-    } else {
-        ui.label(format!("{} spans, mostly {}", bar.count, bar.class.name()));
-        ui.weak("Zoom in to tell them apart.");
+        bars
     }
-    ui.weak(&model.lanes[number].label);
+
+    /// The bars of lane `number`.
+    pub(super) fn bars(&self, number: usize) -> Vec<Bar> {
+        bars(
+            &self.model.lanes[number],
+            self.window,
+            self.lanes.span(),
+            &self.view.filter,
+        )
+    }
+
+    /// Adds `bars` to `mesh`; neighbours of one colour that touch become one rectangle.
+    pub(super) fn fill(&self, mesh: &mut Mesh, bars: &[Bar], field: Rect) {
+        let mut open: Option<(f32, f32, Color32)> = None;
+        for bar in bars {
+            let color = self.color(bar);
+            let wide = bar.right - bar.left > 4.0;
+            match &mut open {
+                Some((_, right, of)) if *of == color && !wide && bar.left - *right < 0.6 => {
+                    *right = bar.right;
+                }
+                _ => {
+                    self.rectangle(mesh, open.take(), field);
+                    // A hair between wide neighbours tells them apart.
+                    let right = if wide { bar.right - 0.7 } else { bar.right };
+                    open = Some((bar.left, right, color));
+                }
+            }
+        }
+        self.rectangle(mesh, open, field);
+    }
+
+    fn rectangle(&self, mesh: &mut Mesh, extent: Option<(f32, f32, Color32)>, field: Rect) {
+        if let Some((left, right, color)) = extent {
+            let x = self.lanes.min + left..=self.lanes.min + right;
+            mesh.add_colored_rect(Rect::from_x_y_ranges(x, field.y_range()), color);
+        }
+    }
+
+    fn color(&self, bar: &Bar) -> Color32 {
+        let searching = self.view.filter.found.is_some();
+        palette::of_bar(bar, &self.colors, searching, self.background)
+    }
+
+    /// Draws `steps` into `field`, as an area below the highest value of each column.
+    pub(super) fn counter(&self, mesh: &mut Mesh, steps: &Steps, field: Rect, color: Color32) {
+        let peak = steps.peak();
+        if peak <= 0.0 {
+            return;
+        }
+        let bits = column_bits(self.window, self.lanes.span());
+        let first = self.window.from >> bits;
+        let last = self.window.until() >> bits;
+        for column in first..=last {
+            let (from, to) = (column << bits, (column + 1).checked_shl(bits).unwrap_or(u64::MAX));
+            let height = (steps.highest_within(from, to) / peak) as f32 * field.height();
+            let x = self.x(from).max(self.lanes.min)..=self.x(to).min(self.lanes.max);
+            let area = Rect::from_x_y_ranges(x, field.bottom() - height..=field.bottom());
+            mesh.add_colored_rect(area, color);
+        }
+    }
 }
 
-fn ruler(ui: &Ui, strip: Rect, lanes: Rangef, window: Window) {
-    let painter = ui.painter_at(strip);
-    let ink = ui.visuals().weak_text_color();
-    let wanted = f64::from(lanes.span()) / MARK_EVERY;
-    for instant in marks(window, wanted) {
+/// `words` laid out to fit `width`, with an ellipsis if they were cut; nothing when too little is left.
+fn fitted(painter: &Painter, words: &str, width: f32, ink: Color32) -> Option<Arc<Galley>> {
+    let font = FontId::proportional(11.0);
+    let whole = painter.layout_no_wrap(words.to_owned(), font.clone(), ink);
+    if whole.size().x <= width {
+        return Some(whole);
+    }
+    let cut = (width / TEXT_STEP).floor() * TEXT_STEP;
+    if cut < TEXT_FROM - 7.0 {
+        return None;
+    }
+    let mut job = egui::text::LayoutJob::simple_singleline(words.to_owned(), font, ink);
+    job.wrap = egui::text::TextWrapping::truncate_at_width(cut);
+    Some(painter.layout_job(job))
+}
+
+/// Draws the axis into `strip` by `painter` and returns the marks, for lines across the lanes.
+pub(super) fn ruler(ui: &Ui, painter: &Painter, strip: Rect, lanes: Rangef, window: Window) -> Vec<f32> {
+    let ink = ui.visuals().text_color();
+    let weak = ui.visuals().weak_text_color();
+    let axis = Axis::new(window, f64::from(lanes.span()) / MARK_EVERY);
+    let small = FontId::proportional(11.0);
+    if let Some(base) = axis.base_label() {
+        let at = Pos2::new(strip.left() + 4.0, strip.center().y);
+        painter.text(at, Align2::LEFT_CENTER, base, small.clone(), ink);
+    }
+    let field = Rect::from_x_y_ranges(lanes, strip.y_range());
+    let painter = painter.with_clip_rect(field.expand2(vec2(0.5, 0.0)));
+    let mut marks = Vec::new();
+    for &instant in &axis.marks {
         let x = lanes.min + window.position(instant, lanes.span()) as f32;
-        let foot = Pos2::new(x, strip.bottom());
-        painter.line_segment([foot, foot - vec2(0.0, 6.0)], Stroke::new(1.0, ink));
-        let text = duration(instant);
-        painter.text(
-            foot - vec2(-3.0, 4.0),
-            Align2::LEFT_BOTTOM,
-            text,
-            FontId::proportional(11.0),
-            ink,
-        );
+        marks.push(x);
+        painter.vline(x, strip.bottom() - 6.0..=strip.bottom(), Stroke::new(1.0, weak));
+        let at = Pos2::new(x + 3.0, strip.bottom() - 3.0);
+        painter.text(at, Align2::LEFT_BOTTOM, axis.label(instant), small.clone(), weak);
     }
+    marks
 }
 
-/// Draws lane `number` in `row` and returns its bars, relative to the left of `lanes`.
-fn lane(
-    ui: &mut Ui,
-    model: &TimelineModel,
-    number: usize,
-    row: Rect,
-    lanes: Rangef,
-    window: Window,
-) -> Vec<Bar> {
-    let name = Rect::from_x_y_ranges(row.left()..=lanes.min - 6.0, row.y_range());
-    ui.put(
-        name,
-        egui::Label::new(egui::RichText::new(&model.lanes[number].label).size(11.0)).truncate(),
-    );
-    let field = Rect::from_x_y_ranges(lanes, row.y_range());
-    let painter = ui.painter_at(field.intersect(ui.clip_rect()));
-    painter.rect_filled(field, 0.0, ui.visuals().faint_bg_color);
-    let bars = bars(&model.lanes[number], window, lanes.span());
-    let mut mesh = Mesh::default();
-    for bar in &bars {
-        mesh.add_colored_rect(place(bar, field), shade(bar));
-    }
-    painter.add(Shape::mesh(mesh));
-    for bar in bars
-        .iter()
-        .filter(|bar| bar.count == 1 && bar.right - bar.left > TEXT_FROM)
-    {
-        text(
-            &painter,
-            place(bar, field),
-            model.name(number, bar.first),
-            shade(bar),
-        );
-    }
-    bars
+/// The instant under the pointer, as a flag on the axis.
+pub(super) fn flag(ui: &Ui, painter: &Painter, strip: Rect, x: f32, instant: u64, window: Window) {
+    // Digits below a point on the screen say nothing.
+    let grain = 10_u64.pow((window.length / 2_000).max(1).ilog10());
+    let words = exact(instant / grain * grain);
+    let ink = ui.visuals().strong_text_color();
+    let galley = painter.layout_no_wrap(words, FontId::proportional(11.0), ink);
+    let left = (x + 4.0).min(strip.right() - galley.size().x - 2.0);
+    let rect = Rect::from_min_size(Pos2::new(left, strip.top() + 1.0), galley.size());
+    painter.rect_filled(rect.expand(2.0), 3.0, ui.visuals().extreme_bg_color);
+    painter.galley(rect.min, galley, ink);
 }
 
-/// A bar on the screen, with a hair between wide neighbours.
-fn place(bar: &Bar, field: Rect) -> Rect {
-    let gap = if bar.right - bar.left > 4.0 { 1.0 } else { 0.0 };
-    let x = field.left() + bar.left..=field.left() + bar.right - gap;
-    Rect::from_x_y_ranges(x, field.y_range())
-}
-
-/// Merged bars are a little darker than spans.
-fn shade(bar: &Bar) -> Color32 {
-    let color = theme::of_class(bar.class);
-    if bar.count == 1 {
-        color
-    } else {
-        color.lerp_to_gamma(Color32::BLACK, 0.15)
-    }
-}
-
-fn text(painter: &Painter, rect: Rect, words: &str, background: Color32) {
-    let anchor = rect.left_center() + vec2(3.0, 0.0);
-    let clipped = painter.with_clip_rect(rect.intersect(painter.clip_rect()));
-    let ink = theme::ink_on(background);
-    clipped.text(
-        anchor,
-        Align2::LEFT_CENTER,
-        words,
-        FontId::proportional(11.0),
-        ink,
-    );
+/// An arrow from `from` to `to`, curved as a dependency is drawn: out to the right, in from the left.
+pub(super) fn arrow(painter: &Painter, from: Pos2, to: Pos2, stroke: Stroke) {
+    let reach = ((to.x - from.x).abs() * 0.5).clamp(16.0, 90.0);
+    let points = [from, from + vec2(reach, 0.0), to - vec2(reach, 0.0), to];
+    let curve =
+        egui::epaint::CubicBezierShape::from_points_stroke(points, false, Color32::TRANSPARENT, stroke);
+    painter.add(curve);
+    let head = vec![to, to + vec2(-7.0, -3.5), to + vec2(-7.0, 3.5)];
+    painter.add(Shape::convex_polygon(head, stroke.color, Stroke::NONE));
 }

@@ -1,0 +1,175 @@
+//! A row for each node and a cell for each device.
+
+use eframe::egui::{
+    Align, Align2, Color32, FontId, Layout, Rect, Response, RichText, Role, ScrollArea, Sense, Shape, Stroke,
+    StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2,
+};
+
+use super::{Selected, View, device, one_line};
+use crate::document::{Device, Fleet, FleetMetric, Node, Standing};
+use crate::theme;
+
+/// Width of the names.
+const NAMES: f32 = 132.0;
+/// Height of a row.
+const ROW: f32 = 34.0;
+/// Least and greatest width of a cell.
+const CELL: [f32; 2] = [46.0, 76.0];
+/// Between two cells, and two rows.
+const GAP: f32 = 3.0;
+
+/// Draws every node.
+pub(super) fn show(ui: &mut Ui, fleet: &Fleet, view: &mut View, now: f64) {
+    let most = fleet
+        .nodes
+        .iter()
+        .map(|node| node.devices.len())
+        .max()
+        .unwrap_or(1);
+    let [least, greatest] = CELL;
+    let room = (ui.available_width() - NAMES - 12.0) / most.max(1) as f32 - GAP;
+    let width = room.clamp(least, greatest);
+    ui.spacing_mut().item_spacing = vec2(GAP, GAP);
+    ScrollArea::both()
+        .auto_shrink([false, false])
+        .show_rows(ui, ROW, fleet.nodes.len(), |ui, rows| {
+            for place in rows {
+                let node = &fleet.nodes[place];
+                let standing = fleet.standing(node, now);
+                ui.horizontal(|ui| {
+                    name(ui, node, &standing, now);
+                    for number in 0..node.devices.len() {
+                        let cell = Cell {
+                            fleet,
+                            metric: view.metric,
+                            place,
+                            number,
+                            live: standing == Standing::Live,
+                        };
+                        if cell.show(ui, width, view.selected.as_ref()).clicked() {
+                            view.selected = Some(Selected::of(node, &node.devices[number]));
+                        }
+                    }
+                });
+            }
+        });
+}
+
+/// The name above what there is to say of the node.
+fn name(ui: &mut Ui, node: &Node, standing: &Standing, now: f64) {
+    let (rect, response) = ui.allocate_exact_size(vec2(NAMES, ROW), Sense::hover());
+    let column = Layout::top_down(Align::Min);
+    let mut inside = ui.new_child(UiBuilder::new().max_rect(rect).layout(column));
+    inside.spacing_mut().item_spacing.y = 0.0;
+    one_line(&mut inside, RichText::new(&node.name).strong());
+    let demo = if node.is_demo() { "DEMO, " } else { "" };
+    let age = node.age(now);
+    let (words, color) = match standing {
+        Standing::Live => (
+            format!("{demo}{:.0} s ago", age.floor()),
+            ui.visuals().weak_text_color(),
+        ),
+        Standing::Stale => (format!("{demo}lags, {age:.0} s ago"), theme::WARN),
+        Standing::Gone(why) => (format!("{demo}{why}"), theme::BAD),
+    };
+    one_line(&mut inside, RichText::new(&words).size(11.0).color(color));
+    let collector = format!("{}: {words}\nread by the source `{}`", node.name, node.source);
+    response.on_hover_text(collector);
+}
+
+/// One device of the fleet.
+struct Cell<'a> {
+    fleet: &'a Fleet,
+    metric: FleetMetric,
+    /// The place of the node.
+    place: usize,
+    /// The place of the device in the node.
+    number: usize,
+    /// Whether what is known of it is still so.
+    live: bool,
+}
+
+impl Cell<'_> {
+    fn node(&self) -> &Node {
+        &self.fleet.nodes[self.place]
+    }
+
+    fn device(&self) -> &Device {
+        &self.node().devices[self.number]
+    }
+
+    /// What there is to say of the device, if anything.
+    fn apart(&self) -> Vec<&str> {
+        let apart = self.fleet.apart.iter();
+        let ours = apart.filter(|apart| (apart.node, apart.device) == (self.place, self.number));
+        ours.map(|apart| apart.why.as_str()).collect()
+    }
+
+    fn show(&self, ui: &mut Ui, width: f32, selected: Option<&Selected>) -> Response {
+        let (rect, response) = ui.allocate_exact_size(vec2(width, ROW), Sense::click());
+        let value = self.metric.of(&self.device().sample);
+        let shown = value
+            .as_ref()
+            .map_or("n/a".to_owned(), |value| self.metric.show(*value));
+        let apart = self.apart();
+        let is_selected = selected == Some(&Selected::of(self.node(), self.device()));
+        let label = self.label(&shown, !apart.is_empty());
+        response.widget_info(|| WidgetInfo::selected(Role::Button, true, is_selected, &label));
+        let color = self.color(value.ok());
+        let painter = ui.painter();
+        painter.rect_filled(rect, 3.0, color);
+        let ink = if self.live {
+            theme::ink_on(color)
+        } else {
+            Color32::GRAY
+        };
+        painter.text(
+            rect.center(),
+            Align2::CENTER_CENTER,
+            &shown,
+            FontId::proportional(12.0),
+            ink,
+        );
+        if is_selected || response.hovered() || response.has_focus() {
+            let stroke = Stroke::new(2.0, ui.visuals().strong_text_color());
+            ui.painter().rect_stroke(rect, 3.0, stroke, StrokeKind::Inside);
+        }
+        if !apart.is_empty() {
+            mark(ui, rect);
+        }
+        response.on_hover_ui(|ui| {
+            for why in &apart {
+                ui.colored_label(theme::WARN, *why);
+            }
+            device::readings(ui, self.node(), self.device());
+        })
+    }
+
+    fn label(&self, shown: &str, is_apart: bool) -> String {
+        let demo = if self.node().is_demo() { " (DEMO)" } else { "" };
+        let apart = if is_apart { ", wants a look" } else { "" };
+        let lost = if self.live { "" } else { ", not live" };
+        let index = self.device().sample.identity.index;
+        format!("{} device {index}: {shown}{demo}{apart}{lost}", self.node().name)
+    }
+
+    fn color(&self, value: Option<f64>) -> Color32 {
+        let (low, high) = self.fleet.scale(self.metric);
+        match value {
+            Some(value) if self.live => theme::sequential((value - low) / (high - low)),
+            Some(_) | None => theme::ABSENT,
+        }
+    }
+}
+
+/// The corner of a cell that wants a look: a shape, because colours are taken.
+fn mark(ui: &Ui, rect: Rect) {
+    let corner = rect.right_top();
+    let points = vec![
+        corner,
+        pos2(corner.x - 11.0, corner.y),
+        pos2(corner.x, corner.y + 11.0),
+    ];
+    let edge = Stroke::new(1.0, Color32::BLACK);
+    ui.painter().add(Shape::convex_polygon(points, theme::WARN, edge));
+}

@@ -1,0 +1,196 @@
+//! The lines of the canvas: heads of groups, lanes and counters, with their names pinned at the left.
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{
+    Align2, Color32, FontId, Mesh, Pos2, Rangef, Rect, Sense, Shape, Stroke, Ui, WidgetInfo, vec2,
+};
+
+use super::layout::Bar;
+use super::model::TimelineModel;
+use super::paint::{Brush, amount};
+use super::view::Row;
+
+/// Height of a line, in points.
+pub(super) const ROW: f32 = 20.0;
+/// Width of the names at the left.
+pub(super) const NAMES: f32 = 132.0;
+const SMALL: f32 = 11.5;
+
+/// Where the lines are, and what was done to them.
+#[derive(Debug, Default)]
+pub(super) struct Drawn {
+    /// Lines in view: the lane, where it lies, and its bars.
+    pub(super) lanes: Vec<(usize, Rect, Vec<Bar>)>,
+    /// The group of which the head was clicked.
+    pub(super) toggled: Option<usize>,
+}
+
+/// Draws lines `rows`, numbered from `first`, on a canvas of which the first line begins at `top`.
+pub(super) fn draw(
+    ui: &mut Ui,
+    brush: &Brush<'_>,
+    rows: &[Row],
+    first: usize,
+    area: Rect,
+    top: f32,
+) -> Drawn {
+    let mut drawn = Drawn::default();
+    let (mut mesh, mut texts) = (Mesh::default(), Vec::new());
+    let stripe = ui.visuals().faint_bg_color;
+    for (number, &row) in rows.iter().enumerate() {
+        let top = top + ROW * (first + number) as f32;
+        let line = Rect::from_x_y_ranges(area.x_range(), top..=top + ROW);
+        let field = Rect::from_x_y_ranges(brush.lanes, top + 1.0..=top + ROW - 1.0);
+        match row {
+            Row::Group(group) => {
+                let fill = ui.visuals().widgets.inactive.weak_bg_fill.gamma_multiply(0.55);
+                ui.painter().rect_filled(line.shrink2(vec2(0.0, 0.5)), 0.0, fill);
+                if head(ui, brush, group, line) {
+                    drawn.toggled = Some(group);
+                }
+                if brush.view.collapsed[group] {
+                    strips(&mut mesh, brush, group, field);
+                }
+            }
+            Row::Lane(lane) => {
+                ui.painter().rect_filled(field, 0.0, stripe);
+                let painter = ui.painter().clone();
+                let bars = brush.lane(&mut mesh, &mut texts, &painter, lane, field);
+                name(
+                    ui,
+                    line,
+                    &brush.model.lanes[lane].name,
+                    brush.model.lane_name(lane),
+                );
+                drawn.lanes.push((lane, field, bars));
+            }
+            Row::Counter(counter) => counted(ui, &mut mesh, &mut texts, brush, counter, line, field),
+        }
+    }
+    // Bars and texts are clipped to the lanes at once: a clip for each would be a draw call for each.
+    let painter = ui.painter_at(Rect::from_x_y_ranges(brush.lanes, area.y_range()).intersect(ui.clip_rect()));
+    painter.add(Shape::mesh(mesh));
+    painter.extend(texts);
+    drawn
+}
+
+/// The head of `group`; whether it was clicked.
+fn head(ui: &mut Ui, brush: &Brush<'_>, group: usize, line: Rect) -> bool {
+    let collapsed = brush.view.collapsed[group];
+    let text = &brush.model.groups[group].name;
+    let rect = left(line);
+    let response = ui.interact(
+        rect.intersect(ui.clip_rect()),
+        ui.scope_id().with(("group", group)),
+        Sense::click(),
+    );
+    let verb = if collapsed { "Expand" } else { "Collapse" };
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("{verb} {text}")));
+    let ink = if response.hovered() || response.has_focus() {
+        ui.visuals().strong_text_color()
+    } else {
+        ui.visuals().text_color()
+    };
+    let center = rect.left_center() + vec2(8.0, 0.0);
+    let corners = if collapsed {
+        [vec2(-2.5, -4.0), vec2(3.5, 0.0), vec2(-2.5, 4.0)]
+    } else {
+        [vec2(-4.0, -2.5), vec2(4.0, -2.5), vec2(0.0, 3.5)]
+    };
+    let corners = corners.map(|corner| center + corner).to_vec();
+    ui.painter()
+        .add(Shape::convex_polygon(corners, ink, Stroke::NONE));
+    let at = rect.left_center() + vec2(18.0, 0.0);
+    let painter = ui.painter_at(rect.intersect(ui.clip_rect()));
+    painter.text(
+        at,
+        Align2::LEFT_CENTER,
+        text,
+        FontId::proportional(SMALL + 0.5),
+        ink,
+    );
+    response.clicked()
+}
+
+/// The name of a lane, read out with its group.
+fn name(ui: &mut Ui, line: Rect, words: &str, spoken: String) {
+    let rect = left(line);
+    let seen = rect.intersect(ui.clip_rect());
+    let response = ui.interact(seen, ui.scope_id().with(("lane", &spoken)), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &spoken));
+    let ink = ui.visuals().text_color();
+    let at = rect.left_center() + vec2(18.0, 0.0);
+    ui.painter_at(seen)
+        .text(at, Align2::LEFT_CENTER, words, FontId::proportional(SMALL), ink);
+    response.on_hover_text(spoken);
+}
+
+fn left(line: Rect) -> Rect {
+    line.with_max_x((line.left() + NAMES - 4.0).min(line.right()))
+}
+
+/// The lanes of a collapsed group as strips of one line.
+fn strips(mesh: &mut Mesh, brush: &Brush<'_>, group: usize, field: Rect) {
+    let lanes = brush.model.groups[group].lanes.clone();
+    let height = field.height() / lanes.len().max(1) as f32;
+    // More strips than fit are as good as none.
+    if height < 1.0 {
+        return;
+    }
+    for (number, lane) in lanes.enumerate() {
+        let top = field.top() + height * number as f32;
+        let strip = Rect::from_x_y_ranges(field.x_range(), top..=top + height - 0.5);
+        brush.fill(mesh, &brush.bars(lane), strip);
+    }
+}
+
+fn counted(
+    ui: &mut Ui,
+    mesh: &mut Mesh,
+    texts: &mut Vec<Shape>,
+    brush: &Brush<'_>,
+    counter: usize,
+    line: Rect,
+    field: Rect,
+) {
+    let steps = &brush.model.counters[counter];
+    let group = group_of(brush.model, counter);
+    ui.painter().rect_filled(field, 0.0, ui.visuals().faint_bg_color);
+    brush.counter(mesh, steps, field, Color32::from_gray(0x5c));
+    let peak = amount(steps.peak(), steps.unit);
+    name(
+        ui,
+        line,
+        &steps.name,
+        format!("{group} · {}, at most {peak}", steps.name),
+    );
+    let ink = ui.visuals().strong_text_color();
+    let words = format!("at most {peak}");
+    let galley = ui
+        .painter()
+        .layout_no_wrap(words, FontId::proportional(10.5), ink);
+    let at = Pos2::new(field.left() + 4.0, field.center().y - galley.size().y / 2.0);
+    texts.push(Shape::galley(at, galley, ink));
+}
+
+fn group_of(model: &TimelineModel, counter: usize) -> &str {
+    let group = model
+        .groups
+        .iter()
+        .find(|group| group.counters.contains(&counter));
+    group.map_or("", |group| &group.name)
+}
+
+/// Where lines are seen: the middle of the line of lane `lane`, be it in view or not, or of the head of its
+/// group when that is collapsed.
+pub(super) fn middle(model: &TimelineModel, rows: &[Row], lane: usize, top: f32) -> Option<f32> {
+    let group = model.lanes[lane].group;
+    let line = rows.iter().position(|&row| row == Row::Lane(lane));
+    let line = line.or_else(|| rows.iter().position(|&row| row == Row::Group(group)))?;
+    Some(top + ROW * (line as f32 + 0.5))
+}
+
+/// The lanes' extent from left to right within `area`.
+pub(super) fn lanes_of(area: Rect) -> Rangef {
+    Rangef::new(area.left() + NAMES, area.right().max(area.left() + NAMES + 1.0))
+}

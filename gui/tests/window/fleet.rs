@@ -1,0 +1,139 @@
+//! The fleet over HTTP from a real daemon, there, lost and there again.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use orrery_collector::{Daemon, Settings, SourceKind};
+use orrery_gui::{App, Link, Start};
+
+use crate::support::{SMALL, open, open_text, shows, until};
+
+/// A daemon that plays the demonstration at `address`, ten times a second.
+fn daemon(address: SocketAddr) -> Daemon {
+    Daemon::start(&Settings {
+        listen: address,
+        sources: vec![SourceKind::Demo],
+        interval: Duration::from_millis(100),
+        ..Settings::for_window()
+    })
+    .expect("loopback can be listened on")
+}
+
+fn any_port() -> SocketAddr {
+    "127.0.0.1:0".parse().expect("an address")
+}
+
+fn open_on(urls: &[String]) -> Harness<'static, App> {
+    open(Start {
+        scenarios: vec![("small.scenario.toml".to_owned(), SMALL.to_owned())],
+        collectors: urls.to_vec(),
+        ..Start::default()
+    })
+}
+
+fn until_shown(harness: &mut Harness<'_, App>, words: &str) {
+    until(harness, words, |harness| shows(harness, words));
+}
+
+/// The first device of the demonstration.
+const DEVICE: &str = "demo-node-0 device 0: ";
+
+#[test]
+fn a_collector_is_lost_with_a_reason_and_live_again_when_it_is_back() {
+    let first = daemon(any_port());
+    let address = first.address();
+    let mut harness = open_on(&[format!("http://{address}")]);
+    until_shown(&mut harness, DEVICE);
+    harness.get_by_label_contains(": live, heard");
+    assert!(!shows(&harness, ", not live"), "every device is live");
+    drop(first);
+    until_shown(&mut harness, "Collector lost: ");
+    let document = harness.state().document();
+    let why = match &document.fleet.collectors[0].link {
+        Link::Lost { why, .. } => why.clone(),
+        other => panic!("it is {other:?}"),
+    };
+    assert!(!why.is_empty(), "there is a reason");
+    harness.get_by_label_contains(DEVICE);
+    assert!(shows(&harness, ", not live"), "what is shown is old");
+    harness.get_by_label("collectors lost: 1 of 1");
+    // Nobody is there now, which is another reason than the end of the stream.
+    until_shown(&mut harness, "connection refused, retrying in ");
+    let second = daemon(address);
+    harness.get_by_label("Retry now").click();
+    until(&mut harness, "live again", |harness| {
+        shows(harness, ": live, heard") && !shows(harness, ", not live")
+    });
+    assert!(!shows(&harness, "Collector lost"), "it is back");
+    drop(second);
+}
+
+#[test]
+fn the_demonstration_is_marked_wherever_it_shows() {
+    let daemon = daemon(any_port());
+    let mut harness = open_on(&[format!("http://{}", daemon.address())]);
+    until_shown(&mut harness, DEVICE);
+    harness.get_by_label(" DEMO ");
+    harness.get_by_label("devices: 32 (DEMO)");
+    let cells = harness.query_all_by_label_contains(" device ");
+    let labels = cells.filter_map(|cell| cell.accesskit_node().label());
+    let cells: Vec<String> = labels.filter(|label| label.starts_with("demo-node-")).collect();
+    let marked = cells.iter().filter(|label| label.contains("(DEMO)")).count();
+    assert!(marked >= 32, "{cells:?}");
+    let rows = harness.query_all_by_label_contains("DEMO, ").count();
+    assert_eq!(rows, 4, "every node says so");
+    drop(daemon);
+}
+
+#[test]
+fn a_device_is_looked_at_and_stragglers_want_a_look() {
+    let daemon = daemon(any_port());
+    let mut harness = open_on(&[format!("http://{}", daemon.address())]);
+    until_shown(&mut harness, DEVICE);
+    // The demonstration has one device whose clock stays low.
+    let straggler = "demo-node-2 5: ";
+    until_shown(&mut harness, straggler);
+    assert!(shows(&harness, "SM clock 1"), "the clock is why");
+    harness.get_by_label_contains(straggler).click();
+    harness.run_steps(3);
+    harness.get_by_label("demo-node-2 device 5");
+    harness.get_by_label_contains("SM clock, last ");
+    harness.get_by_label("memory bandwidth");
+    let cell = harness.get_by_label_contains("demo-node-2 device 5: ");
+    let label = cell.accesskit_node().label().unwrap_or_default();
+    assert!(label.contains("MHz") && label.contains("wants a look"), "{label}");
+    drop(daemon);
+}
+
+#[test]
+fn a_collector_is_added_by_its_address() {
+    let daemon = daemon(any_port());
+    let mut harness = open_text(SMALL);
+    harness.get_by_label("No collectors yet");
+    let field = |harness: &mut Harness<'_, App>, text: &str| {
+        harness.get_by_label("Collector address").focus();
+        harness.run_steps(2);
+        harness.get_by_label("Collector address").type_text(text);
+        harness.run_steps(2);
+    };
+    field(&mut harness, "https://");
+    harness.get_by_label("Connect").click();
+    harness.run_steps(3);
+    harness.get_by_label_contains("collectors speak http");
+    harness.get_by_label("Collector address").focus();
+    harness.key_press_modifiers(eframe::egui::Modifiers::COMMAND, eframe::egui::Key::A);
+    harness.run_steps(2);
+    field(&mut harness, &daemon.address().to_string());
+    harness.get_by_label("Connect").click();
+    until_shown(&mut harness, DEVICE);
+    drop(daemon);
+}
+
+#[test]
+fn an_address_that_is_no_collector_is_said() {
+    let mut harness = open_on(&["http://127.0.0.1:9".to_owned()]);
+    until_shown(&mut harness, "Collector lost: connection refused");
+    harness.get_by_label("No device was reported yet.");
+}

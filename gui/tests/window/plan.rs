@@ -1,0 +1,122 @@
+//! A scenario from text to results.
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{Key, Modifiers};
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use orrery_gui::{Document, Start};
+
+use crate::support::{SMALL, open, open_text, retype, shows, typed, until_checked, until_document};
+
+#[test]
+fn an_error_is_listed_with_its_fix_stops_the_run_and_is_gone_when_repaired() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    harness.get_by_label("No problems in the scenario.");
+    harness.get_by_label("No run yet: its timeline appears here.");
+    retype(&mut harness, &SMALL.replace("tp = 2", "tp = 3"));
+    until_checked(&mut harness);
+    let faults = harness.state().document().diagnostics.clone();
+    let fault = faults.first().expect("a third of eight devices is a fault");
+    let line = format!("line {}:{} [{}]", fault.line, fault.column, fault.code);
+    let help = format!(
+        "help: {}",
+        fault.help.as_ref().expect("there is a value that works")
+    );
+    harness.get_by_label(&help);
+    let run = harness.get_by_role_and_label(Role::Button, "Run");
+    assert!(run.accesskit_node().is_disabled(), "what is wrong is not run");
+    harness.get_by_label_contains(&line).click();
+    harness.run_steps(3);
+    let editor = harness.get_by_label("Scenario text");
+    assert!(
+        editor.accesskit_node().is_focused(),
+        "the fault leads to its line"
+    );
+    let start = editor
+        .accesskit_node()
+        .raw_text_selection()
+        .map(|selection| selection.focus);
+    assert!(start.is_some(), "the cursor is in the text");
+    retype(&mut harness, SMALL);
+    until_checked(&mut harness);
+    harness.get_by_label("No problems in the scenario.");
+    harness.get_by_role_and_label(Role::Button, "Run").click();
+    until_document(&mut harness, "the end", |document| document.finished.is_some());
+    harness.get_by_label("Results of small");
+    harness.get_by_label("step time");
+}
+
+#[test]
+fn the_shortcuts_run_and_stop() {
+    let mut harness = open_text(&SMALL.replace("steps = 2", "steps = 4000"));
+    until_checked(&mut harness);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
+    let under_way = |document: &Document| document.running.as_ref().is_some_and(|run| run.tasks_done > 0);
+    until_document(&mut harness, "progress", under_way);
+    assert!(shows(&harness, "tasks/s"), "the pace is shown");
+    harness.key_press(Key::Escape);
+    until_document(&mut harness, "the end", |document| {
+        document.running.is_none() && document.finished.is_some()
+    });
+    harness.get_by_label_contains("Partial results: ");
+}
+
+#[test]
+fn a_run_is_cancelled_and_keeps_what_it_has() {
+    let mut harness = open_text(&SMALL.replace("steps = 2", "steps = 4000"));
+    until_checked(&mut harness);
+    harness.get_by_role_and_label(Role::Button, "Run").click();
+    let counted = |document: &Document| {
+        document
+            .running
+            .as_ref()
+            .is_some_and(|run| run.remaining().is_some())
+    };
+    until_document(&mut harness, "the remaining time", counted);
+    assert!(shows(&harness, " s left"), "the remaining time is shown");
+    harness.get_by_role_and_label(Role::Button, "Stop").click();
+    until_document(&mut harness, "the end", |document| {
+        document.running.is_none() && document.finished.is_some()
+    });
+    harness.get_by_label_contains("Partial results: ");
+    assert!(
+        harness.state().document().fault.is_none(),
+        "a cancelled run is no fault"
+    );
+}
+
+#[test]
+fn several_files_keep_their_texts_and_their_results() {
+    let other = SMALL.replace("name = \"small\"", "name = \"other\"");
+    let scenarios = [
+        ("a/small.scenario.toml", SMALL),
+        ("b/other.scenario.toml", &other),
+    ];
+    let mut harness = open(Start {
+        scenarios: scenarios
+            .map(|(file, text)| (file.to_owned(), text.to_owned()))
+            .into(),
+        run_at_once: true,
+        ..Start::default()
+    });
+    until_document(&mut harness, "the first run", |document| {
+        document.finished.is_some()
+    });
+    harness.get_by_label("Results of small");
+    harness.get_by_label("other").click();
+    harness.run_steps(3);
+    assert_eq!(typed(&harness), other);
+    assert!(!shows(&harness, "Results of "), "it was not run yet");
+    retype(&mut harness, &other.replace("steps = 2", "steps = 3"));
+    until_checked(&mut harness);
+    harness.get_by_role_and_label(Role::Button, "Run").click();
+    until_document(&mut harness, "the second run", |document| {
+        document.finished.is_some()
+    });
+    harness.get_by_label("Results of other");
+    harness.get_by_label("small").click();
+    until_checked(&mut harness);
+    harness.get_by_label("Results of small");
+    assert!(!shows(&harness, "was edited since"), "its text is as it was run");
+    assert_eq!(typed(&harness), SMALL);
+}

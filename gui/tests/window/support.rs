@@ -1,0 +1,77 @@
+//! A window without a renderer, and patience.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use eframe::egui::{Key, Modifiers};
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use orrery_gui::{App, Document, Start};
+
+/// Two steps of Llama 3 8B on one node: a fraction of a second.
+pub(crate) const SMALL: &str = include_str!("small.scenario.toml");
+
+/// Time of the window's clock that a step takes.
+const STEP: Duration = Duration::from_millis(5);
+
+/// A window on `start`.
+pub(crate) fn open(start: Start) -> Harness<'static, App> {
+    let mut harness = Harness::builder()
+        .with_size([1440.0, 900.0])
+        // As long as a step of `until` takes at least, so that the window's clock is not ahead of the daemon's.
+        .with_step_dt(STEP.as_secs_f32())
+        .build_eframe(|context| App::new(&context.egui_ctx, start));
+    harness.run_steps(2);
+    harness
+}
+
+/// A window on one scenario, which is not run.
+pub(crate) fn open_text(text: &str) -> Harness<'static, App> {
+    open(Start {
+        scenarios: vec![("small.scenario.toml".to_owned(), text.to_owned())],
+        ..Start::default()
+    })
+}
+
+/// Steps until `done`, for a minute at most: the machine may be busy.
+pub(crate) fn until(harness: &mut Harness<'_, App>, what: &str, done: impl Fn(&Harness<'_, App>) -> bool) {
+    let began = Instant::now();
+    while !done(harness) {
+        assert!(began.elapsed() < Duration::from_secs(60), "never came: {what}");
+        harness.step();
+        thread::sleep(STEP);
+    }
+    harness.run_steps(3);
+}
+
+/// [`until`] the document is as wished.
+pub(crate) fn until_document(harness: &mut Harness<'_, App>, what: &str, done: impl Fn(&Document) -> bool) {
+    until(harness, what, |harness| done(&harness.state().document()));
+}
+
+/// Steps until the text is checked.
+pub(crate) fn until_checked(harness: &mut Harness<'_, App>) {
+    let checked = |document: &Document| document.checked == Some(document.revision);
+    until_document(harness, "the check", checked);
+}
+
+/// Whether something whose label contains `words` is shown.
+pub(crate) fn shows(harness: &Harness<'_, App>, words: &str) -> bool {
+    harness.query_all_by_label_contains(words).next().is_some()
+}
+
+/// Types `text` over what the editor holds.
+pub(crate) fn retype(harness: &mut Harness<'_, App>, text: &str) {
+    harness.get_by_label("Scenario text").focus();
+    harness.run_steps(2);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    harness.run_steps(1);
+    harness.get_by_label("Scenario text").type_text(text);
+    harness.run_steps(2);
+}
+
+/// What the editor holds.
+pub(crate) fn typed(harness: &Harness<'_, App>) -> String {
+    let editor = harness.get_by_label("Scenario text");
+    editor.accesskit_node().value().unwrap_or_default()
+}
