@@ -45,7 +45,7 @@ mod control;
 mod device;
 mod error;
 pub mod exact;
-mod fluid;
+pub mod fluid;
 mod lane;
 mod meeting;
 mod memory;

@@ -1,12 +1,42 @@
-//! Flows that share links.
+//! Flows that share links: weighted max-min fair rates, and the instants at which flows end.
 //!
-//! [`Network`] keeps the flows and turns rates into instants; a solver turns links and claims into rates.
-//! Flows on private paths never come here.
+//! [`Fluid`] is the fast sharing, [`Twin`] the slow and obvious one with the same verbs, [`check_fair`] says
+//! of any rates whether they are fair. None of them knows what a link is. Flows on private paths never come
+//! here.
 
+mod activity;
+mod arena;
+mod due;
+mod fairness;
+mod link;
+mod members;
 mod reference;
+mod refill;
+mod relax;
+mod solver;
+mod twin;
+
+pub use activity::Activity;
+pub use fairness::{Rated, Unfair, check_fair};
+pub use solver::{Effort, FlowId, Fluid};
+pub use twin::Twin;
 
 use orrery_taskgraph::{PathUse, Resources};
 use orrery_units::{IndexVec, PathId, SimDuration, SimTime};
+
+/// The number of a position in a table.
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "tables hold fewer than 2^32 entries"
+)]
+fn number(position: usize) -> u32 {
+    debug_assert!(
+        u32::try_from(position).is_ok(),
+        "tables hold fewer than 2^32 entries"
+    );
+    position as u32
+}
 
 /// What one flow asks of the links.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,8 @@
+//! The fast sharing against its slow twin, the definition of fairness, and sums done by hand.
+
+#[path = "fluid/cases.rs"]
+mod cases;
+#[path = "fluid/golden.rs"]
+mod golden;
+#[path = "fluid/twin.rs"]
+mod twin;
