@@ -56,7 +56,7 @@ impl Default for Layout {
 impl App {
     /// Draws everything.
     pub(super) fn draw(&mut self, ui: &mut Ui) {
-        shortcuts(ui, &self.commands);
+        run_shortcut(ui, &self.commands);
         let document = Arc::clone(&self.document);
         Panel::bottom("status").show(ui, |ui| status(ui, &document));
         let Layout { tree, views } = &mut self.layout;
@@ -66,16 +66,17 @@ impl App {
             views,
         };
         egui::CentralPanel::default().show(ui, |ui| tree.ui(&mut drawing, ui));
+        // After the panels: what has something of its own to leave takes the key.
+        if ui.input(|input| input.key_pressed(Key::Escape)) {
+            self.commands.send(Command::Stop);
+        }
     }
 }
 
-fn shortcuts(ui: &Ui, commands: &Commands) {
+fn run_shortcut(ui: &Ui, commands: &Commands) {
     let run = KeyboardShortcut::new(Modifiers::COMMAND, Key::Enter);
     if ui.input_mut(|input| input.consume_shortcut(&run)) {
         commands.send(Command::Run);
-    }
-    if ui.input(|input| input.key_pressed(Key::Escape)) {
-        commands.send(Command::Stop);
     }
 }
 

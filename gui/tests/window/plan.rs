@@ -62,6 +62,32 @@ fn the_shortcuts_run_and_stop() {
 }
 
 #[test]
+fn escape_clears_what_is_selected_before_it_stops_the_run() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
+    until_document(&mut harness, "the end", |document| document.finished.is_some());
+    retype(&mut harness, &SMALL.replace("steps = 2", "steps = 4000"));
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
+    let under_way = |document: &Document| document.running.as_ref().is_some_and(|run| run.tasks_done > 0);
+    until_document(&mut harness, "progress", under_way);
+    harness.get_by_role_and_label(Role::Button, "Zoom in").click();
+    harness.run_steps(2);
+    harness.get_by_role(Role::Canvas).focus();
+    harness.run_steps(2);
+    harness.key_press(Key::Period);
+    harness.run_steps(3);
+    assert!(shows(&harness, "released by"), "a span is selected");
+    harness.key_press(Key::Escape);
+    harness.run_steps(3);
+    assert!(!shows(&harness, "released by"), "nothing is selected");
+    let stopping = |document: &Document| document.running.as_ref().is_none_or(|run| run.stopping);
+    assert!(!stopping(&harness.state().document()), "the run goes on");
+    harness.key_press(Key::Escape);
+    until_document(&mut harness, "the end", |document| document.running.is_none());
+}
+
+#[test]
 fn a_run_is_cancelled_and_keeps_what_it_has() {
     let mut harness = open_text(&SMALL.replace("steps = 2", "steps = 4000"));
     until_checked(&mut harness);

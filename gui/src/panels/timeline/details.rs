@@ -25,7 +25,7 @@ pub(super) fn show(ui: &mut Ui, model: &TimelineModel, view: &mut View) {
     let most = (ui.available_height() * 0.6).max(60.0);
     let panel = Panel::bottom(ui.scope_id().with("details"))
         .resizable(true)
-        .default_size(148.0_f32.min(most))
+        .default_size(176.0_f32.min(most))
         .size_range(48.0..=most);
     panel.show(ui, |ui| {
         let scroll = ScrollArea::both().auto_shrink([false, false]);
@@ -213,11 +213,18 @@ fn measured(ui: &mut Ui, model: &TimelineModel, view: &mut View, from: u64, to: 
         }
     });
     let busy = model.busy_within(0..model.lanes.len(), from, to);
-    let lane_time = (to - from).saturating_mul(model.lanes.len() as u64);
+    let all: u64 = busy.iter().sum();
+    let lanes = model.lanes.len();
+    let lane_time = (to - from).saturating_mul(lanes as u64);
+    ui.weak(format!(
+        "{lanes} lanes, busy {} of it; share of busy time by kind:",
+        percent(all, lane_time)
+    ));
     let mut kinds: Vec<KindId> = model.kinds_in_order();
     kinds.retain(|kind| busy[kind.index()] > 0);
     kinds.sort_by_key(|kind| std::cmp::Reverse(busy[kind.index()]));
     Grid::new("interval by kind")
+        .min_col_width(0.0)
         .num_columns(4)
         .spacing([12.0, 2.0])
         .show(ui, |ui| {
@@ -226,18 +233,8 @@ fn measured(ui: &mut Ui, model: &TimelineModel, view: &mut View, from: u64, to: 
                 swatch(ui, model, kind);
                 ui.label(&model.kind(kind).name);
                 ui.label(duration(time));
-                ui.weak(percent(time, lane_time));
+                ui.weak(percent(time, all));
                 ui.end_row();
             }
-            let idle = lane_time.saturating_sub(busy.iter().sum());
-            ui.label("");
-            ui.weak("idle");
-            ui.weak(duration(idle));
-            ui.weak(format!(
-                "{} of {} lanes",
-                percent(idle, lane_time),
-                model.lanes.len()
-            ));
-            ui.end_row();
         });
 }

@@ -142,9 +142,11 @@ fn keys(ui: &Ui, place: f64, model: &TimelineModel, view: &mut View) {
             Key::CloseBracket => view.follow(model, true),
             Key::N => view.next_found(model, modifiers.shift),
             Key::Slash => view.wants_search = true,
-            Key::Escape => {
+            Key::Escape if view.selected.is_some() || view.measured.is_some() => {
                 view.select(model, None);
                 view.measured = None;
+                // Else it would stop the run as well.
+                ui.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Escape));
             }
             _ => {}
         }

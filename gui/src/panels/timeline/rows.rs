@@ -14,6 +14,9 @@ use super::view::Row;
 pub(super) const ROW: f32 = 20.0;
 /// Width of the names at the left.
 pub(super) const NAMES: f32 = 132.0;
+/// Lanes that are drawn of a collapsed group.
+const STRIPS: usize = 3;
+/// Size of names.
 const SMALL: f32 = 11.5;
 
 /// Where the lines are, and what was done to them.
@@ -129,15 +132,19 @@ fn left(line: Rect) -> Rect {
     line.with_max_x((line.left() + NAMES - 4.0).min(line.right()))
 }
 
-/// The lanes of a collapsed group as strips of one line.
+/// The busiest lanes of a collapsed group as strips of one line; more would be too thin to read.
 fn strips(mesh: &mut Mesh, brush: &Brush<'_>, group: usize, field: Rect) {
-    let lanes = brush.model.groups[group].lanes.clone();
+    let mut lanes: Vec<usize> = brush.model.groups[group].lanes.clone().collect();
+    let mut scratch = Vec::new();
+    lanes.sort_by_cached_key(|&number| {
+        let lane = &brush.model.lanes[number];
+        lane.busy(0, lane.len(), &mut scratch);
+        std::cmp::Reverse(scratch.iter().sum::<u64>())
+    });
+    lanes.truncate(STRIPS);
+    lanes.sort_unstable();
     let height = field.height() / lanes.len().max(1) as f32;
-    // More strips than fit are as good as none.
-    if height < 1.0 {
-        return;
-    }
-    for (number, lane) in lanes.enumerate() {
+    for (number, lane) in lanes.into_iter().enumerate() {
         let top = field.top() + height * number as f32;
         let strip = Rect::from_x_y_ranges(field.x_range(), top..=top + height - 0.5);
         brush.fill(mesh, &brush.bars(lane), strip);

@@ -353,7 +353,7 @@ fn an_interval_is_measured_by_kind() {
     assert_eq!(window(&panel), (0, 1_000_000), "which pans nothing");
     assert!(says(&panel, "interval of "), "how long it is");
     // Compute: 100 and 100 ns on one lane, 400 ns on the other; dispatch 250 ns.
-    for label in ["compute", "dispatch", "idle", "250 ns"] {
+    for label in ["compute", "dispatch", "4 lanes, busy 4", "250 ns"] {
         assert!(says(&panel, label), "the table says {label}");
     }
     panel.get_by_label("Zoom to interval").click();
