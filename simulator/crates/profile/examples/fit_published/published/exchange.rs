@@ -165,7 +165,10 @@ fn handshake(truth: &Path, latency: SimDuration) -> Result<f64, Fault> {
         if !large || row.text("system") != "h100_sxm" {
             continue;
         }
-        let columns = (row.number("dispatch_notify_us"), row.number("dispatch_transmit_us"));
+        let columns = (
+            row.number("dispatch_notify_us"),
+            row.number("dispatch_transmit_us"),
+        );
         if let (Some(notify), Some(transmit)) = columns {
             beyond += (notify - micros).max(0.0);
             moving += transmit * (nodes - 1.0);
@@ -176,9 +179,14 @@ fn handshake(truth: &Path, latency: SimDuration) -> Result<f64, Fault> {
     for row in table::rows(truth, "deepseek_v3_train_profile_kernels.csv")? {
         let kernel = row.text("kernel");
         if kernel.contains("notify") {
-            beyond += row.number("min_us").ok_or("a notify kernel without its shortest")? - micros;
+            beyond += row
+                .number("min_us")
+                .ok_or("a notify kernel without its shortest")?
+                - micros;
         } else if kernel.starts_with("ep.internode") {
-            moving += row.number("sum_us_per_layer").ok_or("an exchange without its mean")?;
+            moving += row
+                .number("sum_us_per_layer")
+                .ok_or("an exchange without its mean")?;
         }
     }
     let trace = beyond / (moving * (TRACE_NODES - 1.0));
