@@ -10,6 +10,7 @@ pub mod exit;
 mod facts;
 pub mod files;
 pub mod pipeline;
+pub mod validate;
 
 pub use orrery_report as report;
 pub use orrery_scenario as scenario;

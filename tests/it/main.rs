@@ -2,6 +2,7 @@
 
 mod balance;
 mod closed_form;
+mod collectives;
 mod command;
 mod determinism;
 mod diagnostics;
@@ -17,3 +18,4 @@ mod support;
 mod tidy;
 mod trace;
 mod training_trace;
+mod validate;

@@ -5,6 +5,7 @@
 mod balance;
 mod baseline;
 mod check;
+mod collective;
 mod explain;
 mod export;
 mod import;
@@ -15,6 +16,7 @@ mod report;
 mod run;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write};
@@ -59,6 +61,10 @@ enum Command {
     Export(ExportArgs),
     /// List every metric with unit, labels and definition.
     Metrics(MetricsArgs),
+    /// Compare what is predicted with published or measured tables.
+    Validate(ValidateArgs),
+    /// One collective on one machine: every algorithm, the fastest marked.
+    Collective(CollectiveArgs),
     /// Print the JSON Schema of scenario files.
     Schema,
     /// Explain the code of an error (`S014`), or list the defaults that a stored run filled in.
@@ -231,6 +237,69 @@ struct MetricsArgs {
     format: FormatArg,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct ValidateArgs {
+    /// Tables or folders of them: sweeps of nccl-tests (CSV, text or its `-J` report), all-to-all tables.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(crate) truth: Vec<PathBuf>,
+    /// A folder of sweeps; the same as `--truth`.
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    pub(crate) nccl: Vec<PathBuf>,
+    /// What is compared [default: time].
+    #[arg(long)]
+    pub(crate) metric: Option<String>,
+    /// Fit the platforms to the sweeps that are given, not to those that ship.
+    #[arg(long)]
+    pub(crate) refit: bool,
+    /// Predict each sweep from the others of its platform.
+    #[arg(long)]
+    pub(crate) leave_one_out: bool,
+    /// The same, but let so many sizes of the sweep itself, from 1 MiB on, fix its platform; they are not scored.
+    #[arg(long, value_name = "N")]
+    pub(crate) anchor_points: Option<usize>,
+    /// Exit 1 when the summary is above this, such as `mape=0.07`.
+    #[arg(long, value_name = "BOUND", value_parser = validate::parse_bound)]
+    pub(crate) fail_over: Option<validate::Bound>,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CollectiveArgs {
+    /// The operation: all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, reduce or send_recv.
+    #[arg(long, default_value = "all_reduce")]
+    pub(crate) op: String,
+    /// Device, by a name of the hardware catalogue.
+    #[arg(long)]
+    pub(crate) gpu: String,
+    /// Nodes; of machines with a larger NVLink domain, domains.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) nodes: u32,
+    /// Devices in a node [default: as the catalogue says].
+    #[arg(long)]
+    pub(crate) gpus_per_node: Option<u32>,
+    /// Size as nccl-tests counts it.
+    #[arg(long, default_value = "1GiB", value_parser = collective::parse_size)]
+    pub(crate) bytes: orrery_units::Bytes,
+    /// A range of sizes, doubling, in the columns of nccl-tests.
+    #[arg(long, value_name = "FROM..TO", value_parser = collective::parse_sweep)]
+    pub(crate) sweep: Option<collective::Sizes>,
+    /// Class of the NICs: ib, roce, efa, tcpx, tcpxo or none.
+    #[arg(long, default_value = "ib")]
+    pub(crate) nic: String,
+    /// Who launches: mpi, one-process, threads or torch.
+    #[arg(long, default_value = "mpi")]
+    pub(crate) launcher: String,
+    /// The network's switches can reduce.
+    #[arg(long)]
+    pub(crate) sharp: bool,
+    /// Draw bus bandwidth over size to an SVG or PNG.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) picture: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
+}
+
 /// Where a command writes: results, and everything else.
 pub(crate) struct Console<'a> {
     /// Results.
@@ -358,6 +427,8 @@ pub(crate) fn execute(cli: Cli, console: &mut Console<'_>) -> anyhow::Result<Exi
         Command::Report(args) => report::report(&args.run, args.format.format, console),
         Command::Export(args) => export::export(&args.run, args.to, args.output.as_deref(), console),
         Command::Metrics(args) => list::metrics(args.kind.as_deref(), args.format.format, console),
+        Command::Validate(args) => validate::validate(&args, console),
+        Command::Collective(args) => collective::collective(&args, console),
         Command::Schema => list::schema(console),
         Command::Explain { what } => explain::explain(&what, console),
         Command::Completions { shell } => list::completions(shell, console),

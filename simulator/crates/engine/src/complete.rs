@@ -11,15 +11,18 @@ use crate::run::Run;
 const LISTED: usize = 20;
 
 impl Run {
+    /// Flows over shared links have come to their end.
+    pub(crate) fn end_flows(&mut self) {
+        let ended = self.network.take_ended(self.now);
+        for &lane in &ended {
+            self.end(lane);
+        }
+        self.network.give_back(ended);
+    }
+
     /// What runs on a lane has come to its end; its activity may have others to wait for.
     pub(crate) fn end(&mut self, lane_id: u32) {
-        let lane = &self.lanes[lane_id as usize];
-        if let Work::Flow { path, .. } = self.programs[lane.program as usize].task(lane.head).work
-            && !self.network.is_private(path)
-        {
-            self.network.leave(lane_id);
-        }
-        let activity = lane.activity;
+        let activity = self.lanes[lane_id as usize].activity;
         if activity == NONE {
             self.complete(lane_id);
             return;

@@ -14,7 +14,7 @@
 //!
 //! # What happens at equal times
 //!
-//! All ends, then issues, then alarms of an instant are handled before anything starts; then compute tasks
+//! All ends (first those over shared links), then issues, then alarms of an instant are handled before anything starts; then compute tasks
 //! and delays start, then flows, so that all that start together see each other, whoever came first. Within a
 //! class, first in, first out. Driver callbacks and pulls happen between two events.
 //!
@@ -49,6 +49,7 @@ pub mod fluid;
 mod lane;
 mod meeting;
 mod memory;
+mod network;
 mod options;
 mod program;
 mod queue;

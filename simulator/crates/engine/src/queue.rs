@@ -1,6 +1,6 @@
 //! The event queue: one entry per owner at most, ordered by (time, class, sequence).
 //!
-//! An owner is a lane (or the alarm clock). Because a lane runs one task at a time it never awaits two
+//! An owner is a lane (or the alarm clock, or the shared links). Because a lane runs one task at a time it never awaits two
 //! instants, so a new time replaces the old one in place: nothing stale is ever queued, and the heap holds
 //! as many entries as lanes are busy. It is a 4-ary heap of packed keys with the position of each owner.
 
@@ -9,14 +9,16 @@ use orrery_units::SimTime;
 /// What kind of event it is; at equal times the lower class goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
-    /// An activity ends, or a flow has moved its bytes.
-    End = 0,
+    /// Flows over shared links have moved their bytes.
+    Links = 0,
+    /// An activity ends, or a flow on a private path has moved its bytes.
+    End = 1,
     /// The latency of a flow is over: it joins the shared links.
-    Join = 1,
+    Join = 2,
     /// The host issues the task at the head of a lane.
-    Issue = 2,
+    Issue = 3,
     /// The driver's alarm.
-    Alarm = 3,
+    Alarm = 4,
 }
 
 /// What is due.
@@ -56,9 +58,10 @@ impl Key {
 
     fn class(self) -> Class {
         match (self.0 >> (OWNER_BITS + SEQUENCE_BITS)) & 0xf {
-            0 => Class::End,
-            1 => Class::Join,
-            2 => Class::Issue,
+            0 => Class::Links,
+            1 => Class::End,
+            2 => Class::Join,
+            3 => Class::Issue,
             _ => Class::Alarm,
         }
     }

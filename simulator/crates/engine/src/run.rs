@@ -10,10 +10,11 @@ use orrery_units::{ProgramId, SimTime};
 use crate::control::{Progress, RunControl};
 use crate::device::Device;
 use crate::error::Error;
-use crate::fluid::Network;
+use crate::fluid::LinkTotals;
 use crate::lane::{Head, Lane, NONE};
 use crate::meeting::Meetings;
 use crate::memory::{CAUSES, Pool, totals};
+use crate::network::Network;
 use crate::options::Options;
 use crate::program::{Program, Supply};
 use crate::queue::{Class, Queue};
@@ -30,6 +31,8 @@ pub struct Outcome {
     pub totals: Totals,
     /// Spans of what was to be recorded.
     pub timeline: Timeline,
+    /// What every link of the resources carried, in their order.
+    pub links: Vec<LinkTotals>,
 }
 
 /// Runs what `driver` hands over to its end.
@@ -148,8 +151,8 @@ impl Run {
             now: SimTime::ZERO,
             events: 0,
             lookahead: options.lookahead,
-            // The owner after the lanes is the alarm clock.
-            queue: Queue::new(count + 1),
+            // The owners after the lanes are the alarm clock and the shared links.
+            queue: Queue::new(count + 2),
             programs: (0..num_programs)
                 .map(|_| Program::new(options.lookahead, resources.run_ahead))
                 .collect(),
@@ -196,9 +199,10 @@ impl Run {
                     } else if let Some(start) = self.occupying.pop_front() {
                         self.move_flows(start);
                     } else if self.network.is_dirty() {
-                        let queue = &mut self.queue;
-                        self.network
-                            .settle(self.now, |owner, end| queue.set(owner, end, Class::End));
+                        if let Some(end) = self.network.next_end() {
+                            let owner = self.owner_after_lanes(1);
+                            self.queue.set(owner, end, Class::Links);
+                        }
                     } else if let Some(time) = next {
                         if let Some(stop) = self.look(options, control) {
                             return stop;
@@ -242,6 +246,7 @@ impl Run {
         let Some(event) = self.queue.pop() else { return };
         self.events += 1;
         match event.class {
+            Class::Links => self.end_flows(),
             Class::End => self.end(event.owner),
             Class::Join => self.join(event.owner),
             Class::Issue => self.consider(event.owner),
@@ -255,9 +260,13 @@ impl Run {
 
     fn set_alarm(&mut self) {
         if let Some(&Reverse(at)) = self.alarms.peek() {
-            let owner = u32::try_from(self.lanes.len()).expect("fewer than 2^24 lanes");
+            let owner = self.owner_after_lanes(0);
             self.queue.set(owner, at.max(self.now), Class::Alarm);
         }
+    }
+
+    fn owner_after_lanes(&self, place: u32) -> u32 {
+        u32::try_from(self.lanes.len()).expect("fewer than 2^24 lanes") + place
     }
 
     /// Lets the driver hear of completions, takes in what it asks for, and pulls where there is room.
@@ -347,6 +356,7 @@ impl Run {
         let mut outcome = Outcome {
             totals: self.tally.finish(),
             timeline: self.recorder.finish(),
+            links: self.network.link_totals(self.now),
         };
         outcome.totals.memory = totals(&self.pools, self.resources.causes.len());
         outcome.totals.events = self.events;

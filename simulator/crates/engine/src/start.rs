@@ -1,11 +1,12 @@
 //! From the head of a lane to a running activity.
 
 use orrery_taskgraph::Work;
-use orrery_units::{LaneId, ProgramId, SimDuration, SimTime};
+use orrery_units::{BytesPerSec, Factor, LaneId, ProgramId, SimDuration, SimTime};
 
 use crate::contention::{Share, SlowDown};
-use crate::fluid::Claim;
+use crate::fluid::Activity;
 use crate::lane::{Head, NONE};
+use crate::network::is_private;
 use crate::queue::Class;
 use crate::run::{Run, Start};
 use crate::tally::Idle;
@@ -281,7 +282,7 @@ impl Run {
             };
             let transfer = bytes / bound;
             program.mark_mut(lane.head).alone = latency + transfer;
-            if self.network.is_private(path) {
+            if is_private(&self.resources.paths[path]) {
                 longest = longest.max(latency + slow.stretch(transfer));
                 private = Some(lane_id);
             } else {
@@ -339,12 +340,15 @@ impl Run {
             bytes, bound, path, ..
         } = task.work
         {
-            let claim = Claim {
-                path,
-                bound: bound.get() / lane.slow.factor(),
-                multiplicity: f64::from(task.multiplicity),
+            let activity = Activity {
+                owner: lane_id,
+                work: bytes,
+                bound: Some(BytesPerSec::new(bound.get() / lane.slow.factor())),
+                share: Factor::ONE,
+                multiplicity: task.multiplicity,
+                crossings: &self.resources.paths[path],
             };
-            self.network.join(lane_id, claim, bytes.as_f64(), self.now);
+            self.network.join(&activity, self.now);
         }
     }
 

@@ -4,5 +4,7 @@
 mod cases;
 #[path = "fluid/golden.rs"]
 mod golden;
+#[path = "fluid/stable.rs"]
+mod stable;
 #[path = "fluid/twin.rs"]
 mod twin;

@@ -11,6 +11,7 @@ mod file;
 pub mod fit;
 mod kernel;
 mod law;
+mod platform;
 mod provenance;
 
 pub use clock::TrainingClock;
@@ -19,6 +20,7 @@ pub use exchange::ExchangeCurve;
 pub use file::ProfileError;
 pub use kernel::{KernelCurve, MaskClass, OpClass, Points, Range};
 pub use law::{AttentionLaw, Law, PassLaw, Roof, TiledLaw, UnfusedLaw};
+pub use platform::{Parameter, Platform, PlatformLaw, PlatformSet};
 pub use provenance::{Fitted, Provenance};
 
 use orrery_operation::{CollectiveOp, Precision};

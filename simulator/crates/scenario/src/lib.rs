@@ -5,6 +5,7 @@
 //! refuses what cannot be run, with values that can.
 
 pub mod catalog;
+pub mod cluster;
 mod diagnostics;
 mod document;
 pub mod expect;

@@ -28,6 +28,8 @@ pub(super) struct Link {
     /// No member held back elsewhere has a higher level.
     pub(super) fastest: f64,
     changes: u32,
+    /// Members that cross another tight link too.
+    pub(super) num_coupled: u32,
     /// Whether it waits in the worklist.
     pub(super) queued: bool,
 }
@@ -63,6 +65,7 @@ impl Link {
             level: f64::INFINITY,
             fastest: 0.0,
             changes: 0,
+            num_coupled: 0,
             queued: false,
         }
     }

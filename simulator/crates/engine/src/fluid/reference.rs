@@ -3,7 +3,16 @@
 use orrery_taskgraph::PathUse;
 use orrery_units::{IndexVec, PathId};
 
-use super::Claim;
+/// What one activity asks of the links.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    /// The weighted links it crosses.
+    pub(super) path: PathId,
+    /// Its highest level: its fastest rate, in bytes per second, over its share.
+    pub(super) bound: f64,
+    /// How much more than one activity of share 1 it loads its links.
+    pub(super) multiplicity: f64,
+}
 
 /// A link within this share of its capacity is full: what repeated subtraction of rates may lose.
 const FULL: f64 = 1e-12;

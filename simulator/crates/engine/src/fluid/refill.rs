@@ -15,8 +15,8 @@ use super::solver::{BOUND, Fluid, GONE, UNPLACED, instant};
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     shares: BinaryHeap<Reverse<(u64, u32)>>,
-    /// Bounds and whose they are, ascending.
-    bounds: Vec<(u64, u32)>,
+    /// Bounds, when their activities came, and whose they are, ascending.
+    bounds: Vec<(u64, u64, u32)>,
     /// Members of each link that nothing holds back yet.
     num_rising: Vec<u32>,
     /// Activities that nothing holds back yet.
@@ -47,7 +47,7 @@ impl Fluid {
         }
         self.reach_bounds(&mut scratch, &mut next_bound, level, f64::INFINITY);
         for link in 0..self.links.len() {
-            if self.members[link].all.is_empty() {
+            if !self.slack[link].tight || self.members[link].all.is_empty() {
                 continue;
             }
             if self.members[link].num_held() > 0 {
@@ -63,31 +63,32 @@ impl Fluid {
     /// Integrates everybody up to now; nothing holds anybody back afterwards.
     fn stop_all(&mut self, scratch: &mut Scratch) {
         scratch.bounds.clear();
-        scratch.num_left = self.len();
+        scratch.num_left = 0;
         for id in 0..number(self.flows.len()) {
             let flow = &self.flows[id as usize];
             let remaining = match flow.held {
                 GONE => continue,
-                UNPLACED => flow.remaining,
-                BOUND => flow.remaining - flow.bound * self.now.saturating_since(flow.since).as_secs(),
+                // At its bound, and nothing can change that.
+                BOUND if self.num_tight[id as usize] == 0 => continue,
+                // Integrated only if it leaves its bound: else its end stays, to the picosecond.
+                UNPLACED | BOUND => None,
                 link => {
-                    let entries = self.arena.of(flow.span);
-                    let crossing = entries.iter().find(|crossing| crossing.link == link);
+                    let crossing = self.tight(id).iter().find(|crossing| crossing.link == link);
                     let crossing = crossing.expect("what holds it back is a link it crosses");
                     let end = self.members[link as usize].held()[crossing.position as usize].end;
                     self.read_clock(link as usize);
-                    end - self.clocks[link as usize].moved
+                    Some(end - self.clocks[link as usize].moved)
                 }
             };
+            scratch.num_left += 1;
             let flow = &mut self.flows[id as usize];
-            flow.remaining = remaining.max(0.0);
-            flow.since = self.now;
-            if flow.held == BOUND {
-                self.due.set(number(self.links.len()) + id, None);
+            if let Some(remaining) = remaining {
+                flow.remaining = remaining.max(0.0);
+                flow.since = self.now;
             }
             flow.held = UNPLACED;
             if flow.bound.is_finite() {
-                scratch.bounds.push((flow.bound.to_bits(), id));
+                scratch.bounds.push((flow.bound.to_bits(), flow.sequence, id));
             }
         }
         scratch.bounds.sort_unstable();
@@ -99,6 +100,11 @@ impl Fluid {
         shares.clear();
         scratch.num_rising.clear();
         for (link, state) in self.links.iter_mut().enumerate() {
+            if !self.slack[link].tight {
+                scratch.num_rising.push(0);
+                state.queued = false;
+                continue;
+            }
             let members = &mut self.members[link];
             members.release_all();
             let weight = |member: &super::members::Member| self.arena.entries[member.crossing()].weight;
@@ -157,7 +163,7 @@ impl Fluid {
     /// It stops after the first batch of equal bounds, because the links they cross now fill later.
     fn reach_bounds(&mut self, scratch: &mut Scratch, next: &mut usize, level: f64, limit: f64) -> f64 {
         let mut batch = None;
-        while let Some(&(bits, id)) = scratch.bounds.get(*next) {
+        while let Some(&(bits, _, id)) = scratch.bounds.get(*next) {
             let bound = f64::from_bits(bits);
             if bound > limit || (limit.is_finite() && batch.is_some_and(|first| first != bits)) {
                 break;
@@ -178,8 +184,10 @@ impl Fluid {
         scratch.num_left -= 1;
         let flow = &mut self.flows[id as usize];
         flow.held = BOUND;
-        let time = instant(self.now, flow.remaining / bound);
-        for crossing in self.arena.of(flow.span) {
+        // Where it was at its bound before, this is the same instant again.
+        let time = instant(flow.since, flow.remaining / bound);
+        for at in self.tight_range(id) {
+            let crossing = self.arena.entries[at];
             let other = &mut self.links[crossing.link as usize];
             scratch.num_rising[crossing.link as usize] -= 1;
             other.weight -= crossing.weight;
@@ -199,8 +207,15 @@ impl Fluid {
             }
             scratch.num_left -= 1;
             flow.held = number(link);
+            if flow.bound.is_finite() {
+                let moved = flow.bound * self.now.saturating_since(flow.since).as_secs();
+                flow.remaining = (flow.remaining - moved).max(0.0);
+                flow.since = self.now;
+                self.due.set(number(self.links.len()) + member.flow, None);
+            }
             let remaining = flow.remaining;
-            for crossing in self.arena.of(member.span) {
+            for at in self.tight_range(member.flow) {
+                let crossing = self.arena.entries[at];
                 let other = crossing.link as usize;
                 scratch.num_rising[other] -= 1;
                 if other == link {

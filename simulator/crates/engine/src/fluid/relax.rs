@@ -32,18 +32,22 @@ impl Fluid {
     pub(super) fn solve(&mut self) {
         self.looked_at = 0;
         let coming = self.unplaced.iter();
-        let coming: usize = coming.map(|&id| self.flows[id as usize].span.len as usize).sum();
+        let coming: usize = coming.map(|&id| self.num_tight[id as usize] as usize).sum();
         // Placing a newcomer disturbs what shares its links, as filling does with everybody.
-        if 4 * coming > self.num_crossings {
+        let whole = self.num_crossings + self.links.len();
+        if 4 * coming > whole {
             self.refill();
             return;
         }
         while let Some(flow) = self.unplaced.pop() {
             self.place(flow);
         }
-        let budget = LOCAL * self.num_crossings;
+        let budget = LOCAL * whole;
         while let Some(std::cmp::Reverse((_, link))) = self.worklist.pop() {
             self.links[link as usize].queued = false;
+            if !self.slack[link as usize].tight {
+                continue;
+            }
             self.relax(link as usize);
             if self.looked_at > budget {
                 self.refill();
@@ -54,9 +58,8 @@ impl Fluid {
 
     /// Gives a newcomer a first level, from which repair goes on.
     fn place(&mut self, id: u32) {
-        let flow = &self.flows[id as usize];
-        let (mut level, mut target) = (flow.bound, BOUND);
-        for at in flow.span.range() {
+        let (mut level, mut target) = (self.flows[id as usize].bound, BOUND);
+        for at in self.tight_range(id) {
             let crossing = self.arena.entries[at];
             let link = &self.links[crossing.link as usize];
             let reached = if link.level.is_finite() {
@@ -153,7 +156,7 @@ impl Fluid {
         self.scratch.clear();
         for member in self.members[link].held() {
             let (mut level, mut target) = (self.flows[member.flow as usize].bound, BOUND);
-            for at in member.span.range() {
+            for at in self.tight_range(member.flow) {
                 let other = &self.links[self.arena.entries[at].link as usize];
                 if at != member.crossing() && other.level < level {
                     (level, target) = (other.level, number(at));
@@ -274,9 +277,14 @@ impl Fluid {
         let delta = level - self.links[link].level;
         self.links[link].level = level;
         self.mark_stale(link);
+        self.effort.rerated += self.members[link].num_held() as u64;
+        if self.links[link].num_coupled == 0 {
+            return f64::INFINITY;
+        }
         let Self {
             links,
             members,
+            num_tight,
             arena,
             worklist,
             tolerance,
@@ -284,7 +292,11 @@ impl Fluid {
         } = self;
         let (mut looked_at, mut least) = (0, f64::INFINITY);
         for member in members[link].held() {
-            for crossing in arena.of(member.span) {
+            let (first, num_tight) = (
+                member.span.first as usize,
+                num_tight[member.flow as usize] as usize,
+            );
+            for crossing in &arena.entries[first..first + num_tight] {
                 if crossing.link as usize == link {
                     continue;
                 }
@@ -295,10 +307,10 @@ impl Fluid {
                 other.shift(crossing.weight * delta, level);
                 post(other, worklist, crossing.link, level, *tolerance);
             }
-            looked_at += member.span.len as usize;
+            looked_at += num_tight;
         }
         self.looked_at += looked_at;
-        self.effort.rerated += self.members[link].num_held() as u64;
+        self.effort.updates += looked_at as u64;
         least
     }
 
@@ -307,18 +319,19 @@ impl Fluid {
         let before = self.level_of(id);
         let from = self.flows[id as usize].held;
         let remaining = self.release(id);
-        let span = self.flows[id as usize].span;
-        for at in span.range() {
+        let tight = self.tight_range(id);
+        for at in tight.clone() {
             let crossing = self.arena.entries[at];
             let old = if crossing.link == from { 0.0 } else { before };
             let new = if number(at) == target { 0.0 } else { level };
             self.links[crossing.link as usize].shift(crossing.weight * (new - old), new);
         }
         self.hold(id, level, target, remaining);
-        for at in span.range() {
+        for at in tight.clone() {
             self.post(self.arena.entries[at].link as usize, level);
         }
-        self.looked_at += span.len as usize;
+        self.looked_at += tight.len();
+        self.effort.updates += tight.len() as u64;
         self.effort.rerated += 1;
     }
 
@@ -336,7 +349,9 @@ impl Fluid {
             return remaining;
         }
         let link = held as usize;
-        let at = flow.span.range().find(|&at| self.arena.entries[at].link == held);
+        let at = self
+            .tight_range(id)
+            .find(|&at| self.arena.entries[at].link == held);
         self.read_clock(link);
         let crossing = self.arena.entries[at.expect("what holds it back is a link it crosses")];
         let end = self.members[link].release(crossing.position as usize, &mut self.arena.entries);
@@ -358,6 +373,7 @@ impl Fluid {
         let flow = &mut self.flows[id as usize];
         if target == GONE {
             flow.held = GONE;
+            flow.remaining = remaining;
             return;
         }
         flow.since = now;

@@ -20,6 +20,8 @@ use super::due::Due;
 use super::link::{Clock, Link, SAME, Worklist, post};
 use super::members::{Member, Members};
 use super::number;
+use super::slack::{Limit, Slack};
+use super::totals::Account;
 
 /// Activities due within this time (a tenth of a picosecond) end together.
 pub(super) const TOGETHER: f64 = 1e-13;
@@ -48,6 +50,8 @@ pub struct Effort {
     pub relaxed: u64,
     /// Activities given another level by local repair.
     pub rerated: u64,
+    /// Crossings whose load local repair wrote anew.
+    pub updates: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -60,9 +64,13 @@ pub(super) struct Flow {
     pub(super) bound: f64,
     /// Work left per share, at `since`; only while no link holds it back.
     pub(super) remaining: f64,
+    /// Work at its start, per share.
+    pub(super) work: f64,
     pub(super) since: SimTime,
+    pub(super) limit: Limit,
     share: f64,
-    sequence: u64,
+    /// Counts starts.
+    pub(super) sequence: u64,
 }
 
 /// The activities under way and the rates they get.
@@ -89,8 +97,12 @@ pub(super) struct Flow {
 pub struct Fluid {
     pub(super) links: Vec<Link>,
     pub(super) clocks: Vec<Clock>,
+    pub(super) accounts: Vec<Account>,
+    pub(super) slack: Vec<Slack>,
     pub(super) members: Vec<Members>,
     pub(super) flows: Vec<Flow>,
+    /// Of each activity, how many of its links are tight.
+    pub(super) num_tight: Vec<u32>,
     free: Vec<u32>,
     pub(super) arena: Arena,
     pub(super) due: Due,
@@ -104,7 +116,7 @@ pub struct Fluid {
     pub(super) scratch: Vec<super::relax::Candidate>,
     pub(super) filling: super::refill::Scratch,
     pub(super) tolerance: f64,
-    /// Crossings of all activities under way.
+    /// Crossings of tight links by activities under way.
     pub(super) num_crossings: usize,
     /// Crossings looked at in this solve.
     pub(super) looked_at: usize,
@@ -119,8 +131,11 @@ impl Fluid {
         Self {
             links: capacities.iter().map(|rate| Link::new(rate.get())).collect(),
             clocks: vec![Clock::NEW; capacities.len()],
+            accounts: vec![Account::default(); capacities.len()],
+            slack: vec![Slack::default(); capacities.len()],
             members: capacities.iter().map(|_| Members::default()).collect(),
             flows: Vec::new(),
+            num_tight: Vec::new(),
             free: Vec::new(),
             arena: Arena::default(),
             due: Due::default(),
@@ -163,20 +178,23 @@ impl Fluid {
             span,
             bound: activity.highest_level(),
             remaining: activity.work.as_f64() / activity.share.get(),
+            work: activity.work.as_f64() / activity.share.get(),
             since: now,
+            limit: Limit::NONE,
             share: activity.share.get(),
             sequence: self.sequence,
         };
         self.sequence += 1;
-        self.num_crossings += activity.crossings.len();
         let id = if let Some(id) = self.free.pop() {
             self.flows[id as usize] = flow;
             id
         } else {
             self.flows.push(flow);
+            self.num_tight.push(0);
             number(self.flows.len() - 1)
         };
         self.join(id, span, activity);
+        self.relimit(id);
         self.unplaced.push(id);
         FlowId(id)
     }
@@ -195,9 +213,10 @@ impl Fluid {
                 span,
                 slot,
             };
+            if self.members[link].all.is_empty() {
+                self.accounts[link].since = self.now;
+            }
             self.members[link].join(member, &mut self.arena.entries);
-            let bound = activity.highest_level();
-            self.clocks[link].least_bound = self.clocks[link].least_bound.min(bound);
         }
     }
 
@@ -221,8 +240,15 @@ impl Fluid {
     /// When time runs backwards or past a completion.
     pub fn set_capacity(&mut self, link: LinkId, capacity: BytesPerSec, now: SimTime) {
         self.go_to(now);
-        self.links[link.index()].capacity = capacity.get();
-        self.post(link.index(), 0.0);
+        let link = link.index();
+        self.links[link].capacity = capacity.get();
+        for position in 0..self.members[link].all.len() {
+            self.relimit(self.members[link].all[position].flow);
+        }
+        if self.slack[link].tight {
+            self.post(link, 0.0);
+            self.mark_stale(link);
+        }
     }
 
     /// When the next activity ends, if any does.
@@ -286,19 +312,33 @@ impl Fluid {
     fn take_away(&mut self, flow: u32) {
         let span = self.flows[flow as usize].span;
         self.retarget(flow, 0.0, GONE);
+        let moved = self.flows[flow as usize].work - self.flows[flow as usize].remaining;
+        let tight = self.tight_range(flow);
         for at in span.range() {
-            let Crossing { link, position, .. } = self.arena.entries[at];
+            let Crossing {
+                link,
+                position,
+                weight,
+            } = self.arena.entries[at];
             let link = link as usize;
+            self.accounts[link].bytes += weight * moved;
             self.members[link].leave(position as usize, &mut self.arena.entries);
-            if self.members[link].others().is_empty() {
-                self.links[link].fixed = 0.0;
-                self.links[link].fastest = 0.0;
+            self.unlimit(flow, link, weight);
+            if at < tight.end {
+                self.links[link].num_coupled -= u32::from(tight.len() > 1);
+                if self.members[link].others().is_empty() {
+                    self.links[link].fixed = 0.0;
+                    self.links[link].fastest = 0.0;
+                }
+                self.mark_stale(link);
             }
             if self.members[link].all.is_empty() {
-                self.clocks[link].least_bound = f64::INFINITY;
+                let account = &mut self.accounts[link];
+                account.busy += self.now.saturating_since(account.since);
             }
         }
-        self.num_crossings -= span.len as usize;
+        self.num_crossings -= tight.len();
+        self.num_tight[flow as usize] = 0;
         self.arena.give(span);
         self.free.push(flow);
     }
@@ -335,6 +375,7 @@ impl Fluid {
         let left = first.map(|first| (first.end - clock.moved).max(0.0) / self.links[link].level);
         self.due
             .set(number(link), left.and_then(|left| instant(self.now, left)));
+        self.loosen_if_slack(link);
     }
 
     /// Brings the clock of a link to now.

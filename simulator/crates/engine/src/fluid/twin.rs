@@ -6,8 +6,8 @@ use orrery_taskgraph::PathUse;
 use orrery_units::{BytesPerSec, IndexVec, LinkId, PathId, SimTime};
 
 use super::activity::Activity;
+use super::reference::{self, Claim};
 use super::solver::{FlowId, TOGETHER, instant};
-use super::{Claim, reference};
 
 #[derive(Clone, Debug)]
 struct Flow {

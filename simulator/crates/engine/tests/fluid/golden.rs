@@ -171,6 +171,11 @@ fn incast() {
         assert!(gap <= 2, "sender {turn} ends {gap} ps off");
     }
     assert_eq!(fluid.effort().refills, 1, "one sender less is a local change");
+    assert!(
+        fluid.effort().updates <= 2 * u64::from(n),
+        "one sender less changes nothing at the other senders' own ports: {:?}",
+        fluid.effort()
+    );
 }
 
 /// A uniform all-to-all ends at once, at the port bound, on 64 and on 512 ports.

@@ -1,11 +1,13 @@
 //! Measurements into curves: pure functions, deterministic, robust against a few bad rows.
 
 mod attention;
+mod levenberg;
 mod simplex;
 mod tiled;
 mod transfer;
 
 pub use attention::{AttentionRow, attention};
+pub use levenberg::{Prior, least_squares};
 pub use simplex::minimise;
 pub use tiled::{GemmRow, GroupedRow, grouped, sustained, tiled};
 pub use transfer::{TransferRow, transfer};

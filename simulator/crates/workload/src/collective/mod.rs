@@ -2,9 +2,10 @@
 //!
 //! Choice by the facts of NCCL's own tuner ([`nccl`]); time by a measured curve where the profile has one, else
 //! by the tuner's peak times an efficiency. [`closed_form`] holds the bounds that tests compare with;
-//! [`port_bound`] the all-to-all.
+//! [`port_bound`] the all-to-all; [`law`] the laws that are fitted to sweeps of nccl-tests, platform by platform.
 
 pub mod closed_form;
+pub mod law;
 pub mod nccl;
 pub mod port_bound;
 mod selector;

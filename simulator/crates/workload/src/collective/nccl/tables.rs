@@ -128,7 +128,7 @@ impl NcclPreset {
 
     /// On one node the device's own row; between nodes that of the host's processor, of which Intel's is the
     /// Volta row (tuning.cc 272-276).
-    pub(super) const fn low_latency_cap(&self, architecture: Architecture, nodes: u32) -> f64 {
+    pub(in crate::collective) const fn low_latency_cap(&self, architecture: Architecture, nodes: u32) -> f64 {
         let row = if nodes > 1 { 0 } else { architecture as usize };
         self.low_latency_cap[row][Self::column(nodes)]
     }

@@ -1,0 +1,377 @@
+//! `collective`: one collective on one machine, every algorithm.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use orrery_operation::CollectiveOp;
+use orrery_scenario::catalog::{HardwareEntry, hardware};
+use orrery_scenario::plan::{GroupShape, Node};
+use orrery_units::{Bytes, SimDuration};
+use orrery_workload::collective::law::{Call, Forced, Machine, candidates};
+use orrery_workload::collective::nccl::{Architecture, Graph};
+use serde_json::{Value, json};
+
+use super::{CollectiveArgs, Console, Failure, Format};
+use crate::exit::Exit;
+use crate::validate::shipped_platforms;
+
+mod picture;
+
+/// A question: the machine, and the call but for its size.
+struct Question {
+    platform: orrery_profile::Platform,
+    exact: bool,
+    machine: Machine,
+    call: Call,
+}
+
+/// One candidate at one size.
+struct Answer {
+    name: &'static str,
+    time: SimDuration,
+    algorithm_bandwidth: f64,
+    bus_bandwidth: f64,
+}
+
+/// Prints the times of every algorithm, or of the fastest over a range of sizes; draws them where that is asked.
+pub(crate) fn collective(args: &CollectiveArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+    let question = question(args)?;
+    let sizes = match &args.sweep {
+        Some(range) => range.0.clone(),
+        None => vec![args.bytes],
+    };
+    let answers: Vec<(Bytes, Vec<Answer>)> = sizes
+        .iter()
+        .map(|&size| (size, answers(&question, size)))
+        .collect();
+    if let Some(path) = &args.picture {
+        draw(
+            &question,
+            args.sweep.as_ref().map(|range| range.0.as_slice()),
+            path,
+        )?;
+        writeln!(console.err, "wrote {}", path.display())?;
+    }
+    if !question.exact {
+        writeln!(
+            console.err,
+            "orrery: no sweep of this platform was fitted; the law of `{}` stands for it",
+            question.platform.name
+        )?;
+    }
+    let text = match args.format.format {
+        Format::Json => format!("{:#}\n", document(&question, &answers)),
+        Format::Jsonl => answers
+            .iter()
+            .map(|(size, all)| format!("{}\n", entry(*size, all)))
+            .collect(),
+        Format::Csv => csv(&answers),
+        Format::Human | Format::Github if args.sweep.is_some() => sweep_table(&question, &answers),
+        Format::Human | Format::Github => table(&question, &answers),
+    };
+    write!(console.out, "{text}")?;
+    Ok(Exit::Success)
+}
+
+fn question(args: &CollectiveArgs) -> anyhow::Result<Question> {
+    let op = crate::validate::operation(&args.op).ok_or_else(|| {
+        Failure::invalid(format!(
+            "`{}` is no collective\n  = help: use all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, \
+             reduce or send_recv",
+            args.op
+        ))
+    })?;
+    let entry = hardware(&args.gpu).map_err(|names| {
+        Failure::invalid(format!(
+            "no device `{}`\n  = help: use one of {}",
+            args.gpu,
+            names.join(", ")
+        ))
+    })?;
+    let per_node = args.gpus_per_node.unwrap_or(entry.num_devices);
+    if args.nodes == 0 || per_node == 0 || args.nodes * per_node < 2 {
+        return Err(Failure::invalid(
+            "a collective needs two ranks\n  = help: `--nodes 2 --gpus-per-node 8`",
+        ));
+    }
+    let family = entry
+        .device
+        .name
+        .split('-')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let wanted = format!("{family}|{}|{}", args.nic, args.launcher);
+    let set = shipped_platforms();
+    let (platform, exact) = set.nearest(&wanted).ok_or_else(|| {
+        let names: Vec<&str> = set
+            .platforms
+            .iter()
+            .map(|platform| platform.name.as_str())
+            .collect();
+        Failure::missing(format!(
+            "no sweep of `{family}` was fitted\n  = help: measured platforms are {}",
+            names.join(", ")
+        ))
+    })?;
+    let machine = machine(&entry, per_node);
+    let forced = if args.sharp { Forced::Sharp } else { Forced::None };
+    Ok(Question {
+        platform: platform.clone(),
+        exact,
+        machine,
+        call: Call {
+            op,
+            ranks: f64::from(args.nodes * per_node),
+            nodes: f64::from(args.nodes),
+            bytes: Bytes::ZERO,
+            out_of_place: false,
+            forced,
+            tuned: false,
+        },
+    })
+}
+
+/// The machine that the law reads: rings as NCCL's search finds them on a node of the catalogue.
+fn machine(entry: &HardwareEntry, per_node: u32) -> Machine {
+    let architecture = Architecture::named(&entry.device.architecture);
+    let node = Node {
+        num_devices: per_node,
+        scale_up: entry.scale_up,
+        scale_up_latency: SimDuration::ZERO,
+        num_nics: entry.num_nics,
+        nic: entry.nic,
+        nic_latency: SimDuration::ZERO,
+    };
+    let shape = GroupShape {
+        ranks: per_node,
+        ranks_per_node: per_node,
+        nodes: 1,
+    };
+    let graph = Graph::new(architecture, &node, shape);
+    Machine {
+        architecture,
+        ring: graph.intra * graph.channels,
+        network: entry.nic.get() / 1e9 * f64::from(entry.num_nics),
+        nvlink: entry.scale_up.get() > 100e9,
+    }
+}
+
+fn answers(question: &Question, bytes: Bytes) -> Vec<Answer> {
+    let call = Call {
+        bytes,
+        ..question.call
+    };
+    let factor = call.op.bus_factor(ranks(question));
+    candidates(&question.platform.law, &question.machine, &call)
+        .into_iter()
+        .map(|(candidate, time)| {
+            let rate = bytes.as_f64() / time.as_secs() / 1e9;
+            Answer {
+                name: candidate.name,
+                time,
+                algorithm_bandwidth: rate,
+                bus_bandwidth: rate * factor,
+            }
+        })
+        .collect()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "ranks came from two whole numbers"
+)]
+const fn ranks(question: &Question) -> u64 {
+    question.call.ranks as u64
+}
+
+fn title(question: &Question) -> String {
+    format!(
+        "{} of {} ranks on {} nodes, platform {}",
+        question.call.op.name(),
+        question.call.ranks,
+        question.call.nodes,
+        question.platform.name
+    )
+}
+
+fn table(question: &Question, answers: &[(Bytes, Vec<Answer>)]) -> String {
+    let mut text = format!("{}\n", title(question));
+    for (size, all) in answers {
+        // Writing to memory cannot fail.
+        let _head = writeln!(
+            text,
+            "{size}\n  {:<20} {:>12} {:>12} {:>12}",
+            "algorithm", "time us", "algbw GB/s", "busbw GB/s"
+        );
+        for (at, answer) in all.iter().enumerate() {
+            let mark = if at == 0 { '*' } else { ' ' };
+            let _row = writeln!(
+                text,
+                "{mark} {:<20} {:>12.2} {:>12.2} {:>12.2}",
+                answer.name,
+                answer.time.as_secs() * 1e6,
+                answer.algorithm_bandwidth,
+                answer.bus_bandwidth
+            );
+        }
+    }
+    text.push_str("* chosen: the least time\n");
+    text
+}
+
+/// The columns of nccl-tests, one buffer.
+fn sweep_table(question: &Question, answers: &[(Bytes, Vec<Answer>)]) -> String {
+    let mut text = format!(
+        "# {}\n# {:>12} {:>13} {:>8} {:>7} {:>5} {:>9} {:>7} {:>7}  algorithm\n# {:>12} {:>13} {:>8} {:>7} {:>5} {:>9} {:>7} {:>7}\n",
+        title(question),
+        "size",
+        "count",
+        "type",
+        "redop",
+        "root",
+        "time",
+        "algbw",
+        "busbw",
+        "(B)",
+        "(elements)",
+        "",
+        "",
+        "",
+        "(us)",
+        "(GB/s)",
+        "(GB/s)"
+    );
+    let reduces = matches!(
+        question.call.op,
+        CollectiveOp::AllReduce | CollectiveOp::ReduceScatter | CollectiveOp::Reduce
+    );
+    for (size, all) in answers {
+        let Some(best) = all.first() else { continue };
+        // Writing to memory cannot fail.
+        let _row = writeln!(
+            text,
+            "{:>14} {:>13} {:>8} {:>7} {:>5} {:>9.2} {:>7.2} {:>7.2}  {}",
+            size.get(),
+            size.get() / 4,
+            "float",
+            if reduces { "sum" } else { "none" },
+            -1,
+            best.time.as_secs() * 1e6,
+            best.algorithm_bandwidth,
+            best.bus_bandwidth,
+            best.name
+        );
+    }
+    text
+}
+
+fn csv(answers: &[(Bytes, Vec<Answer>)]) -> String {
+    let mut text = "size_bytes,algorithm,chosen,time_us,algbw_GBps,busbw_GBps\n".to_owned();
+    for (size, all) in answers {
+        for (at, answer) in all.iter().enumerate() {
+            // Writing to memory cannot fail.
+            let _row = writeln!(
+                text,
+                "{},{},{},{:.3},{:.3},{:.3}",
+                size.get(),
+                answer.name,
+                at == 0,
+                answer.time.as_secs() * 1e6,
+                answer.algorithm_bandwidth,
+                answer.bus_bandwidth
+            );
+        }
+    }
+    text
+}
+
+fn entry(size: Bytes, all: &[Answer]) -> Value {
+    let list: Vec<Value> = all
+        .iter()
+        .enumerate()
+        .map(|(at, answer)| {
+            json!({
+                "algorithm": answer.name, "chosen": at == 0, "time_s": answer.time.as_secs(),
+                "algbw": answer.algorithm_bandwidth * 1e9, "busbw": answer.bus_bandwidth * 1e9,
+            })
+        })
+        .collect();
+    json!({"bytes": size.get(), "algorithms": list})
+}
+
+fn document(question: &Question, answers: &[(Bytes, Vec<Answer>)]) -> Value {
+    let sizes: Vec<Value> = answers.iter().map(|(size, all)| entry(*size, all)).collect();
+    json!({
+        "op": question.call.op.name(), "ranks": ranks(question), "nodes": question.call.nodes,
+        "platform": question.platform.name,
+        "evidence": if question.exact { "interpolated" } else { "extrapolated" },
+        "sizes": sizes,
+    })
+}
+
+/// Sizes of a sweep.
+#[derive(Clone, Debug)]
+pub(crate) struct Sizes(Vec<Bytes>);
+
+/// Sizes from `first` to `last`, doubling: `8..8GiB`.
+pub(crate) fn parse_sweep(text: &str) -> Result<Sizes, String> {
+    let help = "write FROM..TO, such as `8..8GiB`";
+    let (first, last) = text.split_once("..").ok_or(help)?;
+    let (first, last) = (parse_size(first)?, parse_size(last)?);
+    if first == Bytes::ZERO || first > last {
+        return Err(help.to_owned());
+    }
+    let sizes = std::iter::successors(Some(first.get()), |size| size.checked_mul(2));
+    let within = sizes.take_while(|&size| size <= last.get());
+    Ok(Sizes(within.map(Bytes::new).collect()))
+}
+
+/// A size: `1GiB`, `64 MiB`, or a bare number of bytes as nccl-tests takes it.
+pub(crate) fn parse_size(text: &str) -> Result<Bytes, String> {
+    let text = text.trim();
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let value: f64 = number.parse().map_err(|_not_a_number| {
+        format!("`{text}` is no size\n  = help: write `1GiB`, `64MiB` or a number of bytes")
+    })?;
+    let scale = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1_048_576.0,
+        "g" | "gib" => 1_073_741_824.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        other => {
+            return Err(format!(
+                "unknown unit `{other}`\n  = help: use B, KiB, MiB, GiB, kB, MB or GB"
+            ));
+        }
+    };
+    Ok(Bytes::from_f64(value * scale))
+}
+
+/// Bus bandwidth of every algorithm over size.
+fn draw(question: &Question, sizes: Option<&[Bytes]>, path: &Path) -> anyhow::Result<()> {
+    let usual: Vec<Bytes> = (10..=33).map(|power| Bytes::new(1 << power)).collect();
+    let sizes = sizes.filter(|sizes| sizes.len() > 1).unwrap_or(&usual);
+    let mut lines: Vec<picture::Line> = Vec::new();
+    for &size in sizes {
+        for answer in answers(question, size) {
+            let point = (size.as_f64(), answer.bus_bandwidth);
+            match lines.iter_mut().find(|line| line.name == answer.name) {
+                Some(line) => line.points.push(point),
+                None => lines.push(picture::Line {
+                    name: answer.name,
+                    points: vec![point],
+                }),
+            }
+        }
+    }
+    lines.sort_by_key(|line| line.name);
+    picture::draw(&title(question), &lines, path).map_err(Failure::invalid)
+}

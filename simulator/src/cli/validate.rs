@@ -1,0 +1,131 @@
+//! `validate`: predicted against measured.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use indicatif::{ProgressBar, ProgressDrawTarget};
+
+use super::{Console, Failure, Format, ValidateArgs};
+use crate::exit::Exit;
+use crate::validate::{self, Options, Outcome};
+
+/// Compares the tables with what is predicted, prints it, and fails over the bound that was asked for.
+pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+    let paths: Vec<PathBuf> = args.truth.iter().chain(&args.nccl).cloned().collect();
+    if paths.is_empty() {
+        return Err(Failure::invalid(
+            "nothing to compare with\n  = help: `--truth tests/truth/nccl`, or `--nccl DIR`",
+        ));
+    }
+    if let Some(metric) = args.metric.as_deref().filter(|metric| *metric != "time") {
+        return Err(Failure::missing(format!(
+            "`--metric {metric}` cannot be compared yet: training runs and memory are not read\n  = help: sweeps of \
+             nccl-tests and all-to-all tables are compared by `time`"
+        )));
+    }
+    let options = Options {
+        leave_out: args.anchor_points.or(args.leave_one_out.then_some(0)),
+        refit: args.refit,
+    };
+    let bar = bar(console.terminal);
+    let outcome = validate::validate(&paths, options, &mut |done, all| {
+        bar.set_length(u64::try_from(all).unwrap_or(u64::MAX));
+        bar.set_position(u64::try_from(done).unwrap_or(u64::MAX));
+    });
+    bar.finish_and_clear();
+    let outcome = outcome.map_err(Failure::missing)?;
+    if outcome.rows.iter().all(|row| row.result.is_err()) {
+        let reasons = outcome.refused.join("\n");
+        return Err(Failure::missing(format!("no row could be read\n{reasons}")));
+    }
+    for reason in &outcome.refused {
+        writeln!(console.err, "orrery: not read: {reason}")?;
+    }
+    write!(console.out, "{}", print(&outcome, args.format.format))?;
+    match args.fail_over {
+        Some(bound) => judge(&outcome, bound, console),
+        None => Ok(Exit::Success),
+    }
+}
+
+fn bar(terminal: bool) -> ProgressBar {
+    let target = if terminal {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    ProgressBar::with_draw_target(Some(1), target)
+}
+
+fn print(outcome: &Outcome, format: Format) -> String {
+    match format {
+        Format::Human | Format::Github => validate::human(outcome),
+        Format::Json => format!("{:#}\n", validate::json(outcome)),
+        Format::Jsonl => {
+            let value = validate::json(outcome);
+            let rows = value["rows"].as_array().cloned().unwrap_or_default();
+            rows.iter().map(|row| format!("{row}\n")).collect()
+        }
+        Format::Csv => csv(outcome),
+    }
+}
+
+fn csv(outcome: &Outcome) -> String {
+    let mut text = "id,measured_s,predicted_s,error,low_s,high_s,evidence,skipped\n".to_owned();
+    for row in &outcome.rows {
+        // Writing to memory cannot fail.
+        let _written = match &row.result {
+            Ok(c) => writeln!(
+                text,
+                "{},{:.6e},{:.6e},{:.4},{:.6e},{:.6e},{},",
+                row.id,
+                c.measured,
+                c.predicted,
+                c.error(),
+                c.low,
+                c.high,
+                c.evidence
+            ),
+            Err(field) => writeln!(text, "{},,,,,,,{field}", row.id),
+        };
+    }
+    text
+}
+
+/// `mape=0.07`, or another share of the summary.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Bound {
+    /// On the mean absolute error.
+    Mean(f64),
+    /// On the median.
+    Median(f64),
+    /// On the ninth decile.
+    P90(f64),
+}
+
+/// Reads `mape=0.07`.
+pub(crate) fn parse_bound(text: &str) -> Result<Bound, String> {
+    let help = "write `mape=0.07`, `median=0.05` or `p90=0.2`, a share";
+    let (name, value) = text.split_once('=').ok_or(help)?;
+    let value: f64 = value.parse().map_err(|_not_a_number| help.to_owned())?;
+    match name {
+        "mape" => Ok(Bound::Mean(value)),
+        "median" => Ok(Bound::Median(value)),
+        "p90" => Ok(Bound::P90(value)),
+        _ => Err(help.to_owned()),
+    }
+}
+
+fn judge(outcome: &Outcome, bound: Bound, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+    let summary = validate::summary(outcome.rows.iter());
+    let (name, value, most) = match bound {
+        Bound::Mean(most) => ("mean error", summary.mape, most),
+        Bound::Median(most) => ("median error", summary.median, most),
+        Bound::P90(most) => ("p90 of the error", summary.p90, most),
+    };
+    if value <= most {
+        return Ok(Exit::Success);
+    }
+    writeln!(console.err, "orrery: {name} is {value:.4}, above {most}")?;
+    Ok(Exit::ExpectationFailed)
+}

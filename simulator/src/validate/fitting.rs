@@ -1,0 +1,149 @@
+//! Laws of platforms from sweeps: all of them, all but one, and all but one with a few of its own points.
+
+use std::collections::BTreeMap;
+
+use orrery_profile::fit::{Prior, least_squares, rounded};
+use orrery_profile::{Parameter, Platform, PlatformLaw, PlatformSet};
+use orrery_workload::collective::law::{priors, seconds};
+
+use super::sweep::{Point, Sweep};
+
+/// Scatter that is expected of a row: runs of one sweep on one machine differ by that much.
+const SCATTER: f64 = 0.05;
+/// Weight of anchors: their own scatter counts.
+const ANCHOR_SCATTER: f64 = 0.01;
+/// Sizes from here on are large.
+pub(super) const LARGE: u64 = 1 << 20;
+
+/// The law whose parameters' logarithms are `logs`.
+fn law(logs: &[f64]) -> PlatformLaw {
+    PlatformLaw::from_fn(|parameter| logs[parameter as usize].exp())
+}
+
+fn logs(law: &PlatformLaw) -> Vec<f64> {
+    Parameter::ALL.into_iter().map(|p| law.get(p).ln()).collect()
+}
+
+/// The law of a place of which nothing was measured.
+pub(super) fn unmeasured(sweep: &Sweep) -> PlatformLaw {
+    let known: Vec<f64> = priors(&sweep.place.machine, sweep.place.launcher)
+        .iter()
+        .map(|prior| prior.centre)
+        .collect();
+    law(&known)
+}
+
+/// The law that fits `sweeps` of one platform best.
+pub(super) fn fit(sweeps: &[&Sweep]) -> PlatformLaw {
+    let Some(first) = sweeps.first() else {
+        return PlatformLaw::from_fn(|_| 1.0);
+    };
+    let known = priors(&first.place.machine, first.place.launcher);
+    let found = least_squares(&known, |logs| {
+        let law = law(logs);
+        let of = |sweep: &&Sweep| residuals(&law, sweep, &sweep.points, SCATTER);
+        sweeps.iter().flat_map(of).collect()
+    });
+    law(&found)
+}
+
+/// `start` moved so that it meets `anchors` of `sweep`, as little as that takes.
+pub(super) fn anchored(start: &PlatformLaw, sweep: &Sweep, anchors: &[Point]) -> PlatformLaw {
+    let spreads = priors(&sweep.place.machine, sweep.place.launcher);
+    let known: Vec<Prior> = logs(start)
+        .into_iter()
+        .zip(spreads)
+        .map(|(centre, prior)| Prior {
+            centre,
+            spread: (prior.spread * 0.5).min(0.3),
+        })
+        .collect();
+    let found = least_squares(&known, |logs| {
+        residuals(&law(logs), sweep, anchors, ANCHOR_SCATTER)
+    });
+    law(&found)
+}
+
+fn residuals(law: &PlatformLaw, sweep: &Sweep, points: &[Point], scatter: f64) -> Vec<f64> {
+    let error = |point: &Point| log_error(law, sweep, point) / scatter;
+    points.iter().map(error).collect()
+}
+
+/// `ln(predicted / measured)` of a point.
+pub(super) fn log_error(law: &PlatformLaw, sweep: &Sweep, point: &Point) -> f64 {
+    (seconds(law, &sweep.place.machine, &point.call) / point.seconds).ln()
+}
+
+/// `count` sizes of a sweep from 1 MiB on: the smallest, the largest, the rest evenly between.
+pub(super) fn anchors(sweep: &Sweep, count: usize) -> Vec<Point> {
+    let large: Vec<Point> = sweep
+        .points
+        .iter()
+        .copied()
+        .filter(|point| point.call.bytes.get() >= LARGE)
+        .collect();
+    if count == 0 || large.is_empty() {
+        return Vec::new();
+    }
+    let steps = count.saturating_sub(1).max(1);
+    let mut at: Vec<usize> = (0..count).map(|i| i * (large.len() - 1) / steps).collect();
+    at.dedup();
+    at.into_iter().map(|i| large[i]).collect()
+}
+
+/// Sweeps by the name of their platform.
+pub(super) fn by_platform(sweeps: &[Sweep]) -> BTreeMap<&str, Vec<&Sweep>> {
+    let mut groups: BTreeMap<&str, Vec<&Sweep>> = BTreeMap::new();
+    for sweep in sweeps.iter().filter(|sweep| !sweep.points.is_empty()) {
+        groups.entry(&sweep.place.name).or_default().push(sweep);
+    }
+    groups
+}
+
+/// Every platform of `sweeps`, fitted.
+pub(super) fn platforms(sweeps: &[Sweep]) -> PlatformSet {
+    let platforms = by_platform(sweeps)
+        .into_iter()
+        .map(|(name, group)| platform(name, &group))
+        .collect();
+    PlatformSet {
+        schema: PlatformSet::SCHEMA.to_owned(),
+        note: "Fitted to the sweeps in tests/truth/nccl by simulator/examples/fit_platforms.rs; times in us, rates in \
+               GB/s, chunks in KiB. What a platform has no row for stays at its prior."
+            .to_owned(),
+        platforms,
+    }
+}
+
+fn platform(name: &str, sweeps: &[&Sweep]) -> Platform {
+    let exact = fit(sweeps);
+    let law = PlatformLaw::from_fn(|parameter| rounded(exact.get(parameter)));
+    let rows = |large: bool| -> Vec<f64> {
+        let all = sweeps
+            .iter()
+            .flat_map(|sweep| sweep.points.iter().map(move |point| (sweep, point)));
+        all.filter(|(_, point)| (point.call.bytes.get() >= LARGE) == large)
+            .map(|(sweep, point)| log_error(&law, sweep, point))
+            .collect()
+    };
+    let (small, large) = (rows(false), rows(true));
+    Platform {
+        name: name.to_owned(),
+        sweeps: sweeps.iter().map(|sweep| sweep.name.clone()).collect(),
+        rows: u32::try_from(small.len() + large.len()).unwrap_or(u32::MAX),
+        spread_small: spread(&small),
+        spread_large: spread(&large),
+        law,
+    }
+}
+
+/// Half the width that holds four fifths of the errors, as one standard deviation; 0.15 where fewer than five rows
+/// tell (assumption, the size of the widest platforms).
+fn spread(errors: &[f64]) -> f64 {
+    if errors.len() < 5 {
+        return 0.15;
+    }
+    let mut sizes: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
+    sizes.sort_by(f64::total_cmp);
+    rounded((sizes[sizes.len() * 4 / 5] / 1.2816).max(0.005))
+}

@@ -1,0 +1,309 @@
+//! Predicted against measured: public tables in, an error per row out.
+//!
+//! A table is recognised by its columns. Sweeps of nccl-tests are predicted by the law of their platform
+//! (scenarios/platforms), all-to-all tables by the law of their kernels with the row's own cell left out. Training
+//! runs and memory are refused for now, with that sentence.
+
+mod exchange;
+mod fitting;
+mod import;
+mod machine;
+mod render;
+mod summary;
+mod sweep;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+use orrery_profile::{PlatformLaw, PlatformSet};
+use orrery_workload::collective::law::{candidates, seconds};
+
+use sweep::Sweep;
+
+pub use render::{human, json};
+pub use summary::{Summary, summary};
+pub(crate) use sweep::operation;
+
+/// How rows are predicted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Leave each sweep out of the fit of its platform, and let so many of its own points from 1 MiB on anchor it.
+    pub leave_out: Option<usize>,
+    /// Fit the platforms anew to the sweeps that were given.
+    pub refit: bool,
+}
+
+/// One row of a table, compared or skipped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Table and row.
+    pub id: String,
+    /// What was asked: `op`, `ranks` and `bytes` for collectives; other facts for tables of another kind.
+    pub facts: Vec<(&'static str, String)>,
+    /// Names of the groups that it counts in.
+    pub groups: Vec<String>,
+    /// The comparison, or the field for want of which there is none.
+    pub result: Result<Compared, String>,
+}
+
+/// A prediction beside a measurement, seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Compared {
+    /// Measured.
+    pub measured: f64,
+    /// Predicted.
+    pub predicted: f64,
+    /// Lower end of the 80 % interval.
+    pub low: f64,
+    /// Upper end of it.
+    pub high: f64,
+    /// What the prediction rests on.
+    pub evidence: &'static str,
+}
+
+/// What came of the tables.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Every row, in the order of the files.
+    pub rows: Vec<Row>,
+    /// Each platform with its number of sweeps.
+    pub platforms: Vec<(String, usize)>,
+    /// Files that could not be used, and why.
+    pub refused: Vec<String>,
+}
+
+impl Compared {
+    /// `predicted / measured − 1`.
+    #[must_use]
+    pub fn error(&self) -> f64 {
+        self.predicted / self.measured - 1.0
+    }
+}
+
+/// The platforms that ship with the program.
+///
+/// # Panics
+/// Never: a test reads the embedded file.
+#[must_use]
+pub fn shipped_platforms() -> PlatformSet {
+    let text = include_str!("../../../scenarios/platforms/nccl.platforms.json");
+    serde_json::from_str(text).expect("the embedded platforms are valid; a test reads them")
+}
+
+/// The platforms that the sweeps below `path` are fitted by, anew.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn fit_platforms(path: &Path) -> Result<PlatformSet, String> {
+    let mut sweeps = Vec::new();
+    for file in files(path)? {
+        sweeps.extend(sweeps_of(&file)?.unwrap_or_default());
+    }
+    Ok(fitting::platforms(&sweeps))
+}
+
+/// Compares every row of the tables at `paths`, files or folders.
+///
+/// `progress` is told how many of how many steps are done.
+///
+/// # Errors
+/// When a path cannot be read at all; a file that is no known table is listed in the outcome.
+pub fn validate(
+    paths: &[PathBuf],
+    options: Options,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Outcome, String> {
+    let mut outcome = Outcome::default();
+    let mut sweeps = Vec::new();
+    let mut all = Vec::new();
+    for path in paths {
+        all.extend(files(path)?);
+    }
+    for (done, file) in all.iter().enumerate() {
+        progress(done, all.len() * 2);
+        match sweeps_of(file) {
+            Ok(Some(found)) => sweeps.extend(found),
+            Ok(None) => match exchange::rows(file) {
+                Ok(rows) => outcome.rows.extend(rows),
+                Err(reason) => outcome.refused.push(reason),
+            },
+            Err(reason) => outcome.refused.push(reason),
+        }
+    }
+    let platforms = if options.refit {
+        fitting::platforms(&sweeps)
+    } else {
+        shipped_platforms()
+    };
+    let groups = fitting::by_platform(&sweeps);
+    outcome.platforms = groups
+        .iter()
+        .map(|(name, group)| ((*name).to_owned(), group.len()))
+        .collect();
+    for (done, sweep) in sweeps.iter().enumerate() {
+        progress(sweeps.len() + done, sweeps.len() * 2);
+        let siblings = groups.get(sweep.place.name.as_str()).map_or(1, Vec::len);
+        let others = options.leave_out.map(|count| {
+            let rest: Vec<&Sweep> = groups
+                .get(sweep.place.name.as_str())
+                .map(|group| {
+                    group
+                        .iter()
+                        .copied()
+                        .filter(|other| other.name != sweep.name)
+                        .collect()
+                })
+                .unwrap_or_default();
+            left_out(sweep, &rest, count)
+        });
+        let mut rows = sweep_rows(sweep, &platforms, others, siblings);
+        // What anchored the law is no test of it.
+        let anchors = fitting::anchors(sweep, options.leave_out.unwrap_or(0));
+        for anchor in anchors {
+            let at = sweep.points.iter().position(|point| *point == anchor);
+            if let Some(row) = at.and_then(|at| rows.get_mut(at)) {
+                row.result = Err("anchor".to_owned());
+            }
+        }
+        outcome.rows.extend(rows);
+    }
+    Ok(outcome)
+}
+
+/// The law of a sweep's platform without the sweep, moved to `count` of its own points.
+fn left_out(sweep: &Sweep, rest: &[&Sweep], count: usize) -> PlatformLaw {
+    let start = if rest.is_empty() {
+        fitting::unmeasured(sweep)
+    } else {
+        fitting::fit(rest)
+    };
+    let anchors = fitting::anchors(sweep, count);
+    if anchors.is_empty() {
+        start
+    } else {
+        fitting::anchored(&start, sweep, &anchors)
+    }
+}
+
+fn sweep_rows(
+    sweep: &Sweep,
+    platforms: &PlatformSet,
+    other: Option<PlatformLaw>,
+    siblings: usize,
+) -> Vec<Row> {
+    let nearest = platforms.nearest(&sweep.place.name);
+    let spreads = nearest.map_or((0.3, 0.3), |(platform, exact)| {
+        let widened = if exact { 1.0 } else { 2.0 };
+        (platform.spread_small * widened, platform.spread_large * widened)
+    });
+    let (law, evidence) = match (other, nearest) {
+        (Some(law), _) => (law, "interpolated"),
+        (None, Some((platform, true))) => (platform.law.clone(), "interpolated"),
+        (None, Some((platform, false))) => (platform.law.clone(), "extrapolated"),
+        (None, None) => (fitting::unmeasured(sweep), "analytic"),
+    };
+    let mut rows: Vec<Row> = sweep
+        .points
+        .iter()
+        .map(|point| {
+            let bytes = point.call.bytes.get();
+            let large = bytes >= fitting::LARGE;
+            let predicted = seconds(&law, &sweep.place.machine, &point.call);
+            let spread = 1.2816 * if large { spreads.1 } else { spreads.0 };
+            let name = candidates(&law, &sweep.place.machine, &point.call)
+                .first()
+                .map_or("none", |(candidate, _)| candidate.name);
+            let mut row = empty_row(
+                sweep,
+                bytes,
+                siblings,
+                Ok(Compared {
+                    measured: point.seconds,
+                    predicted,
+                    low: predicted * (-spread).exp(),
+                    high: predicted * spread.exp(),
+                    evidence,
+                }),
+            );
+            row.facts.push(("op", point.call.op.name().to_owned()));
+            row.facts.push(("ranks", point.call.ranks.to_string()));
+            row.facts.push(("nodes", point.call.nodes.to_string()));
+            row.facts.push(("algorithm", name.to_owned()));
+            row
+        })
+        .collect();
+    for &(bytes, field) in &sweep.skipped {
+        rows.push(empty_row(sweep, bytes, siblings, Err(field.to_owned())));
+    }
+    rows
+}
+
+fn empty_row(sweep: &Sweep, bytes: u64, siblings: usize, result: Result<Compared, String>) -> Row {
+    let band = if bytes >= fitting::LARGE {
+        ">=1MiB"
+    } else {
+        "<1MiB"
+    };
+    let (name, place) = (&sweep.name, &sweep.place.name);
+    let mut groups = vec![
+        format!("sweep {name} {band}"),
+        format!("platform {place} {band}"),
+        format!("all sweeps {band}"),
+    ];
+    if siblings > 1 {
+        groups.push(format!("platforms with several sweeps {band}"));
+    }
+    Row {
+        id: format!("{name}/{bytes}"),
+        facts: vec![("bytes", bytes.to_string())],
+        groups,
+        result,
+    }
+}
+
+/// The sweeps of a file; none when it holds none.
+fn sweeps_of(file: &Path) -> Result<Option<Vec<Sweep>>, String> {
+    let text = table::text(file)?;
+    let name = stem(file);
+    if let Some(table) = import::nccl_tests(&text, &name) {
+        return Ok(sweep::sweeps(&table, &name));
+    }
+    let table = table::parse(&text).map_err(|fault| format!("{fault}: {}", file.display()))?;
+    Ok(sweep::sweeps(&table, &name))
+}
+
+/// The name of a file without its endings.
+fn stem(file: &Path) -> String {
+    let name = file
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    name.strip_suffix(".csv").unwrap_or(name).to_owned()
+}
+
+/// The tables at `path`: itself, or those in the folder, by name. Tables that are no sweeps are left out.
+fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let fail = |fault: std::io::Error| format!("cannot read: {fault}: {}", path.display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(fail)? {
+        let file = entry.map_err(fail)?.path();
+        let name = stem(&file);
+        let table = [".csv", ".csv.gz", ".txt", ".log", ".json"]
+            .iter()
+            .any(|end| file.to_string_lossy().ends_with(end));
+        let no_sweep = ["simai_", "points", "nvls_"]
+            .iter()
+            .any(|start| name.starts_with(start));
+        if table && !no_sweep {
+            found.push(file);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;

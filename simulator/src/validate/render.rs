@@ -1,0 +1,149 @@
+//! The comparison as JSON and as text.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json as object};
+
+use super::{Outcome, Row, Summary, summary};
+
+/// The object of DESIGN: `rows`, `summary`, `macro`, `groups`.
+#[must_use]
+pub fn json(outcome: &Outcome) -> Value {
+    let rows: Vec<Value> = outcome.rows.iter().map(row).collect();
+    let groups: Map<String, Value> = groups(outcome)
+        .into_iter()
+        .map(|(name, summary)| (name, shares(&summary)))
+        .collect();
+    object!({
+        "rows": rows,
+        "summary": shares(&summary(outcome.rows.iter())),
+        "macro": macro_average(outcome),
+        "groups": groups,
+    })
+}
+
+fn row(row: &Row) -> Value {
+    let mut entry = Map::new();
+    entry.insert("id".to_owned(), object!(row.id));
+    for (name, value) in &row.facts {
+        let value = value.parse::<f64>().map_or_else(|_| object!(value), whole);
+        entry.insert((*name).to_owned(), value);
+    }
+    match &row.result {
+        Ok(compared) => {
+            let fields = object!({
+                "metric": "time_s", "measured": compared.measured, "predicted": compared.predicted,
+                "error": compared.error(), "low": compared.low, "high": compared.high,
+                "evidence": compared.evidence,
+            });
+            if let Value::Object(fields) = fields {
+                entry.extend(fields);
+            }
+        }
+        Err(field) => {
+            entry.insert("skipped".to_owned(), object!(field));
+        }
+    }
+    Value::Object(entry)
+}
+
+/// Whole numbers without a point.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "only whole numbers below 2^53 are cast"
+)]
+fn whole(value: f64) -> Value {
+    if value >= 0.0 && value.fract().abs() < f64::EPSILON && value < 9e15 {
+        object!(value as u64)
+    } else {
+        object!(value)
+    }
+}
+
+fn shares(summary: &Summary) -> Value {
+    object!({
+        "n": summary.n, "coverage": summary.coverage, "mape": summary.mape, "median": summary.median,
+        "p90": summary.p90, "bias": summary.bias, "interval_coverage": summary.interval_coverage,
+    })
+}
+
+/// Every sweep, or cell, and size band counts once.
+fn macro_average(outcome: &Outcome) -> Value {
+    let all: Vec<Summary> = groups(outcome)
+        .into_iter()
+        .filter(|(name, summary)| (name.starts_with("sweep ") || name.starts_with("cell ")) && summary.n > 0)
+        .map(|(_, summary)| summary)
+        .collect();
+    let mean = |of: fn(&Summary) -> f64| -> f64 {
+        let count = u32::try_from(all.len().max(1)).unwrap_or(u32::MAX);
+        all.iter().map(of).sum::<f64>() / f64::from(count)
+    };
+    object!({
+        "n": all.len(), "mape": mean(|s| s.mape), "median": mean(|s| s.median),
+        "bias": mean(|s| s.bias), "interval_coverage": mean(|s| s.interval_coverage),
+    })
+}
+
+fn groups(outcome: &Outcome) -> BTreeMap<String, Summary> {
+    let mut members: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+    for row in &outcome.rows {
+        for group in &row.groups {
+            members.entry(group).or_default().push(row);
+        }
+    }
+    members
+        .into_iter()
+        .map(|(name, rows)| (name.to_owned(), summary(rows.into_iter())))
+        .collect()
+}
+
+/// A table for people: groups with their errors, platforms with their sweeps, and what could not be read.
+#[must_use]
+pub fn human(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    let width = 64;
+    let mut line = |name: &str, summary: &Summary| {
+        // Writing to memory cannot fail.
+        let _written = writeln!(
+            text,
+            "{name:<width$} {:>5} {:>7.1}% {:>7.1}% {:>7.1}% {:>+7.1}% {:>6.0}%",
+            summary.n,
+            summary.mape * 100.0,
+            summary.median * 100.0,
+            summary.p90 * 100.0,
+            summary.bias * 100.0,
+            summary.interval_coverage * 100.0,
+        );
+    };
+    for (name, summary) in groups(outcome) {
+        if summary.n > 0 {
+            line(&name, &summary);
+        }
+    }
+    line("all rows", &summary(outcome.rows.iter()));
+    let header = format!(
+        "{:<width$} {:>5} {:>8} {:>8} {:>8} {:>8} {:>7}\n",
+        "", "rows", "mean", "median", "p90", "bias", "in 80%"
+    );
+    let skipped = outcome.rows.iter().filter(|row| row.result.is_err()).count();
+    let mut foot = String::new();
+    if !outcome.platforms.is_empty() {
+        let names: Vec<String> = outcome
+            .platforms
+            .iter()
+            .map(|(name, n)| format!("{name} {n}"))
+            .collect();
+        foot.push_str(&format!("\nplatforms with their sweeps: {}\n", names.join(", ")));
+    }
+    if skipped > 0 {
+        foot.push_str(&format!(
+            "{skipped} rows skipped: a field is missing or too coarse\n"
+        ));
+    }
+    for reason in &outcome.refused {
+        foot.push_str(&format!("not read: {reason}\n"));
+    }
+    header + &text + &foot
+}
