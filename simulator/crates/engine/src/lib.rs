@@ -46,6 +46,7 @@ mod device;
 mod error;
 pub mod exact;
 pub mod fluid;
+mod indexed_heap;
 mod lane;
 mod meeting;
 mod memory;

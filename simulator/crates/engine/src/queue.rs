@@ -2,9 +2,11 @@
 //!
 //! An owner is a lane (or the alarm clock, or the shared links). Because a lane runs one task at a time it never awaits two
 //! instants, so a new time replaces the old one in place: nothing stale is ever queued, and the heap holds
-//! as many entries as lanes are busy. It is a 4-ary heap of packed keys with the position of each owner.
+//! as many entries as lanes are busy.
 
 use orrery_units::SimTime;
+
+use crate::indexed_heap::{IndexedHeap, Owned};
 
 /// What kind of event it is; at equal times the lower class goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +40,6 @@ struct Key(u128);
 
 const OWNER_BITS: u32 = 24;
 const SEQUENCE_BITS: u32 = 36;
-const ABSENT: u32 = u32::MAX;
 
 impl Key {
     fn new(time: SimTime, class: Class, sequence: u64, owner: u32) -> Self {
@@ -49,11 +50,6 @@ impl Key {
 
     fn time(self) -> SimTime {
         SimTime::from_picos((self.0 >> 64) as u64)
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "masked to 24 bits")]
-    fn owner(self) -> u32 {
-        self.0 as u32 & ((1 << OWNER_BITS) - 1)
     }
 
     fn class(self) -> Class {
@@ -67,11 +63,18 @@ impl Key {
     }
 }
 
+impl Owned for Key {
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "masked to 24 bits")]
+    fn owner(self) -> u32 {
+        self.0 as u32 & ((1 << OWNER_BITS) - 1)
+    }
+}
+
 /// The queue.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    heap: Vec<Key>,
-    position: Vec<u32>,
+    heap: IndexedHeap<Key>,
     sequence: u64,
 }
 
@@ -80,8 +83,7 @@ impl Queue {
     pub(crate) fn new(owners: u32) -> Self {
         assert!(owners < 1 << OWNER_BITS, "fewer than 2^24 lanes");
         Self {
-            heap: Vec::with_capacity(owners as usize),
-            position: vec![ABSENT; owners as usize],
+            heap: IndexedHeap::with_owners(owners),
             sequence: 0,
         }
     }
@@ -91,72 +93,23 @@ impl Queue {
         let key = Key::new(time, class, self.sequence, owner);
         self.sequence += 1;
         assert!(self.sequence < 1 << SEQUENCE_BITS, "fewer than 2^36 events");
-        let at = self.position[owner as usize];
-        if at == ABSENT {
-            self.heap.push(key);
-            self.sift_up(self.heap.len() - 1, key);
-        } else if key < self.heap[at as usize] {
-            self.sift_up(at as usize, key);
-        } else {
-            self.sift_down(at as usize, key);
-        }
+        self.heap.set(key);
     }
 
     /// When the next event is due.
     #[inline]
     pub(crate) fn next_time(&self) -> Option<SimTime> {
-        self.heap.first().map(|key| key.time())
+        self.heap.first().map(Key::time)
     }
 
     /// Takes the next event.
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        let first = *self.heap.first()?;
-        self.position[first.owner() as usize] = ABSENT;
-        let last = self.heap.pop().expect("the heap has a first entry");
-        if !self.heap.is_empty() {
-            self.sift_down(0, last);
-        }
+        let first = self.heap.pop()?;
         Some(Event {
             time: first.time(),
             class: first.class(),
             owner: first.owner(),
         })
-    }
-
-    #[inline]
-    fn place(&mut self, at: usize, key: Key) {
-        self.heap[at] = key;
-        #[expect(clippy::cast_possible_truncation, reason = "fewer than 2^24 owners, asserted")]
-        let position = at as u32;
-        self.position[key.owner() as usize] = position;
-    }
-
-    fn sift_up(&mut self, mut at: usize, key: Key) {
-        while at > 0 {
-            let parent = (at - 1) / 4;
-            if self.heap[parent] <= key {
-                break;
-            }
-            self.place(at, self.heap[parent]);
-            at = parent;
-        }
-        self.place(at, key);
-    }
-
-    fn sift_down(&mut self, mut at: usize, key: Key) {
-        loop {
-            let first = 4 * at + 1;
-            let children = first..(first + 4).min(self.heap.len());
-            let Some(least) = children.min_by_key(|&child| self.heap[child]) else {
-                break;
-            };
-            if key <= self.heap[least] {
-                break;
-            }
-            self.place(at, self.heap[least]);
-            at = least;
-        }
-        self.place(at, key);
     }
 }
 
