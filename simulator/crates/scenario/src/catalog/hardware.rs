@@ -60,8 +60,22 @@ const ALIASES: &[(&str, &str)] = &[
     ("l40s", "L40S-48GB"),
 ];
 
-/// Every device of the catalogue, in its order.
-fn all() -> Vec<HardwareEntry> {
+/// One row of the hardware catalogue.
+pub(crate) struct Row<'h> {
+    headers: &'h csv::StringRecord,
+    record: csv::StringRecord,
+}
+
+impl Row<'_> {
+    /// What stands in `column`, unless it is empty or there is no such column.
+    pub(crate) fn get(&self, column: &str) -> Option<&str> {
+        let at = self.headers.iter().position(|header| header == column)?;
+        self.record.get(at).filter(|text| !text.is_empty())
+    }
+}
+
+/// What `read` makes of every row of the hardware catalogue, in its order.
+pub(crate) fn rows<T>(read: impl Fn(&Row<'_>) -> Option<T>) -> Vec<T> {
     let mut reader = csv::ReaderBuilder::new()
         .comment(Some(b'#'))
         .from_reader(hardware_csv().as_bytes());
@@ -69,17 +83,20 @@ fn all() -> Vec<HardwareEntry> {
         .headers()
         .expect("the embedded catalogue has a header; a test reads it")
         .clone();
+    let row = |record| Row {
+        headers: &headers,
+        record,
+    };
     reader
         .records()
         .filter_map(Result::ok)
-        .filter_map(|record| {
-            let field = |name: &str| {
-                let at = headers.iter().position(|header| header == name)?;
-                record.get(at).filter(|text| !text.is_empty())
-            };
-            entry(&field)
-        })
+        .filter_map(|record| read(&row(record)))
         .collect()
+}
+
+/// Every device of the catalogue, in its order.
+fn all() -> Vec<HardwareEntry> {
+    rows(|row| entry(&|column: &str| row.get(column)))
 }
 
 /// The device called `name`: a catalogue name in any case, or one of its other names; and else every

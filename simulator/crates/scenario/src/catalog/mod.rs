@@ -4,6 +4,7 @@ mod hardware;
 mod models;
 mod profiles;
 
+pub(crate) use hardware::rows as hardware_rows;
 pub use hardware::{HardwareEntry, hardware, hardware_csv, pods_csv};
 pub use models::{CatalogModel, models};
 pub(crate) use profiles::names as profile_names;

@@ -4,7 +4,7 @@
 
 use orrery_units::BytesPerSec;
 
-use crate::catalog::hardware_csv;
+use crate::catalog::hardware_rows;
 
 /// How a device is wired, by scenarios/hardware/hardware.csv.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,41 +57,23 @@ pub(super) fn most_links() -> u32 {
 }
 
 fn all() -> Vec<DeviceWiring> {
-    let mut reader = csv::ReaderBuilder::new()
-        .comment(Some(b'#'))
-        .from_reader(hardware_csv().as_bytes());
-    let headers = reader
-        .headers()
-        .expect("the embedded catalogue has a header; a test reads it")
-        .clone();
-    let column = |name: &str| headers.iter().position(|header| header == name);
-    let wiring = |record: csv::StringRecord| {
-        let field = |name: &str| record.get(column(name)?).filter(|text| !text.is_empty());
-        let rate = |name: &str| {
-            let gigabytes = field(name)?.parse::<f64>().ok().filter(|&rate| rate > 0.0)?;
+    hardware_rows(|row| {
+        let count = |column: &str| row.get(column)?.parse::<u32>().ok();
+        let rate = |column: &str| {
+            let gigabytes = row.get(column)?.parse::<f64>().ok().filter(|&rate| rate > 0.0)?;
             Some(BytesPerSec::new(gigabytes * 1e9))
         };
-        let scale_up = rate("nvlink_GBps_per_dir");
         Some(DeviceWiring {
-            name: field("gpu")?.to_owned(),
-            compute_capability: field("compute_cap").and_then(|text| text.parse().ok()),
-            num_links: field("nvlink_links")
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(0),
-            scale_up,
-            domain: field("scaleup_gpus")
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(1),
-            is_mesh: field("nvlink_gen") == Some("XGMI"),
+            name: row.get("gpu")?.to_owned(),
+            compute_capability: count("compute_cap"),
+            num_links: count("nvlink_links").unwrap_or(0),
+            scale_up: rate("nvlink_GBps_per_dir"),
+            domain: count("scaleup_gpus").unwrap_or(1),
+            is_mesh: row.get("nvlink_gen") == Some("XGMI"),
             pcie: rate("pcie_GBps_per_dir"),
-            devices_per_node: field("default_gpus_per_node").and_then(|text| text.parse().ok())?,
+            devices_per_node: count("default_gpus_per_node")?,
         })
-    };
-    reader
-        .records()
-        .filter_map(Result::ok)
-        .filter_map(wiring)
-        .collect()
+    })
 }
 
 #[cfg(test)]
