@@ -35,6 +35,27 @@ fn one_collective_lists_every_algorithm() {
 }
 
 #[test]
+fn one_rank_of_a_node_has_one_nic() {
+    let root = crate::tidy::root();
+    let asked = [
+        "collective",
+        "--gpu",
+        "h100-sxm",
+        "--nodes",
+        "16",
+        "--gpus-per-node",
+        "1",
+        "--format",
+        "json",
+    ];
+    let ran = orrery(&root, &asked);
+    let answer: Value = serde_json::from_str(&ran.out).expect("the answer is JSON");
+    let bus = answer["sizes"][0]["algorithms"][0]["busbw"].as_f64();
+    let bus = bus.unwrap_or_else(|| panic!("{answer}"));
+    assert!(bus > 1e9 && bus < 50e9, "a NIC carries 50 GB/s: {bus}");
+}
+
+#[test]
 fn a_sweep_has_the_columns_of_nccl_tests() {
     let root = crate::tidy::root();
     let ran = orrery(&root, &[&PAIR[..], &["--sweep", "8..8GiB"]].concat());

@@ -89,7 +89,7 @@ fn question(args: &CollectiveArgs) -> anyhow::Result<Question> {
         ))
     })?;
     let per_node = args.gpus_per_node.unwrap_or(entry.num_devices);
-    if args.nodes == 0 || per_node == 0 || args.nodes * per_node < 2 {
+    if args.nodes.checked_mul(per_node).is_none_or(|ranks| ranks < 2) {
         return Err(Failure::invalid(
             "a collective needs two ranks\n  = help: `--nodes 2 --gpus-per-node 8`",
         ));
@@ -152,7 +152,10 @@ fn machine(entry: &HardwareEntry, per_node: u32) -> Machine {
     Machine {
         architecture,
         ring: graph.intra * graph.channels,
-        network: entry.nic.get() / 1e9 * f64::from(entry.num_nics),
+        // A rank uses the NICs that belong to its device; domains larger than a node have as many more.
+        network: entry.nic.get() / 1e9
+            * (f64::from(per_node) * f64::from(entry.num_nics) / f64::from(entry.num_devices.max(1)))
+                .max(1.0),
         nvlink: entry.scale_up.get() > 100e9,
     }
 }
@@ -328,6 +331,9 @@ pub(crate) fn parse_sweep(text: &str) -> Result<Sizes, String> {
     Ok(Sizes(within.map(Bytes::new).collect()))
 }
 
+/// The largest size that is asked about: 1 PiB.
+const MOST_BYTES: f64 = 1_125_899_906_842_624.0;
+
 /// A size: `1GiB`, `64 MiB`, or a bare number of bytes as nccl-tests takes it.
 pub(crate) fn parse_size(text: &str) -> Result<Bytes, String> {
     let text = text.trim();
@@ -352,7 +358,14 @@ pub(crate) fn parse_size(text: &str) -> Result<Bytes, String> {
             ));
         }
     };
-    Ok(Bytes::from_f64(value * scale))
+    let bytes = value * scale;
+    // Beyond a pebibyte no time is meant, and times would not fit their type.
+    if !(1.0..=MOST_BYTES).contains(&bytes) {
+        return Err(format!(
+            "`{text}` is outside 1 B to 1 PiB\n  = help: write `1GiB`, `64MiB` or a number of bytes"
+        ));
+    }
+    Ok(Bytes::from_f64(bytes))
 }
 
 /// Bus bandwidth of every algorithm over size.

@@ -284,11 +284,11 @@ pub(crate) struct CollectiveArgs {
     /// A range of sizes, doubling, in the columns of nccl-tests.
     #[arg(long, value_name = "FROM..TO", value_parser = collective::parse_sweep)]
     pub(crate) sweep: Option<collective::Sizes>,
-    /// Class of the NICs: ib, roce, efa, tcpx, tcpxo or none.
-    #[arg(long, default_value = "ib")]
+    /// Class of the NICs.
+    #[arg(long, default_value = "ib", value_parser = ["ib", "roce", "efa", "tcpx", "tcpxo", "none"])]
     pub(crate) nic: String,
-    /// Who launches: mpi, one-process, threads or torch.
-    #[arg(long, default_value = "mpi")]
+    /// Who launches the ranks.
+    #[arg(long, default_value = "mpi", value_parser = ["mpi", "one-process", "threads", "torch"])]
     pub(crate) launcher: String,
     /// The network's switches can reduce.
     #[arg(long)]

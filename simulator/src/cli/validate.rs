@@ -86,7 +86,8 @@ fn csv(outcome: &Outcome) -> String {
                 c.high,
                 c.evidence
             ),
-            Err(field) => writeln!(text, "{},,,,,,,{field}", row.id),
+            // Reasons are sentences, and may hold commas.
+            Err(field) => writeln!(text, "{},,,,,,,\"{}\"", row.id, field.replace('"', "\"\"")),
         };
     }
     text

@@ -20,8 +20,11 @@ enum Piece {
 pub(super) fn coloured(text: &str, faults: &[Range<usize>], font: &FontId, visuals: &Visuals) -> LayoutJob {
     let mut job = LayoutJob::default();
     job.wrap.max_width = f32::INFINITY;
+    // The text may have been typed since its faults were found: a fault must not cut a letter in two.
+    let fits = |fault: &&Range<usize>| text.is_char_boundary(fault.start) && text.is_char_boundary(fault.end);
+    let faults: Vec<Range<usize>> = faults.iter().filter(fits).cloned().collect();
     for (range, piece) in pieces(text) {
-        for (part, is_fault) in split(range, faults) {
+        for (part, is_fault) in split(range, &faults) {
             let color = match piece {
                 Piece::Plain => visuals.text_color(),
                 Piece::Comment => visuals.weak_text_color(),
@@ -139,6 +142,13 @@ mod tests {
         let kinds: Vec<Piece> = pieces(text).into_iter().map(|(_, piece)| piece).collect();
         let expected = [Piece::Plain, Piece::Text, Piece::Text, Piece::Text, Piece::Plain];
         assert_eq!(kinds, expected);
+    }
+
+    #[test]
+    fn a_fault_of_an_older_text_cuts_no_letter() {
+        let text = "name = \"µ\"";
+        let job = coloured(text, &[8..9], &FontId::default(), &Visuals::dark());
+        assert_eq!(job.text, text);
     }
 
     #[test]

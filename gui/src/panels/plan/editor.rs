@@ -37,6 +37,8 @@ pub(super) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
         document
             .diagnostics
             .iter()
+            // A fault may lie in the file that this one extends.
+            .filter(|fault| fault.file == document.file)
             .map(|fault| fault.span.clone())
             .collect()
     } else {

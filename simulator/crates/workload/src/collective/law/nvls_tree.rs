@@ -40,7 +40,9 @@ pub(super) fn candidate(asked: &Asked<'_>) -> Option<Candidate> {
         (Architecture::Volta | Architecture::Ampere, _) => return None,
     };
     let free = matches!(call.forced, Forced::None | Forced::Sharp);
-    let fed = asked.machine.network / call.ranks_per_node() > 20.0 && asked.machine.nvlink;
+    let fed = asked.machine.network / call.ranks_per_node() > 20.0
+        && asked.machine.nvlink
+        && call.ranks_per_node() >= 2.0;
     if call.op != CollectiveOp::AllReduce || !asked.across() || !free || !fed {
         return None;
     }
