@@ -1,9 +1,10 @@
 //! The links that flows share, as the loop sees them: flows join, and the next end is one event.
 //!
-//! Flows on private paths never come here; their end is known when they start.
+//! Flows on private paths never come here; their end is known when they start. Flows that meet are one activity
+//! over the links of all of them: a collective moves as its slowest party does.
 
 use orrery_taskgraph::{PathUse, Resources};
-use orrery_units::{BytesPerSec, SimTime};
+use orrery_units::{Bytes, BytesPerSec, Factor, SimTime};
 
 use crate::fluid::{Activity, Fluid, LinkTotals};
 
@@ -15,12 +16,20 @@ pub(crate) struct Network {
     dirty: bool,
     /// Lanes whose flows have ended; kept to be used again.
     ended: Vec<u32>,
+    /// Weight on each link of the activity that is about to join; zero between two.
+    weights: Vec<f64>,
+    /// What it crosses: first its links, then with their weights.
+    crossings: Vec<PathUse>,
+    capacities: Vec<BytesPerSec>,
 }
 
 impl Network {
     pub(crate) fn new(resources: &Resources) -> Self {
         let capacities: Vec<BytesPerSec> = resources.links.iter().map(|link| link.capacity).collect();
         Self {
+            weights: vec![0.0; capacities.len()],
+            crossings: Vec::new(),
+            capacities: capacities.clone(),
             fluid: Fluid::new(&capacities),
             dirty: false,
             ended: Vec::new(),
@@ -33,9 +42,39 @@ impl Network {
         self.dirty
     }
 
-    /// Adds a flow from `now` on; `activity` is owned by its lane.
-    pub(crate) fn join(&mut self, activity: &Activity<'_>, now: SimTime) {
-        self.fluid.start(activity, now);
+    /// Adds a path to what is about to join, `share` times: bytes of its flow per byte of the whole.
+    pub(crate) fn load(&mut self, path: &[PathUse], share: f64) {
+        for usage in path {
+            let weight = &mut self.weights[usage.link.index()];
+            if *weight == 0.0 {
+                self.crossings.push(*usage);
+            }
+            *weight += usage.weight * share;
+        }
+    }
+
+    /// Lets what was loaded join at `now`, as one activity of lane `owner` that stands for `copies` like it.
+    ///
+    /// Its fair share counts at its busiest port: there it gets as many bytes per second as everybody else.
+    pub(crate) fn join(&mut self, owner: u32, work: Bytes, bound: BytesPerSec, copies: u32, now: SimTime) {
+        let (mut busiest, mut time) = (1.0, 0.0);
+        for crossing in &mut self.crossings {
+            crossing.weight = std::mem::take(&mut self.weights[crossing.link.index()]);
+            let takes = crossing.weight / self.capacities[crossing.link.index()].get();
+            if takes > time {
+                (busiest, time) = (crossing.weight, takes);
+            }
+        }
+        let activity = Activity {
+            owner,
+            work,
+            bound: Some(bound),
+            share: Factor::new(1.0 / busiest).unwrap_or(Factor::ONE),
+            multiplicity: copies,
+            crossings: &self.crossings,
+        };
+        self.fluid.start(&activity, now);
+        self.crossings.clear();
         self.dirty = true;
     }
 

@@ -1,10 +1,9 @@
 //! From the head of a lane to a running activity.
 
 use orrery_taskgraph::Work;
-use orrery_units::{BytesPerSec, Factor, LaneId, ProgramId, SimDuration, SimTime};
+use orrery_units::{BytesPerSec, LaneId, ProgramId, SimDuration, SimTime};
 
 use crate::contention::{Share, SlowDown};
-use crate::fluid::Activity;
 use crate::lane::{Head, NONE};
 use crate::network::is_private;
 use crate::queue::Class;
@@ -262,10 +261,12 @@ impl Run {
         false
     }
 
-    /// Starts flows that end together: they take one slow-down, and move.
+    /// Starts flows that end together: they take one slow-down, and move. Those over shared links move as one
+    /// activity, at the pace and after the latency of the slowest of them.
     fn start_flows(&mut self, lanes: &[u32], activity: u32) {
         let slow = self.worst_of(lanes);
-        let (mut longest, mut private, mut pending) = (SimDuration::ZERO, None, 0);
+        let (mut longest, mut private) = (SimDuration::ZERO, None);
+        let (mut slowest, mut shared) = (SimDuration::ZERO, None);
         for &lane_id in lanes {
             let lane = &mut self.lanes[lane_id as usize];
             lane.activity = activity;
@@ -282,20 +283,24 @@ impl Run {
             };
             let transfer = bytes / bound;
             program.mark_mut(lane.head).alone = latency + transfer;
+            let takes = latency + slow.stretch(transfer);
             if is_private(&self.resources.paths[path]) {
-                longest = longest.max(latency + slow.stretch(transfer));
+                longest = longest.max(takes);
                 private = Some(lane_id);
-            } else {
-                pending += 1;
-                self.queue.set(lane_id, self.now + latency, Class::Join);
+            } else if shared.is_none() || takes > slowest {
+                slowest = takes;
+                shared = Some((lane_id, self.now + latency));
             }
             lane.slow = slow;
         }
+        if let Some((lane, joins)) = shared {
+            self.queue.set(lane, joins, Class::Join);
+        }
         if let Some(lane) = private {
-            pending += 1;
             self.queue.set(lane, self.now + longest, Class::End);
         }
         if activity != NONE {
+            let pending = u32::from(shared.is_some()) + u32::from(private.is_some());
             self.meetings.activity(activity).pending = pending;
         }
     }
@@ -332,24 +337,33 @@ impl Run {
         slow
     }
 
-    /// The latency of a flow is over: it joins the links.
+    /// The latency of a flow is over: it joins the links, with all that it meets.
     pub(crate) fn join(&mut self, lane_id: u32) {
         let lane = &self.lanes[lane_id as usize];
         let task = self.programs[lane.program as usize].task(lane.head);
-        if let Work::Flow {
-            bytes, bound, path, ..
-        } = task.work
-        {
-            let activity = Activity {
-                owner: lane_id,
-                work: bytes,
-                bound: Some(BytesPerSec::new(bound.get() / lane.slow.factor())),
-                share: Factor::ONE,
-                multiplicity: task.multiplicity,
-                crossings: &self.resources.paths[path],
-            };
-            self.network.join(&activity, self.now);
+        let Work::Flow { bytes, bound, .. } = task.work else {
+            return;
+        };
+        let bound = BytesPerSec::new(bound.get() / lane.slow.factor());
+        let copies = task.multiplicity;
+        let alone = [lane_id];
+        let together: &[u32] = match lane.activity {
+            NONE => &alone,
+            activity => &self.meetings.activity(activity).lanes,
+        };
+        for &party in together {
+            let party = &self.lanes[party as usize];
+            let task = self.programs[party.program as usize].task(party.head);
+            if let Work::Flow { bytes: own, path, .. } = task.work {
+                // Bytes of this party per byte of the slowest, whose progress is that of all.
+                let whole = bytes.as_f64() * f64::from(copies);
+                let share = own.as_f64() * f64::from(task.multiplicity) / whole;
+                if share > 0.0 {
+                    self.network.load(&self.resources.paths[path], share);
+                }
+            }
         }
+        self.network.join(lane_id, bytes, bound, copies, self.now);
     }
 
     /// Brings the compute tasks of a device to the slow-down that is demanded of it now.

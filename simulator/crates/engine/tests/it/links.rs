@@ -118,3 +118,40 @@ fn contention_bounds_a_flow_over_links() {
     assert_eq!(spans_of(&outcome, LaneId::new(0)), [(at(0), at(25))]);
     assert_eq!(spans_of(&outcome, LaneId::new(1)), [(at(0), at(105))]);
 }
+
+/// Claim: flows that meet are one activity, whose fair share counts at its busiest port. A group of two loads
+/// link 0 (1 GB/s) with 30 kB and 10 kB; beside it a lone flow of 20 kB. Each gets 0.5 GB/s of the link, so the
+/// lone one ends at 40 µs, and the other 20 kB of the group pass alone: 60 µs.
+#[test]
+fn a_meeting_shares_a_link_as_one() {
+    let (mut resources, lanes) = cluster(3, &["exchange"]);
+    let path = one_link(&mut resources, 1.0);
+    let group = resources.add_group(2);
+    let mut driver = StaticDriver::new(resources);
+    driver.push(over(path, flow(lanes[0][0], 0, 30, NO_DEMAND)).meeting(group, 0));
+    driver.push(over(path, flow(lanes[1][0], 0, 10, NO_DEMAND)).meeting(group, 0));
+    driver.push(over(path, flow(lanes[2][0], 0, 20, NO_DEMAND)));
+    let outcome = run_all(&mut driver);
+    assert_eq!(spans_of(&outcome, lanes[2][0]), [(at(0), at(40))]);
+    assert_eq!(spans_of(&outcome, lanes[0][0]), [(at(0), at(60))]);
+    assert_eq!(outcome.links[0].bytes, Bytes::new(60_000));
+}
+
+/// Claim: two equal ring all-reduces on the same ports take exactly twice as long as one.
+#[test]
+fn two_equal_rings_on_the_same_ports_take_twice_as_long() {
+    let time = |rings: u32| {
+        let (mut resources, lanes) = cluster(rings * 4, &["data"]);
+        let ports: Vec<PathId> = (0..4).map(|_| one_link(&mut resources, 1.0)).collect();
+        let groups: Vec<_> = (0..rings).map(|_| resources.add_group(4)).collect();
+        let mut driver = StaticDriver::new(resources);
+        for (ring, &group) in groups.iter().enumerate() {
+            for (rank, &port) in ports.iter().enumerate() {
+                let task = over(port, flow(lanes[ring * 4 + rank][0], 0, 96, NO_DEMAND));
+                driver.push(task.meeting(group, 0));
+            }
+        }
+        spans_of(&run_all(&mut driver), lanes[0][0])[0].1
+    };
+    assert_eq!((time(1), time(2)), (at(96), at(192)));
+}
