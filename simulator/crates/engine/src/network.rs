@@ -3,7 +3,7 @@
 //! Flows on private paths never come here; their end is known when they start. Flows that meet are one activity
 //! over the links of all of them: a collective moves as its slowest party does.
 
-use orrery_taskgraph::{PathUse, Resources};
+use orrery_taskgraph::{CapacityChange, PathUse, Resources};
 use orrery_units::{Bytes, BytesPerSec, Factor, SimTime};
 
 use crate::fluid::{Activity, Fluid, LinkTotals};
@@ -20,16 +20,22 @@ pub(crate) struct Network {
     weights: Vec<f64>,
     /// What it crosses: first its links, then with their weights.
     crossings: Vec<PathUse>,
+    /// What links carry as they were given, by which the busiest port of an activity is found.
     capacities: Vec<BytesPerSec>,
+    /// Changes to come, the last of which comes first.
+    changes: Vec<CapacityChange>,
 }
 
 impl Network {
     pub(crate) fn new(resources: &Resources) -> Self {
         let capacities: Vec<BytesPerSec> = resources.links.iter().map(|link| link.capacity).collect();
+        let mut changes = resources.changes.clone();
+        changes.sort_by_key(|change| std::cmp::Reverse(change.at));
         Self {
             weights: vec![0.0; capacities.len()],
             crossings: Vec::new(),
             capacities: capacities.clone(),
+            changes,
             fluid: Fluid::new(&capacities),
             dirty: false,
             ended: Vec::new(),
@@ -57,6 +63,7 @@ impl Network {
     ///
     /// Its fair share counts at its busiest port: there it gets as many bytes per second as everybody else.
     pub(crate) fn join(&mut self, owner: u32, work: Bytes, bound: BytesPerSec, copies: u32, now: SimTime) {
+        self.change_until(now);
         let (mut busiest, mut time) = (1.0, 0.0);
         for crossing in &mut self.crossings {
             crossing.weight = std::mem::take(&mut self.weights[crossing.link.index()]);
@@ -78,18 +85,31 @@ impl Network {
         self.dirty = true;
     }
 
-    /// When the next flow ends, as of all that came and went so far.
-    pub(crate) fn next_end(&mut self) -> Option<SimTime> {
+    /// When the next flow ends or a link changes under one, as of all that came and went so far.
+    pub(crate) fn next_event(&mut self) -> Option<SimTime> {
         self.dirty = false;
-        self.fluid.next_completion()
+        let end = self.fluid.next_completion();
+        let change = self.changes.last().filter(|_| !self.fluid.is_empty());
+        match (end, change) {
+            (Some(end), Some(change)) => Some(end.min(change.at)),
+            (end, change) => end.or_else(|| change.map(|change| change.at)),
+        }
     }
 
     /// The lanes whose flows end at `now`, in the order in which these joined; [`Network::give_back`] the list.
     pub(crate) fn take_ended(&mut self, now: SimTime) -> Vec<u32> {
         let mut ended = std::mem::take(&mut self.ended);
         self.fluid.advance(now, &mut ended);
+        self.change_until(now);
         self.dirty = true;
         ended
+    }
+
+    /// Applies the changes that are due at `now`; while nothing moves they are let lie.
+    fn change_until(&mut self, now: SimTime) {
+        while let Some(change) = self.changes.pop_if(|change| change.at <= now) {
+            self.fluid.set_capacity(change.link, change.capacity, now);
+        }
     }
 
     /// Takes the list back.

@@ -199,9 +199,9 @@ impl Run {
                     } else if let Some(start) = self.occupying.pop_front() {
                         self.move_flows(start);
                     } else if self.network.is_dirty() {
-                        if let Some(end) = self.network.next_end() {
+                        if let Some(time) = self.network.next_event() {
                             let owner = self.owner_after_lanes(1);
-                            self.queue.set(owner, end, Class::Links);
+                            self.queue.set(owner, time, Class::Links);
                         }
                     } else if let Some(time) = next {
                         if let Some(stop) = self.look(options, control) {

@@ -119,6 +119,22 @@ const CODES: &[(&str, &str)] = &[
         "A link rate is written one way or both ways together; data sheets differ, so the scenario says which.",
     ),
     (
+        "S046",
+        "The cluster cannot be wired as the file says: a shape lacks a key, does not hold the nodes, or a topology file cannot be read.",
+    ),
+    (
+        "S047",
+        "Something is written that is felt on shared links only, and `contention = \"none\"` gives every transfer its path to itself.",
+    ),
+    (
+        "S048",
+        "A fault names nothing of this cluster, or its times do not follow each other. Reports name links and switches as a fault does.",
+    ),
+    (
+        "S049",
+        "Lost links leave some devices without a route to others. Routes are laid once, over what is not lost for good.",
+    ),
+    (
         "S050",
         "The profile is neither shipped nor a file that can be read.",
     ),

@@ -209,7 +209,7 @@ fn plan(
 ) -> Option<Plan> {
     let raw = Raw::read(root);
     let mut assumed = Assumptions::default();
-    let cluster = cluster::cluster(&raw.cluster, &mut assumed, faults);
+    let cluster = cluster::cluster(&raw.cluster, (context.source, file_name), &mut assumed, faults);
     let resolved = model::model(&raw.model, file_name, context.source, &mut assumed, faults);
     let stack = stack::stack(&raw.stack, &mut assumed);
     let mut training = training::training(&raw.training, stack, &mut assumed);

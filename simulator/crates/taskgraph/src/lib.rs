@@ -25,5 +25,5 @@ mod task;
 
 pub use driver::{Control, Driver, Pulled, Sink, StaticDriver};
 pub use dump::dump;
-pub use resource::{Lane, Link, PathUse, Resources};
+pub use resource::{CapacityChange, Lane, Link, PathUse, Resources};
 pub use task::{After, Demand, Meeting, MemoryChange, Sequence, Tag, Task, Work};

@@ -1,6 +1,6 @@
 //! What tasks use: lanes on devices, links, rendezvous groups.
 
-use orrery_units::{BytesPerSec, DeviceId, GroupId, IndexVec, LaneId, LinkId, PathId, ProgramId};
+use orrery_units::{BytesPerSec, DeviceId, GroupId, IndexVec, LaneId, LinkId, PathId, ProgramId, SimTime};
 
 /// A lane: runs the tasks put on it one at a time, in order of emission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,17 @@ pub struct Link {
     /// What people call it.
     pub name: String,
     /// How much it carries.
+    pub capacity: BytesPerSec,
+}
+
+/// A link that carries more or less from some instant on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CapacityChange {
+    /// When.
+    pub at: SimTime,
+    /// Which link.
+    pub link: LinkId,
+    /// What it carries from then on; none, which is `BytesPerSec::default()`, is down.
     pub capacity: BytesPerSec,
 }
 
@@ -44,6 +55,8 @@ pub struct Resources {
     pub lanes: IndexVec<LaneId, Lane>,
     /// Links.
     pub links: IndexVec<LinkId, Link>,
+    /// How links change over time, in order of time.
+    pub changes: Vec<CapacityChange>,
     /// Paths over links; entry 0 is the empty path.
     pub paths: IndexVec<PathId, Vec<PathUse>>,
     /// Number of parties of each rendezvous group.
@@ -65,6 +78,7 @@ impl Resources {
             num_devices: 0,
             lanes: IndexVec::new(),
             links: IndexVec::new(),
+            changes: Vec::new(),
             paths: IndexVec::from(vec![Vec::new()]),
             groups: IndexVec::new(),
             causes: Vec::new(),

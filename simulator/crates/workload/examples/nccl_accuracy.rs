@@ -67,6 +67,7 @@ fn cluster(hopper: bool) -> Cluster {
         fabric: Fabric {
             oversubscription: 1.0,
             switch_latency: SimDuration::from_nanos(500),
+            contention: None,
         },
     }
 }

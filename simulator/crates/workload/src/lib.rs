@@ -12,3 +12,4 @@ pub mod memory;
 pub mod placement;
 pub mod routing;
 pub mod schedule;
+pub mod wires;

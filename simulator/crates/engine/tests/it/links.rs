@@ -1,6 +1,6 @@
 //! Shared links: the closed form on an idle network, and sharing.
 
-use orrery_taskgraph::{Demand, PathUse, Resources, StaticDriver, Work};
+use orrery_taskgraph::{CapacityChange, Demand, PathUse, Resources, StaticDriver, Work};
 use orrery_units::{Bytes, BytesPerSec, LaneId, PathId, Seed, SimDuration, SimTime};
 
 use crate::support::{NO_DEMAND, at, cluster, compute_with, flow, micros, over, pick, run_all, spans_of};
@@ -154,4 +154,31 @@ fn two_equal_rings_on_the_same_ports_take_twice_as_long() {
         spans_of(&run_all(&mut driver), lanes[0][0])[0].1
     };
     assert_eq!((time(1), time(2)), (at(96), at(192)));
+}
+
+/// Claim: a link that is down from 30 µs to 50 µs and halved from 80 µs on delays 100 kB at 1 GB/s to 160 µs:
+/// 30 kB, nothing, 30 kB, then 40 kB at half. A later flow finds it halved, and changes after the end do not matter.
+#[test]
+fn links_change_under_flows() {
+    let (mut resources, lanes) = cluster(1, &["exchange"]);
+    let path = one_link(&mut resources, 1.0);
+    let link = resources.paths[path][0].link;
+    let change = |micros, gigabytes: f64| CapacityChange {
+        at: at(micros),
+        link,
+        capacity: BytesPerSec::new(gigabytes * 1e9),
+    };
+    let down = CapacityChange {
+        capacity: BytesPerSec::default(),
+        ..change(30, 1.0)
+    };
+    resources.changes = vec![down, change(50, 1.0), change(80, 0.5), change(10_000, 1.0)];
+    let mut driver = StaticDriver::new(resources);
+    driver.push(over(path, flow(lanes[0][0], 0, 100, NO_DEMAND)));
+    driver.push(over(path, flow(lanes[0][0], 0, 10, NO_DEMAND)));
+    let outcome = run_all(&mut driver);
+    assert_eq!(
+        spans_of(&outcome, lanes[0][0]),
+        [(at(0), at(160)), (at(160), at(180))]
+    );
 }

@@ -4,6 +4,7 @@ use orrery_units::BytesPerSec;
 
 use super::device::device_wiring;
 use super::fabric::{ClosShape, FabricShape, Wiring};
+use super::node::Domain;
 use super::shapes::{NodeShape, ScaleUp};
 use super::topology::{Blueprint, Topology};
 use crate::plan::{Assumption, Cluster};
@@ -26,6 +27,17 @@ impl Topology {
     }
 }
 
+/// What is said of a fat tree; the rest is sized for its nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FatTree {
+    /// Whether every NIC of a node has a leaf of its own.
+    pub rails: Option<bool>,
+    /// Nodes that share their leaves.
+    pub nodes_per_block: Option<u32>,
+    /// Spines above a leaf.
+    pub num_spines: Option<u32>,
+}
+
 impl Blueprint {
     /// The blueprint of a planned cluster.
     ///
@@ -34,13 +46,19 @@ impl Blueprint {
     /// rails, block size and levels of the fat tree (switches of [`SWITCH_PORTS`] ports).
     #[must_use]
     pub fn of(cluster: &Cluster) -> Self {
+        Self::with(cluster, None, &FatTree::default())
+    }
+
+    /// The blueprint of a planned cluster with nodes wired like `domain`, if it is given, and a fat tree as far
+    /// as `tree` says.
+    #[must_use]
+    pub fn with(cluster: &Cluster, domain: Option<Domain>, tree: &FatTree) -> Self {
         let mut assumptions = Vec::new();
-        let shape = node_shape(cluster, &mut assumptions);
-        let domain = shape.domain();
+        let domain = domain.unwrap_or_else(|| node_shape(cluster, &mut assumptions).domain());
         let fabric = if cluster.num_nodes <= domain.num_nodes() {
             FabricShape::None
         } else {
-            FabricShape::Clos(fat_tree(cluster, shape.num_ports(), &mut assumptions))
+            FabricShape::Clos(fat_tree(cluster, domain.nics_per_node(), tree, &mut assumptions))
         };
         Self {
             domain,
@@ -129,29 +147,49 @@ fn nodes_per_domain(num_nodes: u32, most: u32) -> u32 {
     num_nodes.div_ceil(num_nodes.div_ceil(most).max(1)).max(1)
 }
 
-fn fat_tree(cluster: &Cluster, ports_per_node: u32, assumptions: &mut Vec<Assumption>) -> ClosShape {
+fn fat_tree(
+    cluster: &Cluster,
+    ports_per_node: u32,
+    given: &FatTree,
+    assumptions: &mut Vec<Assumption>,
+) -> ClosShape {
     let down = SWITCH_PORTS / 2;
-    let rails = ports_per_node > 1;
-    let (wiring, nodes_per_block, leaves_per_block) = if rails {
+    let rails = given.rails.unwrap_or(ports_per_node > 1);
+    let (wiring, usual_block, leaves_per_block) = if rails {
         (Wiring::Rails, down, ports_per_node)
     } else {
         (Wiring::Nodes, (down / ports_per_node.max(1)).max(1), 1)
     };
-    note(
-        assumptions,
-        "cluster.fabric.rails",
-        if rails { ports_per_node } else { 0 }.to_string(),
-        "rail-optimised, as the reference pods with several NICs a node are (scenarios/hardware/pods.csv)",
-    );
-    note(
-        assumptions,
-        "cluster.fabric.switch_ports",
-        SWITCH_PORTS.to_string(),
-        "switches of 64 ports, half of them down (scenarios/hardware/pods.csv)",
-    );
+    let nodes_per_block = given.nodes_per_block.unwrap_or(usual_block);
+    if given.rails.is_none() {
+        note(
+            assumptions,
+            "cluster.fabric.rails",
+            if rails { ports_per_node } else { 0 }.to_string(),
+            "rail-optimised, as the reference pods with several NICs a node are (scenarios/hardware/pods.csv)",
+        );
+    }
+    if given.nodes_per_block.is_none() {
+        note(
+            assumptions,
+            "cluster.fabric.nodes_per_block",
+            nodes_per_block.to_string(),
+            "switches of 64 ports, half of them down (scenarios/hardware/pods.csv)",
+        );
+    }
     let blocks = cluster.num_nodes.div_ceil(nodes_per_block);
     let oversubscription = cluster.fabric.oversubscription.max(1.0);
-    let num_spines = uplinks(down, oversubscription);
+    let num_spines = given
+        .num_spines
+        .unwrap_or_else(|| uplinks(down, oversubscription));
+    if given.num_spines.is_none() {
+        note(
+            assumptions,
+            "cluster.fabric.spines",
+            num_spines.to_string(),
+            "as many as a leaf of 64 ports has links up (scenarios/hardware/pods.csv)",
+        );
+    }
     // At two levels a spine has a port for each leaf.
     let blocks_per_pod = (blocks * leaves_per_block > SWITCH_PORTS).then(|| (down / leaves_per_block).max(1));
     note(

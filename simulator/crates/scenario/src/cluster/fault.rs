@@ -121,6 +121,14 @@ impl Window {
 }
 
 impl Faults {
+    /// What is left for good: faults that come and go are left out, since routes are laid once.
+    #[must_use]
+    pub fn lasting(&self, topology: &Topology) -> Health {
+        let lasting = self.faults.iter().filter(|fault| fault.windows.is_empty());
+        let faults = lasting.cloned().collect();
+        Self { faults }.health(topology, SimTime::ZERO)
+    }
+
     /// What is left at instant `at`.
     #[must_use]
     pub fn health(&self, topology: &Topology, at: SimTime) -> Health {

@@ -37,7 +37,7 @@ mod search;
 mod shapes;
 mod topology;
 
-pub use blueprint::SWITCH_PORTS;
+pub use blueprint::{FatTree, SWITCH_PORTS};
 pub use choose::{HashVersion, Spreading};
 pub use device::{DeviceWiring, device_wiring, wiring_of_capability};
 pub use fabric::{

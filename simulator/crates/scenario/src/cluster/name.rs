@@ -38,6 +38,14 @@ impl Topology {
         }
     }
 
+    /// The vertex of this name.
+    #[must_use]
+    pub fn vertex_named(&self, name: &str) -> Option<VertexId> {
+        (0..self.num_vertices())
+            .map(VertexId::new)
+            .find(|&vertex| self.vertex_name(vertex) == name)
+    }
+
     /// The link of this name.
     #[must_use]
     pub fn link_named(&self, name: &str) -> Option<LinkId> {

@@ -1,5 +1,6 @@
 //! What the job runs on.
 
+use crate::cluster::{Blueprint, CrossRail, Faults};
 use orrery_operation::Precision;
 use orrery_units::{Bytes, BytesPerSec, FlopsPerSec, SimDuration, Watts};
 
@@ -40,12 +41,27 @@ pub struct Node {
 }
 
 /// What joins the nodes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Fabric {
     /// Ratio of capacity into a leaf switch to capacity out of it; 1 is non-blocking.
     pub oversubscription: f64,
     /// Latency of one switch.
     pub switch_latency: SimDuration,
+    /// How transfers share links; absent when each has its path to itself.
+    pub contention: Option<Contention>,
+}
+
+/// Transfers share the links of the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contention {
+    /// What the links are; it builds, and all that is not lost of it hangs together.
+    pub blueprint: Blueprint,
+    /// Queue pairs that a flow is hashed over; absent where switches spread every flow over all paths.
+    pub queue_pairs: Option<u32>,
+    /// How a message changes rail.
+    pub cross_rail: CrossRail,
+    /// What is wrong with links, and when.
+    pub faults: Faults,
 }
 
 /// The cluster.

@@ -15,7 +15,7 @@ use orrery_units::Seed;
 
 use crate::expect::Expectation;
 
-pub use cluster::{Cluster, Device, Fabric, Node};
+pub use cluster::{Cluster, Contention, Device, Fabric, Node};
 pub use layout::{Axis, Coordinates, GroupShape, Layout, Schedule, ScheduleKind, VirtualStage, ZeroStage};
 pub use model::{AttentionShape, Gate, Layer, MlpShape, Model, Parameters};
 pub use training::{Dispatcher, Formats, Law, Noise, Recompute, RecomputeModule, Routing, Stack, Training};

@@ -2,6 +2,7 @@
 
 use orrery_units::Dimension;
 
+use super::fabric::{FABRIC, FAULT, RawFabric, RawFault};
 use super::key::{Key, Kind};
 use super::view::{Given, View};
 
@@ -64,20 +65,10 @@ const NODE: &[Key] = &[
     Key::new("peak", Kind::Table(PEAKS), "Dense arithmetic peaks by format."),
     Key::new("scale_up", Kind::Table(SCALE_UP), "Network inside a node.").also(&["nvlink"]),
     Key::new("nics", Kind::Table(NICS), "Network cards of a node.").also(&["nic"]),
-];
-
-const FABRIC: &[Key] = &[
-    Key::new("kind", Kind::Choice(&["fat-tree"]), "What joins the nodes."),
-    Key::new("rails", Kind::Integer(1), "Rails; informative in this version."),
     Key::new(
-        "oversubscription",
-        Kind::Number(1.0),
-        "Capacity into a leaf over capacity out of it.",
-    ),
-    Key::new(
-        "switch_latency",
-        Kind::Quantity(Dimension::Time),
-        "Latency of one switch.",
+        "topology",
+        Kind::Text,
+        "NCCL's topology dump (`NCCL_TOPO_DUMP_FILE`) or the output of `nvidia-smi topo -m`, relative to this file.",
     ),
 ];
 
@@ -87,6 +78,11 @@ pub(crate) const KEYS: &[Key] = &[
         .also(&["num_nodes"]),
     Key::new("node", Kind::Table(NODE), "What a node is.").required(),
     Key::new("fabric", Kind::Table(FABRIC), "What joins the nodes."),
+    Key::new(
+        "fault",
+        Kind::Named(FAULT),
+        "What is wrong with a link or a switch, and when.",
+    ),
 ];
 
 #[derive(Debug)]
@@ -104,14 +100,15 @@ pub(crate) struct RawCluster<'a> {
     pub(crate) nics: Option<Given<u64>>,
     pub(crate) nic_rate: Option<Given<f64>>,
     pub(crate) nic_latency: Option<Given<f64>>,
-    pub(crate) oversubscription: Option<Given<f64>>,
-    pub(crate) switch_latency: Option<Given<f64>>,
+    pub(crate) node_topology: Option<Given<String>>,
+    pub(crate) fabric: RawFabric,
+    pub(crate) faults: Vec<RawFault>,
 }
 
 impl<'a> RawCluster<'a> {
     pub(crate) fn read(view: View<'a>) -> Self {
         let node = view.table("node");
-        let (scale_up, nics, fabric) = (node.table("scale_up"), node.table("nics"), view.table("fabric"));
+        let (scale_up, nics) = (node.table("scale_up"), node.table("nics"));
         Self {
             nodes: view.integer("nodes"),
             gpu: node.text("gpu"),
@@ -126,8 +123,9 @@ impl<'a> RawCluster<'a> {
             nics: nics.integer("count"),
             nic_rate: nics.quantity("rate", Dimension::DataRate),
             nic_latency: nics.quantity("latency", Dimension::Time),
-            oversubscription: fabric.number("oversubscription"),
-            switch_latency: fabric.quantity("switch_latency", Dimension::Time),
+            node_topology: node.text("topology"),
+            fabric: RawFabric::read(view),
+            faults: RawFault::read(view),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod check;
 mod cluster;
 mod expect;
+mod fabric;
 mod key;
 mod model;
 mod parallel;
@@ -19,6 +20,7 @@ mod view;
 pub(crate) use check::{check_table, nearest};
 pub(crate) use cluster::RawCluster;
 pub(crate) use expect::RawExpect;
+pub(crate) use fabric::{RawFabric, RawFault};
 pub(crate) use key::{Key, Kind, MOST};
 pub(crate) use model::RawModel;
 pub(crate) use parallel::RawParallel;

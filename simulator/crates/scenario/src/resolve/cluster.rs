@@ -3,6 +3,7 @@
 use orrery_operation::Precision;
 use orrery_units::{Bytes, BytesPerSec, Dimension, FlopsPerSec, SimDuration, Watts};
 
+use super::fabric::{Files, contention};
 use super::{Assumptions, narrow};
 use crate::catalog::{HardwareEntry, hardware};
 use crate::diagnostics::{Fault, Faults};
@@ -12,6 +13,7 @@ use crate::raw::{RawCluster, nearest};
 /// The cluster, unless the device is unknown.
 pub(crate) fn cluster(
     raw: &RawCluster<'_>,
+    files: Files<'_>,
     assumed: &mut Assumptions,
     faults: &mut Faults,
 ) -> Option<Cluster> {
@@ -28,12 +30,14 @@ pub(crate) fn cluster(
     if !crate::validate::devices_can_be_numbered(nodes, &node, faults) {
         return None;
     }
-    Some(Cluster {
+    let mut cluster = Cluster {
         device: device(raw, &entry, assumed),
         node,
         num_nodes: narrow(nodes.value),
         fabric: fabric(raw, assumed),
-    })
+    };
+    cluster.fabric.contention = contention(raw, &cluster, files, assumed, faults);
+    Some(cluster)
 }
 
 fn unknown_device(gpu: &crate::raw::Given<String>, names: &[String]) -> Fault {
@@ -158,6 +162,7 @@ fn missing_direction(rate: &crate::raw::Given<f64>) -> Fault {
 }
 
 fn fabric(raw: &RawCluster<'_>, assumed: &mut Assumptions) -> Fabric {
+    let raw = &raw.fabric;
     Fabric {
         oversubscription: assumed.or(
             raw.oversubscription.as_ref(),
@@ -172,6 +177,7 @@ fn fabric(raw: &RawCluster<'_>, assumed: &mut Assumptions) -> Fabric {
             "assumed: one cut-through switch",
             assumed,
         ),
+        contention: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! From what the file says to the plan: catalogue entries looked up, defaults filled in and named.
 
 pub(crate) mod cluster;
+pub(crate) mod fabric;
 pub(crate) mod layout;
 pub(crate) mod model;
 pub(crate) mod profile;

@@ -30,6 +30,7 @@ pub(crate) fn cluster(gpu: &str, num_nodes: u32, oversubscription: f64) -> Clust
         fabric: Fabric {
             oversubscription,
             switch_latency: SimDuration::from_nanos(300),
+            contention: None,
         },
     }
 }

@@ -50,6 +50,14 @@ pub struct ExchangePorts {
     pub node_in: Bytes,
 }
 
+impl ExchangePorts {
+    /// What the device moves: the larger of all it sends and all it receives.
+    #[must_use]
+    pub fn moved(&self) -> Bytes {
+        (self.network_out + self.node_out).max(self.network_in + self.node_in)
+    }
+}
+
 impl Kernel {
     /// This kernel and then `next`: times add, demands average over time.
     #[must_use]

@@ -43,6 +43,7 @@ fn cluster(
         fabric: Fabric {
             oversubscription: 1.0,
             switch_latency: SimDuration::from_nanos(500),
+            contention: None,
         },
     }
 }

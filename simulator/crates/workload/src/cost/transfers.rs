@@ -87,7 +87,7 @@ impl Transfers {
 
     pub(super) fn exchange(&self, ports: &ExchangePorts, shape: GroupShape) -> Transfer {
         let out = ports.network_out + ports.node_out;
-        let moved = out.max(ports.network_in + ports.node_in);
+        let moved = ports.moved();
         if moved == Bytes::ZERO {
             let idle = Timing {
                 latency: self.exchange.latency(shape),

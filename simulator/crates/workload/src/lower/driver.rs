@@ -83,7 +83,8 @@ impl Folding {
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let even = !plan.model.has_experts() || matches!(plan.routing.law, Law::Balanced);
-        if plan.noise.is_off() && even {
+        let alone = plan.cluster.fabric.contention.is_none();
+        if plan.noise.is_off() && even && alone {
             Self::Replicas
         } else {
             Self::None
@@ -111,8 +112,9 @@ impl<'p> TrainingDriver<'p> {
     /// The driver of `plan` with `seed`, simulating the ranks that `folding` keeps.
     #[must_use]
     pub fn new(plan: &'p Plan, seed: Seed, folding: Folding) -> Self {
-        let (resources, members) = groups::build(plan, folding);
         let model = CostModel::new(plan);
+        let router = Router::new(plan, seed);
+        let (resources, members) = groups::build(plan, &model, &router, seed, folding);
         let layout = &plan.layout;
         let microbatches = u32::try_from(plan.training.num_microbatches).expect("validated");
         let orders: Vec<Orders> = (0..layout.pp)
@@ -143,7 +145,7 @@ impl<'p> TrainingDriver<'p> {
             .collect();
         let shared = Shared {
             kinds: Kinds::new(),
-            router: Router::new(plan, seed),
+            router,
             holdings: Holdings::new(plan, &costs.distinct(plan)),
             step_end: StepEnd::new(plan, &model, &stages, &costs),
             stages,

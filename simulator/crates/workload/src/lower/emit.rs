@@ -1,10 +1,10 @@
 //! Actions of a schedule into tasks of a rank.
 
-use orrery_taskgraph::{After, Meeting, Sequence, Sink, Tag, Task, Work};
-use orrery_units::{Evidence, GroupId, KindId, LaneId, SimDuration};
+use orrery_taskgraph::{After, Resources, Sequence, Sink, Tag, Task, Work};
+use orrery_units::{Evidence, KindId, LaneId, SimDuration};
 
 use super::driver::{Cursor, Shared};
-use super::groups::{RECEIVE_ACTIVATION, RECEIVE_GRADIENT, SEND_ACTIVATION, SEND_GRADIENT};
+use super::groups::{Party, RECEIVE_ACTIVATION, RECEIVE_GRADIENT, SEND_ACTIVATION, SEND_GRADIENT};
 use super::holding::Changes;
 use super::layer::{Backward, Forward};
 use crate::cost::{Kernel, Transfer};
@@ -163,21 +163,22 @@ impl Emit<'_, '_, '_> {
         })
     }
 
-    /// A transfer on `lane`, met by the other parties of `meeting`.
+    /// A transfer on `lane`, over a path and met by others where it is shared with any.
     pub(super) fn transfer(
         &mut self,
         lane: LaneId,
         kind: KindId,
         transfer: &Transfer,
-        meeting: Option<(GroupId, u32)>,
+        shared: Option<Party>,
         waits: Waits<'_>,
         tag: Tag,
     ) -> Sequence {
         let transfer = transfer.slowed(self.cursor.pace.of_transfer(kind, tag));
-        let work = transfer.work(orrery_taskgraph::Resources::PRIVATE);
+        let path = shared.map_or(Resources::PRIVATE, |shared| shared.path);
+        let work = transfer.work(path);
         let task = self.task(lane, kind, work, waits, tag);
         self.push(Task {
-            meeting: meeting.map(|(group, number)| Meeting { group, number }),
+            meeting: shared.map(|shared| shared.meeting),
             // Receives are posted far ahead and copied by few units; exchange kernels spin with all of theirs.
             spins: lane == self.cursor.member.lanes.exchange,
             launch: self.shared.plan.training.stack.launch,

@@ -2,20 +2,35 @@
 
 use std::collections::BTreeMap;
 
+use orrery_operation::{Collective, CollectiveOp};
 use orrery_scenario::Plan;
-use orrery_scenario::plan::{Axis, Coordinates, Layout};
-use orrery_taskgraph::Resources;
-use orrery_units::{GroupId, LaneId};
+use orrery_scenario::cluster::Topology;
+use orrery_scenario::plan::{Axis, Contention, Coordinates, Layout};
+use orrery_taskgraph::{Meeting, Resources};
+use orrery_units::{Bytes, BytesPerSec, GroupId, LaneId, PathId, Seed};
 
 use super::Folding;
+use super::costs::gradient_op;
+use crate::cost::{CostModel, ExchangePorts};
 use crate::memory::CAUSES;
+use crate::routing::Router;
 use crate::schedule::{next_of, previous_of};
+use crate::wires::Wires;
 
 /// A rendezvous of which a rank is a party, and how many meetings it has attended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attendance {
     group: Option<GroupId>,
     number: u32,
+    /// What this rank's transfers there load.
+    path: PathId,
+}
+
+/// A transfer among several: whom it meets, and the path it takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Party {
+    pub(super) meeting: Meeting,
+    pub(super) path: PathId,
 }
 
 /// The lanes of one rank.
@@ -75,49 +90,133 @@ enum Purpose {
 
 impl Attendance {
     /// The next meeting, if anybody else attends.
-    pub(super) fn next(&mut self) -> Option<(GroupId, u32)> {
-        let number = self.number;
+    pub(super) fn next(&mut self) -> Option<Party> {
+        let (number, path) = (self.number, self.path);
         self.number += 1;
-        self.group.map(|group| (group, number))
+        self.group.map(|group| Party {
+            meeting: Meeting { group, number },
+            path,
+        })
     }
 }
 
-/// Builds the resources of `plan` and one member per simulated rank.
-pub(super) fn build(plan: &Plan, folding: Folding) -> (Resources, Vec<Member>) {
+/// Who shares each rendezvous, and the path of each party where links are shared.
+#[derive(Debug, Default)]
+struct Assembly {
+    groups: BTreeMap<Purpose, GroupId>,
+    paths: BTreeMap<(Purpose, u32), PathId>,
+}
+
+impl Assembly {
+    fn attend(&self, rank: u32, purpose: Purpose) -> Attendance {
+        Attendance {
+            group: self.groups.get(&purpose).copied(),
+            number: 0,
+            path: self
+                .paths
+                .get(&(purpose, rank))
+                .copied()
+                .unwrap_or(Resources::PRIVATE),
+        }
+    }
+}
+
+/// Builds the resources of `plan` and one member per simulated rank; where hashing picks routes, `seed` does.
+pub(super) fn build(
+    plan: &Plan,
+    model: &CostModel,
+    router: &Router,
+    seed: Seed,
+    folding: Folding,
+) -> (Resources, Vec<Member>) {
     let layout = &plan.layout;
     let mut resources = Resources::new();
     resources.causes = CAUSES.to_vec();
     let simulated: Vec<u32> = (0..layout.world())
         .filter(|&rank| folding.keeps(layout, rank))
         .collect();
-    let mut counts: BTreeMap<Purpose, u32> = BTreeMap::new();
+    let mut parties: BTreeMap<Purpose, Vec<u32>> = BTreeMap::new();
     for &rank in &simulated {
         for purpose in purposes(layout, rank).into_iter().flatten() {
-            *counts.entry(purpose).or_default() += 1;
+            parties.entry(purpose).or_default().push(rank);
         }
     }
-    let groups: BTreeMap<Purpose, GroupId> = counts
-        .into_iter()
-        .filter(|&(_, parties)| parties > 1)
-        .map(|(purpose, parties)| (purpose, resources.add_group(parties)))
-        .collect();
-    let attend = |purpose| Attendance {
-        group: groups.get(&purpose).copied(),
-        number: 0,
-    };
+    parties.retain(|_, ranks| ranks.len() > 1);
+    let mut assembly = Assembly::default();
+    for (&purpose, ranks) in &parties {
+        let count = u32::try_from(ranks.len()).expect("a job has fewer than 2^32 ranks");
+        assembly.groups.insert(purpose, resources.add_group(count));
+    }
+    if let Some(contention) = &plan.cluster.fabric.contention {
+        assembly.paths = lay(plan, contention, model, router, seed, &parties, &mut resources);
+    }
     let members = simulated
         .iter()
-        .map(|&rank| member(layout, rank, &mut resources, &attend))
+        .map(|&rank| member(layout, rank, &mut resources, &assembly))
         .collect();
     (resources, members)
 }
 
-fn member(
-    layout: &Layout,
-    rank: u32,
+/// The path of every party of every rendezvous that moves more than a few bytes.
+fn lay(
+    plan: &Plan,
+    contention: &Contention,
+    model: &CostModel,
+    router: &Router,
+    seed: Seed,
+    parties: &BTreeMap<Purpose, Vec<u32>>,
     resources: &mut Resources,
-    attend: &impl Fn(Purpose) -> Attendance,
-) -> Member {
+) -> BTreeMap<(Purpose, u32), PathId> {
+    let topology = Topology::build(contention.blueprint.clone()).expect("a plan's blueprint builds");
+    let health = contention.faults.lasting(&topology);
+    let mut wires = Wires::new(&topology, &health, contention, seed);
+    let mut laid = Vec::new();
+    for (&purpose, ranks) in parties {
+        let ring = |op: CollectiveOp| peak(plan, model, op, ranks);
+        let gradients = gradient_op(plan.layout.zero);
+        let paths = match purpose {
+            Purpose::World => continue,
+            Purpose::Exchange(pipeline, replica, _) => match router.even_ports(pipeline, replica) {
+                Some(ports) => {
+                    let port = |&rank: &u32| ports[plan.layout.expert_place(rank).1 as usize];
+                    let ports: Vec<ExchangePorts> = ranks.iter().map(port).collect();
+                    wires.exchange(ranks, &ports)
+                }
+                None => continue,
+            },
+            Purpose::Tensor(_) => wires.ring(ranks, ring(CollectiveOp::AllReduce)),
+            Purpose::Tied(..) => wires.ring(ranks, ring(CollectiveOp::AllReduce)),
+            Purpose::Dense(..) | Purpose::Expert(..) => wires.ring(ranks, ring(gradients)),
+            Purpose::Channel(receiver, ..) => {
+                // The receiver waits for what the sender moves.
+                let sender = ranks.iter().copied().find(|&rank| rank != receiver);
+                let sender = sender.expect("a channel has two ends");
+                laid.push(((purpose, sender), wires.message(sender, receiver)));
+                continue;
+            }
+        };
+        laid.extend(ranks.iter().map(|&rank| (purpose, rank)).zip(paths));
+    }
+    let paths = wires.install(resources);
+    laid.into_iter()
+        .map(|(party, laid)| (party, laid.path(&paths)))
+        .collect()
+}
+
+/// The fastest that a collective of any size among `ranks` goes, in bytes of a rank.
+fn peak(plan: &Plan, model: &CostModel, op: CollectiveOp, ranks: &[u32]) -> BytesPerSec {
+    /// So large that nothing but bandwidth counts.
+    const LARGE: Bytes = Bytes::new(1 << 40);
+    let collective = Collective {
+        op,
+        ranks: ranks.len() as u64,
+        bytes: LARGE,
+    };
+    model.collective(collective, plan.layout.shape_of(ranks)).bound
+}
+
+fn member(layout: &Layout, rank: u32, resources: &mut Resources, assembly: &Assembly) -> Member {
+    let attend = |purpose| assembly.attend(rank, purpose);
     let place = layout.coordinates(rank);
     let (expert_tp, expert_rank, replica) = layout.expert_place(rank);
     let program = resources.add_program(format!("rank {rank}"));
@@ -152,10 +251,10 @@ fn member(
         world: attend(Purpose::World),
         tied: attend(Purpose::Tied(place.tensor, place.context, place.data)),
         gradients: (0..chunks)
-            .map(|chunk| gradient_purposes(layout, rank, chunk).map(attend))
+            .map(|chunk| gradient_purposes(layout, rank, chunk).map(&attend))
             .collect(),
         channels: (0..chunks)
-            .map(|chunk| channel_purposes(layout, rank, chunk).map(|purpose| purpose.map(attend)))
+            .map(|chunk| channel_purposes(layout, rank, chunk).map(|purpose| purpose.map(&attend)))
             .collect(),
     }
 }

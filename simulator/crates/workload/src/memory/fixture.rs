@@ -278,6 +278,7 @@ fn cluster(num_nodes: u32) -> Cluster {
         fabric: Fabric {
             oversubscription: 1.0,
             switch_latency: SimDuration::ZERO,
+            contention: None,
         },
     }
 }

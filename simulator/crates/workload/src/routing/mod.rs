@@ -22,6 +22,7 @@ use orrery_units::Seed;
 pub use exchange::token_bytes;
 pub use load::{LayerLoad, RankLoad, TILE_ROWS, bytes_out};
 
+use crate::cost::ExchangePorts;
 use draw::Chain;
 use exchange::{Exchange, Geometry};
 use load::Scratch;
@@ -137,6 +138,23 @@ impl Router {
             }
         };
         self.rings[layer as usize][group as usize].load(at)
+    }
+
+    /// Bytes of dispatch on the ports of each rank of an expert group when all experts are equally popular, by
+    /// the first layer that has any; absent when none has.
+    #[must_use]
+    pub fn even_ports(&self, pipeline: u32, group: u32) -> Option<Vec<ExchangePorts>> {
+        let exchange = self.layers.iter().flatten().next()?.exchange;
+        let geometry = &self.geometries[pipeline as usize][group as usize];
+        let copies = exchange.tokens * f64::from(exchange.top_k);
+        let mut ports = Vec::new();
+        exchange.ports(geometry, &vec![copies; geometry.node.len()], &mut ports);
+        Some(
+            ports
+                .into_iter()
+                .map(|port| port.times(exchange.dispatch))
+                .collect(),
+        )
     }
 
     /// Whether `layer` has experts.
