@@ -58,6 +58,7 @@ pub(crate) fn of_plan(plan: &Plan, driver: &TrainingDriver<'_>) -> RunFacts {
         ranks: ranks(driver),
         warmup_steps: plan.training.warmup_steps as usize,
         expert_imbalance: expert_imbalance(plan),
+        networks: Vec::new(),
         model_error,
         price: plan.price.as_ref().map(|price| Price {
             currency: price.currency.clone(),

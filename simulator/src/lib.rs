@@ -9,6 +9,7 @@ pub mod cli;
 pub mod exit;
 mod facts;
 pub mod files;
+mod network;
 pub mod pipeline;
 pub mod validate;
 

@@ -14,15 +14,18 @@ use orrery_scenario::{Diagnostic, LoadContext, MetricEntry, MetricTable, Plan};
 use orrery_taskgraph::{Driver, Pulled, Sink};
 use orrery_timeline::{Statistic, Timeline, Totals, registry};
 use orrery_units::{Flops, ProgramId, Seed};
-use orrery_workload::lower::{Folding, TrainingDriver};
+use orrery_workload::lower::{Folding, NetworkMap, TrainingDriver};
 
 use crate::facts;
 use crate::files::DiskSource;
+use crate::network;
 
 /// Spans kept for eyes; more are counted as dropped.
 const SPAN_BUDGET: usize = 400_000;
 /// Tasks a program may have live: what a rank has in flight over all its lanes, with room.
 const LOOKAHEAD: u32 = 128;
+/// Most readings of what links carried; there are half as many at least, in any but the shortest run.
+const LINK_SAMPLES: u32 = 128;
 
 /// A replication that is ready to run.
 #[expect(missing_debug_implementations, reason = "a driver need not be printable")]
@@ -33,6 +36,8 @@ pub struct Prepared<'p> {
     pub recorded: Vec<ProgramId>,
     /// Tasks a program may have live.
     pub lookahead: u32,
+    /// What became of the links of the cluster, where they are shared.
+    pub network: Option<NetworkMap>,
 }
 
 /// The plan of the scenario `text` in the file `file`, with `overrides` (`--set`) laid over it.
@@ -84,8 +89,9 @@ pub fn simulate(plan: &Plan, watch: &Watch) -> Result<Simulation, EngineError> {
         steps: plan.training.steps,
     };
     let prepare = |replication| {
-        let driver = TrainingDriver::new(plan, seed_of(plan.run.seed, replication), folding);
+        let mut driver = TrainingDriver::new(plan, seed_of(plan.run.seed, replication), folding);
         Prepared {
+            network: driver.take_network(),
             recorded: one_per_pipeline_rank(&driver),
             driver: Box::new(driver),
             lookahead: LOOKAHEAD,
@@ -235,14 +241,15 @@ pub fn simulate_with<'p>(
         let mut prepared = prepare(replication);
         let options = options(settings, &prepared, &facts, replication);
         let control = &watch.controls[replication as usize];
-        orrery_engine::run(prepared.driver.as_mut(), &options, control)
+        let result = orrery_engine::run(prepared.driver.as_mut(), &options, control);
+        (prepared.network, result)
     });
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut stopped = None;
     let mut reason = None;
-    for result in results {
-        match result {
-            Ok(outcome) => outcomes.push(outcome),
+    for (map, result) in results {
+        let outcome = match result {
+            Ok(outcome) => outcome,
             Err(fault @ EngineError::Deadlock { .. }) => return Err(fault),
             Err(fault) => {
                 stopped = Some(match fault {
@@ -250,9 +257,14 @@ pub fn simulate_with<'p>(
                     EngineError::EventLimit { .. } | EngineError::Deadlock { .. } => Stopped::EventLimit,
                 });
                 reason.get_or_insert(fault.to_string());
-                outcomes.push(without_unfinished_step(fault.into_partial()));
+                without_unfinished_step(fault.into_partial())
             }
+        };
+        if let Some(map) = map {
+            let network = network::of_outcome(&map, &outcome, facts.device.count);
+            facts.networks.push(network);
         }
+        outcomes.push(outcome);
     }
     let totals: Vec<&Totals> = outcomes.iter().map(|outcome| &outcome.totals).collect();
     if let Some(flops) = executed_flops(&totals, facts.warmup_steps) {
@@ -305,6 +317,11 @@ fn options(settings: Settings, prepared: &Prepared<'_>, facts: &RunFacts, replic
     Options {
         lookahead: prepared.lookahead,
         event_limit: settings.event_limit,
+        link_samples: if prepared.network.is_some() {
+            LINK_SAMPLES
+        } else {
+            0
+        },
         record,
     }
 }
@@ -374,6 +391,7 @@ mod tests {
             }],
             warmup_steps: 0,
             expert_imbalance: Vec::new(),
+            networks: Vec::new(),
             model_error: ModelError::default(),
             price: None,
             assumptions: Vec::new(),
@@ -402,6 +420,7 @@ mod tests {
                 driver: Box::new(driver),
                 recorded: vec![program],
                 lookahead: LOOKAHEAD,
+                network: None,
             }
         };
         let watch = Watch::new(3);

@@ -146,6 +146,7 @@ pub(crate) fn run(driver: &mut dyn Driver, plan: &Plan) -> Outcome {
     let options = Options {
         lookahead: 128,
         event_limit: None,
+        link_samples: 0,
         record: RecordPolicy::of(programs, kinds, 2_000_000),
     };
     orrery_engine::run(driver, &options, &RunControl::default()).unwrap_or_else(|fault| panic!("{fault}"))

@@ -83,6 +83,7 @@ fn step(plan: &Plan) -> StepTotals {
     let options = Options {
         lookahead: 128,
         event_limit: None,
+        link_samples: 0,
         record: RecordPolicy::nothing(),
     };
     let outcome = orrery_engine::run(&mut driver, &options, &RunControl::default())

@@ -31,6 +31,8 @@ pub(crate) enum Look {
     Json,
     /// metrics.csv, one line per metric.
     Csv,
+    /// links.csv and traffic.csv, every link and every pair of ranks, where transfers share links.
+    Network,
 }
 
 /// `reports` as `format` wants them.

@@ -43,6 +43,9 @@ pub(crate) fn run(args: &RunArgs, console: &mut Console<'_>) -> anyhow::Result<E
     let mut written = Vec::new();
     let mut exit = Exit::Success;
     for plan in &plans {
+        if args.write.contains(&Look::Network) && plan.cluster.fabric.contention.is_none() {
+            say_no_links(plan, console)?;
+        }
         let began = Instant::now();
         let (simulation, baseline) = simulate(plan, args, &signals, console)?;
         let wall = began.elapsed();
@@ -144,6 +147,15 @@ fn say_missing_baseline(plan: &Plan, args: &RunArgs, console: &mut Console<'_>) 
     )
 }
 
+fn say_no_links(plan: &Plan, console: &mut Console<'_>) -> std::io::Result<()> {
+    writeln!(
+        console.err,
+        "orrery: {} has every transfer on a path of its own: there are no links to write\n  = help: \
+         `--set cluster.fabric.contention=links` lets transfers share those of the cluster",
+        plan.identity.name
+    )
+}
+
 fn folder(args: &RunArgs, plan: &Plan, scenarios: usize) -> PathBuf {
     let own = format!("{}-{}", plan.identity.name, plan.run.seed.get());
     match &args.out {
@@ -180,6 +192,12 @@ fn write(
                 let mut bytes = Vec::new();
                 orrery_timeline::write_chrome_trace(timeline.unwrap_or(&empty), &mut bytes)?;
                 put("trace.json", &bytes)?;
+            }
+            Look::Network => {
+                if let Some(network) = report.network() {
+                    put("links.csv", render::links_csv(network).as_bytes())?;
+                    put("traffic.csv", render::traffic_csv(network).as_bytes())?;
+                }
             }
             // Always written, above.
             Look::Json => {}

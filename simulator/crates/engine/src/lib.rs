@@ -56,6 +56,7 @@ mod program;
 mod queue;
 mod recorder;
 mod run;
+mod series;
 mod start;
 mod tally;
 
@@ -63,3 +64,4 @@ pub use control::{Progress, RunControl};
 pub use error::{Blocked, Error, WaitsFor};
 pub use options::{Options, RecordPolicy};
 pub use run::{Outcome, run};
+pub use series::LinkSeries;

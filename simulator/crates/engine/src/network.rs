@@ -7,6 +7,7 @@ use orrery_taskgraph::{CapacityChange, PathUse, Resources};
 use orrery_units::{Bytes, BytesPerSec, Factor, SimTime};
 
 use crate::fluid::{Activity, Fluid, LinkTotals};
+use crate::series::{LinkSeries, Sampler};
 
 /// The flows under way over shared links.
 #[derive(Debug)]
@@ -24,10 +25,12 @@ pub(crate) struct Network {
     capacities: Vec<BytesPerSec>,
     /// Changes to come, the last of which comes first.
     changes: Vec<CapacityChange>,
+    sampler: Sampler,
 }
 
 impl Network {
-    pub(crate) fn new(resources: &Resources) -> Self {
+    /// The links of `resources`, read `samples` times at most.
+    pub(crate) fn new(resources: &Resources, samples: u32) -> Self {
         let capacities: Vec<BytesPerSec> = resources.links.iter().map(|link| link.capacity).collect();
         let mut changes = resources.changes.clone();
         changes.sort_by_key(|change| std::cmp::Reverse(change.at));
@@ -36,6 +39,7 @@ impl Network {
             crossings: Vec::new(),
             capacities: capacities.clone(),
             changes,
+            sampler: Sampler::new(if capacities.is_empty() { 0 } else { samples }),
             fluid: Fluid::new(&capacities),
             dirty: false,
             ended: Vec::new(),
@@ -118,9 +122,18 @@ impl Network {
         self.ended = ended;
     }
 
-    /// What every link carried until `now`.
-    pub(crate) fn link_totals(&self, now: SimTime) -> Vec<LinkTotals> {
-        self.fluid.link_totals(now)
+    /// Takes the readings that are due by `now`, which no end and no change comes before.
+    pub(crate) fn sample_until(&mut self, now: SimTime) {
+        while let Some(at) = self.sampler.due(now) {
+            self.sampler.keep(&self.fluid.link_totals(at));
+        }
+    }
+
+    /// What every link carried until `now`, in all and over time.
+    pub(crate) fn finish(self, now: SimTime) -> (Vec<LinkTotals>, LinkSeries) {
+        let totals = self.fluid.link_totals(now);
+        let series = self.sampler.finish(now, &totals);
+        (totals, series)
     }
 }
 

@@ -14,6 +14,10 @@ pub struct Options {
     pub lookahead: u32,
     /// Events after which the run is given up, if any.
     pub event_limit: Option<u64>,
+    /// Most readings of what links carried that are kept, evenly over the run; none for no [`LinkSeries`].
+    ///
+    /// [`LinkSeries`]: crate::LinkSeries
+    pub link_samples: u32,
     /// What is kept for eyes.
     pub record: RecordPolicy,
 }
@@ -39,6 +43,7 @@ impl Default for Options {
         Self {
             lookahead: 64,
             event_limit: None,
+            link_samples: 0,
             record: RecordPolicy::nothing(),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use orrery_taskgraph::{Control, Driver, Pulled, Resources, Sink, Task};
 use orrery_timeline::{Timeline, Totals};
-use orrery_units::{ProgramId, SimTime};
+use orrery_units::{Bytes, IndexVec, PathId, ProgramId, SimTime};
 
 use crate::control::{Progress, RunControl};
 use crate::device::Device;
@@ -19,6 +19,7 @@ use crate::options::Options;
 use crate::program::{Program, Supply};
 use crate::queue::{Class, Queue};
 use crate::recorder::Recorder;
+use crate::series::LinkSeries;
 use crate::tally::Tally;
 
 /// Events between two looks at the caller's control.
@@ -33,6 +34,10 @@ pub struct Outcome {
     pub timeline: Timeline,
     /// What every link of the resources carried, in their order.
     pub links: Vec<LinkTotals>,
+    /// The same over time, if it was asked for.
+    pub series: LinkSeries,
+    /// Bytes that flows over each path of the resources moved, in their order.
+    pub paths: IndexVec<PathId, Bytes>,
 }
 
 /// Runs what `driver` hands over to its end.
@@ -160,7 +165,7 @@ impl Run {
             lane_list,
             devices: (0..resources.num_devices).map(|_| Device::new()).collect(),
             meetings: Meetings::new(&resources.groups),
-            network: Network::new(&resources),
+            network: Network::new(&resources, options.link_samples),
             pools: vec![Pool::default(); num_programs],
             tally: Tally::new(&resources),
             recorder: Recorder::new(&options.record, &resources),
@@ -207,6 +212,7 @@ impl Run {
                         if let Some(stop) = self.look(options, control) {
                             return stop;
                         }
+                        self.network.sample_until(time);
                         self.now = time;
                     } else {
                         return Stop::Finished;
@@ -352,11 +358,15 @@ impl Run {
         self.pulled = pulled;
     }
 
-    fn outcome(self) -> Outcome {
+    fn outcome(mut self) -> Outcome {
+        let paths = self.tally.take_paths();
+        let (links, series) = self.network.finish(self.now);
         let mut outcome = Outcome {
             totals: self.tally.finish(),
             timeline: self.recorder.finish(),
-            links: self.network.link_totals(self.now),
+            links,
+            series,
+            paths,
         };
         outcome.totals.memory = totals(&self.pools, self.resources.causes.len());
         outcome.totals.events = self.events;

@@ -5,7 +5,7 @@
 
 use orrery_taskgraph::{Resources, Task, Work};
 use orrery_timeline::{Cell, ProgramTotals, StepTotals, Totals};
-use orrery_units::{Bytes, Flops, IndexVec, KindId, LaneId, ProgramId, SimDuration, SimTime};
+use orrery_units::{Bytes, Flops, IndexVec, KindId, LaneId, PathId, ProgramId, SimDuration, SimTime};
 
 use crate::program::Mark;
 
@@ -23,6 +23,8 @@ pub(crate) struct Tally {
     class: IndexVec<LaneId, usize>,
     classes: Vec<Class>,
     pub(crate) tasks: u64,
+    /// Bytes that flows over each path moved.
+    paths: IndexVec<PathId, Bytes>,
 }
 
 /// What lanes of one name have in common.
@@ -90,6 +92,7 @@ impl Tally {
             class,
             classes,
             tasks: 0,
+            paths: IndexVec::filled(Bytes::ZERO, resources.paths.len()),
         }
     }
 
@@ -186,6 +189,9 @@ impl Tally {
         let times = u64::from(task.multiplicity);
         let (flops, bytes) = amounts(&task.work);
         self.tasks += 1;
+        if let Work::Flow { path, .. } = task.work {
+            self.paths[path] += bytes * times;
+        }
         let place = self.place(task.lane, task.kind);
         let step = self.step(task.step);
         // Tasks complete in order of time: the last one seen ends the step.
@@ -203,6 +209,11 @@ impl Tally {
             cell.flops += flops * f64::from(task.multiplicity);
         }
         cell.bytes += bytes * times;
+    }
+
+    /// Bytes by path, which are taken out.
+    pub(crate) fn take_paths(&mut self) -> IndexVec<PathId, Bytes> {
+        std::mem::take(&mut self.paths)
     }
 
     /// The totals, with the beginnings of steps filled in.

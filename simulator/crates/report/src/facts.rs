@@ -3,6 +3,8 @@
 use orrery_timeline::KindTable;
 use orrery_units::{Bytes, Flops, FlopsPerSec, LaneId, SimDuration};
 
+use crate::Network;
+
 /// Who the run is. Everything here is printed, nothing is computed with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
@@ -127,6 +129,8 @@ pub struct RunFacts {
     pub warmup_steps: usize,
     /// Samples of `moe.imbalance`: one a measured step, over all replications; empty without experts.
     pub expert_imbalance: Vec<f64>,
+    /// The network of each replication, where transfers share links; else none.
+    pub networks: Vec<Network>,
     /// How far the model may be off.
     pub model_error: ModelError,
     /// What it costs, if the scenario says.

@@ -9,6 +9,7 @@ mod check;
 mod facts;
 mod memory;
 mod metrics;
+mod network;
 mod rank;
 pub mod render;
 mod verdict;
@@ -21,6 +22,7 @@ pub use check::{Check, Level, Verdict};
 pub use facts::{Assumption, DeviceFacts, Identity, ModelError, Price, Rank, RunFacts, StepWork};
 pub use memory::{Memory, StagePeak};
 pub use metrics::Metrics;
+pub use network::{KindLoad, LinkLoad, Network, NetworkFacts, PairLoad, TrafficMatrix};
 pub use rank::{RankLoad, Ranks};
 
 /// Everything that is said about a run.
@@ -95,6 +97,12 @@ impl Report {
     #[must_use]
     pub fn failed(&self) -> bool {
         self.checks.iter().any(Check::fails_run)
+    }
+
+    /// The network of the first replication, where transfers share links.
+    #[must_use]
+    pub fn network(&self) -> Option<&Network> {
+        self.facts.networks.first()
     }
 
     /// Share of busy time that rests on `evidence`.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use orrery_timeline::{OPERATIONS, Statistic, StepTotals, Totals, find_metric};
 use orrery_units::{Bytes, Dimension, Evidence};
 
-use crate::{Breakdown, RunFacts, State};
+use crate::{Breakdown, Network, RunFacts, State};
 
 /// The normal quantile that leaves 10 % on either side.
 const QUANTILE_80: f64 = 1.281_551_565_544_6;
@@ -19,6 +19,8 @@ enum Error {
     Spread,
     /// Spread of the samples and the time error of the model.
     Time,
+    /// The time error of the model alone: samples differ by where they are taken.
+    Place,
     /// Memory error of the model.
     Memory,
 }
@@ -53,6 +55,9 @@ impl Metrics {
         }
         for &imbalance in &facts.expert_imbalance {
             samples.push("moe.imbalance", imbalance, Error::Spread);
+        }
+        for network in &facts.networks {
+            samples.add_network(network);
         }
         samples.statistics(facts)
     }
@@ -190,6 +195,19 @@ impl Samples {
         }
     }
 
+    fn add_network(&mut self, network: &Network) {
+        for link in network.links() {
+            let label = format!("{{link='{}'}}", link.kind);
+            for label in ["", label.as_str()] {
+                let mut push = |name: &str, value: f64| {
+                    self.push(&format!("{name}{label}"), value, Error::Place);
+                };
+                push("net.utilization", network.utilization(link));
+                push("net.utilization_peak", network.peak(link));
+            }
+        }
+    }
+
     fn statistics(self, facts: &RunFacts) -> Metrics {
         let mut metrics = Metrics::default();
         for (path, series) in self.0 {
@@ -223,12 +241,13 @@ fn interval(
     let relative = match series.error {
         Error::None => return None,
         Error::Spread => 0.0,
-        Error::Time => facts.model_error.time,
+        Error::Time | Error::Place => facts.model_error.time,
         Error::Memory => facts.model_error.memory?,
     };
     let deviation = match (series.error, statistic) {
-        // Ranks differ by their stage, which is no uncertainty; a sum or a last sample has no law.
-        (Error::Memory, _) | (_, Statistic::Sum | Statistic::Last) => 0.0,
+        // Ranks differ by their stage and links by their place, which is no uncertainty; a sum or a last sample
+        // has no law.
+        (Error::Memory | Error::Place, _) | (_, Statistic::Sum | Statistic::Last) => 0.0,
         (_, Statistic::Mean | Statistic::P50) => {
             #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 samples")]
             let count = series.samples.len() as f64;

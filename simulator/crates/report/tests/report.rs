@@ -1,11 +1,11 @@
 //! Reports of a run small enough to add up by hand: two ranks, two stages, a warm-up and a measured step.
 
 use orrery_report::{
-    Assumption, Check, DeviceFacts, Identity, Level, ModelError, Price, Rank, Report, RunFacts, State,
-    StepWork, Verdict, render,
+    Assumption, Check, DeviceFacts, Identity, Level, LinkLoad, ModelError, Network, NetworkFacts, PairLoad,
+    Price, Rank, Report, RunFacts, State, StepWork, Verdict, render,
 };
 use orrery_timeline::{KindTable, MemoryPeak, MemoryTotals, OpClass, StepTotals, Totals};
-use orrery_units::{Bytes, Flops, FlopsPerSec, IndexVec, LaneId, SimDuration, SimTime};
+use orrery_units::{Bytes, BytesPerSec, Flops, FlopsPerSec, IndexVec, LaneId, SimDuration, SimTime};
 
 const MILLIS: fn(u64) -> SimDuration = SimDuration::from_millis;
 
@@ -112,6 +112,7 @@ fn facts() -> RunFacts {
         ranks: vec![rank("rank 0", 0), rank("rank 1", 1)],
         warmup_steps: 1,
         expert_imbalance: vec![1.25],
+        networks: Vec::new(),
         model_error: ModelError {
             time: 0.08,
             memory: Some(0.05),
@@ -344,4 +345,86 @@ fn the_page_is_whole_escaped_and_alone() {
     assert_eq!(page.matches("<svg").count(), 4, "four pictures");
     assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
     assert_eq!(page, render::html(&report()), "the same bytes twice");
+}
+
+/// A report whose first link is full for half of a run of 2 µs, and which moved 3,000 bytes from rank 1 to 0.
+fn with_network() -> Report {
+    let link = |name: &str, kind, bytes, series| LinkLoad {
+        name: name.to_owned(),
+        kind,
+        title: kind,
+        capacity: BytesPerSec::new(1e9),
+        bytes: Bytes::new(bytes),
+        busy: SimDuration::from_micros(1),
+        series,
+    };
+    let network = Network::new(NetworkFacts {
+        span: SimDuration::from_micros(2),
+        intervals: vec![SimDuration::from_micros(1); 2],
+        links: vec![
+            link("leaf 0 -> <spine 0>", "leaf_spine", 1000, 0),
+            link("node 0 NIC 0 -> leaf 0", "nic", 500, 1),
+        ],
+        series: vec![
+            vec![Bytes::new(1000), Bytes::ZERO],
+            vec![Bytes::new(250), Bytes::new(250)],
+        ],
+        pairs: vec![PairLoad {
+            from: 1,
+            to: 0,
+            bytes: Bytes::new(3000),
+        }],
+        num_devices: 2,
+        devices_per_node: 1,
+    });
+    let facts = RunFacts {
+        networks: vec![network],
+        ..facts()
+    };
+    Report::new(&[&totals()], facts)
+}
+
+#[test]
+fn every_look_tells_of_shared_links() {
+    let report = with_network();
+    let metrics = &report.metrics;
+    assert_eq!(metrics.get("net.utilization.max"), Some(0.5));
+    assert_eq!(metrics.get("net.utilization{link='nic'}.max"), Some(0.25));
+    assert_eq!(
+        metrics.get("net.utilization_peak{link='leaf_spine'}.max"),
+        Some(1.0)
+    );
+    let [low, high] = metrics
+        .interval("net.utilization.mean")
+        .map(|(low, high)| [low, high])
+        .expect("it has one");
+    assert!(
+        (high - low - 2.0 * 0.08 * 0.375).abs() < 1e-12,
+        "links differ by place: {low} to {high}"
+    );
+    let text = render::text(&report);
+    assert!(text.contains("leaf_spine"), "{text}");
+    let html = render::html(&report);
+    for part in [
+        "Links of the cluster",
+        "leaf 0 -&gt; &lt;spine 0&gt;",
+        "class=\"spark\"",
+        "rank 1",
+    ] {
+        assert!(html.contains(part), "`{part}` is missing");
+    }
+    let json = render::json(&report);
+    let network = &json["network"];
+    assert_eq!(network["busiest"][0]["over_time"], serde_json::json!([1.0, 0.0]));
+    assert_eq!(
+        network["traffic"]["bytes"],
+        serde_json::json!([[0, 0], [3000, 0]])
+    );
+    let network = report.network().expect("it has one");
+    let links = render::links_csv(network);
+    assert!(
+        links.contains("\nleaf 0 -> <spine 0>,leaf_spine,1000000000,1000,0.000001,0.5,1\n"),
+        "{links}"
+    );
+    assert_eq!(render::traffic_csv(network), "from,to,bytes\n1,0,3000\n");
 }

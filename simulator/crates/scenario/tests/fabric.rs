@@ -53,7 +53,7 @@ fn fault(tables: &str) -> (String, String) {
     let faults = load_with(&job(tables), &[], &[]).expect_err("it has a fault");
     assert_eq!(faults.len(), 1, "{}", render(&faults));
     (
-        faults[0].code.to_string(),
+        faults[0].code.to_owned(),
         faults[0].help.clone().unwrap_or_default(),
     )
 }

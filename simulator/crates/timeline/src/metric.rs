@@ -56,12 +56,35 @@ pub struct Label {
 /// Values that the label `op` takes: communication by who talks to whom.
 pub const OPERATIONS: [&str; 5] = ["all_to_all", "tensor", "context", "pipeline", "data"];
 
+/// Values that the label `link` takes: what a link is.
+pub const LINKS: [&str; 14] = [
+    "scale_up",
+    "chip_to_chip",
+    "pcie",
+    "host_bridge",
+    "socket",
+    "nic",
+    "leaf_spine",
+    "spine_core",
+    "border",
+    "wide_area",
+    "torus",
+    "group_local",
+    "group_global",
+    "tree",
+];
+
 const TRAINING: &[&str] = &["training"];
 const MOE: &[&str] = &["training", "balancing"];
 const NONE: &[Label] = &[];
 const BY_OPERATION: &[Label] = &[Label {
     name: "op",
     values: &OPERATIONS,
+}];
+
+const BY_LINK: &[Label] = &[Label {
+    name: "link",
+    values: &LINKS,
 }];
 
 const fn metric(
@@ -84,7 +107,7 @@ const fn share(name: &'static str, definition: &'static str) -> Metric {
     metric(name, Dimension::Number, "ratio", definition)
 }
 
-static REGISTRY: [Metric; 32] = [
+static REGISTRY: [Metric; 34] = [
     metric(
         "cost.per_day",
         Dimension::Money,
@@ -118,6 +141,20 @@ static REGISTRY: [Metric; 32] = [
         labels: NONE,
         definition: "Largest over mean tokens per expert rank within a layer, averaged over the layers of a step.",
         kinds: MOE,
+    },
+    Metric {
+        labels: BY_LINK,
+        ..share(
+            "net.utilization",
+            "Bytes that crossed a link one way over what it could have carried in the run, where transfers share links; one sample a link.",
+        )
+    },
+    Metric {
+        labels: BY_LINK,
+        ..share(
+            "net.utilization_peak",
+            "The highest net.utilization of the link in any of 64 to 128 even intervals of the run; one sample a link.",
+        )
     },
     share(
         "provenance.analytic",

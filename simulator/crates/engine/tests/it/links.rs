@@ -1,5 +1,6 @@
 //! Shared links: the closed form on an idle network, and sharing.
 
+use orrery_engine::{Options, RunControl, run};
 use orrery_taskgraph::{CapacityChange, Demand, PathUse, Resources, StaticDriver, Work};
 use orrery_units::{Bytes, BytesPerSec, LaneId, PathId, Seed, SimDuration, SimTime};
 
@@ -181,4 +182,41 @@ fn links_change_under_flows() {
         spans_of(&outcome, lanes[0][0]),
         [(at(0), at(160)), (at(160), at(180))]
     );
+}
+
+/// Claim: what links carry over time adds up to what they carry in all, and to what flows of each path move.
+/// Link 0 (1 GB/s) carries 30 kB, then nothing for 40 µs, then 10 kB twice over.
+#[test]
+fn what_links_carry_over_time_adds_up() {
+    let (mut resources, lanes) = cluster(1, &["exchange"]);
+    let path = one_link(&mut resources, 1.0);
+    let link = resources.paths[path][0].link;
+    let twice = resources.add_path(vec![PathUse { link, weight: 2.0 }]);
+    let mut driver = StaticDriver::new(resources);
+    driver.push(over(path, flow(lanes[0][0], 0, 30, NO_DEMAND)));
+    driver.push(compute_with(lanes[0][0], 1, micros(40), NO_DEMAND));
+    driver.push(over(twice, flow(lanes[0][0], 0, 10, NO_DEMAND)));
+    let options = |link_samples| Options {
+        link_samples,
+        ..Options::default()
+    };
+    let mut outcomes = [0, 9, 1000].map(|samples| {
+        let control = RunControl::default();
+        run(&mut driver.clone(), &options(samples), &control).expect("nothing can block")
+    });
+    assert!(outcomes[0].series.is_empty(), "nobody asked for a series");
+    let kilobytes = |at: usize| -> Vec<u64> {
+        let bytes = outcomes[at].series.bytes_of(link);
+        bytes.map(|bytes| bytes.get() / 1000).collect()
+    };
+    assert_eq!(outcomes[1].series.interval(), micros(16));
+    // Readings every 16 µs; the last flow runs from 70 to 90 µs.
+    assert_eq!(kilobytes(1), [16, 14, 0, 0, 10, 10]);
+    assert_eq!((kilobytes(2).len(), kilobytes(2).iter().sum()), (90, 50));
+    assert_eq!(outcomes[0].paths[path], Bytes::new(30_000));
+    assert_eq!(outcomes[0].paths[twice], Bytes::new(10_000));
+    for outcome in &mut outcomes {
+        outcome.series = orrery_engine::LinkSeries::default();
+    }
+    assert_eq!(outcomes[0], outcomes[1], "looking changes nothing");
 }

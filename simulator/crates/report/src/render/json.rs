@@ -1,9 +1,14 @@
 //! `result/1`: one object per run, base SI units, shortest floats, the same bytes every time.
 
-use orrery_units::Evidence;
+use orrery_units::{Bytes, Evidence};
 use serde_json::{Map, Value, json};
 
-use crate::{Check, Report, StagePeak, State};
+use crate::{Check, Network, Report, StagePeak, State};
+
+/// Links and pairs that are listed; tables of all are files of their own.
+const LISTED: usize = 20;
+/// Most cells along the side of the table of traffic.
+const MOST_CELLS: u32 = 64;
 
 /// The report as a `result/1` object.
 #[must_use]
@@ -34,6 +39,7 @@ pub fn json(report: &Report) -> Value {
     put("breakdown", breakdown(report));
     put("memory", memory(report));
     put("ranks", ranks(report));
+    put("network", report.network().map_or(Value::Null, network));
     put("assumptions", assumptions(report));
     Value::Object(object)
 }
@@ -161,6 +167,39 @@ fn ranks(report: &Report) -> Value {
         })),
         "wait_caused": report.ranks.caused_wait(),
         "blamed": blamed,
+    })
+}
+
+/// The first replication's: kinds of links, the busiest over time, and who sent to whom.
+fn network(network: &Network) -> Value {
+    let kinds = network.kinds().into_iter().map(|kind| {
+        json!({
+            "kind": kind.kind, "links": kind.count, "bytes": kind.bytes.get(),
+            "utilization": {"mean": kind.mean, "max": kind.most, "peak": kind.peak},
+        })
+    });
+    let busiest = network.links().iter().take(LISTED).map(|link| {
+        json!({
+            "link": link.name, "kind": link.kind, "capacity": link.capacity.get(), "bytes": link.bytes.get(),
+            "busy": link.busy.as_secs(), "utilization": network.utilization(link), "peak": network.peak(link),
+            "over_time": network.utilizations(link).collect::<Value>(),
+        })
+    });
+    let pairs = network.pairs().iter().take(LISTED);
+    let traffic = network.traffic(MOST_CELLS);
+    let row = |row: &Vec<Bytes>| row.iter().map(|bytes| bytes.get()).collect::<Value>();
+    json!({
+        "span": network.span().as_secs(),
+        "intervals": network.intervals().iter().map(|length| length.as_secs()).collect::<Value>(),
+        "kinds": kinds.collect::<Value>(),
+        "busiest": busiest.collect::<Value>(),
+        "traffic": {
+            "devices_per_cell": traffic.devices_per_cell,
+            "bytes": traffic.bytes.iter().map(row).collect::<Value>(),
+        },
+        "pairs": pairs
+            .map(|pair| json!({"from": pair.from, "to": pair.to, "bytes": pair.bytes.get()}))
+            .collect::<Value>(),
     })
 }
 

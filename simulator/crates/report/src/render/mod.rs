@@ -8,7 +8,7 @@ mod json;
 mod junit;
 mod text;
 
-pub use self::csv::csv;
+pub use self::csv::{csv, links_csv, traffic_csv};
 pub use github::github;
 pub use headline::{Headline, headlines};
 pub use html::html;

@@ -20,6 +20,7 @@ pub fn text(report: &Report) -> String {
     states(&mut out, report);
     memory(&mut out, report);
     ranks(&mut out, report);
+    network(&mut out, report);
     backing(&mut out, report);
     checks(&mut out, report);
     out
@@ -192,6 +193,37 @@ fn ranks(out: &mut String, report: &Report) {
     if !blamed.is_empty() {
         line(out, &format!("waiting was caused most by: {}", blamed.join(", ")));
     }
+}
+
+/// Kinds of links, where links are shared: mean utilization, that of the busiest, the highest in an interval.
+fn network(out: &mut String, report: &Report) {
+    let Some(network) = report.network() else {
+        return;
+    };
+    out.push('\n');
+    let mut table = table(&[
+        "links",
+        "number",
+        "carried",
+        "mean",
+        "most",
+        "peak",
+        "which carries most",
+    ]);
+    for kind in network.kinds() {
+        let first = network.links().iter().find(|link| link.kind == kind.kind);
+        table.add_row([
+            kind.title.to_owned(),
+            kind.count.to_string(),
+            kind.bytes.to_string(),
+            percent(kind.mean),
+            percent(kind.most),
+            percent(kind.peak),
+            first.map(|link| link.name.clone()).unwrap_or_default(),
+        ]);
+    }
+    right(&mut table, &[1, 2, 3, 4, 5]);
+    put(out, &table);
 }
 
 fn backing(out: &mut String, report: &Report) {

@@ -95,6 +95,24 @@ impl VertexKind {
 }
 
 impl LinkKind {
+    /// Every kind.
+    pub const ALL: [Self; 14] = [
+        Self::ScaleUp,
+        Self::ChipToChip,
+        Self::Pcie,
+        Self::HostBridge,
+        Self::Socket,
+        Self::Nic,
+        Self::LeafSpine,
+        Self::SpineCore,
+        Self::Border,
+        Self::WideArea,
+        Self::Torus,
+        Self::GroupLocal,
+        Self::GroupGlobal,
+        Self::Tree,
+    ];
+
     /// What people call it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -113,6 +131,27 @@ impl LinkKind {
             Self::GroupLocal => "group",
             Self::GroupGlobal => "between groups",
             Self::Tree => "switch tree",
+        }
+    }
+
+    /// The name in files: the label `link` of metrics.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::ScaleUp => "scale_up",
+            Self::ChipToChip => "chip_to_chip",
+            Self::Pcie => "pcie",
+            Self::HostBridge => "host_bridge",
+            Self::Socket => "socket",
+            Self::Nic => "nic",
+            Self::LeafSpine => "leaf_spine",
+            Self::SpineCore => "spine_core",
+            Self::Border => "border",
+            Self::WideArea => "wide_area",
+            Self::Torus => "torus",
+            Self::GroupLocal => "group_local",
+            Self::GroupGlobal => "group_global",
+            Self::Tree => "tree",
         }
     }
 }

@@ -8,10 +8,11 @@ use orrery_taskgraph::{Driver, Pulled, Resources, Sequence, Sink};
 use orrery_units::{ProgramId, Seed};
 
 use super::costs::{Costs, Direction};
-use super::groups::{self, Member};
+use super::groups::{self, Built, Member};
 use super::holding::Holdings;
 use super::kinds::Kinds;
 use super::layer::Stage;
+use super::network::NetworkMap;
 use super::pace::Pace;
 use super::step_end::StepEnd;
 use crate::block::MoeRows;
@@ -69,6 +70,7 @@ pub struct TrainingDriver<'p> {
     resources: Resources,
     shared: Shared<'p>,
     cursors: Vec<Cursor>,
+    network: Option<NetworkMap>,
 }
 
 impl Shared<'_> {
@@ -114,7 +116,11 @@ impl<'p> TrainingDriver<'p> {
     pub fn new(plan: &'p Plan, seed: Seed, folding: Folding) -> Self {
         let model = CostModel::new(plan);
         let router = Router::new(plan, seed);
-        let (resources, members) = groups::build(plan, &model, &router, seed, folding);
+        let Built {
+            resources,
+            members,
+            network,
+        } = groups::build(plan, &model, &router, seed, folding);
         let layout = &plan.layout;
         let microbatches = u32::try_from(plan.training.num_microbatches).expect("validated");
         let orders: Vec<Orders> = (0..layout.pp)
@@ -159,6 +165,7 @@ impl<'p> TrainingDriver<'p> {
             resources,
             shared,
             cursors,
+            network,
         }
     }
 
@@ -181,7 +188,12 @@ impl<'p> TrainingDriver<'p> {
         self.shared.multiplicity
     }
 
-    /// Mean over layers, microbatches and groups of the largest over the mean tokens per rank, so far.
+    /// What became of the links of the cluster, where they are shared; taken out, for it may be large.
+    pub const fn take_network(&mut self) -> Option<NetworkMap> {
+        self.network.take()
+    }
+
+    /// Who routes what to whom, with what it has drawn so far.
     #[must_use]
     pub const fn router(&self) -> &Router {
         &self.shared.router

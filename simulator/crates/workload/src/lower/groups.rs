@@ -11,6 +11,7 @@ use orrery_units::{Bytes, BytesPerSec, GroupId, LaneId, PathId, Seed};
 
 use super::Folding;
 use super::costs::gradient_op;
+use super::network::NetworkMap;
 use crate::cost::{CostModel, ExchangePorts};
 use crate::memory::CAUSES;
 use crate::routing::Router;
@@ -121,14 +122,16 @@ impl Assembly {
     }
 }
 
+/// What a job runs on.
+pub(super) struct Built {
+    pub(super) resources: Resources,
+    pub(super) members: Vec<Member>,
+    /// Where links are shared, what became of them.
+    pub(super) network: Option<NetworkMap>,
+}
+
 /// Builds the resources of `plan` and one member per simulated rank; where hashing picks routes, `seed` does.
-pub(super) fn build(
-    plan: &Plan,
-    model: &CostModel,
-    router: &Router,
-    seed: Seed,
-    folding: Folding,
-) -> (Resources, Vec<Member>) {
+pub(super) fn build(plan: &Plan, model: &CostModel, router: &Router, seed: Seed, folding: Folding) -> Built {
     let layout = &plan.layout;
     let mut resources = Resources::new();
     resources.causes = CAUSES.to_vec();
@@ -147,14 +150,20 @@ pub(super) fn build(
         let count = u32::try_from(ranks.len()).expect("a job has fewer than 2^32 ranks");
         assembly.groups.insert(purpose, resources.add_group(count));
     }
-    if let Some(contention) = &plan.cluster.fabric.contention {
-        assembly.paths = lay(plan, contention, model, router, seed, &parties, &mut resources);
-    }
+    let network = plan.cluster.fabric.contention.as_ref().map(|contention| {
+        let (paths, network) = lay(plan, contention, model, router, seed, &parties, &mut resources);
+        assembly.paths = paths;
+        network
+    });
     let members = simulated
         .iter()
         .map(|&rank| member(layout, rank, &mut resources, &assembly))
         .collect();
-    (resources, members)
+    Built {
+        resources,
+        members,
+        network,
+    }
 }
 
 /// The path of every party of every rendezvous that moves more than a few bytes.
@@ -166,7 +175,7 @@ fn lay(
     seed: Seed,
     parties: &BTreeMap<Purpose, Vec<u32>>,
     resources: &mut Resources,
-) -> BTreeMap<(Purpose, u32), PathId> {
+) -> (BTreeMap<(Purpose, u32), PathId>, NetworkMap) {
     let topology = Topology::build(contention.blueprint.clone()).expect("a plan's blueprint builds");
     let health = contention.faults.lasting(&topology);
     let mut wires = Wires::new(&topology, &health, contention, seed);
@@ -197,10 +206,13 @@ fn lay(
         };
         laid.extend(ranks.iter().map(|&rank| (purpose, rank)).zip(paths));
     }
-    let paths = wires.install(resources);
-    laid.into_iter()
-        .map(|(party, laid)| (party, laid.path(&paths)))
-        .collect()
+    let wired = wires.install(resources);
+    let paths = laid
+        .into_iter()
+        .map(|(party, laid)| (party, wired.path(laid)))
+        .collect();
+    let devices_per_node = contention.blueprint.domain.devices_per_node();
+    (paths, NetworkMap::new(topology, wired, devices_per_node))
 }
 
 /// The fastest that a collective of any size among `ranks` goes, in bytes of a rank.

@@ -11,9 +11,11 @@ mod groups;
 mod holding;
 mod kinds;
 mod layer;
+mod network;
 mod pace;
 mod step_end;
 
 pub use driver::{Folding, TrainingDriver};
 pub use facts::{ModelFlops, model_flops};
 pub use kinds::Kinds;
+pub use network::{NetworkLink, NetworkMap};

@@ -1,5 +1,6 @@
 //! One HTML file: figures, pictures, checks, assumptions; no script, no other file, light and dark.
 
+mod network;
 mod picture;
 
 use std::fmt::Write as _;
@@ -36,6 +37,7 @@ pub fn html(report: &Report) -> String {
     step(&mut page, report);
     memory(&mut page, report);
     ranks(&mut page, report);
+    network::section(&mut page, report);
     provenance(&mut page, report);
     figures(&mut page, report);
     assumptions(&mut page, report);

@@ -9,14 +9,14 @@ use plotters::style::register_font;
 
 use crate::{Report, State};
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-type Drawn = Result<(), Box<dyn std::error::Error>>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// Widest picture, in pixels.
 const WIDTH: u32 = 1040;
 /// Most columns of the picture of ranks; more ranks than that share a column, which shows its largest.
 const MOST_COLUMNS: usize = 512;
-const GREY: RGBColor = RGBColor(0x88, 0x90, 0x9c);
+pub(super) const GREY: RGBColor = RGBColor(0x88, 0x90, 0x9c);
 const LIMIT: RGBColor = RGBColor(0xd6, 0x45, 0x3d);
 
 /// Colours that stay apart in both themes and for most colour-blind readers (after Okabe and Ito).
@@ -35,12 +35,12 @@ const PALETTE: [RGBColor; 12] = [
     RGBColor(0x4d, 0x56, 0x60),
 ];
 
-fn colour(at: usize) -> RGBColor {
+pub(super) fn colour(at: usize) -> RGBColor {
     PALETTE[at % PALETTE.len()]
 }
 
 /// Draws on a fresh canvas of `height` pixels and returns the SVG.
-fn canvas(height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> String {
+pub(super) fn canvas(height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> String {
     // Text is measured with this font and shown in the reader's own.
     let font = register_font(
         "sans-serif",
@@ -61,7 +61,7 @@ fn canvas(height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> String {
     svg
 }
 
-fn label(size: u32) -> TextStyle<'static> {
+pub(super) fn label(size: u32) -> TextStyle<'static> {
     TextStyle::from(("sans-serif", size).into_font()).color(&GREY)
 }
 
@@ -94,12 +94,12 @@ fn stacked(parts: &[(String, f64, RGBColor)]) -> String {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "pixels of a picture")]
-fn pixel(value: f64) -> i32 {
+pub(super) fn pixel(value: f64) -> i32 {
     value.round() as i32
 }
 
 #[expect(clippy::cast_precision_loss, reason = "positions of a picture")]
-fn number(at: usize) -> f64 {
+pub(super) fn number(at: usize) -> f64 {
     at as f64
 }
 

@@ -1,0 +1,346 @@
+//! What crossed the links of a cluster, and who sent to whom, where transfers share links.
+
+use orrery_units::{Bytes, BytesPerSec, SimDuration};
+
+/// The network of one replication, from its beginning to its end.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Network {
+    span: SimDuration,
+    intervals: Vec<SimDuration>,
+    links: Vec<LinkLoad>,
+    series: Vec<Vec<Bytes>>,
+    pairs: Vec<PairLoad>,
+    num_devices: u32,
+    devices_per_node: u32,
+}
+
+/// What is known of a network before anything is computed.
+#[derive(Clone, Debug, Default)]
+pub struct NetworkFacts {
+    /// Simulated time covered.
+    pub span: SimDuration,
+    /// Lengths of the intervals of the series; none where none was kept.
+    pub intervals: Vec<SimDuration>,
+    /// Every link that something may cross.
+    pub links: Vec<LinkLoad>,
+    /// Bytes by interval; [`LinkLoad::series`] are positions here.
+    pub series: Vec<Vec<Bytes>>,
+    /// Every pair of devices between which bytes moved.
+    pub pairs: Vec<PairLoad>,
+    /// Devices of the job.
+    pub num_devices: u32,
+    /// Devices of one node.
+    pub devices_per_node: u32,
+}
+
+/// What crossed one link, one way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkLoad {
+    /// What people call it, such as `node 3 NIC 1 -> block 0 rail 1 leaf`.
+    pub name: String,
+    /// Its kind, a value of the label `link` of the metric registry.
+    pub kind: &'static str,
+    /// What people call its kind.
+    pub title: &'static str,
+    /// What it carries, lasting faults taken off; that it carries less for a while is not.
+    pub capacity: BytesPerSec,
+    /// What crossed it.
+    pub bytes: Bytes,
+    /// Time during which something was crossing it.
+    pub busy: SimDuration,
+    /// Which of the series is its own; links that carry the same share one.
+    pub series: usize,
+}
+
+/// Bytes from one device to another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PairLoad {
+    /// The rank that sends.
+    pub from: u32,
+    /// The rank that receives.
+    pub to: u32,
+    /// How much.
+    pub bytes: Bytes,
+}
+
+/// The links of one kind, together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KindLoad {
+    /// As in [`LinkLoad::kind`].
+    pub kind: &'static str,
+    /// As in [`LinkLoad::title`].
+    pub title: &'static str,
+    /// How many links.
+    pub count: usize,
+    /// What crossed them.
+    pub bytes: Bytes,
+    /// Mean utilization.
+    pub mean: f64,
+    /// Utilization of the busiest.
+    pub most: f64,
+    /// Highest utilization of any of them in any interval.
+    pub peak: f64,
+}
+
+/// Who sent how much to whom, in square cells of like numbers of devices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrafficMatrix {
+    /// Devices along the side of a cell.
+    pub devices_per_cell: u32,
+    /// Bytes by sender, then by receiver.
+    pub bytes: Vec<Vec<Bytes>>,
+}
+
+impl Network {
+    /// Links with the busiest first, pairs with the most bytes first; equals keep their order.
+    ///
+    /// # Panics
+    /// When a link has no series, or a series another number of intervals.
+    #[must_use]
+    pub fn new(mut facts: NetworkFacts) -> Self {
+        for link in &facts.links {
+            let intervals = facts.series[link.series].len();
+            assert!(
+                intervals == facts.intervals.len(),
+                "every interval of a link is known"
+            );
+        }
+        let span = facts.span.as_secs();
+        facts.links.sort_by(|a, b| {
+            utilization(b.bytes, b.capacity, span).total_cmp(&utilization(a.bytes, a.capacity, span))
+        });
+        facts.pairs.sort_by_key(|pair| std::cmp::Reverse(pair.bytes));
+        Self {
+            span: facts.span,
+            intervals: facts.intervals,
+            links: facts.links,
+            series: facts.series,
+            pairs: facts.pairs,
+            num_devices: facts.num_devices,
+            devices_per_node: facts.devices_per_node.max(1),
+        }
+    }
+
+    /// Simulated time covered.
+    #[must_use]
+    pub const fn span(&self) -> SimDuration {
+        self.span
+    }
+
+    /// Every link, the busiest first.
+    #[must_use]
+    pub fn links(&self) -> &[LinkLoad] {
+        &self.links
+    }
+
+    /// Every pair between which bytes moved, the most first.
+    #[must_use]
+    pub fn pairs(&self) -> &[PairLoad] {
+        &self.pairs
+    }
+
+    /// Lengths of the intervals of every series.
+    #[must_use]
+    pub fn intervals(&self) -> &[SimDuration] {
+        &self.intervals
+    }
+
+    /// Bytes that crossed `link` over what it could have carried; a link that carries nothing is full.
+    #[must_use]
+    pub fn utilization(&self, link: &LinkLoad) -> f64 {
+        utilization(link.bytes, link.capacity, self.span.as_secs())
+    }
+
+    /// The same, interval by interval.
+    pub fn utilizations<'a>(&'a self, link: &'a LinkLoad) -> impl Iterator<Item = f64> + 'a {
+        self.series[link.series]
+            .iter()
+            .zip(&self.intervals)
+            .map(|(&bytes, length)| utilization(bytes, link.capacity, length.as_secs()))
+    }
+
+    /// The highest of them.
+    #[must_use]
+    pub fn peak(&self, link: &LinkLoad) -> f64 {
+        self.utilizations(link).fold(0.0, f64::max)
+    }
+
+    /// The links by kind, in order of utilization of their busiest.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<KindLoad> {
+        let mut kinds: Vec<KindLoad> = Vec::new();
+        for link in &self.links {
+            let share = self.utilization(link);
+            let at = kinds.iter().position(|kind| kind.kind == link.kind);
+            let at = at.unwrap_or_else(|| {
+                kinds.push(KindLoad {
+                    kind: link.kind,
+                    title: link.title,
+                    count: 0,
+                    bytes: Bytes::ZERO,
+                    mean: 0.0,
+                    most: 0.0,
+                    peak: 0.0,
+                });
+                kinds.len() - 1
+            });
+            let kind = &mut kinds[at];
+            kind.count += 1;
+            kind.bytes += link.bytes;
+            kind.mean += share;
+            kind.most = kind.most.max(share);
+            kind.peak = kind.peak.max(self.peak(link));
+        }
+        for kind in &mut kinds {
+            kind.mean /= float(kind.count);
+        }
+        kinds
+    }
+
+    /// Who sent how much to whom, in at most `most` cells a side: single devices if they fit, else whole nodes.
+    #[must_use]
+    pub fn traffic(&self, most: u32) -> TrafficMatrix {
+        let mut side = 1;
+        if self.num_devices > most {
+            let nodes = self.num_devices.div_ceil(self.devices_per_node);
+            side = self.devices_per_node * nodes.div_ceil(most.max(1));
+        }
+        let cells = self.num_devices.div_ceil(side) as usize;
+        let mut bytes = vec![vec![Bytes::ZERO; cells]; cells];
+        for pair in &self.pairs {
+            bytes[(pair.from / side) as usize][(pair.to / side) as usize] += pair.bytes;
+        }
+        TrafficMatrix {
+            devices_per_cell: side,
+            bytes,
+        }
+    }
+}
+
+impl TrafficMatrix {
+    /// The most bytes in a cell.
+    #[must_use]
+    pub fn most(&self) -> Bytes {
+        self.bytes.iter().flatten().copied().max().unwrap_or(Bytes::ZERO)
+    }
+}
+
+fn utilization(bytes: Bytes, capacity: BytesPerSec, seconds: f64) -> f64 {
+    let could = capacity.get() * seconds;
+    if could > 0.0 {
+        bytes.as_f64() / could
+    } else if bytes > Bytes::ZERO {
+        1.0
+    } else {
+        0.0
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 links")]
+fn float(count: usize) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(name: &str, kind: &'static str, bytes: u64, series: usize) -> LinkLoad {
+        LinkLoad {
+            name: name.to_owned(),
+            kind,
+            title: kind,
+            capacity: BytesPerSec::new(1e9),
+            bytes: Bytes::new(bytes),
+            busy: SimDuration::from_micros(1),
+            series,
+        }
+    }
+
+    /// Two intervals of 1 and 0.5 µs; links of 1 GB/s, which carry 1,000 and 500 bytes at most in them.
+    fn network(num_devices: u32) -> Network {
+        Network::new(NetworkFacts {
+            span: SimDuration::from_nanos(1500),
+            intervals: vec![SimDuration::from_nanos(1000), SimDuration::from_nanos(500)],
+            links: vec![
+                link("a", "nic", 600, 0),
+                link("b", "scale_up", 1500, 1),
+                link("c", "nic", 900, 2),
+            ],
+            series: [[600, 0], [1000, 500], [400, 500]]
+                .map(|bytes| bytes.map(Bytes::new).to_vec())
+                .to_vec(),
+            pairs: vec![
+                PairLoad {
+                    from: 0,
+                    to: 1,
+                    bytes: Bytes::new(5),
+                },
+                PairLoad {
+                    from: 5,
+                    to: 0,
+                    bytes: Bytes::new(7),
+                },
+                PairLoad {
+                    from: 4,
+                    to: 2,
+                    bytes: Bytes::new(1),
+                },
+            ],
+            num_devices,
+            devices_per_node: 2,
+        })
+    }
+
+    #[test]
+    fn the_busiest_link_is_first_and_kinds_add_up() {
+        let network = network(6);
+        let names: Vec<&str> = network.links().iter().map(|link| link.name.as_str()).collect();
+        assert_eq!(names, ["b", "c", "a"]);
+        let kinds = network.kinds();
+        assert_eq!(
+            (kinds[1].kind, kinds[1].count, kinds[1].bytes.get()),
+            ("nic", 2, 1500)
+        );
+        for (got, expected) in [
+            (network.utilization(&network.links()[2]), 0.4),
+            (network.peak(&network.links()[2]), 0.6),
+            (kinds[1].mean, 0.5),
+            (kinds[1].most, 0.6),
+            (kinds[1].peak, 1.0),
+        ] {
+            assert!((got - expected).abs() < 1e-12, "{got} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn a_matrix_is_of_devices_or_of_nodes() {
+        let network = network(6);
+        let cells = |most| {
+            let matrix = network.traffic(most);
+            let bytes: Vec<Vec<u64>> = matrix
+                .bytes
+                .iter()
+                .map(|row| row.iter().map(|bytes| bytes.get()).collect())
+                .collect();
+            (matrix.devices_per_cell, bytes)
+        };
+        let (side, devices) = cells(6);
+        assert_eq!((side, devices[5][0], devices[4][2]), (1, 7, 1));
+        assert_eq!(cells(5), (2, vec![vec![5, 0, 0], vec![0, 0, 0], vec![7, 1, 0]]));
+        assert_eq!(cells(2), (4, vec![vec![5, 0], vec![8, 0]]));
+        assert_eq!(network.pairs()[0].bytes, Bytes::new(7));
+    }
+
+    #[test]
+    fn a_link_that_is_down_is_full_if_anything_waits() {
+        assert!(
+            (utilization(Bytes::new(1), BytesPerSec::default(), 1.0) - 1.0).abs() < 1e-12,
+            "full"
+        );
+        assert!(
+            utilization(Bytes::ZERO, BytesPerSec::default(), 1.0).abs() < 1e-12,
+            "empty"
+        );
+    }
+}
