@@ -11,10 +11,10 @@ mod panels;
 mod theme;
 mod window;
 
-pub use app::{App, Command, Start};
+pub use app::{Action, App, Arrangement, Command, Menu, Start, session_path};
 pub use document::{
-    Apart, Collector, Device, Document, Finished, Fleet, FleetEvent, FleetMetric, History, KEPT, Link, News,
-    Node, Running, Shelved, Standing, Wake, collector_url,
+    Apart, Collector, Device, Document, Elsewhere, Finished, Fleet, FleetEvent, FleetMetric, History, Home,
+    KEPT, Keeping, Link, News, Node, Running, Scenario, Shelved, Standing, Wake, collector_url, short_name,
 };
 pub use panels::timeline::TimelineModel;
 pub use window::{OpenError, no_display, open};

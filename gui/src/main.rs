@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use orrery::cli;
 use orrery::exit::Exit;
-use orrery::{cli, files};
 use orrery_collector::{Daemon, Settings, SourceKind};
-use orrery_gui::{OpenError, Start, collector_url, no_display, open};
+use orrery_gui::{Arrangement, OpenError, Scenario, Start, collector_url, no_display, open, session_path};
 
 /// Opens the window on scenarios, or on the one that ships with the program, simulates the first and shows the
 /// fleet live. Without a display it does what `orrery` does: it runs them and writes their reports.
 #[derive(Debug, Parser)]
 #[command(name = "orrery-gui", version, max_term_width = 100)]
 struct Arguments {
-    /// Scenario files [default: DeepSeek-V3 on 2,048 H800].
+    /// Scenario files [default: those of the last time; the first time DeepSeek-V3 on 2,048 H800].
     #[arg(value_name = "FILES")]
     files: Vec<String>,
     /// Show a made-up cluster, marked DEMO, even if this machine has devices.
@@ -28,6 +28,15 @@ struct Arguments {
     /// Save a picture of the window once the first run is over and the fleet has spoken, and close it.
     #[arg(long, value_name = "PNG")]
     screenshot: Option<PathBuf>,
+    /// Where the panels are: overview, observe, plan or timeline [default: as they were last].
+    #[arg(long, value_name = "LAYOUT")]
+    layout: Option<Arrangement>,
+    /// Light or dark [default: as it was last].
+    #[arg(long, value_name = "COLOURS", value_parser = ["light", "dark"])]
+    colours: Option<String>,
+    /// Begin as the first time, whatever the window remembers, and remember nothing.
+    #[arg(long)]
+    afresh: bool,
 }
 
 fn main() -> ExitCode {
@@ -44,10 +53,12 @@ fn show(arguments: &Arguments) -> Exit {
     if let Some(why) = no_display() {
         return without_window(arguments, &why);
     }
+    // A picture is the same whoever takes it.
+    let forgets = arguments.afresh || arguments.screenshot.is_some();
     let mut scenarios = Vec::new();
-    for file in named(arguments) {
-        match files::read_scenario(&file) {
-            Ok(text) => scenarios.push((file, text)),
+    for file in &arguments.files {
+        match Scenario::read(file) {
+            Ok(scenario) => scenarios.push(scenario),
             Err(why) => return say(&why, Exit::Invalid),
         }
     }
@@ -58,6 +69,9 @@ fn show(arguments: &Arguments) -> Exit {
         run_at_once: true,
         collectors: own.chain(arguments.collector.iter().cloned()).collect(),
         screenshot: arguments.screenshot.clone(),
+        arrangement: arguments.layout,
+        light: arguments.colours.as_ref().map(|colours| colours == "light"),
+        session: if forgets { None } else { session_path() },
     };
     match open(start) {
         Ok(()) => Exit::Success,
@@ -66,15 +80,6 @@ fn show(arguments: &Arguments) -> Exit {
             drop(daemon);
             without_window(arguments, &why)
         }
-    }
-}
-
-/// The files that were named, or the one that ships with the program.
-fn named(arguments: &Arguments) -> Vec<String> {
-    if arguments.files.is_empty() {
-        vec![files::DEFAULT_SCENARIO.to_owned()]
-    } else {
-        arguments.files.clone()
     }
 }
 

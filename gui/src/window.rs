@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 use eframe::egui::ViewportBuilder;
 use thiserror::Error;
 
-use crate::app::{App, Start};
+use crate::app::{App, Session, Start};
 
 /// Why the window did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -41,10 +41,11 @@ pub fn open(start: Start) -> Result<(), OpenError> {
     if let Some(why) = no_display() {
         return Err(OpenError::NoWindow(why));
     }
+    let session = start.session.as_deref().map(Session::read).unwrap_or_default();
     let options = eframe::NativeOptions {
         viewport: ViewportBuilder::default()
             .with_title("Orrery")
-            .with_inner_size([1440.0, 900.0])
+            .with_inner_size(session.size.unwrap_or([1440.0, 900.0]))
             .with_min_inner_size([640.0, 480.0]),
         ..eframe::NativeOptions::default()
     };

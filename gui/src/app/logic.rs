@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 
 use eframe::egui;
 
+use super::action::Action;
+use super::keeping::Then;
+use super::overlay::{Overlay, Palette};
+use super::session::Colours;
 use super::{App, Command};
-use crate::document::{Collector, Event, Feed, Running, Text, check, run};
+use crate::document::{Collector, Elsewhere, Event, Feed, Running, Text, check, run};
 
 /// How often progress is read.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -19,6 +23,8 @@ impl App {
         while let Ok(command) = self.asked.try_recv() {
             self.apply(command);
         }
+        // In every frame: whoever made the context may have set others since.
+        context.set_theme(self.colours.preference());
         while let Ok(event) = self.events.1.try_recv() {
             self.take_in(event);
         }
@@ -26,12 +32,16 @@ impl App {
         while let Ok(event) = self.feed.1.try_recv() {
             Arc::make_mut(&mut self.document).fleet.hear(event, now);
         }
+        // Once for all that came, however many collectors spoke.
+        Arc::make_mut(&mut self.document).fleet.settle(now);
+        self.attend_to_files(context);
         self.check_if_needed();
         if self.run_when_checked && self.document.run_refusal().is_none() {
             self.run_when_checked = false;
             self.start_run();
         }
         self.read_progress(context);
+        self.remember(context);
         if !self.document.fleet.collectors.is_empty() {
             context.request_repaint_after(AGE_EVERY);
         }
@@ -50,15 +60,44 @@ impl App {
                 Arc::make_mut(&mut self.document).bring_to_front(place);
                 self.run_when_checked = false;
             }
-            // The shortcut may come before the check of the last key stroke is back.
-            Command::Run => self.run_when_checked = self.document.running.is_none(),
-            Command::Stop => self.stop_run(),
+            Command::Do(action) => self.act(action),
+            Command::OpenFile(file) => self.open_file(file),
+            Command::Close(id) => self.close(id),
+            Command::Reload(id) => {
+                let document = &self.document;
+                let kept = document.place_of(id).map(|place| &document.shelf[place].keeping);
+                if let Some(Elsewhere::Changed(theirs)) = kept.and_then(|kept| kept.elsewhere.clone()) {
+                    self.reload(id, &theirs);
+                }
+            }
+            Command::KeepMine(id) => Arc::make_mut(&mut self.document).keep_mine(id),
             Command::Follow(url) => self.follow(&url),
             Command::TryNow(collector) => {
                 if let Some(feed) = self.feeds.get(collector) {
                     feed.try_now();
                 }
             }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        let front = self.document.keeping().map(|kept| kept.id);
+        match (action, front) {
+            (Action::Open, _) => self.ask_for_file(),
+            (Action::OpenExample, _) => self.open_example(),
+            (Action::Save, Some(id)) => self.save(id, Then::Stay),
+            (Action::SaveAs, Some(id)) => self.save_as(id, Then::Stay),
+            (Action::Close, Some(id)) => self.close(id),
+            (Action::Save | Action::SaveAs | Action::Close, None) => {}
+            (Action::Quit, _) => self.quit(),
+            // The shortcut may come before the check of the last key stroke is back.
+            (Action::Run, _) => self.run_when_checked = self.document.running.is_none(),
+            (Action::Stop, _) => self.stop_run(),
+            (Action::Arrange(arrangement), _) => self.layout.tree = arrangement.tree(),
+            (Action::SwitchColours, _) => self.colours = Colours::switched(self.commands.context.theme()),
+            (Action::SystemColours, _) => self.colours = Colours::System,
+            (Action::Palette, _) => self.overlay = Some(Overlay::Palette(Palette::default())),
+            (Action::Keys, _) => self.overlay = Some(Overlay::Keys),
         }
     }
 
@@ -101,13 +140,14 @@ impl App {
                 document.end_run(place.unwrap_or(document.front), outcome);
             }
             Event::Expected(..) | Event::Ended(..) => {}
+            Event::Disk(disk) => self.take_in_disk(disk),
         }
     }
 
     /// One check at a time; what was typed meanwhile is checked when it is back.
     fn check_if_needed(&mut self) {
         let document = &self.document;
-        if self.checking || document.checked == Some(document.revision) {
+        if self.checking || document.shelf.is_empty() || document.checked == Some(document.revision) {
             return;
         }
         self.checking = true;

@@ -1,7 +1,14 @@
 //! The application: who owns the document, what commands do to it, and how it is drawn.
 
+mod action;
+mod arrangement;
+mod dialog;
+mod keeping;
 mod logic;
+mod overlay;
+mod path;
 mod photograph;
+mod session;
 mod ui;
 
 use std::path::PathBuf;
@@ -12,15 +19,24 @@ use std::time::Instant;
 use eframe::egui;
 use orrery::pipeline::Watch;
 
-use crate::document::{Document, Event, Feed, FleetEvent, Wake};
+use crate::document::{Document, Event, Feed, FleetEvent, Scenario, Wake};
+use crate::theme;
+pub use action::{Action, Menu};
+pub use arrangement::Arrangement;
+use keeping::Desk;
+use overlay::Overlay;
 pub(crate) use photograph::Photograph;
 use photograph::Photographer;
+pub(crate) use session::Session;
+pub use session::session_path;
+use session::{Colours, Memory};
 
 /// What the window opens on.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
-    /// Scenarios, each a file, which need not exist, and its text; the first is in front.
-    pub scenarios: Vec<(String, String)>,
+    /// Scenarios; the first is in front. With none, those of the [`session`](Self::session) are opened, or else
+    /// the one that ships with the program.
+    pub scenarios: Vec<Scenario>,
     /// Whether the one in front is run as soon as it is checked.
     pub run_at_once: bool,
     /// Collectors that are followed, by their [`collector_url`](crate::collector_url).
@@ -28,6 +44,12 @@ pub struct Start {
     /// Where to put a picture of the window once the first run is over and the fleet has spoken; the window
     /// closes then.
     pub screenshot: Option<PathBuf>,
+    /// Where the panels are; as they were last if this is `None`.
+    pub arrangement: Option<Arrangement>,
+    /// Whether colours are light; as they were last if this is `None`.
+    pub light: Option<bool>,
+    /// The file in which the window remembers from one time to the next; it remembers nothing without one.
+    pub session: Option<PathBuf>,
 }
 
 /// What panels and shortcuts may ask for.
@@ -37,10 +59,16 @@ pub enum Command {
     Edit(Arc<str>),
     /// The scenario at this place comes to the front.
     Front(usize),
-    /// Simulate the scenario in front.
-    Run,
-    /// Stop the run under way.
-    Stop,
+    /// What menus, keys and the palette offer.
+    Do(Action),
+    /// Open this file in front.
+    OpenFile(String),
+    /// Close the scenario with this id.
+    Close(u64),
+    /// Take the text that the file of the scenario with this id holds now.
+    Reload(u64),
+    /// Stay with the text of the scenario with this id, though its file holds another.
+    KeepMine(u64),
     /// Follow the collector at this address.
     Follow(String),
     /// Try the collector at this place again, without waiting.
@@ -82,21 +110,45 @@ pub struct App {
     run_when_checked: bool,
     photographer: Option<Photographer>,
     layout: ui::Layout,
+    desk: Desk,
+    overlay: Option<Overlay>,
+    colours: Colours,
+    memory: Option<Memory>,
+    /// The size of the window and of what is in it, as last seen.
+    seen: (Option<[f32; 2]>, f32),
+    /// What had the focus when nothing lay over the panels.
+    focus: Option<egui::Id>,
+    /// Whether it has the focus again as soon as nothing does.
+    returns: bool,
+    /// Whether, in the frame before, something was open or had the focus that Escape leaves.
+    occupied: bool,
 }
 
 impl App {
     /// The application on `start`, drawn in `context`.
     #[must_use]
     pub fn new(context: &egui::Context, start: Start) -> Self {
-        context.set_theme(egui::Theme::Dark);
+        let session = start.session.as_deref().map(Session::read).unwrap_or_default();
+        let colours = match start.light {
+            Some(true) => Colours::Light,
+            Some(false) => Colours::Dark,
+            None => session.colours,
+        };
+        theme::dress(context);
+        context.set_zoom_factor(session.scale);
         let (out, asked) = channel();
         let woken = context.clone();
         let commands = Commands {
             out,
             context: context.clone(),
         };
+        let panels = match start.arrangement {
+            Some(arrangement) => arrangement.tree(),
+            None => session.panels.clone(),
+        };
+        let (document, notice) = opened(start.scenarios, &session);
         let mut app = Self {
-            document: Arc::new(Document::open(start.scenarios)),
+            document: Arc::new(document),
             commands,
             asked,
             events: channel(),
@@ -109,7 +161,15 @@ impl App {
             checking: false,
             run_when_checked: start.run_at_once,
             photographer: start.screenshot.map(Photographer::new),
-            layout: ui::Layout::default(),
+            layout: ui::Layout::new(panels),
+            desk: Desk::new(notice),
+            overlay: None,
+            colours,
+            seen: (session.size, session.scale),
+            memory: start.session.map(Memory::new),
+            focus: None,
+            returns: false,
+            occupied: false,
         };
         for url in &start.collectors {
             app.follow(url);
@@ -147,5 +207,32 @@ impl Drop for App {
     /// Nothing is left running behind a closed window.
     fn drop(&mut self) {
         self.stop_run();
+        self.remember_now();
     }
+}
+
+/// The document to begin with, and what could not be opened.
+fn opened(scenarios: Vec<Scenario>, session: &Session) -> (Document, Option<String>) {
+    if !scenarios.is_empty() {
+        return (Document::open(scenarios), None);
+    }
+    let mut faults = Vec::new();
+    let remembered = session.scenarios.iter().map(|(file, is_own)| {
+        // What ships with the program may have moved since.
+        if *is_own {
+            Scenario::read(file)
+        } else {
+            Scenario::shipped()
+        }
+    });
+    let mut scenarios: Vec<Scenario> = remembered
+        .filter_map(|read| read.map_err(|why| faults.push(why)).ok())
+        .collect();
+    if scenarios.is_empty() {
+        scenarios.extend(Scenario::shipped().map_err(|why| faults.push(why)));
+    }
+    let mut document = Document::open(scenarios);
+    document.bring_to_front(session.front);
+    let notice = (!faults.is_empty()).then(|| faults.join("\n"));
+    (document, notice)
 }

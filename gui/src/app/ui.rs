@@ -2,28 +2,23 @@
 
 use std::sync::Arc;
 
-use eframe::egui::{self, Frame, Key, KeyboardShortcut, Modifiers, Panel, Ui, WidgetText};
-use egui_tiles::{
-    Container, Linear, LinearDir, SimplificationOptions, Tile, TileId, Tiles, Tree, UiResponse,
+use eframe::egui::{
+    self, Align2, Button, Color32, FontId, Frame, Id, Key, LayerId, MenuBar, Order, Panel, Popup, Theme, Ui,
+    WidgetText,
 };
+use egui_tiles::{SimplificationOptions, TileId, Tree, UiResponse};
 
+use super::action::{Action, Menu};
+use super::arrangement::Pane;
 use super::{App, Command, Commands};
-use crate::document::{Collector, Link};
+use crate::document::{Collector, Fleet, Link, short_name};
 use crate::panels::{fleet, plan, timeline};
 use crate::{Document, theme};
-
-/// The panels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pane {
-    Plan,
-    Timeline,
-    Fleet,
-}
 
 /// Where the panels are, and what each remembers.
 #[derive(Debug)]
 pub(super) struct Layout {
-    tree: Tree<Pane>,
+    pub(super) tree: Tree<Pane>,
     views: Views,
 }
 
@@ -34,20 +29,10 @@ struct Views {
     fleet: fleet::View,
 }
 
-impl Default for Layout {
-    /// Plan at the left; the timeline above the fleet at the right.
-    fn default() -> Self {
-        let mut tiles = Tiles::default();
-        let [plan, timeline, fleet] =
-            [Pane::Plan, Pane::Timeline, Pane::Fleet].map(|pane| tiles.insert_pane(pane));
-        let mut split = |dir, children, share| {
-            let linear = Linear::new_binary(dir, children, share);
-            tiles.insert_new(Tile::Container(Container::Linear(linear)))
-        };
-        let right = split(LinearDir::Vertical, [timeline, fleet], 0.6);
-        let root = split(LinearDir::Horizontal, [plan, right], 0.36);
+impl Layout {
+    pub(super) fn new(tree: Tree<Pane>) -> Self {
         Self {
-            tree: Tree::new(egui::Id::unique("panels"), root, tiles),
+            tree,
             views: Views::default(),
         }
     }
@@ -56,9 +41,23 @@ impl Default for Layout {
 impl App {
     /// Draws everything.
     pub(super) fn draw(&mut self, ui: &mut Ui) {
-        run_shortcut(ui, &self.commands);
+        let context = ui.ctx().clone();
+        let is_asked = self.is_asked();
+        self.keep_focus(&context, is_asked);
+        if !is_asked {
+            for action in Action::pressed(&context, context.text_edit_focused()) {
+                self.commands.send(Command::Do(action));
+            }
+        }
         let document = Arc::clone(&self.document);
-        Panel::bottom("status").show(ui, |ui| status(ui, &document));
+        Panel::top("menus").show(ui, |ui| menus(ui, &document, &self.commands));
+        Panel::bottom("status").show(ui, |ui| status(ui, &document, &self.commands));
+        if let Some(words) = self.desk.notice.clone() {
+            let taken = Panel::bottom("notice").show(ui, |ui| notice(ui, &words)).inner;
+            if taken {
+                self.desk.notice = None;
+            }
+        }
         let Layout { tree, views } = &mut self.layout;
         let mut drawing = Drawing {
             document: &document,
@@ -66,46 +65,167 @@ impl App {
             views,
         };
         egui::CentralPanel::default().show(ui, |ui| tree.ui(&mut drawing, ui));
-        // After the panels: what has something of its own to leave takes the key.
-        if ui.input(|input| input.key_pressed(Key::Escape)) {
-            self.commands.send(Command::Stop);
+        drop(document);
+        self.ask(&context);
+        self.overlay(&context);
+        drop_here(&context);
+        self.escape(&context, is_asked);
+        self.seen = (size_of(&context).or(self.seen.0), context.zoom_factor());
+    }
+
+    /// Whether something lies over the panels that wants to be answered first.
+    fn is_asked(&self) -> bool {
+        self.desk.dialog.is_some() || self.overlay.is_some()
+    }
+
+    /// Once what lay over the panels is answered, typing goes on where it was.
+    fn keep_focus(&mut self, context: &egui::Context, is_asked: bool) {
+        // What lay over the panels in the frame before still keeps the focus from them.
+        let was_asked = context.memory(|memory| memory.top_modal_layer().is_some());
+        if is_asked || was_asked {
+            self.returns = true;
+            if !is_asked {
+                context.request_repaint();
+            }
+        } else if !std::mem::take(&mut self.returns) {
+            self.focus = context.memory(egui::Memory::focused);
+        } else if let Some(focus) = self.focus {
+            context.memory_mut(|memory| memory.request_focus(focus));
+        }
+    }
+
+    /// Escape stops the run, unless there was something else to leave. What there was is known from the frame
+    /// before: menus and fields take the key for themselves when this one begins.
+    fn escape(&mut self, context: &egui::Context, is_asked: bool) {
+        let occupied = Popup::is_any_open(context) || context.text_edit_focused() || self.is_asked();
+        let was_occupied = std::mem::replace(&mut self.occupied, occupied);
+        // After the panels: what has something of its own to leave consumes the key.
+        if !was_occupied && !is_asked && context.input(|input| input.key_pressed(Key::Escape)) {
+            self.commands.send(Command::Do(Action::Stop));
         }
     }
 }
 
-fn run_shortcut(ui: &Ui, commands: &Commands) {
-    let run = KeyboardShortcut::new(Modifiers::COMMAND, Key::Enter);
-    if ui.input_mut(|input| input.consume_shortcut(&run)) {
-        commands.send(Command::Run);
+/// Width and height of the window, as far as the system tells.
+fn size_of(context: &egui::Context) -> Option<[f32; 2]> {
+    let rect = context.input(|input| input.viewport().inner_rect)?;
+    Some([rect.width(), rect.height()])
+}
+
+/// The menus, from the table of actions.
+fn menus(ui: &mut Ui, document: &Document, commands: &Commands) {
+    MenuBar::new().ui(ui, |ui| {
+        for menu in Menu::ALL {
+            ui.menu_button(menu.name(), |ui| {
+                for action in Action::ALL.into_iter().filter(|action| action.menu() == menu) {
+                    entry(ui, document, commands, action);
+                }
+            });
+        }
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let other = match ui.ctx().theme() {
+                Theme::Dark => "Light",
+                Theme::Light => "Dark",
+            };
+            let switch = ui.add(Button::new(other).frame(false));
+            if switch.on_hover_text(Action::SwitchColours.meaning()).clicked() {
+                commands.send(Command::Do(Action::SwitchColours));
+            }
+        });
+    });
+}
+
+fn entry(ui: &mut Ui, document: &Document, commands: &Commands, action: Action) {
+    let refusal = action.refusal(document);
+    let button = Button::new(action.name()).shortcut_text(action.keys(ui.ctx()));
+    let clicked = ui
+        .add_enabled(refusal.is_none(), button)
+        .on_hover_text(action.meaning())
+        .on_disabled_hover_text(refusal.unwrap_or_default())
+        .clicked();
+    if clicked {
+        commands.send(Command::Do(action));
+        ui.close();
     }
 }
 
-fn status(ui: &mut Ui, document: &Document) {
+fn status(ui: &mut Ui, document: &Document, commands: &Commands) {
     ui.horizontal(|ui| {
-        let run = match (&document.running, document.checked == Some(document.revision)) {
-            (Some(running), _) if running.stopping => format!("stopping {}", running.name),
-            (Some(running), _) => match running.share() {
+        let run = match &document.running {
+            Some(running) if running.stopping => format!("stopping {}", running.name),
+            Some(running) => match running.share() {
                 Some(share) => format!("running {}: {:.0} %", running.name, share * 100.0),
                 None => format!("running {}", running.name),
             },
-            (None, false) => "checking".to_owned(),
-            (None, true) => "ready".to_owned(),
+            None => document.run_refusal().unwrap_or("ready").to_owned(),
         };
         ui.label(run);
         ui.separator();
         ui.label(format!("problems: {}", document.diagnostics.len()));
         ui.separator();
-        let fleet = &document.fleet;
-        let mark = if fleet.has_demo() { " (DEMO)" } else { "" };
-        ui.label(format!("devices: {}{mark}", fleet.num_devices()));
-        let lost = |collector: &&Collector| matches!(collector.link, Link::Lost { .. });
-        let num_lost = fleet.collectors.iter().filter(lost).count();
-        if num_lost > 0 {
-            ui.separator();
-            let all = fleet.collectors.len();
-            ui.colored_label(theme::BAD, format!("collectors lost: {num_lost} of {all}"));
-        }
+        devices(ui, &document.fleet);
+        let hints = [Action::Keys, Action::Palette];
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            for action in hints {
+                let words = format!("{}  {}", action.name(), action.keys(ui.ctx()));
+                let words = egui::RichText::new(words).weak();
+                let hint = ui.add(Button::new(words).frame(false).small());
+                if hint.on_hover_text(action.meaning()).clicked() {
+                    commands.send(Command::Do(action));
+                }
+            }
+        });
     });
+}
+
+/// How many devices are live, and which collectors are not.
+fn devices(ui: &mut Ui, fleet: &Fleet) {
+    let mark = if fleet.has_demo() { " (DEMO)" } else { "" };
+    let (all, live) = (fleet.num_devices(), fleet.num_live());
+    ui.label(if live == all {
+        format!("devices: {all}{mark}")
+    } else {
+        format!("devices: {live} live of {all}{mark}")
+    });
+    let is_lost = |collector: &&Collector| matches!(collector.link, Link::Lost { .. });
+    let lost = fleet.collectors.iter().filter(is_lost);
+    let (lost, missing): (Vec<&Collector>, Vec<&Collector>) = lost.partition(|lost| lost.was_reached());
+    let all = fleet.collectors.len();
+    for (words, collectors) in [("lost", lost), ("not reached", missing)] {
+        if !collectors.is_empty() {
+            ui.separator();
+            let words = format!("collectors {words}: {} of {all}", collectors.len());
+            ui.colored_label(theme::bad(ui.visuals()), words);
+        }
+    }
+}
+
+/// What could not be done; whether it was taken note of.
+fn notice(ui: &mut Ui, words: &str) -> bool {
+    ui.horizontal(|ui| {
+        let taken = ui.button("Dismiss").clicked();
+        ui.colored_label(theme::bad(ui.visuals()), words);
+        taken
+    })
+    .inner
+}
+
+/// What dropping does, while files are held over the window.
+fn drop_here(context: &egui::Context) {
+    let held = context.input(|input| input.raw.hovered_files.len());
+    if held == 0 {
+        return;
+    }
+    let painter = context.layer_painter(LayerId::new(Order::Foreground, Id::unique("drop here")));
+    let whole = context.content_rect();
+    painter.rect_filled(whole, 0.0, Color32::from_black_alpha(190));
+    painter.text(
+        whole.center(),
+        Align2::CENTER_CENTER,
+        "Drop to open as a scenario",
+        FontId::proportional(24.0),
+        Color32::WHITE,
+    );
 }
 
 /// What the tiles need while they draw.
@@ -126,12 +246,13 @@ impl egui_tiles::Behavior<Pane> for Drawing<'_> {
     }
 
     fn tab_title_for_pane(&mut self, pane: &Pane) -> WidgetText {
+        let document = self.document;
         match pane {
-            Pane::Plan => "Plan",
-            Pane::Timeline => "Timeline",
-            Pane::Fleet => "Fleet",
+            Pane::Plan if document.is_edited(document.front) => {
+                format!("Plan: {} •", short_name(&document.file)).into()
+            }
+            _ => pane.name().into(),
         }
-        .into()
     }
 
     fn simplification_options(&self) -> SimplificationOptions {

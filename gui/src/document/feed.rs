@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use orrery_telemetry::{Event, read_line};
+use orrery_units::Bytes;
 use ureq::http::Uri;
 
 use super::Wake;
@@ -22,6 +23,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The longest line that is taken, in bytes: some ten thousand devices. More is no stream of a collector.
 const LONGEST_LINE: u64 = 32 << 20;
+/// What is said of a fault at most, in characters: a line of the window and its hover text.
+const LONGEST_REASON: usize = 240;
 
 /// What a feed says of its collector.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,16 +123,15 @@ impl Follower {
         self.tell(News::Connected)?;
         let mut line = String::new();
         loop {
-            line.clear();
-            match (&mut lines).take(LONGEST_LINE).read_line(&mut line) {
+            match next_line(&mut lines, &mut line, LONGEST_LINE) {
                 Ok(0) => return Ok("the collector closed the stream".to_owned()),
                 Ok(_) if line.trim().is_empty() => continue,
                 Ok(_) => {}
-                Err(fault) => return Ok(phrase_of_stream(&fault)),
+                Err(why) => return Ok(why),
             }
             match read_line(&line) {
                 Ok(event) => self.tell(News::Heard(event))?,
-                Err(fault) => return Ok(fault.to_string()),
+                Err(fault) => return Ok(bounded(&fault.to_string())),
             }
             *heard = true;
         }
@@ -159,6 +161,37 @@ fn connect(stream: &str) -> Result<impl BufRead, ureq::Error> {
     Ok(BufReader::new(answer.into_body().into_reader()))
 }
 
+/// Reads the next line into `line` and returns its length, zero at the end of the stream.
+///
+/// # Errors
+/// Why there is none, for people; a line of more than `longest` bytes is none.
+fn next_line(lines: &mut impl BufRead, line: &mut String, longest: u64) -> Result<usize, String> {
+    line.clear();
+    // A byte more than is taken tells a line that just fits from one that does not.
+    let read = lines.take(longest + 1).read_line(line);
+    let length = match read {
+        Ok(length) => length,
+        Err(fault) => return Err(phrase_of_stream(&fault)),
+    };
+    if length as u64 > longest {
+        let limit = Bytes::new(longest);
+        return Err(format!(
+            "a line of its stream is longer than {limit}: no collector sends that"
+        ));
+    }
+    Ok(length)
+}
+
+/// `words` in one line and short enough to be read.
+fn bounded(words: &str) -> String {
+    let mut line = words.split_whitespace().collect::<Vec<&str>>().join(" ");
+    if let Some((at, _)) = line.char_indices().nth(LONGEST_REASON) {
+        line.truncate(at);
+        line.push('…');
+    }
+    line
+}
+
 /// What went wrong, for people.
 fn phrase(fault: &ureq::Error) -> String {
     match fault {
@@ -168,7 +201,7 @@ fn phrase(fault: &ureq::Error) -> String {
         }
         ureq::Error::HostNotFound => "no host of this name".to_owned(),
         ureq::Error::Timeout(_) => "no answer in time".to_owned(),
-        fault => fault.to_string(),
+        fault => bounded(&fault.to_string()),
     }
 }
 
@@ -179,7 +212,8 @@ fn phrase_of_stream(fault: &io::Error) -> String {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
             format!("no sign of life for {} s", SILENCE.as_secs())
         }
-        _ => fault.to_string(),
+        io::ErrorKind::InvalidData => "what it sends is no text: no collector?".to_owned(),
+        _ => bounded(&fault.to_string()),
     }
 }
 
@@ -231,6 +265,29 @@ mod tests {
             let fault = collector_url(text).unwrap_err();
             assert!(fault.contains("http://node:9477"), "{fault}");
         }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_said_in_a_few_words() {
+        let mut line = String::new();
+        let mut next = |mut text: &[u8]| next_line(&mut text, &mut line, 16);
+        assert_eq!(next(b"0123456789abcde\nmore"), Ok(16), "it just fits");
+        assert_eq!(next(b""), Ok(0));
+        let why = next(&[b'x'; 4000]).unwrap_err();
+        assert_eq!(
+            why,
+            "a line of its stream is longer than 16 B: no collector sends that"
+        );
+        let no_text = next(&[0xff, 0xfe, b'\n']).unwrap_err();
+        assert_eq!(no_text, "what it sends is no text: no collector?");
+    }
+
+    #[test]
+    fn no_reason_is_longer_than_a_person_reads() {
+        assert_eq!(bounded("a\n  b"), "a b");
+        let words = bounded(&"µ".repeat(10_000));
+        assert_eq!(words.chars().count(), LONGEST_REASON + 1);
+        assert!(words.ends_with('…'), "it is said that there is more");
     }
 
     #[test]

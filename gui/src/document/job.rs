@@ -13,6 +13,7 @@ use orrery::{checks, files};
 use orrery_report::render::headlines;
 use orrery_scenario::{Diagnostic, Plan, Severity};
 
+use super::disk::Disk;
 use super::{Document, Finished, Wake, arranged};
 
 /// What a thread has to say.
@@ -24,6 +25,8 @@ pub(crate) enum Event {
     Expected(u64, u64),
     /// The run with this number ended.
     Ended(u64, Result<Arc<Finished>, String>),
+    /// Something about files.
+    Disk(Disk),
 }
 
 /// Which text: that of the scenario which came to the front as the `opened`-th, in its `revision`.
@@ -37,7 +40,7 @@ pub(crate) struct Text {
 pub(crate) type Out = Sender<Event>;
 
 /// Sends an event and wakes the window; when the window is gone nobody minds.
-fn send(out: &Out, wake: &Wake, event: Event) {
+pub(super) fn send(out: &Out, wake: &Wake, event: Event) {
     drop(out.send(event));
     wake();
 }

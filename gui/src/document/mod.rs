@@ -1,8 +1,12 @@
 //! What the window shows: scenarios, their faults, their runs, and the fleet. No widget is known here.
 
+mod disk;
 mod feed;
 mod fleet;
 mod job;
+mod keeping;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +16,13 @@ use orrery_report::render::Headline;
 use orrery_scenario::{Diagnostic, Plan};
 use orrery_timeline::Timeline;
 
+pub(crate) use disk::{Disk, Entry, Expected, Refusal, Save, list, look, open, save};
 pub(crate) use feed::Feed;
 pub use feed::{FleetEvent, News, collector_url};
 pub use fleet::{Apart, Collector, Device, Fleet, FleetMetric, History, KEPT, Link, Node, Standing};
 pub(crate) use job::{Event, Text, check, run};
+pub(crate) use keeping::same;
+pub use keeping::{Elsewhere, Home, Keeping, Scenario, short_name};
 
 /// Called from other threads when there is something new to draw.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -33,6 +40,8 @@ pub struct Shelved {
     pub finished: Option<Arc<Finished>>,
     /// Why its last run ended without results.
     pub fault: Option<String>,
+    /// What is kept of it on disk; as new for the scenario in front as for the others.
+    pub keeping: Keeping,
 }
 
 /// A snapshot of everything that panels read.
@@ -64,6 +73,8 @@ pub struct Document {
     pub fault: Option<String>,
     /// The fleet.
     pub fleet: Fleet,
+    /// The id that was given last.
+    pub(crate) newest_id: u64,
 }
 
 /// A run under way.
@@ -132,21 +143,47 @@ pub struct Finished {
 }
 
 impl Document {
-    /// A document on `scenarios`, each a file and its text, with the first in front.
+    /// A document on `scenarios`, with the first in front.
     #[must_use]
-    pub fn open(scenarios: Vec<(String, String)>) -> Self {
-        let shelved = |((file, text), revision): ((String, String), u64)| Shelved {
-            file,
-            text: text.into(),
-            revision,
-            ..Shelved::default()
-        };
-        let mut document = Self {
-            shelf: scenarios.into_iter().zip(0..).map(shelved).collect(),
-            ..Self::default()
-        };
+    pub fn open(scenarios: Vec<Scenario>) -> Self {
+        let mut document = Self::default();
+        for scenario in scenarios {
+            document.shelve(scenario);
+        }
         document.take_from_shelf(0);
         document
+    }
+
+    /// Puts `scenario` on the shelf and returns its place.
+    fn shelve(&mut self, scenario: Scenario) -> usize {
+        let Scenario { file, text, home } = scenario;
+        let text: Arc<str> = text.into();
+        self.newest_id += 1;
+        let revision = self.next_revision();
+        self.shelf.push(Shelved {
+            file,
+            text: Arc::clone(&text),
+            revision,
+            keeping: Keeping {
+                id: self.newest_id,
+                home,
+                original: text,
+                elsewhere: None,
+            },
+            ..Shelved::default()
+        });
+        self.shelf.len() - 1
+    }
+
+    /// Opens `scenario` in front; if its file is open already that one comes to the front as it is.
+    pub(crate) fn bring_in(&mut self, scenario: Scenario) {
+        let open = (0..self.shelf.len()).find(|&place| same(self.file_of(place), &scenario.file));
+        let place = open.unwrap_or_else(|| self.shelve(scenario));
+        if self.shelf.len() == 1 {
+            self.take_from_shelf(0);
+        } else {
+            self.bring_to_front(place);
+        }
     }
 
     /// Puts the scenario in front back, and the one at `place` in front.
@@ -160,8 +197,44 @@ impl Document {
             revision: self.revision,
             finished: self.finished.take(),
             fault: self.fault.take(),
+            keeping: std::mem::take(&mut self.shelf[self.front].keeping),
         };
         self.take_from_shelf(place);
+    }
+
+    /// Takes the scenario at `place` off the shelf; its neighbour comes to the front if it was there.
+    pub(crate) fn close(&mut self, place: usize) {
+        if place >= self.shelf.len() {
+            return;
+        }
+        if place == self.front {
+            let neighbour = if place + 1 < self.shelf.len() {
+                place + 1
+            } else {
+                place.saturating_sub(1)
+            };
+            self.bring_to_front(neighbour);
+        }
+        self.shelf.remove(place);
+        if self.front > place {
+            self.front -= 1;
+        }
+        if let Some(running) = self.running.take() {
+            // What is left of a run whose scenario is gone is of use to nobody.
+            self.running = (running.place != place).then(|| Running {
+                place: running.place - usize::from(running.place > place),
+                ..running
+            });
+        }
+        if self.shelf.is_empty() {
+            let fleet = std::mem::take(&mut self.fleet);
+            *self = Self {
+                fleet,
+                newest_id: self.newest_id,
+                opened: self.opened + 1,
+                ..Self::default()
+            };
+        }
     }
 
     fn take_from_shelf(&mut self, place: usize) {
@@ -174,20 +247,53 @@ impl Document {
         self.revision = shelved.revision;
         self.finished = shelved.finished;
         self.fault = shelved.fault;
+        self.begin_anew();
+    }
+
+    /// What was known of the text in front is not so any more.
+    fn begin_anew(&mut self) {
         self.opened += 1;
         self.checked = None;
         self.plan = None;
         self.diagnostics = Arc::default();
     }
 
-    /// The text in front is now `text`.
+    /// The text in front is now `text`, typed in the editor.
     pub(crate) fn edit(&mut self, text: Arc<str>) {
-        let revisions = self.shelf.iter().map(|shelved| shelved.revision);
-        self.revision = revisions.max().unwrap_or_default().max(self.revision) + 1;
+        self.revision = self.next_revision();
         self.text = text;
         // So that a revision is never given twice, whichever scenario comes to the front.
         if let Some(shelved) = self.shelf.get_mut(self.front) {
             shelved.revision = self.revision;
+        }
+    }
+
+    fn next_revision(&self) -> u64 {
+        let revisions = self.shelf.iter().map(|shelved| shelved.revision);
+        revisions.max().unwrap_or_default().max(self.revision) + 1
+    }
+
+    /// The place of the scenario with `id`, if it is still open.
+    #[must_use]
+    pub fn place_of(&self, id: u64) -> Option<usize> {
+        self.shelf.iter().position(|shelved| shelved.keeping.id == id)
+    }
+
+    /// The file of the scenario at `place`; an empty name if there is none.
+    #[must_use]
+    pub fn file_of(&self, place: usize) -> &str {
+        if place == self.front {
+            return &self.file;
+        }
+        self.shelf.get(place).map_or("", |shelved| &shelved.file)
+    }
+
+    /// The text of the scenario at `place`, as edited.
+    #[must_use]
+    pub fn text_of(&self, place: usize) -> &Arc<str> {
+        match self.shelf.get(place) {
+            Some(shelved) if place != self.front => &shelved.text,
+            _ => &self.text,
         }
     }
 
@@ -209,6 +315,9 @@ impl Document {
     /// Why the scenario cannot be run now, if it cannot.
     #[must_use]
     pub fn run_refusal(&self) -> Option<&'static str> {
+        if self.shelf.is_empty() {
+            return Some("no scenario is open");
+        }
         if self.running.is_some() {
             return Some("a run is under way");
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use orrery_collector::{Daemon, Settings, SourceKind};
-use orrery_gui::{App, Link, Start};
+use orrery_gui::{App, Link, Scenario, Start};
 
 use crate::support::{SMALL, open, open_text, shows, until};
 
@@ -27,7 +27,7 @@ fn any_port() -> SocketAddr {
 
 fn open_on(urls: &[String]) -> Harness<'static, App> {
     open(Start {
-        scenarios: vec![("small.scenario.toml".to_owned(), SMALL.to_owned())],
+        scenarios: vec![Scenario::new("small.scenario.toml", SMALL)],
         collectors: urls.to_vec(),
         ..Start::default()
     })
@@ -134,6 +134,42 @@ fn a_collector_is_added_by_its_address() {
 #[test]
 fn an_address_that_is_no_collector_is_said() {
     let mut harness = open_on(&["http://127.0.0.1:9".to_owned()]);
-    until_shown(&mut harness, "Collector lost: connection refused");
+    until_shown(&mut harness, "Collector not reached: connection refused");
+    harness.get_by_label("collectors not reached: 1 of 1");
+    assert!(!shows(&harness, "ollector lost"), "it was never there");
     harness.get_by_label("No device was reported yet.");
+}
+
+#[test]
+fn a_lost_collector_counts_in_no_figure_of_the_fleet() {
+    let (first, second) = (daemon(any_port()), daemon(any_port()));
+    let urls = [&first, &second].map(|daemon| format!("http://{}", daemon.address()));
+    let mut harness = open_on(&urls);
+    until_shown(&mut harness, "devices: 64 (DEMO)");
+    drop(second);
+    until_shown(&mut harness, "devices: 32 live of 64 (DEMO)");
+    let document = harness.state().document();
+    let places = document.fleet.apart.iter().map(|apart| apart.node);
+    let collectors = places.map(|node| document.fleet.nodes[node].collector);
+    assert!(
+        collectors.into_iter().all(|collector| collector == 0),
+        "old values"
+    );
+    drop(first);
+    until_shown(&mut harness, "devices: 0 live of 64 (DEMO)");
+    assert!(!shows(&harness, "median "), "nothing is left to have a middle");
+}
+
+#[test]
+fn many_lost_collectors_leave_room_for_the_rest() {
+    let live = daemon(any_port());
+    let mut urls = vec![format!("http://{}", live.address())];
+    urls.extend((1..60).map(|port| format!("http://127.0.0.1:{port}")));
+    let mut harness = open_on(&urls);
+    until_shown(&mut harness, "collectors not reached: 59 of 60");
+    until_shown(&mut harness, DEVICE);
+    let cell = harness.get_by_label_contains(DEVICE).rect();
+    assert!(cell.bottom() < 900.0, "the grid is in the window: {cell:?}");
+    harness.get_by_label("1 of 60 collectors are live");
+    drop(live);
 }

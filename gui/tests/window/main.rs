@@ -1,6 +1,10 @@
 //! The window driven by accessible labels, without a renderer; its collectors are real daemons on loopback.
 
+mod base;
+mod commands;
+mod escape;
 mod fleet;
 mod plan;
+mod save;
 mod support;
 mod without;

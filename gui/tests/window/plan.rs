@@ -3,7 +3,7 @@
 use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use orrery_gui::{Document, Start};
+use orrery_gui::{Document, Scenario, Start};
 
 use crate::support::{SMALL, open, open_text, retype, shows, typed, until_checked, until_document};
 
@@ -119,9 +119,7 @@ fn several_files_keep_their_texts_and_their_results() {
         ("b/other.scenario.toml", &other),
     ];
     let mut harness = open(Start {
-        scenarios: scenarios
-            .map(|(file, text)| (file.to_owned(), text.to_owned()))
-            .into(),
+        scenarios: scenarios.map(|(file, text)| Scenario::new(file, text)).into(),
         run_at_once: true,
         ..Start::default()
     });

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use eframe::egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use orrery_gui::{App, Document, Start};
+use orrery_gui::{App, Document, Scenario, Start};
 
 /// Two steps of Llama 3 8B on one node: a fraction of a second.
 pub(crate) const SMALL: &str = include_str!("small.scenario.toml");
@@ -28,7 +28,7 @@ pub(crate) fn open(start: Start) -> Harness<'static, App> {
 /// A window on one scenario, which is not run.
 pub(crate) fn open_text(text: &str) -> Harness<'static, App> {
     open(Start {
-        scenarios: vec![("small.scenario.toml".to_owned(), text.to_owned())],
+        scenarios: vec![Scenario::new("small.scenario.toml", text)],
         ..Start::default()
     })
 }

@@ -1,11 +1,13 @@
 //! The fleet as last heard of: collectors, their nodes and devices, and who is apart from the others.
 //!
 //! Nothing here is drawn, and nothing is forgotten when a collector is lost: what was heard last stays, and
-//! says how old it is.
+//! says how old it is. It counts in no figure of the fleet, though: [`Fleet::settle`] works those out, once for
+//! all that was heard since the frame before.
 
 mod apart;
 mod history;
 mod metric;
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +17,7 @@ pub use metric::FleetMetric;
 
 use orrery_telemetry::{DeviceSample, Event, Origin, Sample, SourceStatus};
 
+use self::summary::Summary;
 use super::feed::{FleetEvent, News};
 
 /// The pause between two signs of life that is allowed before a collector says its own, in seconds: the longest
@@ -32,8 +35,11 @@ pub struct Fleet {
     pub collectors: Vec<Collector>,
     /// The nodes, by collector, source and name.
     pub nodes: Vec<Node>,
-    /// Devices that want a look.
+    /// Devices that want a look, in the order of nodes and devices; as of the last [`settle`](Self::settle).
     pub apart: Vec<Apart>,
+    summary: Summary,
+    /// Whether samples came since the last [`settle`](Self::settle).
+    unsettled: bool,
 }
 
 /// A collector.
@@ -122,6 +128,12 @@ impl Collector {
         }
     }
 
+    /// Whether it ever answered.
+    #[must_use]
+    pub fn was_reached(&self) -> bool {
+        self.heard_at.is_some()
+    }
+
     /// Whether it is connected and was silent for longer than it promised.
     #[must_use]
     pub fn is_stale(&self, now: f64) -> bool {
@@ -137,6 +149,13 @@ impl Node {
     #[must_use]
     pub fn is_demo(&self) -> bool {
         self.origin == Origin::Demo
+    }
+
+    /// The longest silence that is no news, in seconds: three samples may be late, and a second is nothing. It
+    /// is the collector's own rule for a source that fell silent.
+    #[must_use]
+    pub fn pause(&self) -> f64 {
+        3.0 * self.interval + 1.0
     }
 
     /// Seconds since it was last heard of.
@@ -193,16 +212,41 @@ impl Fleet {
             Some(source) if !source.is_up() => {
                 Standing::Gone(format!("source {} is silent: {}", node.source, source.reason))
             }
-            // As the collector's own rule for a source that fell silent.
-            _ if node.age(now) > 3.0 * node.interval + 1.0 => Standing::Stale,
+            _ if node.age(now) > node.pause() => Standing::Stale,
             _ => Standing::Live,
         }
     }
 
-    /// The number of devices.
+    /// The number of devices that are known, be they live or not.
     #[must_use]
     pub fn num_devices(&self) -> usize {
         self.nodes.iter().map(|node| node.devices.len()).sum()
+    }
+
+    /// The number of devices that are live, as of the last [`settle`](Self::settle).
+    #[must_use]
+    pub fn num_live(&self) -> usize {
+        self.summary.num_live
+    }
+
+    /// Works out what the fleet adds up to at `now`, if anything was heard or fell silent since the last time.
+    pub fn settle(&mut self, now: f64) {
+        let is_live = |node: &Node| self.standing(node, now) == Standing::Live;
+        let live: Vec<bool> = self.nodes.iter().map(is_live).collect();
+        if !self.unsettled && live == self.summary.live {
+            return;
+        }
+        self.unsettled = false;
+        (self.summary, self.apart) = Summary::of(&self.nodes, live);
+    }
+
+    /// What there is to say of a device, told by the places of its node and in its node.
+    #[must_use]
+    pub fn apart_of(&self, node: usize, device: usize) -> &[Apart] {
+        let place = |apart: &Apart| (apart.node, apart.device);
+        let from = self.apart.partition_point(|apart| place(apart) < (node, device));
+        let many = self.apart[from..].partition_point(|apart| place(apart) == (node, device));
+        &self.apart[from..from + many]
     }
 
     /// Whether any number is made up for a demonstration.
@@ -214,24 +258,13 @@ impl Fleet {
     /// The ends of the colour scale of `metric`.
     #[must_use]
     pub fn scale(&self, metric: FleetMetric) -> (f64, f64) {
-        let devices = || self.nodes.iter().flat_map(|node| &node.devices);
-        let highest = devices().filter_map(|device| metric.of(&device.sample).ok());
-        let limits = devices().filter_map(|device| device.sample.power_limit.value());
-        metric.scale(
-            highest.max_by(f64::total_cmp),
-            limits.map(|watts| watts.0).max_by(f64::total_cmp),
-        )
+        self.summary.scale(metric)
     }
 
-    /// The least, middle and greatest value of `metric` among devices that report it.
+    /// The least, middle and greatest value of `metric` among live devices that report it.
     #[must_use]
     pub fn spread(&self, metric: FleetMetric) -> Option<[f64; 3]> {
-        let devices = self.nodes.iter().flat_map(|node| &node.devices);
-        let mut values: Vec<f64> = devices
-            .filter_map(|device| metric.of(&device.sample).ok())
-            .collect();
-        values.sort_by(f64::total_cmp);
-        Some([*values.first()?, values[values.len() / 2], *values.last()?])
+        self.summary.spread(metric)
     }
 
     fn take_sample(&mut self, collector: usize, sample: Sample, now: f64) {
@@ -274,14 +307,8 @@ impl Fleet {
         self.nodes.extend(heard);
         self.nodes
             .sort_by(|a, b| (a.collector, &a.source, &a.name).cmp(&(b.collector, &b.source, &b.name)));
-        let nodes = self.nodes.iter().enumerate();
-        let placed: Vec<(usize, usize, &DeviceSample)> = nodes
-            .flat_map(|(at, node)| {
-                let devices = node.devices.iter().enumerate();
-                devices.map(move |(number, device)| (at, number, &device.sample))
-            })
-            .collect();
-        self.apart = apart::apart(&placed, |metric| self.scale(metric));
+        // Places of nodes may have moved; who is apart is worked out when all that came was heard.
+        self.unsettled = true;
     }
 }
 

@@ -128,6 +128,7 @@ fn nodes_are_in_order_and_one_that_its_source_left_out_is_gone() {
             .collect()
     };
     assert_eq!(names(&fleet), named(&[("c", 1), ("z", 2), ("b", 1)]));
+    fleet.settle(0.0);
     assert_eq!(fleet.spread(FleetMetric::Utilization), Some([0.1, 0.3, 0.4]));
     assert_eq!(fleet.spread(FleetMetric::Power), None);
     hear(&mut fleet, 1.0, 0, sample(1, vec![device("c", 0, 0.3)]));
@@ -150,4 +151,105 @@ fn the_history_is_thinned_and_forgets_what_is_old() {
         history.values(FleetMetric::Power).next().map(|(_, value)| value),
         Some(None)
     );
+}
+
+/// A fleet of one crowd on two collectors, with a hot device on each.
+fn crowd() -> Fleet {
+    let mut fleet = fleet();
+    for collector in 0..2 {
+        hear(&mut fleet, 0.0, collector, News::Connected);
+        let devices = (0..6).map(|index| {
+            let mut device = device(&format!("n{collector}"), index, 0.5);
+            let hot = if index == 3 { 80.0 } else { 60.0 };
+            device.temperature = Reading::Value(orrery_telemetry::Celsius(hot));
+            device
+        });
+        hear(&mut fleet, 0.0, collector, sample(1, devices.collect()));
+    }
+    fleet
+}
+
+#[test]
+fn figures_are_settled_once_for_all_that_was_heard() {
+    let mut fleet = crowd();
+    assert!(fleet.apart.is_empty(), "nothing is worked out for one sample");
+    fleet.settle(0.0);
+    let places: Vec<(usize, usize)> = fleet.apart.iter().map(|one| (one.node, one.device)).collect();
+    assert_eq!(places, [(0, 3), (1, 3)]);
+    let before = fleet.clone();
+    fleet.settle(0.5);
+    assert_eq!(fleet, before, "and not again while nothing comes");
+}
+
+#[test]
+fn who_is_apart_is_found_as_by_looking_at_all() {
+    let mut fleet = crowd();
+    fleet.settle(0.0);
+    for node in 0..3 {
+        for device in 0..7 {
+            let slow = fleet
+                .apart
+                .iter()
+                .filter(|one| (one.node, one.device) == (node, device));
+            let slow: Vec<&Apart> = slow.collect();
+            let fast: Vec<&Apart> = fleet.apart_of(node, device).iter().collect();
+            assert_eq!(fast, slow, "{node} {device}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_live_counts_in_no_figure() {
+    let mut fleet = crowd();
+    hear(
+        &mut fleet,
+        0.0,
+        1,
+        sample(2, vec![device("n1", 0, 0.9), device("n1", 1, 0.9)]),
+    );
+    fleet.settle(0.0);
+    assert_eq!((fleet.num_live(), fleet.num_devices()), (8, 8));
+    assert_eq!(fleet.spread(FleetMetric::Utilization), Some([0.5, 0.5, 0.9]));
+    let lost = News::Lost {
+        why: "gone".to_owned(),
+        retry_in: Duration::from_secs(2),
+    };
+    hear(&mut fleet, 0.5, 1, lost.clone());
+    fleet.settle(0.5);
+    assert_eq!((fleet.num_live(), fleet.num_devices()), (6, 8));
+    assert_eq!(fleet.spread(FleetMetric::Utilization), Some([0.5, 0.5, 0.5]));
+    hear(&mut fleet, 0.5, 0, lost);
+    fleet.settle(0.5);
+    assert_eq!((fleet.num_live(), fleet.apart.len()), (0, 0));
+    assert_eq!(fleet.spread(FleetMetric::Utilization), None);
+    let scale = fleet.scale(FleetMetric::Utilization);
+    assert!(scale.0 < scale.1, "the last values keep their colours: {scale:?}");
+}
+
+#[test]
+fn a_node_that_falls_silent_stops_counting_without_a_word() {
+    let mut fleet = crowd();
+    fleet.settle(3.9);
+    assert_eq!(fleet.num_live(), 12, "three samples may be late");
+    fleet.settle(4.1);
+    assert_eq!(fleet.num_live(), 0);
+}
+
+#[test]
+fn the_pause_that_is_no_news_follows_the_interval() {
+    let mut fleet = fleet();
+    let every = |seconds: u64| {
+        News::Heard(Event::Sample(Sample {
+            source: format!("every {seconds} s"),
+            origin: Origin::Live,
+            sequence: 4,
+            at: SimTime::ZERO + SimDuration::from_millis(1000) * (4 * seconds),
+            taken: UnixTime::from_millis(0),
+            devices: vec![device(&format!("n{seconds}"), 0, 0.5)],
+        }))
+    };
+    hear(&mut fleet, 0.0, 0, every(1));
+    hear(&mut fleet, 0.0, 0, every(60));
+    let pauses: Vec<f64> = fleet.nodes.iter().map(Node::pause).collect();
+    assert_eq!(pauses, [4.0, 181.0]);
 }

@@ -1,6 +1,6 @@
 //! How every collector does, and the way to add one.
 
-use eframe::egui::{RichText, TextEdit, Ui};
+use eframe::egui::{Label, RichText, ScrollArea, TextEdit, Ui};
 
 use super::{View, follow, one_line};
 use crate::app::{Command, Commands};
@@ -10,23 +10,31 @@ use crate::theme;
 /// With more collectors than this, those that are well are counted instead of listed.
 const LISTED: usize = 2;
 
+/// Lines that are in view at once; more are scrolled, for the devices are what the panel is for.
+const IN_VIEW: f32 = 4.0;
+
 /// A line for each collector that wants to be seen.
 pub(super) fn lines(ui: &mut Ui, fleet: &Fleet, now: f64, commands: &Commands) {
     let well = |collector: &Collector| collector.link == Link::Connected && !collector.is_stale(now);
     let all = fleet.collectors.len();
-    let num_well = fleet
-        .collectors
-        .iter()
-        .filter(|collector| well(collector))
-        .count();
+    let collectors = fleet.collectors.iter().enumerate();
+    let listed: Vec<(usize, &Collector)> = collectors
+        .filter(|(_, collector)| all <= LISTED || !well(collector))
+        .collect();
     if all > LISTED {
+        let num_well = all - listed.len();
         ui.label(format!("{num_well} of {all} collectors are live"));
     }
-    for (place, collector) in fleet.collectors.iter().enumerate() {
-        if all <= LISTED || !well(collector) {
-            ui.horizontal(|ui| line(ui, place, collector, now, commands));
-        }
-    }
+    let height = ui.spacing().interact_size.y + ui.spacing().item_spacing.y;
+    ScrollArea::vertical()
+        .id_salt("collectors")
+        .max_height(IN_VIEW * height)
+        .auto_shrink([false, true])
+        .show(ui, |ui| {
+            for (place, collector) in listed {
+                ui.horizontal(|ui| line(ui, place, collector, now, commands));
+            }
+        });
 }
 
 fn line(ui: &mut Ui, place: usize, collector: &Collector, now: f64, commands: &Commands) {
@@ -40,12 +48,13 @@ fn line(ui: &mut Ui, place: usize, collector: &Collector, now: f64, commands: &C
             let age = age(collector, now);
             one_line(
                 ui,
-                RichText::new(format!("{url}: no sign of life for {age:.0} s")).color(theme::WARN),
+                RichText::new(format!("{url}: no sign of life for {age:.0} s"))
+                    .color(theme::warn(ui.visuals())),
             );
         }
         Link::Connected => {
             let words = format!("{url}: live, heard {:.0} s ago", age(collector, now).floor());
-            ui.label(RichText::new(words).color(theme::GOOD));
+            ui.label(RichText::new(words).color(theme::good(ui.visuals())));
             one_line(ui, RichText::new(remarks(collector)).weak());
         }
         Link::Lost { why, retry_at } => {
@@ -53,18 +62,36 @@ fn line(ui: &mut Ui, place: usize, collector: &Collector, now: f64, commands: &C
                 Some(at) => format!("retrying in {:.0} s", (at - now).max(0.0)),
                 None => "retrying now".to_owned(),
             };
-            let kept = if collector.heard_at.is_some() {
-                "; values are the last ones heard"
-            } else {
-                ""
-            };
-            let words = format!("Collector lost: {why}, {when} ({url}){kept}");
             if ui.small_button("Retry now").clicked() {
                 commands.send(Command::TryNow(place));
             }
-            one_line(ui, RichText::new(words).color(theme::BAD));
+            let words = if collector.was_reached() {
+                format!("Collector lost: {why}, {when} ({url}); values are the last ones heard")
+            } else {
+                format!("Collector not reached: {why}, {when} ({url})")
+            };
+            let label = Label::new(RichText::new(&words).color(theme::bad(ui.visuals()))).truncate();
+            ui.add(label)
+                .on_hover_text(format!("{words}\n\n{}", remedy(collector)));
         }
     }
+}
+
+/// What to do about a collector that does not answer.
+fn remedy(collector: &Collector) -> String {
+    let port = collector.url.rsplit(':').next().unwrap_or_default();
+    let again = "It is tried again by itself, less and less often; `Retry now` does not wait.";
+    if collector.was_reached() {
+        return format!(
+            "It answered before. On its machine, look whether `orrery-collector` still runs; \
+             `orrery-collector doctor` there says what is wrong.\n{again}"
+        );
+    }
+    format!(
+        "Nothing has answered at this address yet. On that machine:\n\
+         orrery-collector serve --listen 0.0.0.0:{port} --allow-remote\n\
+         If it runs there, check the name and the port, and that no firewall is before them.\n{again}"
+    )
 }
 
 fn age(collector: &Collector, now: f64) -> f64 {
@@ -103,6 +130,6 @@ pub(super) fn add(ui: &mut Ui, view: &mut View, commands: &Commands) {
         }
     });
     if let Some(why) = &view.refused {
-        ui.colored_label(theme::BAD, why);
+        ui.colored_label(theme::bad(ui.visuals()), why);
     }
 }

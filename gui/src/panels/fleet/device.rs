@@ -22,16 +22,25 @@ pub(super) fn panel(
     match fleet.standing(node, now) {
         Standing::Live => {}
         Standing::Stale => {
-            ui.colored_label(theme::WARN, format!("last heard {:.0} s ago", node.age(now)));
+            ui.colored_label(
+                theme::warn(ui.visuals()),
+                format!("last heard {:.0} s ago", node.age(now)),
+            );
         }
         Standing::Gone(why) => {
             ui.colored_label(
-                theme::BAD,
+                theme::bad(ui.visuals()),
                 format!("{why}; last heard {:.0} s ago", node.age(now)),
             );
         }
     }
-    history::plot(ui, &device.history, metric, fleet.scale(metric), now);
+    let plot = history::Plot {
+        history: &device.history,
+        metric,
+        scale: fleet.scale(metric),
+        pause: node.pause(),
+    };
+    history::plot(ui, &plot, now);
     table(ui, device);
 }
 

@@ -2,7 +2,7 @@
 
 use eframe::egui::{
     Align, Align2, Color32, FontId, Layout, Rect, Response, RichText, Role, ScrollArea, Sense, Shape, Stroke,
-    StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2,
+    StrokeKind, Ui, UiBuilder, Visuals, WidgetInfo, pos2, vec2,
 };
 
 use super::{Selected, View, device, one_line};
@@ -30,6 +30,7 @@ pub(super) fn show(ui: &mut Ui, fleet: &Fleet, view: &mut View, now: f64) {
     let room = (ui.available_width() - NAMES - 12.0) / most.max(1) as f32 - GAP;
     let width = room.clamp(least, greatest);
     ui.spacing_mut().item_spacing = vec2(GAP, GAP);
+    let scale = fleet.scale(view.metric);
     ScrollArea::both()
         .auto_shrink([false, false])
         .show_rows(ui, ROW, fleet.nodes.len(), |ui, rows| {
@@ -42,6 +43,7 @@ pub(super) fn show(ui: &mut Ui, fleet: &Fleet, view: &mut View, now: f64) {
                         let cell = Cell {
                             fleet,
                             metric: view.metric,
+                            scale,
                             place,
                             number,
                             live: standing == Standing::Live,
@@ -69,8 +71,8 @@ fn name(ui: &mut Ui, node: &Node, standing: &Standing, now: f64) {
             format!("{demo}{:.0} s ago", age.floor()),
             ui.visuals().weak_text_color(),
         ),
-        Standing::Stale => (format!("{demo}lags, {age:.0} s ago"), theme::WARN),
-        Standing::Gone(why) => (format!("{demo}{why}"), theme::BAD),
+        Standing::Stale => (format!("{demo}lags, {age:.0} s ago"), theme::warn(ui.visuals())),
+        Standing::Gone(why) => (format!("{demo}{why}"), theme::bad(ui.visuals())),
     };
     one_line(&mut inside, RichText::new(&words).size(11.0).color(color));
     let collector = format!("{}: {words}\nread by the source `{}`", node.name, node.source);
@@ -81,6 +83,8 @@ fn name(ui: &mut Ui, node: &Node, standing: &Standing, now: f64) {
 struct Cell<'a> {
     fleet: &'a Fleet,
     metric: FleetMetric,
+    /// The ends of the colour scale.
+    scale: (f64, f64),
     /// The place of the node.
     place: usize,
     /// The place of the device in the node.
@@ -98,30 +102,23 @@ impl Cell<'_> {
         &self.node().devices[self.number]
     }
 
-    /// What there is to say of the device, if anything.
-    fn apart(&self) -> Vec<&str> {
-        let apart = self.fleet.apart.iter();
-        let ours = apart.filter(|apart| (apart.node, apart.device) == (self.place, self.number));
-        ours.map(|apart| apart.why.as_str()).collect()
-    }
-
     fn show(&self, ui: &mut Ui, width: f32, selected: Option<&Selected>) -> Response {
         let (rect, response) = ui.allocate_exact_size(vec2(width, ROW), Sense::click());
         let value = self.metric.of(&self.device().sample);
         let shown = value
             .as_ref()
             .map_or("n/a".to_owned(), |value| self.metric.show(*value));
-        let apart = self.apart();
+        let apart = self.fleet.apart_of(self.place, self.number);
         let is_selected = selected == Some(&Selected::of(self.node(), self.device()));
         let label = self.label(&shown, !apart.is_empty());
         response.widget_info(|| WidgetInfo::selected(Role::Button, true, is_selected, &label));
-        let color = self.color(value.ok());
+        let color = self.color(value.ok(), ui.visuals());
         let painter = ui.painter();
         painter.rect_filled(rect, 3.0, color);
-        let ink = if self.live {
-            theme::ink_on(color)
+        let ink = if color == theme::absent(ui.visuals()) {
+            theme::faded(ui.visuals())
         } else {
-            Color32::GRAY
+            theme::ink_on(color)
         };
         painter.text(
             rect.center(),
@@ -138,8 +135,8 @@ impl Cell<'_> {
             mark(ui, rect);
         }
         response.on_hover_ui(|ui| {
-            for why in &apart {
-                ui.colored_label(theme::WARN, *why);
+            for apart in apart {
+                ui.colored_label(theme::warn(ui.visuals()), &apart.why);
             }
             device::readings(ui, self.node(), self.device());
         })
@@ -153,11 +150,11 @@ impl Cell<'_> {
         format!("{} device {index}: {shown}{demo}{apart}{lost}", self.node().name)
     }
 
-    fn color(&self, value: Option<f64>) -> Color32 {
-        let (low, high) = self.fleet.scale(self.metric);
+    fn color(&self, value: Option<f64>, visuals: &Visuals) -> Color32 {
+        let (low, high) = self.scale;
         match value {
             Some(value) if self.live => theme::sequential((value - low) / (high - low)),
-            Some(_) | None => theme::ABSENT,
+            Some(_) | None => theme::absent(visuals),
         }
     }
 }
@@ -171,5 +168,5 @@ fn mark(ui: &Ui, rect: Rect) {
         pos2(corner.x, corner.y + 11.0),
     ];
     let edge = Stroke::new(1.0, Color32::BLACK);
-    ui.painter().add(Shape::convex_polygon(points, theme::WARN, edge));
+    ui.painter().add(Shape::convex_polygon(points, theme::MARK, edge));
 }

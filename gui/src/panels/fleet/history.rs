@@ -11,11 +11,25 @@ use crate::theme;
 const HEIGHT: f32 = 64.0;
 /// The shortest time that fills the width, in seconds: a line should be seen soon.
 const SHORTEST: f64 = 30.0;
-/// A pause longer than this breaks the line, in seconds.
-const BREAK: f64 = 5.0;
 
-/// Draws `metric` of `history` between the ends of its `scale`.
-pub(super) fn plot(ui: &mut Ui, history: &History, metric: FleetMetric, scale: (f64, f64), now: f64) {
+/// What is drawn of a history.
+pub(super) struct Plot<'a> {
+    pub(super) history: &'a History,
+    pub(super) metric: FleetMetric,
+    /// The ends of the scale.
+    pub(super) scale: (f64, f64),
+    /// A pause longer than this breaks the line, in seconds.
+    pub(super) pause: f64,
+}
+
+/// Draws what `plot` says, up to `now`.
+pub(super) fn plot(ui: &mut Ui, plot: &Plot<'_>, now: f64) {
+    let &Plot {
+        history,
+        metric,
+        scale,
+        pause,
+    } = plot;
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), HEIGHT), Sense::hover());
     let points: Vec<(f64, Option<f64>)> = history.values(metric).collect();
     let first = points.first().map_or(now, |(at, _)| *at);
@@ -34,8 +48,8 @@ pub(super) fn plot(ui: &mut Ui, history: &History, metric: FleetMetric, scale: (
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &words));
     let painter = ui.painter().with_clip_rect(rect);
     painter.rect_filled(rect, 3.0, ui.visuals().extreme_bg_color);
-    let ink = Stroke::new(1.5, theme::sequential(0.7));
-    for line in unbroken(&points, place) {
+    let ink = Stroke::new(1.5, theme::line(ui.visuals()));
+    for line in unbroken(&points, pause, place) {
         match line.as_slice() {
             [alone] => painter.add(Shape::circle_filled(*alone, 1.5, ink.color)),
             _ => painter.add(Shape::line(line, ink)),
@@ -59,12 +73,12 @@ pub(super) fn plot(ui: &mut Ui, history: &History, metric: FleetMetric, scale: (
     }
 }
 
-/// The points as lines, a new one after each gap.
-fn unbroken(points: &[(f64, Option<f64>)], place: impl Fn(f64, f64) -> Pos2) -> Vec<Vec<Pos2>> {
+/// The points as lines, a new one after each gap and each silence of more than `pause` seconds.
+fn unbroken(points: &[(f64, Option<f64>)], pause: f64, place: impl Fn(f64, f64) -> Pos2) -> Vec<Vec<Pos2>> {
     let mut lines: Vec<Vec<Pos2>> = Vec::new();
     let mut last: Option<f64> = None;
     for &(at, value) in points {
-        let goes_on = last.is_some_and(|last| at - last <= BREAK);
+        let goes_on = last.is_some_and(|last| at - last <= pause);
         last = value.map(|_| at);
         let Some(value) = value else { continue };
         match lines.last_mut().filter(|_| goes_on) {
@@ -119,8 +133,11 @@ mod tests {
             (20.0, Some(4.0)),
             (21.0, Some(5.0)),
         ];
-        let lines = unbroken(&points, |at, value| pos2(at as f32, value as f32));
-        let sizes: Vec<usize> = lines.iter().map(Vec::len).collect();
-        assert_eq!(sizes, [2, 1, 2]);
+        let sizes = |pause: f64| -> Vec<usize> {
+            let lines = unbroken(&points, pause, |at, value| pos2(at as f32, value as f32));
+            lines.iter().map(Vec::len).collect()
+        };
+        assert_eq!(sizes(4.0), [2, 1, 2]);
+        assert_eq!(sizes(181.0), [2, 3], "a slow collector pauses longer");
     }
 }

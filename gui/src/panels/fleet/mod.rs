@@ -66,11 +66,12 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
         collectors::add(ui, view, commands);
         return;
     }
-    ui.horizontal(|ui| toolbar(ui, fleet, view, commands));
+    ui.horizontal_wrapped(|ui| toolbar(ui, fleet, view, commands));
     let (bare, side) = (Frame::new(), Frame::new().inner_margin(6));
     Panel::right("fleet device")
         .resizable(false)
-        .exact_size(SIDE)
+        // The grid is what the panel is for, be the window small.
+        .exact_size(SIDE.min(ui.available_width() * 0.45))
         .frame(side)
         .show(ui, |ui| beside(ui, fleet, view, now));
     CentralPanel::default()
@@ -82,7 +83,8 @@ fn toolbar(ui: &mut Ui, fleet: &Fleet, view: &mut View, commands: &Commands) {
     if fleet.has_demo() {
         badge(ui);
     }
-    ComboBox::from_label("colour by")
+    let words = ui.label("Colour by");
+    let picker = ComboBox::from_id_salt("colour by")
         .selected_text(view.metric.name())
         .show_ui(ui, |ui| {
             for metric in FleetMetric::ALL {
@@ -90,6 +92,7 @@ fn toolbar(ui: &mut Ui, fleet: &Fleet, view: &mut View, commands: &Commands) {
                     .on_hover_text(metric.meaning());
             }
         });
+    picker.response.labelled_by(words.id);
     legend(ui, fleet, view.metric);
     ui.menu_button("Add collector…", |ui| collectors::add(ui, view, commands));
 }
@@ -99,7 +102,7 @@ pub(super) fn badge(ui: &mut Ui) {
     let words = RichText::new(" DEMO ")
         .strong()
         .color(Color32::BLACK)
-        .background_color(theme::WARN);
+        .background_color(theme::MARK);
     ui.label(words)
         .on_hover_text("These figures are made up; no machine is being watched.");
 }
@@ -122,7 +125,7 @@ fn legend(ui: &mut Ui, fleet: &Fleet, metric: FleetMetric) {
         let [least, middle, greatest] = [least, middle, greatest].map(|value| metric.show(value));
         ui.label(format!("median {middle} ({least} to {greatest})"));
     } else {
-        ui.colored_label(theme::WARN, "no device reports this");
+        ui.colored_label(theme::warn(ui.visuals()), "no live device reports this");
     }
 }
 
@@ -183,7 +186,7 @@ fn entry(ui: &mut Ui, fleet: &Fleet, view: &mut View, reasons: &[Apart]) {
     let why: Vec<&str> = reasons.iter().map(|apart| apart.why.as_str()).collect();
     let index = device.sample.identity.index;
     let words = format!("{} {index}: {}", node.name, why.join(", "));
-    let text = RichText::new(words).color(theme::WARN);
+    let text = RichText::new(words).color(theme::warn(ui.visuals()));
     let button = ui.add(Button::new(text).frame(false).wrap());
     if button
         .on_hover_text(

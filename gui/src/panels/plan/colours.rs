@@ -29,19 +29,19 @@ pub(super) fn coloured(text: &str, faults: &[Range<usize>], font: &FontId, visua
                 Piece::Plain => visuals.text_color(),
                 Piece::Comment => visuals.weak_text_color(),
                 Piece::Heading => visuals.strong_text_color(),
-                Piece::Text => theme::STRING,
+                Piece::Text => theme::string(visuals),
             };
-            job.append(&text[part], 0.0, format(font, color, is_fault));
+            job.append(&text[part], 0.0, format(font, color, is_fault, visuals));
         }
     }
     job
 }
 
-fn format(font: &FontId, color: Color32, is_fault: bool) -> TextFormat {
+fn format(font: &FontId, color: Color32, is_fault: bool, visuals: &Visuals) -> TextFormat {
     let mut format = TextFormat::simple(font.clone(), color);
     if is_fault {
-        format.underline = Stroke::new(2.0, theme::BAD);
-        format.background = theme::BAD.gamma_multiply(0.2);
+        format.underline = Stroke::new(2.0, theme::bad(visuals));
+        format.background = theme::bad(visuals).gamma_multiply(0.2);
     }
     format
 }
@@ -147,7 +147,12 @@ mod tests {
     #[test]
     fn a_fault_of_an_older_text_cuts_no_letter() {
         let text = "name = \"µ\"";
-        let job = coloured(text, &[8..9], &FontId::default(), &Visuals::dark());
+        let job = coloured(
+            text,
+            std::slice::from_ref(&(8..9)),
+            &FontId::default(),
+            &Visuals::dark(),
+        );
         assert_eq!(job.text, text);
     }
 

@@ -9,7 +9,7 @@ use eframe::egui::{
 };
 use orrery_scenario::Diagnostic;
 
-use super::{View, colours};
+use super::{Jump, View, colours};
 use crate::app::{Command, Commands};
 use crate::{Document, theme};
 
@@ -21,10 +21,14 @@ pub(super) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
     if view.opened != Some(document.opened) {
         view.draft = document.text.to_string();
         view.opened = Some(document.opened);
-        view.jump = None;
     }
-    let id = Id::unique("scenario text");
-    let jump = view.jump.take().map(|place| offset(&view.draft, place));
+    // Undo and cursor belong to one scenario: going back must not bring in the text of another.
+    let id = Id::unique(("scenario text", document.keeping().map(|kept| kept.id)));
+    let here = |jump: &mut Jump| jump.file == document.file;
+    let jump = view
+        .jump
+        .take_if(here)
+        .map(|jump| offset(&view.draft, jump.place));
     if let Some(letter) = jump {
         let mut state = TextEditState::load(ui.ctx(), id).unwrap_or_default();
         let cursor = CCursorRange::one(CCursor::new(letter));
@@ -33,18 +37,12 @@ pub(super) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
         ui.ctx().memory_mut(|memory| memory.request_focus(id));
     }
     let is_current = document.checked == Some(document.revision);
-    let faults: Vec<Range<usize>> = if is_current {
-        document
-            .diagnostics
-            .iter()
-            // A fault may lie in the file that this one extends.
-            .filter(|fault| fault.file == document.file)
-            .map(|fault| fault.span.clone())
-            .collect()
-    } else {
-        // Their places belong to a text that was edited since.
-        Vec::new()
-    };
+    // Places of faults belong to the text that was checked, and some lie in a file that this one extends.
+    let diagnostics = document.diagnostics.iter();
+    let ours: Vec<&Diagnostic> = diagnostics
+        .filter(|fault| is_current && fault.file == document.file)
+        .collect();
+    let faults: Vec<Range<usize>> = ours.iter().map(|fault| fault.span.clone()).collect();
     let font = TextStyle::Monospace.resolve(ui.style());
     let visuals = ui.visuals().clone();
     let mut layout = |ui: &Ui, text: &dyn egui::TextBuffer, _width: f32| {
@@ -70,12 +68,11 @@ pub(super) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
         let place = output.galley.pos_from_cursor(CCursor::new(letter));
         ui.scroll_to_rect(place.translate(output.galley_pos.to_vec2()), Some(Align::Center));
     }
-    let diagnostics: &[Diagnostic] = if is_current { &document.diagnostics } else { &[] };
-    gutter(ui, &output, diagnostics);
+    gutter(ui, &output, &ours);
 }
 
 /// Numbers beside the lines, those at fault marked.
-fn gutter(ui: &Ui, output: &TextEditOutput, faults: &[Diagnostic]) {
+fn gutter(ui: &Ui, output: &TextEditOutput, faults: &[&Diagnostic]) {
     let left = output.response.response.rect.left();
     let right = left + f32::from(GUTTER);
     let visible = ui.clip_rect().y_range();
@@ -89,7 +86,7 @@ fn gutter(ui: &Ui, output: &TextEditOutput, faults: &[Diagnostic]) {
         if is_faulty {
             let line = Rect::from_min_max(pos2(left, from), pos2(right, to));
             ui.painter()
-                .rect_filled(line, 0.0, theme::BAD.gamma_multiply(0.5));
+                .rect_filled(line, 0.0, theme::bad(ui.visuals()).gamma_multiply(0.5));
         }
         let color = if is_faulty {
             ui.visuals().strong_text_color()

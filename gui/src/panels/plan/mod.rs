@@ -4,32 +4,57 @@ mod colours;
 mod editor;
 mod outcome;
 
-use eframe::egui::{self, Button, ProgressBar, ScrollArea, Ui};
+use eframe::egui::{Button, Label, ProgressBar, RichText, Role, ScrollArea, Ui, WidgetInfo};
 use orrery_units::with_si_prefix;
 
-use crate::Document;
-use crate::app::{Command, Commands};
-use crate::document::Running;
+use crate::app::{Action, Command, Commands};
+use crate::document::{Elsewhere, Home, Running, short_name};
+use crate::panels::grouped;
+use crate::{Document, theme};
 
 /// What the panel remembers while it is open.
 #[derive(Debug, Default)]
 pub(crate) struct View {
     draft: String,
     opened: Option<u64>,
-    /// The line, from 1, and the column, from 1, that the editor goes to.
-    jump: Option<(usize, usize)>,
+    /// Where the editor goes.
+    jump: Option<Jump>,
+}
+
+/// A place in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Jump {
+    /// The file; it may have to be opened first.
+    file: String,
+    /// Line and column, both from 1.
+    place: (usize, usize),
 }
 
 /// Draws the panel.
 pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: &Commands) {
+    if document.shelf.is_empty() {
+        nothing(ui, commands);
+        return;
+    }
     if document.shelf.len() > 1 {
         ui.horizontal_wrapped(|ui| tabs(ui, document, commands));
         ui.separator();
     }
-    ui.horizontal(|ui| {
-        run_and_stop(ui, document, commands);
-        ui.add(egui::Label::new(egui::RichText::new(&document.file).weak()).truncate());
+    ui.horizontal_wrapped(|ui| {
+        for pair in [(Action::Run, "Run"), (Action::Stop, "Stop")] {
+            button(ui, document, commands, pair);
+        }
+        ui.separator();
+        for pair in [
+            (Action::Open, "Open…"),
+            (Action::Save, "Save"),
+            (Action::SaveAs, "Save as…"),
+        ] {
+            button(ui, document, commands, pair);
+        }
     });
+    whereabouts(ui, document);
+    elsewhere(ui, document, commands);
     if let Some(running) = &document.running {
         progress(ui, running);
     }
@@ -43,40 +68,110 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
     ScrollArea::vertical()
         .id_salt("outcome")
         .auto_shrink([false, false])
-        .show(ui, |ui| outcome::show(ui, document, view));
+        .show(ui, |ui| outcome::show(ui, document, view, commands));
 }
 
-/// The open scenarios, by the names of their files.
+/// What is said when no scenario is open.
+fn nothing(ui: &mut Ui, commands: &Commands) {
+    ui.add_space(12.0);
+    ui.vertical_centered(|ui| {
+        ui.heading("No scenario is open");
+        ui.label("A scenario says what is trained, on which cluster, and how it is laid out.");
+        ui.add_space(6.0);
+        for action in [Action::Open, Action::OpenExample] {
+            if ui.button(action.name()).on_hover_text(action.meaning()).clicked() {
+                commands.send(Command::Do(action));
+            }
+        }
+        ui.weak("A file may also be dropped on the window.");
+    });
+}
+
+/// The open scenarios, by the names of their files, each with a cross.
 fn tabs(ui: &mut Ui, document: &Document, commands: &Commands) {
     for (place, shelved) in document.shelf.iter().enumerate() {
+        let file = document.file_of(place);
+        let name = short_name(file);
+        let mark = if document.is_edited(place) { " •" } else { "" };
         let is_front = place == document.front;
-        let file = if is_front { &document.file } else { &shelved.file };
-        let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
-        let name = name.strip_suffix(".scenario.toml").unwrap_or(name);
-        if ui.selectable_label(is_front, name).on_hover_text(file).clicked() {
+        let tab = ui.selectable_label(is_front, format!("{name}{mark}"));
+        if tab.on_hover_text(file).clicked() {
             commands.send(Command::Front(place));
         }
+        let cross = ui.add(Button::new("×").frame(false).small());
+        cross.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Close {name}")));
+        if cross.on_hover_text(format!("Close {name}")).clicked() {
+            commands.send(Command::Close(shelved.keeping.id));
+        }
+        ui.add_space(4.0);
     }
 }
 
-fn run_and_stop(ui: &mut Ui, document: &Document, commands: &Commands) {
-    let refusal = document.run_refusal();
-    let run = ui.add_enabled(refusal.is_none(), Button::new("Run"));
-    if run
-        .on_hover_text("Ctrl+Enter (Cmd+Enter on a Mac)")
+/// A button for `action`, called `words`.
+fn button(ui: &mut Ui, document: &Document, commands: &Commands, (action, words): (Action, &str)) {
+    let refusal = action.refusal(document);
+    let keys = action.keys(ui.ctx());
+    let clicked = ui
+        .add_enabled(refusal.is_none(), Button::new(words))
+        .on_hover_text(format!("{}\n{keys}", action.meaning()))
         .on_disabled_hover_text(refusal.unwrap_or_default())
-        .clicked()
-    {
-        commands.send(Command::Run);
+        .clicked();
+    if clicked {
+        commands.send(Command::Do(action));
     }
-    let can_stop = document.running.as_ref().is_some_and(|running| !running.stopping);
-    if ui
-        .add_enabled(can_stop, Button::new("Stop"))
-        .on_hover_text("Esc")
-        .clicked()
-    {
-        commands.send(Command::Stop);
-    }
+}
+
+/// The file, and how the text stands to it.
+fn whereabouts(ui: &mut Ui, document: &Document) {
+    let home = document.keeping().map(|kept| kept.home).unwrap_or_default();
+    let stands = match (home, document.is_edited(document.front)) {
+        (Home::File, false) => "",
+        (Home::File, true) => "• edited, not saved: ",
+        (Home::New, false) => "in no file yet: ",
+        (Home::New, true) => "• edited, in no file yet: ",
+        (Home::Shipped, false) => "ships with the program: ",
+        (Home::Shipped, true) => "• edited; saving asks for a file of yours: ",
+    };
+    let words = RichText::new(format!("{stands}{}", document.file));
+    let words = if document.is_edited(document.front) {
+        words.color(theme::warn(ui.visuals()))
+    } else {
+        words.weak()
+    };
+    ui.add(Label::new(words).truncate());
+}
+
+/// What happened to the file meanwhile.
+fn elsewhere(ui: &mut Ui, document: &Document, commands: &Commands) {
+    let Some((kept, elsewhere)) = document
+        .keeping()
+        .and_then(|kept| Some((kept, kept.elsewhere.as_ref()?)))
+    else {
+        return;
+    };
+    ui.horizontal_wrapped(|ui| {
+        let warn = theme::warn(ui.visuals());
+        match elsewhere {
+            Elsewhere::Changed(_) => {
+                ui.colored_label(warn, "The file changed on disk.");
+                let loses = if document.is_edited(document.front) {
+                    "Takes what the file holds; what was typed here is lost."
+                } else {
+                    "Takes what the file holds."
+                };
+                if ui.button("Reload").on_hover_text(loses).clicked() {
+                    commands.send(Command::Reload(kept.id));
+                }
+                let keeps = "Stays with this text; saving replaces what the file holds.";
+                if ui.button("Keep this text").on_hover_text(keeps).clicked() {
+                    commands.send(Command::KeepMine(kept.id));
+                }
+            }
+            Elsewhere::Gone(why) => {
+                ui.colored_label(warn, format!("{why}. Saving writes it again."));
+            }
+        }
+    });
 }
 
 fn progress(ui: &mut Ui, running: &Running) {
@@ -94,8 +189,8 @@ fn progress(ui: &mut Ui, running: &Running) {
     };
     ui.add(ProgressBar::new(running.share().unwrap_or(0.0)).text(words));
     let mut facts = match tasks_expected {
-        Some(expected) => vec![format!("{done} of {expected} tasks")],
-        None => vec![format!("{done} tasks")],
+        Some(expected) => vec![format!("{} of {} tasks", grouped(*done), grouped(*expected))],
+        None => vec![format!("{} tasks", grouped(*done))],
     };
     facts.extend(running.pace().map(|pace| with_si_prefix(pace, "tasks/s")));
     facts.extend(running.remaining().map(|seconds| format!("{seconds:.0} s left")));

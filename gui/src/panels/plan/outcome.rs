@@ -4,31 +4,39 @@ use eframe::egui::{Button, Grid, RichText, ScrollArea, Ui};
 use orrery_report::{Check, Verdict};
 use orrery_scenario::{Diagnostic, Severity};
 
-use super::View;
+use super::{Jump, View};
+use crate::app::{Command, Commands};
 use crate::document::Finished;
+use crate::panels::grouped;
 use crate::{Document, theme};
 
 /// Draws the faults of the text, if there are any, and the results of the last run.
-pub(super) fn show(ui: &mut Ui, document: &Document, view: &mut View) {
+pub(super) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: &Commands) {
     if document.checked.is_none() {
         ui.weak("Checking the scenario…");
     } else if document.diagnostics.is_empty() {
         ui.weak("No problems in the scenario.");
     }
     for diagnostic in document.diagnostics.iter() {
-        problem(ui, diagnostic, view);
+        problem(ui, document, diagnostic, (view, commands));
     }
     if let Some(fault) = &document.fault {
-        ui.colored_label(theme::BAD, format!("The run failed: {fault}"));
+        ui.colored_label(theme::bad(ui.visuals()), format!("The run failed: {fault}"));
     }
     if let Some(finished) = &document.finished {
         results(ui, finished, document.revision);
     }
 }
 
-fn problem(ui: &mut Ui, diagnostic: &Diagnostic, view: &mut View) {
+fn problem(
+    ui: &mut Ui,
+    document: &Document,
+    diagnostic: &Diagnostic,
+    (view, commands): (&mut View, &Commands),
+) {
     let Diagnostic {
         severity,
+        file,
         line,
         column,
         code,
@@ -36,24 +44,45 @@ fn problem(ui: &mut Ui, diagnostic: &Diagnostic, view: &mut View) {
         ..
     } = diagnostic;
     let color = match severity {
-        Severity::Error => theme::BAD,
-        Severity::Warning => theme::WARN,
+        Severity::Error => theme::bad(ui.visuals()),
+        Severity::Warning => theme::warn(ui.visuals()),
     };
-    let words = RichText::new(format!("line {line}:{column} [{code}] {message}")).color(color);
+    let here = *file == document.file;
+    let place = if here {
+        format!("line {line}:{column}")
+    } else {
+        format!("{file}, line {line}:{column}")
+    };
+    let words = RichText::new(format!("{place} [{code}] {message}")).color(color);
     let meaning = orrery_scenario::explain(code).unwrap_or("No code of a scenario.");
+    let leads = if here {
+        "Click to go to the line."
+    } else {
+        "It is in a file that this scenario extends; click to open it there."
+    };
     let button = ui.add(Button::new(words).frame(false).wrap());
     if button
-        .on_hover_text(format!("{code}: {meaning}\n\nClick to go to the line."))
+        .on_hover_text(format!("{code}: {meaning}\n\n{leads}"))
         .clicked()
     {
-        view.jump = Some((*line, *column));
+        let file = if here { file.clone() } else { document.beside(file) };
+        view.jump = Some(Jump {
+            file: file.clone(),
+            place: (*line, *column),
+        });
+        if !here {
+            commands.send(Command::OpenFile(file));
+        }
+    }
+    if diagnostic.notes.is_empty() && diagnostic.help.is_none() {
+        return;
     }
     ui.indent(("help", line, column, code), |ui| {
         for note in &diagnostic.notes {
             ui.label(note);
         }
         if let Some(help) = &diagnostic.help {
-            ui.label(RichText::new(format!("help: {help}")).color(theme::GOOD));
+            ui.label(RichText::new(format!("help: {help}")).color(theme::good(ui.visuals())));
         }
     });
 }
@@ -62,7 +91,10 @@ fn results(ui: &mut Ui, finished: &Finished, revision: u64) {
     ui.add_space(4.0);
     ui.strong(format!("Results of {}", finished.name));
     if finished.revision != revision {
-        ui.colored_label(theme::WARN, "The scenario was edited since this run.");
+        ui.colored_label(
+            theme::warn(ui.visuals()),
+            "The scenario was edited since this run.",
+        );
     }
     let warnings = finished
         .checks
@@ -70,14 +102,14 @@ fn results(ui: &mut Ui, finished: &Finished, revision: u64) {
         .filter(|check| check.verdict != Verdict::Pass)
         .count();
     match &finished.partial {
-        Some(why) => ui.colored_label(theme::WARN, format!("Partial results: {why}")),
-        None if finished.failed => ui.colored_label(theme::BAD, "An expectation failed."),
+        Some(why) => ui.colored_label(theme::warn(ui.visuals()), format!("Partial results: {why}")),
+        None if finished.failed => ui.colored_label(theme::bad(ui.visuals()), "An expectation failed."),
         None if finished.checks.is_empty() => ui.label("Finished; the scenario expects nothing."),
         None if warnings > 0 => {
             let words = format!("No expectation failed; warnings: {warnings}.");
-            ui.colored_label(theme::WARN, words)
+            ui.colored_label(theme::warn(ui.visuals()), words)
         }
-        None => ui.colored_label(theme::GOOD, "Every expectation holds."),
+        None => ui.colored_label(theme::good(ui.visuals()), "Every expectation holds."),
     };
     ui.label(&finished.verdict);
     for check in &finished.checks {
@@ -88,7 +120,10 @@ fn results(ui: &mut Ui, finished: &Finished, revision: u64) {
         .id_salt("headlines")
         .show(ui, |ui| headlines(ui, finished));
     let wall = finished.wall.as_secs_f64();
-    ui.weak(format!("{} tasks simulated in {wall:.2} s", finished.tasks));
+    ui.weak(format!(
+        "{} tasks simulated in {wall:.2} s",
+        grouped(finished.tasks)
+    ));
 }
 
 fn headlines(ui: &mut Ui, finished: &Finished) {
@@ -99,18 +134,32 @@ fn headlines(ui: &mut Ui, finished: &Finished) {
             for headline in &finished.headlines {
                 ui.label(headline.label).on_hover_text(headline.key);
                 ui.strong(&headline.value);
-                ui.weak(&headline.interval).on_hover_text("80 % interval");
+                ui.weak(in_one_unit(&headline.interval))
+                    .on_hover_text("80 % interval");
                 ui.end_row();
             }
         });
 }
 
+/// An interval with its unit once, if both ends have the same: `13 … 25.4 s` for `13 s … 25.4 s`.
+fn in_one_unit(interval: &str) -> String {
+    let ends = interval.split_once(" … ");
+    let parts = ends.and_then(|(low, high)| Some((low.split_once(' ')?, high.split_once(' ')?)));
+    match parts {
+        Some(((low, unit), (high, same))) if unit == same => format!("{low} … {high} {unit}"),
+        _ => interval.to_owned(),
+    }
+}
+
 fn expectation(ui: &mut Ui, check: &Check) {
+    let visuals = ui.visuals();
     let (mark, color) = match check.verdict {
-        Verdict::Pass => ("pass", theme::GOOD),
-        Verdict::Skipped => ("skipped", theme::WARN),
-        Verdict::Fail | Verdict::NoData | Verdict::NoBaseline if check.fails_run() => ("FAIL", theme::BAD),
-        Verdict::Fail | Verdict::NoData | Verdict::NoBaseline => ("warn", theme::WARN),
+        Verdict::Pass => ("pass", theme::good(visuals)),
+        Verdict::Skipped => ("skipped", theme::warn(visuals)),
+        Verdict::Fail | Verdict::NoData | Verdict::NoBaseline if check.fails_run() => {
+            ("FAIL", theme::bad(visuals))
+        }
+        Verdict::Fail | Verdict::NoData | Verdict::NoBaseline => ("warn", theme::warn(visuals)),
     };
     let line = ui.colored_label(color, format!("{mark}  {}: {}", check.id, check.outcome()));
     line.on_hover_text(format!(
@@ -118,4 +167,15 @@ fn expectation(ui: &mut Ui, check: &Check) {
         check.text,
         check.why.as_deref().unwrap_or_default()
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_one_unit;
+
+    #[test]
+    fn an_interval_names_its_unit_once() {
+        let shown = ["13 s … 25.4 s", "823 ms … 1.17 s", "1 … 2", ""].map(in_one_unit);
+        assert_eq!(shown, ["13 … 25.4 s", "823 ms … 1.17 s", "1 … 2", ""]);
+    }
 }

@@ -2,8 +2,8 @@
 
 use eframe::egui::accesskit::Role;
 use eframe::egui::{
-    self, Align2, Color32, FontId, Painter, PopupAnchor, Pos2, Rangef, Rect, ScrollArea, Sense, Stroke,
-    StrokeKind, Tooltip, Ui, WidgetInfo, vec2,
+    self, Align2, FontId, Painter, PopupAnchor, Pos2, Rangef, Rect, ScrollArea, Sense, Stroke, StrokeKind,
+    Tooltip, Ui, WidgetInfo, vec2,
 };
 use orrery_timeline::SpanId;
 
@@ -12,7 +12,6 @@ use super::input;
 use super::layout::{Bar, hit};
 use super::model::TimelineModel;
 use super::paint::{self, Brush, duration};
-use super::palette;
 use super::rows::{self, Drawn, ROW};
 use super::view::{Row, View};
 use crate::theme;
@@ -51,7 +50,7 @@ pub(super) fn show(ui: &mut Ui, model: &TimelineModel, view: &mut View) {
             view,
             window: view.window(model),
             lanes,
-            colors: palette::of_kinds(model),
+            colors: &view.colors,
             background: ui.visuals().panel_fill,
         };
         let drawn = rows::draw(ui, &brush, &rows[first..last], first, seen, top);
@@ -223,7 +222,7 @@ fn selection(painter: &Painter, brush: &Brush<'_>, rows: &[Row], drawn: &Drawn, 
             outline(painter, brush, *field, &bar, 2.0);
         }
     }
-    let strong = Stroke::new(2.0, theme::WARN);
+    let strong = Stroke::new(2.0, theme::MARK);
     let released = view.released.iter().take(ARROWS);
     for &next in released {
         if let (Some(from), Some(to)) = (end_of(span, true), end_of(next, false)) {
@@ -259,7 +258,8 @@ fn alone(brush: &Brush<'_>, span: SpanId, at: usize) -> Bar {
 fn outline(painter: &Painter, brush: &Brush<'_>, field: Rect, bar: &Bar, width: f32) {
     let x = brush.lanes.min + bar.left..=brush.lanes.min + bar.right;
     let rect = Rect::from_x_y_ranges(x, field.y_range());
-    painter.rect_stroke(rect, 1.0, Stroke::new(width, Color32::WHITE), StrokeKind::Outside);
+    let ink = theme::ink_on(brush.background);
+    painter.rect_stroke(rect, 1.0, Stroke::new(width, ink), StrokeKind::Outside);
 }
 
 /// A line under the pointer, and its instant on the axis.

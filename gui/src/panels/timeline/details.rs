@@ -9,7 +9,6 @@ use orrery_units::{BytesPerSec, Evidence, FlopsPerSec, KindId};
 use super::axis::exact;
 use super::model::TimelineModel;
 use super::paint::duration;
-use super::palette;
 use super::toolbar::percent;
 use super::view::View;
 use super::window::Window;
@@ -105,7 +104,7 @@ fn selected(ui: &mut Ui, model: &TimelineModel, view: &mut View, span: SpanId) {
     let (lane, _) = model.place(span);
     let (from, to) = model.extent(span);
     ui.horizontal(|ui| {
-        swatch(ui, model, recorded.kind);
+        swatch(ui, view, recorded.kind);
         ui.strong(model.name(span));
         ui.weak(model.kind(recorded.kind).class.name());
     });
@@ -194,10 +193,9 @@ fn pair(ui: &mut Ui, name: &str, value: &str) {
     ui.label(value);
 }
 
-fn swatch(ui: &mut Ui, model: &TimelineModel, kind: KindId) {
+fn swatch(ui: &mut Ui, view: &View, kind: KindId) {
     let (rect, _) = ui.allocate_exact_size(vec2(10.0, 10.0), egui::Sense::hover());
-    ui.painter()
-        .rect_filled(rect, 2.0, palette::of_kinds(model)[kind.index()]);
+    ui.painter().rect_filled(rect, 2.0, view.colors[kind.index()]);
 }
 
 /// The interval `from..to`: how long, and what the lanes did in it.
@@ -220,7 +218,7 @@ fn measured(ui: &mut Ui, model: &TimelineModel, view: &mut View, from: u64, to: 
         "{lanes} lanes, busy {} of it; share of busy time by kind:",
         percent(all, lane_time)
     ));
-    let mut kinds: Vec<KindId> = model.kinds_in_order();
+    let mut kinds: Vec<KindId> = model.kinds_in_order().to_vec();
     kinds.retain(|kind| busy[kind.index()] > 0);
     kinds.sort_by_key(|kind| std::cmp::Reverse(busy[kind.index()]));
     Grid::new("interval by kind")
@@ -230,7 +228,7 @@ fn measured(ui: &mut Ui, model: &TimelineModel, view: &mut View, from: u64, to: 
         .show(ui, |ui| {
             for kind in kinds {
                 let time = busy[kind.index()];
-                swatch(ui, model, kind);
+                swatch(ui, view, kind);
                 ui.label(&model.kind(kind).name);
                 ui.label(duration(time));
                 ui.weak(percent(time, all));

@@ -12,7 +12,7 @@ pub(super) const ZOOM_STEP: f64 = 1.5;
 const PAN_STEP: f64 = 0.15;
 
 /// What the keys do, for people.
-pub(super) const KEYS: [(&str, &str); 13] = [
+pub(crate) const KEYS: [(&str, &str); 13] = [
     ("W, S; Ctrl+wheel; pinch", "zoom in and out at the pointer"),
     ("A, D; drag; Shift+wheel", "pan"),
     ("Shift with W, A, S, D", "five times as far"),

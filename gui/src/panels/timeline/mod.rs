@@ -25,6 +25,7 @@ use std::sync::Arc;
 use eframe::egui::{self, Ui};
 
 use crate::{Document, theme};
+pub(crate) use input::KEYS;
 pub use model::TimelineModel;
 pub(crate) use view::View;
 
@@ -53,7 +54,7 @@ fn marks(ui: &mut Ui, document: &Document) {
     let finished = document.finished.as_deref();
     if let Some(reason) = finished.and_then(|finished| finished.partial.as_ref()) {
         ui.horizontal_wrapped(|ui| {
-            ui.colored_label(theme::WARN, "PARTIAL");
+            ui.colored_label(theme::warn(ui.visuals()), "PARTIAL");
             ui.label(format!(
                 "The run stopped early ({reason}): what was recorded until then."
             ));
@@ -80,7 +81,7 @@ fn nothing(ui: &mut Ui, document: &Document) {
             ui.label(format!("{verb} {}: its timeline appears here.", running.name));
             progress(ui, running, 280.0);
         } else if let Some(fault) = &document.fault {
-            ui.colored_label(theme::BAD, "The last run ended without results.");
+            ui.colored_label(theme::bad(ui.visuals()), "The last run ended without results.");
             ui.label(fault);
         } else if document.finished.is_some() {
             ui.label(

@@ -24,6 +24,8 @@ pub struct TimelineModel {
     pub(super) kinds: Vec<Sum>,
     /// Busy time that rests on each kind of evidence, in the order of [`Evidence::ALL`].
     pub(super) evidence: [u64; 4],
+    /// Kinds that occur, by class and then by busy time.
+    order: Vec<KindId>,
     /// Lane and position of each span.
     places: Vec<(u32, u32)>,
 }
@@ -89,6 +91,7 @@ impl TimelineModel {
             groups,
             counters,
             end: end.unwrap_or(0),
+            order: in_order(&timeline, &kinds),
             kinds,
             evidence,
             timeline,
@@ -124,18 +127,8 @@ impl TimelineModel {
     }
 
     /// The kinds that occur, in the order of legends: by class, and within one the longest first.
-    pub(super) fn kinds_in_order(&self) -> Vec<KindId> {
-        let used = |&id: &KindId| self.kinds[id.index()].count > 0;
-        let mut order: Vec<KindId> = self
-            .timeline
-            .kinds
-            .iter()
-            .map(|(id, _)| id)
-            .filter(used)
-            .collect();
-        let busy = |id: KindId| std::cmp::Reverse(self.kinds[id.index()].busy);
-        order.sort_by_key(|&id| (self.kind(id).class as u8, busy(id)));
-        order
+    pub(super) fn kinds_in_order(&self) -> &[KindId] {
+        &self.order
     }
 
     /// What the spans of `class` add up to.
@@ -232,6 +225,17 @@ impl TimelineModel {
 fn position_of(evidence: Evidence) -> usize {
     let at = Evidence::ALL.iter().position(|&other| other == evidence);
     at.expect("every kind of evidence is listed")
+}
+
+/// The kinds that occur by class, those of a class by what `sums` they add up to, the longest first.
+fn in_order(timeline: &Timeline, sums: &[Sum]) -> Vec<KindId> {
+    let kinds = timeline.kinds.iter();
+    let used = kinds.filter(|(id, _)| sums[id.index()].count > 0);
+    let mut order: Vec<(u8, std::cmp::Reverse<u64>, KindId)> = used
+        .map(|(id, kind)| (kind.class as u8, std::cmp::Reverse(sums[id.index()].busy), id))
+        .collect();
+    order.sort_by_key(|&(class, busy, _)| (class, busy));
+    order.into_iter().map(|(_, _, id)| id).collect()
 }
 
 /// Lanes in the order of the run, those of one program together, and the programs.

@@ -45,7 +45,7 @@ pub(super) struct Brush<'a> {
     /// Where lanes lie from left to right.
     pub(super) lanes: Rangef,
     /// A colour for each kind.
-    pub(super) colors: Vec<Color32>,
+    pub(super) colors: &'a [Color32],
     pub(super) background: Color32,
 }
 
@@ -126,12 +126,12 @@ impl Brush<'_> {
 
     fn color(&self, bar: &Bar) -> Color32 {
         let searching = self.view.filter.found.is_some();
-        palette::of_bar(bar, &self.colors, searching, self.background)
+        palette::of_bar(bar, self.colors, searching, self.background)
     }
 
     /// Draws `steps` into `field`, as an area below the highest value of each column.
     pub(super) fn counter(&self, mesh: &mut Mesh, steps: &Steps, field: Rect, color: Color32) {
-        let peak = steps.peak();
+        let peak = steps.peak;
         if peak <= 0.0 {
             return;
         }
@@ -181,8 +181,12 @@ pub(super) fn ruler(ui: &Ui, painter: &Painter, strip: Rect, lanes: Rangef, wind
         let x = lanes.min + window.position(instant, lanes.span()) as f32;
         marks.push(x);
         painter.vline(x, strip.bottom() - 6.0..=strip.bottom(), Stroke::new(1.0, weak));
-        let at = Pos2::new(x + 3.0, strip.bottom() - 3.0);
-        painter.text(at, Align2::LEFT_BOTTOM, axis.label(instant), small.clone(), weak);
+        let label = painter.layout_no_wrap(axis.label(instant), small.clone(), weak);
+        let at = Pos2::new(x + 3.0, strip.bottom() - 3.0 - label.size().y);
+        // Half a number at the end of the axis would be another number.
+        if at.x + label.size().x <= lanes.max {
+            painter.galley(at, label, weak);
+        }
     }
     marks
 }

@@ -15,7 +15,7 @@ pub(super) fn of_kinds(model: &TimelineModel) -> Vec<Color32> {
     let mut colors = vec![Color32::GRAY; model.kinds.len()];
     let mut before = None;
     let mut number = 0;
-    for kind in model.kinds_in_order() {
+    for &kind in model.kinds_in_order() {
         let class = model.kind(kind).class;
         number = if before == Some(class) { number + 1 } else { 0 };
         before = Some(class);

@@ -1,14 +1,13 @@
 //! The lines of the canvas: heads of groups, lanes and counters, with their names pinned at the left.
 
 use eframe::egui::accesskit::Role;
-use eframe::egui::{
-    Align2, Color32, FontId, Mesh, Pos2, Rangef, Rect, Sense, Shape, Stroke, Ui, WidgetInfo, vec2,
-};
+use eframe::egui::{Align2, FontId, Mesh, Pos2, Rangef, Rect, Sense, Shape, Stroke, Ui, WidgetInfo, vec2};
 
 use super::layout::Bar;
 use super::model::TimelineModel;
 use super::paint::{Brush, amount};
 use super::view::Row;
+use crate::theme;
 
 /// Height of a line, in points.
 pub(super) const ROW: f32 = 20.0;
@@ -163,8 +162,8 @@ fn counted(
     let steps = &brush.model.counters[counter];
     let group = group_of(brush.model, counter);
     ui.painter().rect_filled(field, 0.0, ui.visuals().faint_bg_color);
-    brush.counter(mesh, steps, field, Color32::from_gray(0x5c));
-    let peak = amount(steps.peak(), steps.unit);
+    brush.counter(mesh, steps, field, theme::counter(ui.visuals()));
+    let peak = amount(steps.peak, steps.unit);
     name(
         ui,
         line,

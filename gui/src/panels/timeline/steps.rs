@@ -17,6 +17,8 @@ pub(super) struct Steps {
     values: Vec<f64>,
     /// The highest of each `CHUNK` values.
     highest: Vec<f64>,
+    /// The highest value of all; zero when there is none.
+    pub(super) peak: f64,
 }
 
 impl Steps {
@@ -32,18 +34,15 @@ impl Steps {
             .map(|(at, value)| (at.as_picos().saturating_sub(origin), *value))
             .unzip();
         let highest = values.chunks(CHUNK).map(|chunk| most(chunk.iter().copied()));
+        let highest: Vec<f64> = highest.collect();
         Self {
+            peak: most(highest.iter().copied()),
             name: counter.name.clone(),
             unit: counter.unit,
-            highest: highest.collect(),
+            highest,
             instants,
             values,
         }
-    }
-
-    /// The highest value of all; zero when there is none.
-    pub(super) fn peak(&self) -> f64 {
-        most(self.highest.iter().copied())
     }
 
     /// The value at `instant`; zero before the first point.

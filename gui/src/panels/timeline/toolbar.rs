@@ -8,9 +8,9 @@ use orrery_units::{Evidence, KindId, significant};
 use super::input::{KEYS, ZOOM_STEP};
 use super::model::TimelineModel;
 use super::paint::duration;
-use super::palette;
 use super::view::View;
 use super::window::Window;
+use crate::panels::grouped;
 use crate::theme;
 
 /// Draws the lines.
@@ -101,11 +101,8 @@ fn search(ui: &mut Ui, model: &TimelineModel, view: &mut View) {
     if view.filter.found.is_none() {
         return;
     }
-    let found: Vec<KindId> = model.kinds_in_order();
-    let found: Vec<KindId> = found
-        .into_iter()
-        .filter(|&kind| view.filter.finds(kind))
-        .collect();
+    let kinds = model.kinds_in_order().iter();
+    let found: Vec<&KindId> = kinds.filter(|&&kind| view.filter.finds(kind)).collect();
     let count: u64 = found.iter().map(|kind| model.kinds[kind.index()].count).sum();
     let busy: u64 = found.iter().map(|kind| model.kinds[kind.index()].busy).sum();
     ui.label(match count {
@@ -126,13 +123,13 @@ fn about(ui: &mut Ui, model: &TimelineModel, view: &View) {
     let (word, color, meaning) = if model.measured {
         (
             "MEASURED",
-            theme::GOOD,
+            theme::good(ui.visuals()),
             "These spans were recorded on real devices.",
         )
     } else {
         (
             "SIMULATED",
-            theme::WARN,
+            theme::warn(ui.visuals()),
             "These spans were computed from a scenario, not recorded.",
         )
     };
@@ -141,9 +138,9 @@ fn about(ui: &mut Ui, model: &TimelineModel, view: &View) {
     ui.label(format!("shows {shown} of {}", duration(model.end)));
     let dropped = match model.dropped() {
         0 => String::new(),
-        dropped => format!(", {dropped} not kept"),
+        dropped => format!(", {} not kept", grouped(dropped)),
     };
-    ui.weak(format!("{} spans{dropped}", model.len()));
+    ui.weak(format!("{} spans{dropped}", grouped(model.len() as u64)));
     if !model.measured {
         ui.weak(evidence(model)).on_hover_text(
             "What the durations rest on, by share of busy time: a measurement of this very shape; between \
@@ -178,7 +175,6 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
 /// A swatch and a share for each class that occurs, to hide and show it, and a list of the kinds.
 fn legend(ui: &mut Ui, model: &TimelineModel, view: &mut View) {
     let order = model.kinds_in_order();
-    let colors = palette::of_kinds(model);
     for class in OpClass::ALL {
         let kinds: Vec<KindId> = order
             .iter()
@@ -201,11 +197,11 @@ fn legend(ui: &mut Ui, model: &TimelineModel, view: &mut View) {
     let hidden = view.filter.hidden.iter().filter(|&&hidden| hidden).count();
     ui.menu_button("Kinds", |ui| {
         egui::ScrollArea::vertical().max_height(420.0).show(ui, |ui| {
-            for &kind in &order {
+            for &kind in order {
                 let sum = model.kinds[kind.index()];
                 let share = percent(sum.busy, model.busy());
                 let label = format!("{} {share}, {} spans", model.kind(kind).name, sum.count);
-                if chip(ui, colors[kind.index()], &label, view.filter.draws(kind)).clicked() {
+                if chip(ui, view.colors[kind.index()], &label, view.filter.draws(kind)).clicked() {
                     view.toggle(&[kind]);
                 }
             }

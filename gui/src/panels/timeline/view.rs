@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Weak};
 
+use eframe::egui::Color32;
 use orrery_timeline::SpanId;
 use orrery_units::KindId;
 
 use super::lane::Filter;
 use super::model::TimelineModel;
+use super::palette;
 use super::window::Window;
 
 /// What the panel remembers while it is open.
@@ -14,6 +16,8 @@ use super::window::Window;
 pub(crate) struct View {
     /// The timeline that the rest belongs to.
     shown: Weak<TimelineModel>,
+    /// A colour for each of its kinds.
+    pub(super) colors: Vec<Color32>,
     pub(super) window: Option<Window>,
     pub(super) filter: Filter,
     /// What is searched for: part of the name of a kind or of a class.
@@ -63,6 +67,7 @@ impl View {
         let search = std::mem::take(&mut self.search);
         *self = Self {
             shown: Arc::downgrade(model),
+            colors: palette::of_kinds(model),
             window: Some(Window::all(model.end)),
             filter: Filter {
                 hidden: vec![false; model.kinds.len()],

@@ -87,7 +87,7 @@ fn a_counter_begins_with_what_holds_at_the_origin() {
     };
     let steps = Steps::new(&counter, 20);
     // What was before the origin is not seen.
-    let values = [steps.at(0), steps.at(4), steps.at(5), steps.peak()];
+    let values = [steps.at(0), steps.at(4), steps.at(5), steps.peak];
     assert_eq!(format!("{values:?}"), "[3.0, 3.0, 4.0, 4.0]");
 }
 

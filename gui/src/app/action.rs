@@ -1,0 +1,276 @@
+//! The one table of what can be asked for by menu, key and palette.
+
+use eframe::egui::{Context, Key, KeyboardShortcut, Modifiers};
+
+use super::arrangement::Arrangement;
+use crate::Document;
+use crate::document::Home;
+
+/// What can be asked for without saying more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ask for a scenario to open.
+    Open,
+    /// Open the scenario that ships with the program.
+    OpenExample,
+    /// Write the text in front to its file.
+    Save,
+    /// Ask for a file to write the text in front to.
+    SaveAs,
+    /// Close the scenario in front.
+    Close,
+    /// Close the window.
+    Quit,
+    /// Simulate the scenario in front.
+    Run,
+    /// Stop the run under way.
+    Stop,
+    /// Put the panels in this order.
+    Arrange(Arrangement),
+    /// Dark colours if they are light, and the other way round.
+    SwitchColours,
+    /// Colours as the system has them.
+    SystemColours,
+    /// The list of commands.
+    Palette,
+    /// The list of keys.
+    Keys,
+}
+
+/// The menu an action is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Menu {
+    /// Scenarios and the window.
+    File,
+    /// Runs.
+    Run,
+    /// How things look.
+    View,
+    /// Where to find the rest.
+    Help,
+}
+
+impl Menu {
+    /// Every menu, from left to right.
+    pub const ALL: [Self; 4] = [Self::File, Self::Run, Self::View, Self::Help];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::File => "File",
+            // `Run` is what the action is called.
+            Self::Run => "Simulation",
+            Self::View => "View",
+            Self::Help => "Help",
+        }
+    }
+}
+
+const CONTROL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
+
+impl Action {
+    /// Every action, in the order of menus, palette and key list.
+    pub const ALL: [Self; 16] = [
+        Self::Open,
+        Self::OpenExample,
+        Self::Save,
+        Self::SaveAs,
+        Self::Close,
+        Self::Quit,
+        Self::Run,
+        Self::Stop,
+        Self::Arrange(Arrangement::Overview),
+        Self::Arrange(Arrangement::Observe),
+        Self::Arrange(Arrangement::Plan),
+        Self::Arrange(Arrangement::Timeline),
+        Self::SwitchColours,
+        Self::SystemColours,
+        Self::Palette,
+        Self::Keys,
+    ];
+
+    /// Its name in menus and in the palette.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "Open scenario…",
+            Self::OpenExample => "Open the example",
+            Self::Save => "Save",
+            Self::SaveAs => "Save as…",
+            Self::Close => "Close scenario",
+            Self::Quit => "Quit",
+            Self::Run => "Run",
+            Self::Stop => "Stop",
+            Self::Arrange(Arrangement::Overview) => "Layout: overview (reset)",
+            Self::Arrange(Arrangement::Observe) => "Layout: observe",
+            Self::Arrange(Arrangement::Plan) => "Layout: plan",
+            Self::Arrange(Arrangement::Timeline) => "Layout: timeline",
+            Self::SwitchColours => "Switch light and dark",
+            Self::SystemColours => "Colours of the system",
+            Self::Palette => "All commands…",
+            Self::Keys => "Keys",
+        }
+    }
+
+    /// What it does, in a sentence.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Open => "Opens a scenario file beside those that are open.",
+            Self::OpenExample => "Opens DeepSeek-V3 on 2,048 H800, which ships with the program.",
+            Self::Save => "Writes the scenario in front to its file.",
+            Self::SaveAs => "Writes the scenario in front to another file, and goes on with that.",
+            Self::Close => "Closes the scenario in front; asks first if it was edited.",
+            Self::Quit => "Closes the window; asks first if a scenario was edited.",
+            Self::Run => "Simulates the scenario in front as it is written.",
+            Self::Stop => "Stops the run under way and keeps what it has.",
+            Self::Arrange(Arrangement::Overview) => "Plan at the left, timeline and fleet at the right.",
+            Self::Arrange(Arrangement::Observe) => "The fleet, with the timeline below.",
+            Self::Arrange(Arrangement::Plan) => "The plan at the left, the timeline beside it.",
+            Self::Arrange(Arrangement::Timeline) => "The timeline alone; plan and fleet are tabs.",
+            Self::SwitchColours => "Dark text on light, or light text on dark.",
+            Self::SystemColours => "Light or dark as the rest of the desktop.",
+            Self::Palette => "Finds any command by a part of its name.",
+            Self::Keys => "Lists what every key does.",
+        }
+    }
+
+    /// The menu it is in.
+    #[must_use]
+    pub const fn menu(self) -> Menu {
+        match self {
+            Self::Open | Self::OpenExample | Self::Save | Self::SaveAs | Self::Close | Self::Quit => {
+                Menu::File
+            }
+            Self::Run | Self::Stop => Menu::Run,
+            Self::Arrange(_) | Self::SwitchColours | Self::SystemColours => Menu::View,
+            Self::Palette | Self::Keys => Menu::Help,
+        }
+    }
+
+    /// Its keys; the first is the one that is shown.
+    #[must_use]
+    pub const fn shortcuts(self) -> &'static [KeyboardShortcut] {
+        const fn control(key: Key) -> KeyboardShortcut {
+            KeyboardShortcut::new(Modifiers::COMMAND, key)
+        }
+        match self {
+            Self::Open => &const { [control(Key::O)] },
+            Self::Save => &const { [control(Key::S)] },
+            Self::SaveAs => &const { [KeyboardShortcut::new(CONTROL_SHIFT, Key::S)] },
+            Self::Close => &const { [control(Key::W)] },
+            Self::Quit => &const { [control(Key::Q)] },
+            Self::Run => &const { [control(Key::Enter)] },
+            // Escape stops when nothing else wants it; see `App::draw`.
+            Self::Stop => &const { [KeyboardShortcut::new(Modifiers::NONE, Key::Escape)] },
+            Self::Arrange(Arrangement::Overview) => &const { [control(Key::Num1)] },
+            Self::Arrange(Arrangement::Observe) => &const { [control(Key::Num2)] },
+            Self::Arrange(Arrangement::Plan) => &const { [control(Key::Num3)] },
+            Self::Arrange(Arrangement::Timeline) => &const { [control(Key::Num4)] },
+            Self::Palette => {
+                &const {
+                    [
+                        control(Key::K),
+                        KeyboardShortcut::new(CONTROL_SHIFT, Key::P),
+                        KeyboardShortcut::new(Modifiers::NONE, Key::F1),
+                    ]
+                }
+            }
+            Self::Keys => &const { [KeyboardShortcut::new(Modifiers::NONE, Key::Questionmark)] },
+            Self::OpenExample | Self::SwitchColours | Self::SystemColours => &[],
+        }
+    }
+
+    /// Its first key as the system writes it; empty if it has none.
+    pub(crate) fn keys(self, context: &Context) -> String {
+        let keys = self.shortcuts().first();
+        match keys {
+            // The name of the key is no help in finding it.
+            Some(keys) if keys.logical_key == Key::Questionmark => "?".to_owned(),
+            Some(keys) if keys.logical_key == Key::Escape => "Esc".to_owned(),
+            Some(keys) => context.format_shortcut(keys),
+            None => String::new(),
+        }
+    }
+
+    /// Why it can do nothing now, if so.
+    pub(crate) fn refusal(self, document: &Document) -> Option<&'static str> {
+        let is_running = document.running.as_ref().is_some_and(|running| !running.stopping);
+        match (self, document.keeping()) {
+            (Self::Run, _) => document.run_refusal(),
+            (Self::Stop, _) if !is_running => Some("no run is under way"),
+            (Self::Save | Self::SaveAs | Self::Close, None) => Some("no scenario is open"),
+            (Self::Save, Some(kept)) => {
+                let is_kept = kept.home == Home::File && kept.elsewhere.is_none();
+                (is_kept && !document.is_edited(document.front)).then_some("its file holds this text already")
+            }
+            _ => None,
+        }
+    }
+
+    /// The actions of which a key was pressed; the keys are then taken, so that nothing else sees them. Keys
+    /// without a modifier are left to whoever has the focus while `typing`.
+    pub(super) fn pressed(context: &Context, typing: bool) -> Vec<Self> {
+        let mut found = Vec::new();
+        let taken = |action: Self, keys: &KeyboardShortcut| {
+            let plain = keys.modifiers == Modifiers::NONE;
+            let writes = plain && keys.logical_key != Key::F1;
+            action != Self::Stop
+                && !(typing && writes)
+                && context.input_mut(|input| input.consume_shortcut(keys))
+        };
+        // A shortcut is heard with Shift held as well: the ones that ask for it come first.
+        for with_shift in [true, false] {
+            for action in Self::ALL {
+                let keys = action.shortcuts().iter();
+                let mut keys = keys.filter(|keys| keys.modifiers.shift == with_shift);
+                if keys.any(|keys| taken(action, keys)) {
+                    found.push(action);
+                }
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::panels::timeline;
+
+    #[test]
+    fn no_two_actions_share_a_key_or_a_name_and_none_takes_a_key_of_the_timeline() {
+        for (at, one) in Action::ALL.iter().enumerate() {
+            for other in &Action::ALL[..at] {
+                assert_ne!(one.name(), other.name());
+                for keys in one.shortcuts() {
+                    assert!(
+                        !other.shortcuts().contains(keys),
+                        "{} and {}",
+                        one.name(),
+                        other.name()
+                    );
+                }
+            }
+            for keys in one.shortcuts() {
+                let plain = keys.modifiers == Modifiers::NONE;
+                let name = keys.logical_key.symbol_or_name();
+                let listed = timeline::KEYS
+                    .iter()
+                    .flat_map(|(keys, _)| keys.split([',', ';', ' ']));
+                // Escape clears in the timeline first, and stops when there is nothing to clear.
+                let is_free = *one == Action::Stop || !listed.into_iter().any(|key| key == name);
+                assert!(!plain || is_free, "{} takes a key of the timeline", one.name());
+            }
+        }
+    }
+
+    #[test]
+    fn every_action_says_what_it_does_in_a_sentence() {
+        for action in Action::ALL {
+            assert!(action.meaning().ends_with('.'), "{}", action.name());
+            assert!(Menu::ALL.contains(&action.menu()), "{}", action.name());
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Where the panels are: a few arrangements to begin with, and any that the user makes of them.
+
+use eframe::egui;
+use egui_tiles::{Container, Linear, LinearDir, Tile, TileId, Tiles, Tree};
+use serde::{Deserialize, Serialize};
+
+/// The panels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Pane {
+    /// The scenario.
+    Plan,
+    /// What the last run did.
+    Timeline,
+    /// The devices.
+    Fleet,
+}
+
+impl Pane {
+    /// Every panel.
+    pub(super) const ALL: [Self; 3] = [Self::Plan, Self::Timeline, Self::Fleet];
+
+    /// Its name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "Plan",
+            Self::Timeline => "Timeline",
+            Self::Fleet => "Fleet",
+        }
+    }
+}
+
+/// Where the panels are to begin with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arrangement {
+    /// Plan at the left; the timeline above the fleet at the right.
+    #[default]
+    Overview,
+    /// The fleet above the timeline and the plan as tabs.
+    Observe,
+    /// Plan at the left, timeline and fleet as tabs at the right.
+    Plan,
+    /// The timeline, plan and fleet as tabs.
+    Timeline,
+}
+
+impl Arrangement {
+    /// Every arrangement.
+    pub const ALL: [Self; 4] = [Self::Overview, Self::Observe, Self::Plan, Self::Timeline];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "overview",
+            Self::Observe => "observe",
+            Self::Plan => "plan",
+            Self::Timeline => "timeline",
+        }
+    }
+
+    /// The panels in this order.
+    pub(super) fn tree(self) -> Tree<Pane> {
+        let mut tiles = Tiles::default();
+        let [plan, timeline, fleet] = Pane::ALL.map(|pane| tiles.insert_pane(pane));
+        let root = match self {
+            Self::Overview => {
+                let right = split(&mut tiles, LinearDir::Vertical, [timeline, fleet], 0.6);
+                split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.36)
+            }
+            Self::Observe => {
+                let below = tiles.insert_tab_tile(vec![timeline, plan]);
+                split(&mut tiles, LinearDir::Vertical, [fleet, below], 0.6)
+            }
+            Self::Plan => {
+                let right = tiles.insert_tab_tile(vec![timeline, fleet]);
+                split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.55)
+            }
+            Self::Timeline => tiles.insert_tab_tile(vec![timeline, plan, fleet]),
+        };
+        Tree::new(egui::Id::unique("panels"), root, tiles)
+    }
+}
+
+impl std::str::FromStr for Arrangement {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL
+            .into_iter()
+            .find(|arrangement| arrangement.name() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("there is no layout `{text}`; use one of {names}")
+        })
+    }
+}
+
+fn split(tiles: &mut Tiles<Pane>, dir: LinearDir, children: [TileId; 2], share: f32) -> TileId {
+    let linear = Linear::new_binary(dir, children, share);
+    tiles.insert_new(Tile::Container(Container::Linear(linear)))
+}
+
+/// Whether every panel is in `tree` once: one that was stored by another version may lack some.
+pub(super) fn is_whole(tree: &Tree<Pane>) -> bool {
+    let Some(root) = tree.root() else { return false };
+    let mut found = Vec::new();
+    let mut open = vec![root];
+    while let Some(tile) = open.pop() {
+        match tree.tiles.get(tile) {
+            Some(Tile::Pane(pane)) => found.push(*pane),
+            Some(Tile::Container(container)) => open.extend(container.children().copied()),
+            None => return false,
+        }
+        // A tree that was made up may go in circles.
+        if found.len() + open.len() > 64 {
+            return false;
+        }
+    }
+    found.len() == Pane::ALL.len() && Pane::ALL.iter().all(|pane| found.contains(pane))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_arrangement_has_every_panel_and_a_name() {
+        for arrangement in Arrangement::ALL {
+            assert!(is_whole(&arrangement.tree()), "{arrangement:?}");
+            assert_eq!(arrangement.name().parse(), Ok(arrangement));
+        }
+        let fault = "nonsense".parse::<Arrangement>().unwrap_err();
+        assert!(fault.contains("overview, observe, plan, timeline"), "{fault}");
+    }
+
+    #[test]
+    fn a_tree_without_a_panel_is_not_whole() {
+        let mut tree = Arrangement::Plan.tree();
+        let plan = tree.tiles.find_pane(&Pane::Plan).unwrap();
+        tree.remove_recursively(plan);
+        assert!(!is_whole(&tree));
+        assert!(!is_whole(&Tree::empty(egui::Id::unique("none"))));
+    }
+}

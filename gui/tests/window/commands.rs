@@ -1,0 +1,222 @@
+//! Menus, palette, keys, colours and layouts, all from one table; and what the window remembers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{DroppedFile, Key, Modifiers, Theme};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable as _;
+use orrery_gui::{Action, App, Arrangement, Menu, Scenario, Start};
+
+use crate::support::{SMALL, open, open_text, shows, typed, until, until_checked};
+
+fn theme(harness: &Harness<'_, App>) -> Theme {
+    harness.ctx.theme()
+}
+
+#[test]
+fn every_action_is_in_its_menu_and_in_the_palette() {
+    let mut harness = open_text(SMALL);
+    for menu in Menu::ALL {
+        harness.get_by_role_and_label(Role::Button, menu.name()).click();
+        harness.run_steps(3);
+        for action in Action::ALL.into_iter().filter(|action| action.menu() == menu) {
+            assert!(
+                shows(&harness, action.name()),
+                "{} in {}",
+                action.name(),
+                menu.name()
+            );
+        }
+        harness.key_press(Key::Escape);
+        harness.run_steps(3);
+    }
+    harness.key_press(Key::F1);
+    harness.run_steps(3);
+    for action in Action::ALL
+        .into_iter()
+        .filter(|&action| action != Action::Palette)
+    {
+        assert!(shows(&harness, action.name()), "{} in the palette", action.name());
+    }
+}
+
+#[test]
+fn the_palette_finds_a_command_and_enter_takes_it() {
+    let mut harness = open_text(SMALL);
+    assert_eq!(theme(&harness), Theme::Dark);
+    harness.key_press_modifiers(Modifiers::COMMAND | Modifiers::SHIFT, Key::P);
+    harness.run_steps(3);
+    harness.get_by_label("Find a command").type_text("light");
+    harness.run_steps(3);
+    assert!(!shows(&harness, "Layout: observe"), "others are left out");
+    harness.key_press(Key::Enter);
+    harness.run_steps(4);
+    assert_eq!(theme(&harness), Theme::Light);
+    assert!(!shows(&harness, "Find a command"), "it is closed");
+    harness.get_by_role_and_label(Role::Button, "Dark").click();
+    harness.run_steps(3);
+    assert_eq!(theme(&harness), Theme::Dark);
+}
+
+#[test]
+fn the_palette_goes_to_an_open_scenario_by_arrow_keys() {
+    let scenarios = ["a.scenario.toml", "b.scenario.toml"].map(|file| Scenario::new(file, SMALL));
+    let mut harness = open(Start {
+        scenarios: scenarios.into(),
+        ..Start::default()
+    });
+    harness.key_press(Key::F1);
+    harness.run_steps(3);
+    for _ in 0..40 {
+        harness.key_press(Key::ArrowDown);
+        harness.run_steps(1);
+    }
+    harness.key_press(Key::Enter);
+    harness.run_steps(4);
+    assert_eq!(
+        harness.state().document().front,
+        1,
+        "the last line is the other scenario"
+    );
+}
+
+#[test]
+fn the_palette_says_why_a_command_can_do_nothing_now() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    harness.key_press(Key::F1);
+    harness.run_steps(3);
+    harness.get_by_label("Find a command").type_text("stop");
+    harness.run_steps(3);
+    assert!(shows(&harness, "Not now: no run is under way."), "the reason");
+    harness.key_press(Key::Enter);
+    harness.run_steps(4);
+    assert!(shows(&harness, "Find a command"), "it stays open for another");
+}
+
+#[test]
+fn the_keys_are_listed_and_a_question_mark_in_the_text_is_one() {
+    let mut harness = open_text(SMALL);
+    harness.key_press(Key::Questionmark);
+    harness.run_steps(3);
+    harness.get_by_label("Ctrl+Shift+S");
+    harness.get_by_label("W, S; Ctrl+wheel; pinch");
+    harness.key_press(Key::Escape);
+    harness.run_steps(3);
+    assert!(!shows(&harness, "Ctrl+Shift+S"), "Escape closes it");
+    harness.get_by_label("Scenario text").focus();
+    harness.run_steps(2);
+    harness.key_press(Key::Questionmark);
+    harness.run_steps(3);
+    assert!(!shows(&harness, "Ctrl+Shift+S"), "it was typed");
+}
+
+#[test]
+fn layouts_show_what_they_say() {
+    let mut harness = open_text(SMALL);
+    let has_editor = |harness: &Harness<'_, App>| shows(harness, "Scenario text");
+    let has_fleet = |harness: &Harness<'_, App>| shows(harness, "No collectors yet");
+    let layouts = [
+        (Key::Num4, false, false),
+        (Key::Num3, true, false),
+        (Key::Num2, false, true),
+        (Key::Num1, true, true),
+    ];
+    for (key, editor, fleet) in layouts {
+        harness.key_press_modifiers(Modifiers::COMMAND, key);
+        harness.run_steps(4);
+        assert_eq!(
+            (has_editor(&harness), has_fleet(&harness)),
+            (editor, fleet),
+            "{key:?}"
+        );
+    }
+}
+
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl DroppedFile for Dropped {
+    fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|fault| fault.to_string())
+    }
+}
+
+#[test]
+fn a_dropped_file_is_opened_and_a_trace_by_mistake_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dropped.scenario.toml");
+    let text = SMALL.replace("steps = 2", "steps = 7");
+    std::fs::write(&file, &text).unwrap();
+    let mut harness = open_text(SMALL);
+    harness.input_mut().dropped_files.push(Arc::new(Dropped(file)));
+    until(&mut harness, "the dropped file", |harness| typed(harness) == text);
+    let trace = folder.path().join("trace.json");
+    std::fs::write(&trace, vec![b' '; 2 << 20]).unwrap();
+    harness.input_mut().dropped_files.push(Arc::new(Dropped(trace)));
+    until(&mut harness, "the refusal", |harness| {
+        shows(harness, "this is no scenario")
+    });
+    harness.get_by_role_and_label(Role::Button, "Dismiss").click();
+    harness.run_steps(3);
+    assert!(!shows(&harness, "this is no scenario"), "it was taken note of");
+}
+
+#[test]
+fn the_next_window_begins_as_the_last_one_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Some(folder.path().join("state/window.json"));
+    let files = ["a.scenario.toml", "b.scenario.toml"].map(|name| folder.path().join(name));
+    for file in &files {
+        std::fs::write(file, SMALL).unwrap();
+    }
+    let mut harness = open(Start {
+        scenarios: files
+            .iter()
+            .map(|file| Scenario::read(&file.display().to_string()).unwrap())
+            .collect(),
+        arrangement: Some(Arrangement::Plan),
+        light: Some(true),
+        session: session.clone(),
+        ..Start::default()
+    });
+    until_checked(&mut harness);
+    harness.get_by_label("b").click();
+    let kept = folder.path().join("state/window.json");
+    let holds_b = |_: &Harness<'_, App>| {
+        let text = std::fs::read_to_string(&kept).unwrap_or_default();
+        text.contains("\"front\": 1")
+    };
+    until(&mut harness, "what is remembered while it is open", holds_b);
+    std::fs::remove_file(&kept).unwrap();
+    drop(harness);
+    let harness = open(Start {
+        session: session.clone(),
+        ..Start::default()
+    });
+    let document = harness.state().document();
+    assert_eq!(document.file, files[1].display().to_string());
+    assert_eq!(document.shelf.len(), 2);
+    assert_eq!(theme(&harness), Theme::Light);
+    assert!(
+        !shows(&harness, "No collectors yet"),
+        "the fleet is behind the timeline"
+    );
+    drop(harness);
+    std::fs::remove_file(&files[0]).unwrap();
+    let harness = open(Start {
+        session,
+        ..Start::default()
+    });
+    assert_eq!(harness.state().document().shelf.len(), 1);
+    assert!(
+        shows(&harness, "no such file or folder"),
+        "what is missing is said"
+    );
+}
