@@ -16,5 +16,6 @@ pub use document::{
     Apart, Collector, Device, Document, Elsewhere, Finished, Fleet, FleetEvent, FleetMetric, History, Home,
     KEPT, Keeping, Link, News, Node, Running, Scenario, Shelved, Standing, Wake, collector_url, short_name,
 };
+pub use panels::links::LinksModel;
 pub use panels::timeline::TimelineModel;
 pub use window::{OpenError, no_display, open};

@@ -11,19 +11,22 @@ pub(super) enum Pane {
     Plan,
     /// What the last run did.
     Timeline,
+    /// What crossed the links of the cluster.
+    Links,
     /// The devices.
     Fleet,
 }
 
 impl Pane {
     /// Every panel.
-    pub(super) const ALL: [Self; 3] = [Self::Plan, Self::Timeline, Self::Fleet];
+    pub(super) const ALL: [Self; 4] = [Self::Plan, Self::Timeline, Self::Links, Self::Fleet];
 
     /// Its name.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Plan => "Plan",
             Self::Timeline => "Timeline",
+            Self::Links => "Links",
             Self::Fleet => "Fleet",
         }
     }
@@ -32,14 +35,14 @@ impl Pane {
 /// Where the panels are to begin with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Arrangement {
-    /// Plan at the left; the timeline above the fleet at the right.
+    /// Plan at the left; timeline and links as tabs above the fleet at the right.
     #[default]
     Overview,
-    /// The fleet above the timeline and the plan as tabs.
+    /// The fleet above timeline, links and plan as tabs.
     Observe,
-    /// Plan at the left, timeline and fleet as tabs at the right.
+    /// Plan at the left; timeline, links and fleet as tabs at the right.
     Plan,
-    /// The timeline, plan and fleet as tabs.
+    /// The timeline; links, plan and fleet as tabs.
     Timeline,
 }
 
@@ -61,21 +64,22 @@ impl Arrangement {
     /// The panels in this order.
     pub(super) fn tree(self) -> Tree<Pane> {
         let mut tiles = Tiles::default();
-        let [plan, timeline, fleet] = Pane::ALL.map(|pane| tiles.insert_pane(pane));
+        let [plan, timeline, links, fleet] = Pane::ALL.map(|pane| tiles.insert_pane(pane));
         let root = match self {
             Self::Overview => {
-                let right = split(&mut tiles, LinearDir::Vertical, [timeline, fleet], 0.6);
+                let above = tiles.insert_tab_tile(vec![timeline, links]);
+                let right = split(&mut tiles, LinearDir::Vertical, [above, fleet], 0.6);
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.36)
             }
             Self::Observe => {
-                let below = tiles.insert_tab_tile(vec![timeline, plan]);
+                let below = tiles.insert_tab_tile(vec![timeline, links, plan]);
                 split(&mut tiles, LinearDir::Vertical, [fleet, below], 0.6)
             }
             Self::Plan => {
-                let right = tiles.insert_tab_tile(vec![timeline, fleet]);
+                let right = tiles.insert_tab_tile(vec![timeline, links, fleet]);
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.55)
             }
-            Self::Timeline => tiles.insert_tab_tile(vec![timeline, plan, fleet]),
+            Self::Timeline => tiles.insert_tab_tile(vec![timeline, links, plan, fleet]),
         };
         Tree::new(egui::Id::unique("panels"), root, tiles)
     }

@@ -12,7 +12,7 @@ use super::action::{Action, Menu};
 use super::arrangement::Pane;
 use super::{App, Command, Commands};
 use crate::document::{Collector, Fleet, Link, short_name};
-use crate::panels::{fleet, plan, timeline};
+use crate::panels::{fleet, links, plan, timeline};
 use crate::{Document, theme};
 
 /// Where the panels are, and what each remembers.
@@ -26,6 +26,7 @@ pub(super) struct Layout {
 struct Views {
     plan: plan::View,
     timeline: timeline::View,
+    links: links::View,
     fleet: fleet::View,
 }
 
@@ -240,6 +241,7 @@ impl egui_tiles::Behavior<Pane> for Drawing<'_> {
         Frame::new().inner_margin(6).show(ui, |ui| match pane {
             Pane::Plan => plan::show(ui, self.document, &mut self.views.plan, self.commands),
             Pane::Timeline => timeline::show(ui, self.document, &mut self.views.timeline),
+            Pane::Links => links::show(ui, self.document, &mut self.views.links),
             Pane::Fleet => fleet::show(ui, self.document, &mut self.views.fleet, self.commands),
         });
         UiResponse::None

@@ -15,6 +15,7 @@ use orrery_scenario::{Diagnostic, Plan, Severity};
 
 use super::disk::Disk;
 use super::{Document, Finished, Wake, arranged};
+use crate::LinksModel;
 
 /// What a thread has to say.
 #[derive(Debug)]
@@ -128,6 +129,13 @@ fn finished(plan: &Plan, simulation: Simulation, revision: u64, began: Instant) 
         tasks: tasks as u64,
         wall: began.elapsed(),
         timeline: arranged(simulation.timeline),
+        links: report
+            .facts
+            .networks
+            .into_iter()
+            .next()
+            .map(LinksModel::new)
+            .map(Arc::new),
         verdict: report.verdict,
         checks: report.checks,
         partial: report.partial,

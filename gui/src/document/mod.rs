@@ -140,6 +140,8 @@ pub struct Finished {
     pub wall: Duration,
     /// Spans for eyes, arranged by lane; none if the run kept none.
     pub timeline: Option<Arc<crate::TimelineModel>>,
+    /// What crossed the links of the cluster; none if none were shared.
+    pub links: Option<Arc<crate::LinksModel>>,
 }
 
 impl Document {

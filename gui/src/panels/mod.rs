@@ -1,6 +1,7 @@
 //! What is seen: each panel reads a snapshot of the document and sends commands.
 
 pub(crate) mod fleet;
+pub(crate) mod links;
 pub(crate) mod plan;
 pub(crate) mod timeline;
 

@@ -4,6 +4,7 @@ mod base;
 mod commands;
 mod escape;
 mod fleet;
+mod links;
 mod plan;
 mod save;
 mod support;

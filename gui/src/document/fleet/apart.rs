@@ -52,15 +52,14 @@ fn model(device: &DeviceSample) -> &str {
     &device.identity.model
 }
 
-/// A device that is lost, or whose clocks are held down by heat or by a fault. The power limit holds every busy
-/// device down, and is no news.
+/// A device that is lost, or whose clocks are held down by what ails it: the power limit holds every busy device
+/// down, and is no news.
 fn ailing(&(node, device, sample): &Placed<'_>) -> Option<Apart> {
-    use orrery_telemetry::Throttle;
     let why = if sample.is_lost() {
         "fell off the bus".to_owned()
     } else {
         let throttles = sample.throttles.value()?;
-        let held = throttles.iter().filter(|&&held| held != Throttle::PowerCap);
+        let held = throttles.iter().filter(|held| held.is_ailment());
         let names: Vec<&str> = held.map(|held| held.name()).collect();
         if names.is_empty() {
             return None;
@@ -166,7 +165,7 @@ mod tests {
     #[test]
     fn what_holds_clocks_down_is_said_but_for_the_power_limit() {
         let mut devices = [device(0, 60.0), device(1, 60.0)];
-        devices[0].throttles = Reading::Value(vec![Throttle::PowerCap]);
+        devices[0].throttles = Reading::Value(vec![Throttle::PowerCap, Throttle::SyncBoost]);
         assert_eq!(places(&devices), []);
         devices[1].throttles = Reading::Value(vec![Throttle::PowerCap, Throttle::ThermalHardware]);
         assert_eq!(places(&devices), [(1, None)]);

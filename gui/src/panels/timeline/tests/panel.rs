@@ -36,6 +36,7 @@ fn spans() -> Vec<Given> {
 
 fn finished(timeline: Option<TimelineModel>) -> Finished {
     Finished {
+        links: None,
         name: "small".to_owned(),
         revision: 0,
         headlines: Vec::new(),

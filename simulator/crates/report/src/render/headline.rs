@@ -89,6 +89,7 @@ fn show(report: &Report, key: &str, value: f64) -> String {
 }
 
 /// `0.1234` as `12.3 %`.
-pub(super) fn percent(share: f64) -> String {
+#[must_use]
+pub fn percent(share: f64) -> String {
     format!("{} %", orrery_units::significant(share * 100.0, 3))
 }

@@ -10,7 +10,7 @@ mod text;
 
 pub use self::csv::{csv, links_csv, traffic_csv};
 pub use github::github;
-pub use headline::{Headline, headlines};
+pub use headline::{Headline, headlines, percent};
 pub use html::html;
 pub use json::{benchmark, json, json_text};
 pub use junit::junit;
