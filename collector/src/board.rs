@@ -9,24 +9,43 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use orrery_telemetry::{Event, Heartbeat, Sample, SourceStatus, UnixTime, write_line};
+use orrery_telemetry::{
+    DeviceIdentity, DeviceSample, Event, Heartbeat, Sample, SourceStatus, UnixTime, write_line,
+};
 use orrery_units::SimDuration;
 use tokio::sync::mpsc::Sender;
 
 use crate::sampler::Message;
-use crate::source::SourceError;
+use crate::source::{LOST_REMEDY, SourceError};
 
 /// Lines that wait for one slow reader of the stream before lines are left out.
 pub(crate) const LINES_PER_READER: usize = 64;
+/// Readers of the stream at one time: windows of people, and room for those that are opened anew. An assumption;
+/// whatever there are more of reads `/metrics`.
+pub(crate) const MOST_READERS: usize = 64;
 /// The longest time between two heartbeats.
 const SLOWEST_HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often the board looks for silent sources and due heartbeats.
 const WATCH: Duration = Duration::from_millis(50);
 /// What every reading may take beyond its three intervals: a driver that wakes a device up takes its time.
 const ALLOWANCE: Duration = Duration::from_secs(1);
+/// What the opening of a source may take, as an assumption: a driver that initialises its devices takes seconds.
+const OPENING: Duration = Duration::from_secs(10);
 /// Why a source is absent that was to speak and did not. Always the same text, since it becomes a label.
 const SILENT: &str = "no answer for more than three intervals";
-const SILENT_REMEDY: &str = "the driver may hang: see `dmesg` for `NVRM` and `Xid` lines; the source is back by itself when the driver answers";
+const SILENT_REMEDY: &str = "the driver may hang: see `dmesg` for `NVRM` and `Xid` lines; the source is back by \
+                             itself when the driver answers; a driver that is only slow wants a longer `--interval`";
+
+/// How every source does at one instant, and what it gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// How every source does.
+    pub statuses: Vec<SourceStatus>,
+    /// The last sample of every source that gives samples now; none of a source that fell silent.
+    pub samples: Vec<Sample>,
+    /// Readers of the stream.
+    pub num_readers: usize,
+}
 
 /// What is known now, shared by samplers and servers.
 #[derive(Debug)]
@@ -53,11 +72,14 @@ struct Entry {
     latest: Option<Sample>,
     /// When the source has to have spoken again; nobody waits for one that does not run.
     due: Option<Instant>,
+    /// When it is opened again, and what was told of that.
+    next_try: Option<(Instant, UnixTime)>,
 }
 
 #[derive(Debug)]
 struct Reader {
-    lines: Sender<String>,
+    /// One text for all readers, so that those who are slow cost no memory each.
+    lines: Sender<Arc<str>>,
     missed: u64,
 }
 
@@ -77,7 +99,7 @@ impl Board {
 
     /// Adds a source that is being opened; `dropped` counts what it drops.
     pub(crate) fn add_source(&self, name: &str, dropped: Arc<AtomicU64>) {
-        let due = Instant::now() + self.silence();
+        let due = Instant::now() + OPENING;
         self.add(name, "being opened".into(), dropped, Some(due));
     }
 
@@ -89,57 +111,63 @@ impl Board {
             dropped,
             latest: None,
             due,
+            next_try: None,
         });
     }
 
     /// How every source does.
     #[must_use]
     pub fn statuses(&self) -> Vec<SourceStatus> {
-        let now = Instant::now();
-        let inner = self.lock();
-        inner.sources.iter().map(|entry| entry.status_at(now)).collect()
+        self.lock().statuses_at(Instant::now())
     }
 
-    /// The last sample of every source that gives samples now; none of a source that fell silent.
+    /// How every source does and what it gave, at one instant.
     #[must_use]
-    pub fn latest(&self) -> Vec<Sample> {
-        self.latest_at(Instant::now())
+    pub fn snapshot(&self) -> Snapshot {
+        let now = Instant::now();
+        let mut inner = self.lock();
+        inner.forget_gone_readers();
+        Snapshot {
+            num_readers: inner.readers.len(),
+            statuses: inner.statuses_at(now),
+            samples: inner.latest_at(now),
+        }
     }
 
-    fn latest_at(&self, now: Instant) -> Vec<Sample> {
-        let inner = self.lock();
-        let up = inner.sources.iter().filter(|entry| entry.status_at(now).is_up());
-        up.filter_map(|entry| entry.latest.clone()).collect()
-    }
-
-    /// Adds a reader of the stream: first the status of every source and what it gives, then what comes.
-    pub(crate) fn subscribe(&self, lines: Sender<String>) {
+    /// Adds a reader of the stream: first the status of every source and what it gives, then what comes. Whether
+    /// there was a place for it.
+    #[must_use]
+    pub(crate) fn subscribe(&self, lines: Sender<Arc<str>>) -> bool {
         let now = Instant::now();
         let mut reader = Reader { lines, missed: 0 };
         let mut inner = self.lock();
-        reader.send(&write_line(&self.heartbeat()));
-        for entry in &inner.sources {
-            reader.send(&write_line(&Event::Source(entry.status_at(now))));
+        inner.forget_gone_readers();
+        if inner.readers.len() >= MOST_READERS {
+            return false;
+        }
+        reader.send(&line_of(&self.heartbeat()), &[]);
+        for line in inner.status_lines(now) {
+            reader.send(&line, &[]);
         }
         for sample in inner.latest_at(now) {
-            reader.send(&write_line(&Event::Sample(sample)));
+            reader.send(&line_of(&Event::Sample(sample)), &[]);
         }
         // A closed board drops the sender, which ends the stream.
         if !inner.closed {
             inner.readers.push(reader);
         }
+        true
     }
 
     /// Receives and watches until the board is closed.
     pub(crate) fn receive(&self, messages: &Receiver<Message>) {
-        while !self.lock().closed {
+        while self.watch(Instant::now()) {
             match messages.recv_timeout(WATCH) {
                 Ok(message) => self.take(message, Instant::now()),
                 Err(RecvTimeoutError::Timeout) => {}
                 // Every sampler is gone, and the readers still want to know that the collector is not.
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(WATCH),
             }
-            self.watch(Instant::now());
         }
     }
 
@@ -169,6 +197,9 @@ impl Board {
 
     fn take(&self, message: Message, now: Instant) {
         let mut inner = self.lock();
+        if inner.closed {
+            return;
+        }
         let name = match &message {
             Message::Sample { sample, .. } => sample.source.as_str(),
             Message::Absent { source, .. } => source,
@@ -177,10 +208,19 @@ impl Board {
             return;
         };
         let sample = match message {
-            Message::Sample { sample, next_try } => {
+            // A reading that hung on the way is older than anything that may be served: the next one counts.
+            Message::Sample { began, .. } if now.saturating_duration_since(began) > self.silence() => None,
+            Message::Sample {
+                sample,
+                began,
+                next_try,
+            } => {
+                let is_opened_again = next_try.is_some_and(|at| at <= began);
+                let opening = if is_opened_again { OPENING } else { Duration::ZERO };
                 entry.status = SourceStatus::up(&sample.source, sample.origin);
-                entry.status.next_try = next_try.map(|at| wall_clock_of(at, now));
-                entry.due = Some(now + self.silence());
+                entry.status.next_try = entry.show_next_try(next_try, now);
+                entry.due = Some(now + self.silence() + opening);
+                log_lost_devices(entry.latest.as_ref(), &sample);
                 entry.latest = Some(sample.clone());
                 Some(sample)
             }
@@ -190,26 +230,27 @@ impl Board {
                 next_try,
             } => {
                 entry.status = absent(source, error);
-                entry.status.next_try = next_try.map(|at| wall_clock_of(at, now));
-                entry.due = next_try.map(|at| at + self.silence());
+                entry.status.next_try = entry.show_next_try(next_try, now);
+                entry.due = next_try.map(|at| at + OPENING);
                 None
             }
         };
         inner.tell_changes(now);
         if let Some(sample) = sample {
-            inner.tell(&Event::Sample(sample));
+            inner.tell(&Event::Sample(sample), now);
         }
     }
 
-    /// Finds the sources that fell silent, and sends the heartbeat when it is due.
-    fn watch(&self, now: Instant) {
+    /// Finds the sources that fell silent, and sends the heartbeat when it is due; whether the board is open.
+    fn watch(&self, now: Instant) -> bool {
         let mut inner = self.lock();
         inner.tell_changes(now);
         if inner.next_heartbeat.is_none_or(|at| now >= at) {
             // Sent at half of the promised time, so that a late thread does not break the promise.
             inner.next_heartbeat = Some(now + self.beat() / 2);
-            inner.tell(&self.heartbeat());
+            inner.tell(&self.heartbeat(), now);
         }
+        !inner.closed
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -218,6 +259,21 @@ impl Board {
 }
 
 impl Inner {
+    /// Frees the places of the readers that went away since the last line.
+    fn forget_gone_readers(&mut self) {
+        self.readers.retain(|reader| !reader.lines.is_closed());
+    }
+
+    fn statuses_at(&self, now: Instant) -> Vec<SourceStatus> {
+        self.sources.iter().map(|entry| entry.status_at(now)).collect()
+    }
+
+    /// The status of every source, as lines of the stream.
+    fn status_lines(&self, now: Instant) -> Vec<Arc<str>> {
+        let statuses = self.statuses_at(now).into_iter();
+        statuses.map(|status| line_of(&Event::Source(status))).collect()
+    }
+
     fn latest_at(&self, now: Instant) -> Vec<Sample> {
         let up = self.sources.iter().filter(|entry| entry.status_at(now).is_up());
         up.filter_map(|entry| entry.latest.clone()).collect()
@@ -235,17 +291,34 @@ impl Inner {
             }
         }
         for change in changes {
-            self.tell(&change);
+            self.tell(&change, now);
         }
     }
 
-    fn tell(&mut self, event: &Event) {
-        let line = write_line(event);
-        self.readers.retain_mut(|reader| reader.send(&line));
+    fn tell(&mut self, event: &Event, now: Instant) {
+        let line = line_of(event);
+        let has_gaps = self.readers.iter().any(|reader| reader.missed > 0);
+        let statuses = if has_gaps {
+            self.status_lines(now)
+        } else {
+            Vec::new()
+        };
+        self.readers.retain_mut(|reader| reader.send(&line, &statuses));
     }
 }
 
 impl Entry {
+    /// What the wall clock will show at the next try: told once for each, since reckoned anew it would differ by a
+    /// millisecond, which is no news.
+    fn show_next_try(&mut self, next_try: Option<Instant>, now: Instant) -> Option<UnixTime> {
+        let known = self.next_try;
+        self.next_try = next_try.map(|at| {
+            let same = known.filter(|(known, _)| *known == at);
+            same.unwrap_or_else(|| (at, wall_clock_of(at, now)))
+        });
+        self.next_try.map(|(_, shown)| shown)
+    }
+
     /// The status at `now`, with a source that fell silent told apart from one that answers.
     fn status_at(&self, now: Instant) -> SourceStatus {
         let is_silent = self.due.is_some_and(|due| now > due);
@@ -261,18 +334,28 @@ impl Entry {
 
 impl Reader {
     /// Sends a line if there is room, else counts it; whether the reader is still there.
-    fn send(&mut self, line: &str) -> bool {
-        if self.missed > 0 && self.lines.capacity() > 1 {
-            let missed = write_line(&Event::Missed(self.missed));
-            if self.lines.try_send(missed).is_ok() {
+    ///
+    /// A reader that missed lines is told so, and `statuses`, since one of those may have been among them: a
+    /// source that is silent is told once. They go together, when there is room for all and for the line.
+    fn send(&mut self, line: &Arc<str>, statuses: &[Arc<str>]) -> bool {
+        if self.missed > 0 && self.lines.capacity() > 1 + statuses.len() {
+            let missed = line_of(&Event::Missed(self.missed));
+            let together = std::iter::once(&missed).chain(statuses);
+            // The board alone sends, so that the room stays; a reader that left wants none of it.
+            if together.cloned().all(|line| self.lines.try_send(line).is_ok()) {
                 self.missed = 0;
             }
         }
-        if self.lines.try_send(line.to_owned()).is_err() {
+        if self.lines.try_send(line.clone()).is_err() {
             self.missed += 1;
         }
         !self.lines.is_closed()
     }
+}
+
+/// A line of the stream.
+fn line_of(event: &Event) -> Arc<str> {
+    write_line(event).into()
 }
 
 /// The status of a source that gives nothing.
@@ -290,7 +373,31 @@ fn log(before: &SourceStatus, now: &SourceStatus) {
     if now.is_up() {
         tracing::info!("{}: gives samples", now.name);
     } else {
-        tracing::warn!("{}: absent: {}", now.name, now.reason);
+        let remedy = match now.remedy.as_str() {
+            "" => String::new(),
+            remedy => format!("; what to do: {remedy}"),
+        };
+        tracing::warn!("{}: absent: {}{remedy}", now.name, now.reason);
+    }
+}
+
+/// Logs the devices that were lost and those that are back since the sample `before`.
+fn log_lost_devices(before: Option<&Sample>, now: &Sample) {
+    let place = |device: &DeviceSample| (device.identity.node.clone(), device.identity.index);
+    let was_lost = |device: &DeviceSample| {
+        let mut old = before.iter().flat_map(|sample| &sample.devices);
+        old.any(|old| old.is_lost() && place(old) == place(device))
+    };
+    for device in &now.devices {
+        let DeviceIdentity { index, uuid, .. } = &device.identity;
+        let source = &now.source;
+        match (was_lost(device), device.is_lost()) {
+            (false, true) => {
+                tracing::warn!("{source}: device {index} ({uuid}) is lost; what to do: {LOST_REMEDY}");
+            }
+            (true, false) => tracing::info!("{source}: device {index} ({uuid}) is back"),
+            _ => {}
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub enum Exit {
     Success,
     /// The configuration cannot be used; nothing was run.
     Invalid,
-    /// No source gave a sample.
+    /// No source gave a sample, or the system refused what it takes to read one.
     DataMissing,
     /// Interrupted from the keyboard.
     Interrupted,
@@ -56,20 +56,20 @@ pub struct Cli {
 enum Command {
     /// Reads at a steady pace and serves `/metrics`, `/stream` and `/healthz` until it is stopped.
     ///
-    /// `/metrics` is OpenMetrics text for Prometheus; `/stream` is one JSON object a line, live; `/healthz` says
-    /// how each source does. It listens on loopback unless it is told otherwise. SIGTERM and SIGINT end it within
+    /// `/metrics` is OpenMetrics text for Prometheus; `/stream` is one JSON object a line, live, for at most 64
+    /// readers at one time; `/healthz` says how each source does. It listens on loopback unless it is told otherwise. SIGTERM and SIGINT end it within
     /// seconds, with 143 and 130.
     Serve(ServeArguments),
     /// Reads every source once and prints one JSON object; ends with 3 if no source gave a sample.
     Once(SourceArguments),
-    /// Says what is there, what is missing, why, and what to do; ends with 3 if there is no device.
+    /// Says what is there, what is missing, why, and what to do; ends with 3 if no device can be read.
     Doctor(SourceArguments),
 }
 
 #[derive(Debug, Args)]
 struct ServeArguments {
     /// Where to listen; port 0 takes any free one.
-    #[arg(long, default_value_t = DEFAULT_LISTEN)]
+    #[arg(long, default_value_t = DEFAULT_LISTEN, value_parser = parse_address)]
     listen: SocketAddr,
     /// Listen where other machines can reach it; the collector asks nobody who they are.
     #[arg(long)]
@@ -122,6 +122,12 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
     }
 }
 
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let words = |fault| format!("{fault}\nuse an IP address with a port, such as `{DEFAULT_LISTEN}`");
+    text.parse()
+        .map_err(|fault: std::net::AddrParseError| words(fault))
+}
+
 fn invalid(fault: &dyn std::error::Error) -> anyhow::Result<Exit> {
     writeln!(io::stderr(), "orrery-collector: {fault}")?;
     Ok(Exit::Invalid)
@@ -131,11 +137,12 @@ fn serve(settings: &Settings) -> anyhow::Result<Exit> {
     log_to_stderr();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
+        .build()
+        .map_err(StartError::Thread)?;
     runtime.block_on(async {
         // Before the start, so that no signal is missed.
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Thread)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Thread)?;
         let daemon = match Daemon::start(settings) {
             Ok(daemon) => daemon,
             Err(fault @ (StartError::Settings(_) | StartError::Listen { .. })) => return invalid(&fault),

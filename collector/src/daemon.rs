@@ -7,6 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::sampler::{Sampler, StandIn};
@@ -38,9 +39,7 @@ pub enum StartError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// The address cannot be listened on.
-    #[error(
-        "cannot listen on `{address}`: {fault}\nchoose another with `--listen`, or port 0 for any free one"
-    )]
+    #[error("cannot listen on `{address}`: {fault}\n{}", listen_remedy(.fault))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -48,8 +47,32 @@ pub enum StartError {
         fault: io::Error,
     },
     /// The system gave no thread or no reactor.
-    #[error("the system gave no thread: {0}")]
-    Thread(#[from] io::Error),
+    #[error("the system gave no thread or no file for one: {0}\n{RAISE_LIMITS}")]
+    Thread(io::Error),
+}
+
+const RAISE_LIMITS: &str = "raise the limits on processes and open files (`ulimit -u`, `ulimit -n`, or those of the \
+                            container or service), or end what uses them up";
+/// `ENFILE` and `EMFILE`: the system, or this process, has no room for another open file.
+const NO_FILES: [i32; 2] = [23, 24];
+
+/// What to do when an address cannot be listened on.
+fn listen_remedy(fault: &io::Error) -> &'static str {
+    if fault.raw_os_error().is_some_and(|code| NO_FILES.contains(&code)) {
+        return RAISE_LIMITS;
+    }
+    match fault.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another collector may run there: choose another with `--listen`, or port 0 for any free one"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: choose one of its own with `--listen`, or 0.0.0.0 for all of them"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need a privilege: choose another with `--listen`, or port 0 for any free one"
+        }
+        _ => "choose another with `--listen`, or port 0 for any free one",
+    }
 }
 
 impl Daemon {
@@ -85,13 +108,15 @@ impl Daemon {
             stop_server: Some(stop_server),
             threads: Arc::default(),
         };
-        daemon.start_sources(settings, more)?;
+        daemon.start_sources(settings, more).map_err(StartError::Thread)?;
         let board = daemon.board.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let run = move || runtime.block_on(serve(listener, board, stopped));
-        daemon.threads.start("server".to_owned(), run)?;
+        let reactor = Reactor::new().map_err(StartError::Thread)?;
+        let listener = reactor.register(listener).map_err(refused)?;
+        let run = move || reactor.run(serve(listener, board, stopped));
+        daemon
+            .threads
+            .start("server".to_owned(), run)
+            .map_err(StartError::Thread)?;
         Ok(daemon)
     }
 
@@ -182,10 +207,11 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        // The board first: that its sources end now is news to nobody.
+        self.board.close();
         for stop in &self.stops {
             stop.wish();
         }
-        self.board.close();
         if let Some(stop_server) = self.stop_server.take() {
             // A server that is gone needs no telling.
             let _gone = stop_server.send(());
@@ -196,11 +222,40 @@ impl Drop for Daemon {
     }
 }
 
+/// What the server runs on. It may be dropped anywhere: a bare runtime panics where it is dropped inside another,
+/// which is where a daemon may be started, and fail to.
+struct Reactor(Option<Runtime>);
+
+impl Reactor {
+    fn new() -> io::Result<Self> {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        Ok(Self(Some(builder.enable_all().build()?)))
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.0.as_ref().expect("it is taken out only in drop")
+    }
+
+    fn register(&self, listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
+        let _entered = self.runtime().enter();
+        tokio::net::TcpListener::from_std(listener)
+    }
+
+    fn run(&self, serve: impl Future<Output = ()>) {
+        self.runtime().block_on(serve);
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// Serves until `stopped`, then gives open requests their grace.
-async fn serve(listener: TcpListener, board: Arc<Board>, stopped: oneshot::Receiver<()>) {
-    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
-        return;
-    };
+async fn serve(listener: tokio::net::TcpListener, board: Arc<Board>, stopped: oneshot::Receiver<()>) {
     let (last_call, mut called) = tokio::sync::watch::channel(false);
     let wait = async move {
         // A dropped sender is a wish to stop as well.
@@ -221,5 +276,48 @@ async fn serve(listener: TcpListener, board: Arc<Board>, stopped: oneshot::Recei
         _ended = serve.into_future() => {}
         () = grace => {}
         () = wait => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_not_listened_on_is_told_with_what_to_do_about_it() {
+        let address = crate::DEFAULT_LISTEN;
+        // EADDRINUSE, EADDRNOTAVAIL, EACCES, EMFILE and EINVAL of Linux.
+        for (code, remedy) in [
+            (98, "another collector may run there"),
+            (99, "this machine has no such address"),
+            (13, "ports below 1024"),
+            (24, "ulimit -n"),
+            (22, "choose another with `--listen`"),
+        ] {
+            let fault = io::Error::from_raw_os_error(code);
+            let words = StartError::Listen { address, fault }.to_string();
+            assert!(words.contains(remedy), "{code}: {words}");
+        }
+    }
+
+    #[test]
+    fn a_reactor_may_be_dropped_inside_another() {
+        let outer = Reactor::new().unwrap();
+        outer.run(async { drop(Reactor::new().unwrap()) });
+    }
+
+    #[test]
+    fn a_system_without_threads_is_told_once() {
+        let fault = anyhow::Error::from(StartError::Thread(io::ErrorKind::WouldBlock.into()));
+        assert_eq!(format!("{fault:#}"), fault.to_string());
+    }
+
+    #[test]
+    fn a_system_without_threads_is_told_with_what_to_do() {
+        let words = StartError::Thread(io::ErrorKind::WouldBlock.into()).to_string();
+        assert!(
+            words.contains("ulimit -u") && words.contains("ulimit -n"),
+            "{words}"
+        );
     }
 }

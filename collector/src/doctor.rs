@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 
-use orrery_telemetry::{DeviceSample, Origin, Sample, SourceState, SourceStatus};
+use orrery_telemetry::{Absence, DeviceSample, Origin, Sample, SourceState, SourceStatus};
 
-use crate::source::node_name;
+use crate::source::{LOST_REMEDY, node_name};
 
 /// What was found, for a person to read.
 pub(crate) struct Findings {
@@ -16,10 +16,11 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// Whether a source other than the demonstration gives samples.
+    /// Whether a source other than the demonstration has a device that is not lost.
     pub(crate) fn has_devices(&self) -> bool {
-        let is_real = |status: &SourceStatus| status.is_up() && status.state != SourceState::Demo;
-        self.statuses.iter().any(is_real)
+        let real = self.samples.iter().filter(|sample| sample.origin != Origin::Demo);
+        let mut devices = real.flat_map(|sample| &sample.devices);
+        devices.any(|device| !device.is_lost())
     }
 
     /// The text.
@@ -102,21 +103,42 @@ fn write_device(text: &mut String, device: &DeviceSample) {
     );
     if device.is_lost() {
         push(text, &format!("{head}  LOST"));
-        let remedy = "what to do: reset the device or reboot the node; `dmesg` says why it was lost";
-        push(text, &format!("{INDENT}  {remedy}"));
+        push(text, &format!("{INDENT}  what to do: {LOST_REMEDY}"));
         return;
     }
     push(text, &head);
-    let mut by_reason: Vec<(String, Vec<&str>)> = Vec::new();
+    let throttles = device.throttles.value().into_iter().flatten();
+    let ailments: Vec<&str> = throttles
+        .filter(|throttle| throttle.is_ailment())
+        .map(|throttle| throttle.name())
+        .collect();
+    if !ailments.is_empty() {
+        let ailments = ailments.join(", ");
+        push(text, &format!("{INDENT}  clocks are held down now: {ailments}"));
+    }
+    let mut by_reason: Vec<(&Absence, Vec<&str>)> = Vec::new();
     for (name, absence) in device.absences() {
-        let reason = absence.to_string();
-        match by_reason.iter_mut().find(|(known, _)| *known == reason) {
+        match by_reason.iter_mut().find(|(known, _)| *known == absence) {
             Some((_, names)) => names.push(name),
-            None => by_reason.push((reason, vec![name])),
+            None => by_reason.push((absence, vec![name])),
         }
     }
-    for (reason, names) in by_reason {
-        push(text, &format!("{INDENT}  no {}: {reason}", names.join(", ")));
+    for (absence, names) in by_reason {
+        push(text, &format!("{INDENT}  no {}: {absence}", names.join(", ")));
+        if let Some(remedy) = remedy(absence) {
+            push(text, &format!("{INDENT}    what to do: {remedy}"));
+        }
+    }
+}
+
+/// What to do about a reading that is absent, where something can be done.
+fn remedy(absence: &Absence) -> Option<&'static str> {
+    match absence {
+        Absence::NoPermission => Some("run the collector as a user that may read it, such as root"),
+        Absence::DriverTooOld => Some("update the driver"),
+        Absence::DeviceLost => Some(LOST_REMEDY),
+        Absence::Failed(_) => Some("see `dmesg` for `NVRM` and `Xid` lines"),
+        Absence::NotSupported | Absence::NotYet | Absence::NotANumber => None,
     }
 }
 
@@ -130,7 +152,7 @@ fn push(text: &mut String, line: &str) {
 
 #[cfg(test)]
 mod tests {
-    use orrery_telemetry::{Absence, DeviceIdentity, Reading, UnixTime};
+    use orrery_telemetry::{DeviceIdentity, Reading, Throttle, UnixTime};
     use orrery_units::{Ratio, SimTime, Watts};
 
     use super::*;
@@ -151,6 +173,7 @@ mod tests {
         half.utilization = Reading::Value(Ratio::clamped(0.5));
         half.power = Reading::Value(Watts(300.0));
         half.energy = Reading::absent(Absence::NoPermission);
+        half.throttles = Reading::Value(vec![Throttle::PowerCap, Throttle::ThermalHardware]);
         let sample = Sample {
             source: "nvml".to_owned(),
             origin: Origin::Live,
@@ -171,7 +194,8 @@ mod tests {
             "device 0  MODEL  GPU-0\n",
             "  no memory used, memory free,",
             ": not supported by this device\n",
-            "  no energy: no permission\n",
+            "  no energy: no permission\n            what to do: run the collector as a user",
+            "  clocks are held down now: thermal_hardware\n",
             "device 1  MODEL  GPU-1  LOST\n",
             "listen  127.0.0.1:9477 is free\n",
         ] {

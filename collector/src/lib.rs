@@ -16,7 +16,7 @@ mod settings;
 mod source;
 mod threads;
 
-pub use board::Board;
+pub use board::{Board, Snapshot};
 pub use daemon::{Daemon, StartError};
 pub use sampler::take_one;
 pub use settings::{DEFAULT_LISTEN, Settings, SettingsError, SourceKind};

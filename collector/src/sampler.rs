@@ -9,7 +9,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use orrery_telemetry::{Absence, Sample, SourceStatus};
+use orrery_telemetry::{Absence, DeviceIdentity, Sample, SourceStatus};
 use orrery_units::{SimDuration, SimTime};
 
 use crate::board::{absent, wall_clock};
@@ -20,6 +20,11 @@ use crate::{Settings, SourceKind};
 
 /// How long a single reading may take, beyond its interval, before it is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Readings for which a lost device is left alone before the source is opened again. That costs the other
+/// devices: some driver calls, and a reading when the opening takes longer than an interval.
+const READINGS_BETWEEN_TRIES: u32 = 4;
+/// Time between the preparation of a source and its reading: nvml.h asks for that between two samples of activity.
+const PREPARED: Duration = Duration::from_millis(100);
 
 /// What a sampler tells the board.
 #[derive(Debug)]
@@ -27,7 +32,9 @@ pub(crate) enum Message {
     /// A sample.
     Sample {
         sample: Sample,
-        /// When the source is opened again to find a lost device.
+        /// When the reading began: no value is older.
+        began: Instant,
+        /// When the source is opened again to find a lost device; now, when that is next.
         next_try: Option<Instant>,
     },
     /// The source gives nothing.
@@ -74,6 +81,8 @@ struct Progress {
     start: Instant,
     sequence: u64,
     retry: Retry,
+    /// The devices of the last reading.
+    devices: Vec<DeviceIdentity>,
 }
 
 impl Sampler {
@@ -91,12 +100,24 @@ impl Sampler {
             start: Instant::now(),
             sequence: 0,
             retry: Retry::new(self.name, &source::node_name(), self.interval),
+            devices: Vec::new(),
         };
+        let mut is_opened_between_readings = false;
         loop {
             let end = match (self.open)() {
-                Ok(source) => self.read_on(source, &mut progress),
+                Ok(mut source) => {
+                    source.recall(&progress.devices);
+                    if is_opened_between_readings {
+                        source.prepare();
+                        if self.wait_for_next_reading(progress.start, PREPARED) {
+                            break;
+                        }
+                    }
+                    self.read_on(source, &mut progress)
+                }
                 Err(error) => End::Failed(error),
             };
+            is_opened_between_readings = matches!(end, End::Reopen);
             match end {
                 End::Stopped => break,
                 End::Reopen => {}
@@ -117,6 +138,7 @@ impl Sampler {
     fn read_on(&mut self, mut source: Box<dyn Source>, progress: &mut Progress) -> End {
         let mut next_try: Option<Instant> = None;
         loop {
+            let began = Instant::now();
             let sample = match read(self.name, &mut *source, progress.sequence, progress.start) {
                 Ok(sample) => sample,
                 Err(error) => return End::Failed(error),
@@ -125,23 +147,47 @@ impl Sampler {
             if let Some(stand_in) = self.stand_in.take() {
                 stand_in.stop.wish();
             }
+            let identities = sample.devices.iter().map(|device| &device.identity);
+            progress.devices = identities.cloned().collect();
             if sample.devices.iter().any(|device| device.is_lost()) {
-                next_try = next_try.or_else(|| Some(Instant::now() + progress.retry.next_wait()));
+                let retry = &mut progress.retry;
+                next_try = next_try.or_else(|| Some(began + lost_device_wait(retry, self.interval)));
             } else {
                 next_try = None;
                 progress.retry.reset();
             }
-            self.send(Message::Sample { sample, next_try });
-            // The pace is kept by the clock, not by the sum of the waits; a late reading is not made up for.
-            let interval = self.interval.as_secs_f64();
-            let late = progress.start.elapsed().as_secs_f64() % interval;
-            if self.stop.wait(Duration::from_secs_f64(interval - late)) {
-                return End::Stopped;
+            // The wait is a number of readings, of which none is taken at its time to the instant.
+            let is_due = next_try.is_some_and(|at| at <= began + self.interval / 2);
+            if is_due {
+                next_try = Some(began);
             }
-            if next_try.is_some_and(|at| at <= Instant::now()) {
+            self.send(Message::Sample {
+                sample,
+                began,
+                next_try,
+            });
+            if is_due {
                 return End::Reopen;
             }
+            if self.wait_for_next_reading(progress.start, Duration::ZERO) {
+                return End::Stopped;
+            }
         }
+    }
+
+    /// Waits until the next reading is due that is `least` away; whether somebody wishes to stop.
+    ///
+    /// The pace is kept by the clock, not by the sum of the waits; a reading that would be late is not made up for.
+    fn wait_for_next_reading(&self, start: Instant, least: Duration) -> bool {
+        let interval = self.interval.as_secs_f64();
+        let late = start.elapsed().as_secs_f64() % interval;
+        let wait = Duration::from_secs_f64(interval - late);
+        let skipped = if wait < least {
+            self.interval
+        } else {
+            Duration::ZERO
+        };
+        self.stop.wait(wait + skipped)
     }
 
     fn start_stand_in(&mut self) {
@@ -184,6 +230,17 @@ impl Sampler {
     }
 }
 
+/// How long a lost device is left alone: the wait of `retry`, in whole intervals and at least
+/// [`READINGS_BETWEEN_TRIES`] of them.
+///
+/// A wait that ended before the next reading would open the source again at every reading, and with it forget
+/// what the activity of the other devices counts from. Worked number: at an interval of 60 s the waits of at most
+/// 60 s become 240 s.
+fn lost_device_wait(retry: &mut Retry, interval: Duration) -> Duration {
+    let wait = retry.next_wait().max(READINGS_BETWEEN_TRIES * interval);
+    Duration::from_secs_f64(interval.as_secs_f64() * (wait.as_secs_f64() / interval.as_secs_f64()).ceil())
+}
+
 /// One sample of each source that `settings` asks for, with the status of each.
 ///
 /// A source whose activity needs two samples is read twice, an interval apart. A driver that does not answer
@@ -192,7 +249,7 @@ impl Sampler {
 pub fn take_one(settings: &Settings) -> (Vec<SourceStatus>, Vec<Sample>) {
     let mut statuses = Vec::new();
     let mut samples = Vec::new();
-    for &kind in &settings.sources {
+    for kind in settings.kinds() {
         match take_one_within(kind, settings) {
             Ok(sample) => {
                 statuses.push(SourceStatus::up(kind.name(), sample.origin));
@@ -240,13 +297,15 @@ fn take_one_of(kind: SourceKind, settings: &Settings) -> Result<Sample, SourceEr
 }
 
 fn read(name: &str, source: &mut dyn Source, sequence: u64, start: Instant) -> Result<Sample, SourceError> {
+    // Before the reading: no value is older than its sample says, however long the driver takes.
+    let (at, taken) = (start.elapsed(), wall_clock());
     let devices = source.read(sequence)?;
     Ok(Sample {
         source: name.to_owned(),
         origin: source.origin(),
         sequence,
-        at: SimTime::ZERO + SimDuration::from_secs(start.elapsed().as_secs_f64()),
-        taken: wall_clock(),
+        at: SimTime::ZERO + SimDuration::from_secs(at.as_secs_f64()),
+        taken,
         devices,
     })
 }

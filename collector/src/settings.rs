@@ -104,6 +104,17 @@ impl Settings {
         }
     }
 
+    /// The sources to run, each once, in the order in which they were named.
+    pub(crate) fn kinds(&self) -> Vec<SourceKind> {
+        let mut kinds = Vec::new();
+        for &kind in &self.sources {
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        kinds
+    }
+
     /// Whether the demonstration stands in for devices.
     pub(crate) fn stands_in(&self) -> bool {
         let asked = |kind| self.sources.contains(&kind);

@@ -14,7 +14,12 @@ fn board() -> Board {
     board
 }
 
-fn sample(sequence: u64) -> Message {
+/// Reads a sample at `now`.
+fn take_sample(board: &Board, sequence: u64, now: Instant) {
+    board.take(sample(sequence, now), now);
+}
+
+fn sample(sequence: u64, began: Instant) -> Message {
     let sample = Sample {
         source: "nvml".to_owned(),
         origin: Origin::Live,
@@ -25,6 +30,7 @@ fn sample(sequence: u64) -> Message {
     };
     Message::Sample {
         sample,
+        began,
         next_try: None,
     }
 }
@@ -38,7 +44,7 @@ fn failure(reason: &str, next_try: Option<Instant>) -> Message {
 }
 
 /// What came since the last call, heartbeats left out.
-fn news(reader: &mut LineReceiver<String>) -> Vec<Event> {
+fn news(reader: &mut LineReceiver<Arc<str>>) -> Vec<Event> {
     let mut events = Vec::new();
     while let Ok(line) = reader.try_recv() {
         events.push(read_line(&line).unwrap());
@@ -47,7 +53,7 @@ fn news(reader: &mut LineReceiver<String>) -> Vec<Event> {
     events
 }
 
-fn num_heartbeats(reader: &mut LineReceiver<String>) -> usize {
+fn num_heartbeats(reader: &mut LineReceiver<Arc<str>>) -> usize {
     let mut count = 0;
     while let Ok(line) = reader.try_recv() {
         count += usize::from(matches!(read_line(&line).unwrap(), Event::Heartbeat(_)));
@@ -55,9 +61,9 @@ fn num_heartbeats(reader: &mut LineReceiver<String>) -> usize {
     count
 }
 
-fn subscribe(board: &Board, num_lines: usize) -> LineReceiver<String> {
+fn subscribe(board: &Board, num_lines: usize) -> LineReceiver<Arc<str>> {
     let (lines, reader) = channel(num_lines);
-    board.subscribe(lines);
+    assert!(board.subscribe(lines), "there is a place");
     reader
 }
 
@@ -72,7 +78,7 @@ fn reasons<'a>(events: &'a [Event]) -> Vec<&'a str> {
 #[test]
 fn a_silent_source_is_told_and_so_is_its_return() {
     let (board, start) = (board(), Instant::now());
-    board.take(sample(0), start);
+    take_sample(&board, 0, start);
     let mut reader = subscribe(&board, 64);
     assert_eq!(news(&mut reader).len(), 2, "a status and a sample");
     board.watch(start + 4 * SECOND);
@@ -81,7 +87,7 @@ fn a_silent_source_is_told_and_so_is_its_return() {
     assert_eq!(reasons(&news(&mut reader)), [SILENT]);
     board.watch(start + 9 * SECOND);
     assert_eq!(news(&mut reader), [], "it is told once");
-    board.take(sample(1), start + 10 * SECOND);
+    take_sample(&board, 1, start + 10 * SECOND);
     let back = news(&mut reader);
     assert!(
         matches!(&back[..], [Event::Source(status), Event::Sample(sample)]
@@ -93,12 +99,53 @@ fn a_silent_source_is_told_and_so_is_its_return() {
 #[test]
 fn numbers_of_a_silent_source_are_not_served() {
     let (board, start) = (board(), Instant::now());
-    board.take(sample(0), start);
+    take_sample(&board, 0, start);
     assert_eq!(board.lock().latest_at(start + 4 * SECOND).len(), 1);
     assert_eq!(board.lock().latest_at(start + 5 * SECOND).len(), 0);
-    board.take(sample(1), start - 60 * SECOND);
+    take_sample(&board, 1, start - 60 * SECOND);
     let mut reader = subscribe(&board, 64);
     assert_eq!(reasons(&news(&mut reader)), [SILENT], "nor to a new reader");
+}
+
+#[test]
+fn a_reading_that_hung_on_the_way_is_not_served_as_new() {
+    let (board, start) = (board(), Instant::now());
+    take_sample(&board, 0, start);
+    let mut reader = subscribe(&board, 64);
+    assert_eq!(news(&mut reader).len(), 2, "a status and a sample");
+    // It began a second later, and is there after a minute: some of its values are a minute old.
+    let minute = start + 60 * SECOND;
+    board.watch(minute);
+    board.take(sample(1, start + SECOND), minute);
+    assert_eq!(reasons(&news(&mut reader)), [SILENT], "no sample, and no return");
+    assert_eq!(board.lock().latest_at(minute), []);
+    take_sample(&board, 2, minute + SECOND);
+    let back = news(&mut reader);
+    assert!(
+        matches!(&back[..], [Event::Source(status), Event::Sample(sample)]
+            if status.is_up() && sample.sequence == 2),
+        "{back:?}"
+    );
+}
+
+#[test]
+fn a_source_that_is_opened_again_for_a_lost_device_has_the_time_for_it() {
+    let (board, start) = (board(), Instant::now());
+    let Message::Sample { sample, began, .. } = sample(0, start) else {
+        panic!("a sample")
+    };
+    let again = Message::Sample {
+        sample,
+        began,
+        next_try: Some(start),
+    };
+    board.take(again, start);
+    let mut reader = subscribe(&board, 64);
+    assert_eq!(news(&mut reader).len(), 2, "a status and a sample");
+    board.watch(start + 13 * SECOND);
+    assert_eq!(news(&mut reader), []);
+    board.watch(start + 15 * SECOND);
+    assert_eq!(reasons(&news(&mut reader)), [SILENT]);
 }
 
 #[test]
@@ -106,7 +153,10 @@ fn a_source_that_hangs_while_it_is_opened_is_silent() {
     let board = board();
     let mut reader = subscribe(&board, 64);
     assert_eq!(reasons(&news(&mut reader)), ["being opened"]);
-    board.watch(Instant::now() + 5 * SECOND);
+    // A driver that is loaded takes its time.
+    board.watch(Instant::now() + 9 * SECOND);
+    assert_eq!(news(&mut reader), []);
+    board.watch(Instant::now() + 11 * SECOND);
     assert_eq!(reasons(&news(&mut reader)), [SILENT]);
 }
 
@@ -123,10 +173,36 @@ fn a_source_that_waits_for_its_next_try_is_not_silent_until_that_hangs() {
     };
     let wait = status.next_try.expect("it is tried again").as_millis() - wall.as_millis();
     assert!((59_000..=61_000).contains(&wait), "{wait} ms");
-    board.watch(start + 63 * SECOND);
+    board.watch(start + 69 * SECOND);
     assert_eq!(news(&mut reader), []);
-    board.watch(start + 65 * SECOND);
+    board.watch(start + 71 * SECOND);
     assert_eq!(reasons(&news(&mut reader)), [SILENT]);
+}
+
+#[test]
+fn a_next_try_that_stays_is_told_once() {
+    let (board, start) = (board(), Instant::now());
+    let mut reader = subscribe(&board, 64);
+    let next_try = Some(start + 60 * SECOND);
+    for second in 0..3 {
+        let now = start + second * SECOND;
+        let Message::Sample { sample, began, .. } = sample(u64::from(second), now) else {
+            panic!("a sample")
+        };
+        let message = Message::Sample {
+            sample,
+            began,
+            next_try,
+        };
+        board.take(message, now);
+    }
+    let is_status = |event: &Event| matches!(event, Event::Source(_));
+    let told = news(&mut reader);
+    assert_eq!(
+        told.iter().filter(|event| is_status(event)).count(),
+        2,
+        "as it was, and up: {told:?}"
+    );
 }
 
 #[test]
@@ -157,18 +233,28 @@ fn heartbeats_keep_their_promise() {
 }
 
 #[test]
-fn a_slow_reader_is_told_what_it_missed() {
+fn a_slow_reader_is_told_what_it_missed_and_how_every_source_does() {
     let (board, start) = (board(), Instant::now());
-    let mut reader = subscribe(&board, 3);
+    board.add_idle("demo", "not asked for".into(), Arc::default());
+    // Room for the beginning of the stream, and for all that a reader that caught up is told.
+    let mut reader = subscribe(&board, 4);
     for reason in ["a", "b", "c", "d"] {
         board.take(failure(reason, None), start);
     }
     let mut events = news(&mut reader);
-    board.take(failure("e", None), start);
+    // Nothing changes any more; the next heartbeat brings what was missed.
+    board.watch(start);
     events.extend(news(&mut reader));
-    let absent = |reason: &str| Event::Source(SourceStatus::absent("nvml", reason));
+    let absent = |name, reason: &str| Event::Source(SourceStatus::absent(name, reason));
     assert_eq!(
         events,
-        [absent("being opened"), absent("a"), Event::Missed(3), absent("e")]
+        [
+            absent("nvml", "being opened"),
+            absent("demo", "not asked for"),
+            absent("nvml", "a"),
+            Event::Missed(3),
+            absent("nvml", "d"),
+            absent("demo", "not asked for"),
+        ]
     );
 }

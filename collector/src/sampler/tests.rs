@@ -48,6 +48,19 @@ impl Source for Scripted {
         };
         Ok(vec![DeviceSample::absent(identity, &absence)])
     }
+
+    fn recall(&mut self, devices: &[DeviceIdentity]) {
+        for device in devices {
+            self.diary
+                .lock()
+                .unwrap()
+                .push(format!("recalled {}", device.uuid));
+        }
+    }
+
+    fn prepare(&mut self) {
+        self.diary.lock().unwrap().push("prepared".to_owned());
+    }
 }
 
 impl Drop for Scripted {
@@ -181,13 +194,24 @@ fn a_lost_device_is_back_when_the_source_was_closed_and_opened_again() {
         Some(&[Answer::There]),
     ];
     let running = Running::start(opener(lives, &diary), 64, None);
-    let (mut seen, mut sequences) = (Vec::new(), Vec::new());
+    let (mut seen, mut sequences, mut num_readings) = (Vec::new(), Vec::new(), Vec::new());
+    let mut num_since_try = 0;
     while seen.len() < 3 || seen.last() != Some(&false) {
-        let Message::Sample { sample, next_try } = running.next() else {
+        let Message::Sample {
+            sample,
+            began,
+            next_try,
+        } = running.next()
+        else {
             panic!("the other devices are read all the time")
         };
         let is_lost = sample.devices[0].is_lost();
         assert_eq!(next_try.is_some(), is_lost, "a lost device is looked for");
+        num_since_try += u32::from(is_lost);
+        if next_try.is_some_and(|at| at <= began) {
+            num_readings.push(num_since_try);
+            num_since_try = 0;
+        }
         sequences.push((sample.sequence, sample.at));
         seen.push(is_lost);
     }
@@ -197,12 +221,14 @@ fn a_lost_device_is_back_when_the_source_was_closed_and_opened_again() {
         sequences.windows(2).all(|pair| pair[0] < pair[1]),
         "sequence and clock go on: {sequences:?}"
     );
-    // Closed before it is opened again: NVML counts its starts.
+    // From the loss four intervals on: five readings, one more if the first of them was late, and fewer where the
+    // machine is so busy that readings are left out.
+    assert_eq!(num_readings.len(), 2, "{num_readings:?}");
+    assert!(num_readings[0] <= READINGS_BETWEEN_TRIES + 2, "{num_readings:?}");
+    // Closed before it is opened again: NVML counts its starts. Prepared before the next reading.
     let diary = diary.lock().unwrap();
-    assert_eq!(
-        *diary,
-        ["opened", "closed", "opened", "closed", "opened", "closed"]
-    );
+    let (closed, prepared) = ("closed", ["opened", "recalled GPU-a", "prepared", "closed"]);
+    assert_eq!(*diary, [&["opened", closed][..], &prepared, &prepared].concat());
 }
 
 #[test]
@@ -221,6 +247,60 @@ fn a_source_that_broke_is_closed_and_opened_again() {
         panic!("the source is back")
     };
     assert_eq!(sample.sequence, 1);
+    running.end();
+    let diary = diary.lock().unwrap();
+    let again = ["opened", "recalled GPU-a", "closed"];
+    assert_eq!(
+        *diary,
+        [&["opened", "closed"][..], &again].concat(),
+        "it is read at once"
+    );
+}
+
+#[test]
+fn a_lost_device_is_left_alone_for_four_readings_at_least() {
+    let wait = |secs: f64, num_tries: u32| {
+        let interval = Duration::from_secs_f64(secs);
+        let mut retry = Retry::new("nvml", "a", interval);
+        let waits = (0..num_tries).map(|_| lost_device_wait(&mut retry, interval).as_secs_f64());
+        waits.collect::<Vec<_>>()
+    };
+    // Where a wait of the retry is no longer than an interval, each reading would open the source again.
+    assert_eq!(wait(60.0, 5), [240.0; 5]);
+    assert_eq!(wait(3600.0, 2), [14_400.0; 2]);
+    let waits = wait(1.0, 40);
+    assert_eq!(waits[..3], [4.0; 3]);
+    assert!(waits.iter().all(|wait| (4.0..=60.0).contains(wait)), "{waits:?}");
+    assert!(waits[20] > 40.0, "the waits grow: {waits:?}");
+    assert!(
+        waits.iter().all(|wait| wait.fract() < 1e-9),
+        "whole readings: {waits:?}"
+    );
+}
+
+#[test]
+fn a_sample_is_as_old_as_the_beginning_of_its_reading() {
+    struct Slow;
+    impl Source for Slow {
+        fn origin(&self) -> Origin {
+            Origin::Live
+        }
+
+        fn read(&mut self, _sequence: u64) -> Result<Vec<DeviceSample>, SourceError> {
+            thread::sleep(Duration::from_millis(60));
+            Ok(Vec::new())
+        }
+    }
+    let running = Running::start(Box::new(|| Ok(Box::new(Slow))), 16, None);
+    let Message::Sample { sample, began, .. } = running.next() else {
+        panic!("it gives samples")
+    };
+    let (since, on_the_wall) = (
+        began.elapsed(),
+        wall_clock().as_millis() - sample.taken.as_millis(),
+    );
+    assert!(since >= Duration::from_millis(60), "{since:?}");
+    assert!(on_the_wall >= 60, "{on_the_wall} ms");
     running.end();
 }
 

@@ -3,7 +3,7 @@
 pub(crate) mod demo;
 mod nvml;
 
-use orrery_telemetry::{DeviceSample, Origin};
+use orrery_telemetry::{DeviceIdentity, DeviceSample, Origin};
 use orrery_units::Seed;
 use thiserror::Error;
 
@@ -20,10 +20,21 @@ pub trait Source {
     /// # Errors
     /// When the source as a whole gave nothing; then it is closed and opened again.
     fn read(&mut self, sequence: u64) -> Result<Vec<DeviceSample>, SourceError>;
+
+    /// Takes over the names of the `devices` that were read before the source was opened again: one that is lost
+    /// cannot tell its own.
+    fn recall(&mut self, _devices: &[DeviceIdentity]) {}
+
+    /// Takes now what the next reading, 100 ms later or more, counts from.
+    fn prepare(&mut self) {}
 }
 
 /// Opens a source on the thread that will read it, or says why not; called again after each failure.
 pub type OpenSource = Box<dyn FnMut() -> Result<Box<dyn Source>, SourceError> + Send>;
+
+/// What to do about a device that is lost.
+pub(crate) const LOST_REMEDY: &str = "reset the device (`nvidia-smi --gpu-reset`, with nothing that uses it, this \
+                                      collector included) or reboot; `dmesg` says why it was lost";
 
 /// Why a source gives nothing, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -4,6 +4,8 @@
     reason = "a library that its samples borrow is closed after them, which no lifetime can say"
 )]
 
+mod fault;
+
 use std::ffi::OsStr;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -19,6 +21,7 @@ use orrery_telemetry::{
 };
 use orrery_units::{Bytes, BytesPerSec, Joules, Ratio, Watts};
 
+use self::fault::{absence, is_of_all, reading, source_error};
 use super::{Source, SourceError, node_name};
 
 /// What the fake driver adds to its version, so that it is never taken for a real one.
@@ -46,6 +49,8 @@ pub(crate) struct NvmlSource {
 /// A device that was there when the source was opened.
 struct Known {
     identity: DeviceIdentity,
+    /// Whether the device itself told its UUID, and its model.
+    told: [bool; 2],
     /// The activity sample before, if the device has such.
     previous: Option<GpmSample<'static>>,
 }
@@ -61,10 +66,14 @@ impl Library {
         Self(NonNull::from(Box::leak(Box::new(nvml))))
     }
 
-    /// The library, under a lifetime that is too long: nothing that borrows it may outlive `self`.
-    fn get(&self) -> &'static Nvml {
-        // SAFETY: the box lives until `self` is dropped, and is never borrowed mutably. `NvmlSource` alone
-        // keeps what borrows it, in a field that is dropped before.
+    /// The library, under a lifetime that is too long.
+    ///
+    /// # Safety
+    /// The reference, and all that borrows from it (devices, activity samples), must be gone before `self` is
+    /// dropped: that closes the library, and with it the code that they call.
+    unsafe fn get(&self) -> &'static Nvml {
+        // SAFETY: the box lives until `self` is dropped, which the caller does not outlive, and is never borrowed
+        // mutably before.
         unsafe { self.0.as_ref() }
     }
 }
@@ -117,29 +126,83 @@ impl Source for NvmlSource {
     }
 
     fn read(&mut self, _sequence: u64) -> Result<Vec<DeviceSample>, SourceError> {
-        let nvml = self.library.get();
+        // SAFETY: what is left after this call are the activity samples in `devices`, a field that is dropped
+        // before the library.
+        let nvml = unsafe { self.library.get() };
         self.devices.iter_mut().map(|known| known.read(nvml)).collect()
+    }
+
+    fn recall(&mut self, devices: &[DeviceIdentity]) {
+        let uuids = self.devices.iter().filter(|known| known.told[0]);
+        let taken: Vec<String> = uuids.map(|known| known.identity.uuid.clone()).collect();
+        for known in &mut self.devices {
+            known.recall(devices, &taken);
+        }
+    }
+
+    fn prepare(&mut self) {
+        // SAFETY: as in `read`.
+        let nvml = unsafe { self.library.get() };
+        for known in &mut self.devices {
+            let device = nvml.device_by_index(known.identity.index);
+            // What cannot be read now is told by the next reading.
+            known.previous = device.and_then(|device| activity_sample(&device)).ok();
+        }
     }
 }
 
 impl Known {
     fn find(nvml: &Nvml, node: &str, index: u32) -> Self {
-        let device = nvml.device_by_index(index);
-        let ask = |question: fn(&Device<'_>) -> Result<String, NvmlError>| {
-            device.as_ref().ok().and_then(|device| question(device).ok())
-        };
-        // A device that is lost from the start has no name of its own; its place must do.
-        let uuid = ask(|device| device.uuid()).unwrap_or_else(|| format!("unknown-{node}-{index}"));
-        let model = ask(|device| device.name()).unwrap_or_else(|| "unknown".to_owned());
+        // A device that is lost from the start, or slow to tell, has no name of its own; its place must do.
         let identity = DeviceIdentity {
             node: node.to_owned(),
             index,
-            uuid,
-            model,
+            uuid: format!("unknown-{node}-{index}"),
+            model: "unknown".to_owned(),
         };
-        Self {
+        let mut known = Self {
             identity,
+            told: [false; 2],
             previous: None,
+        };
+        if let Ok(device) = nvml.device_by_index(index) {
+            known.ask_names(&device);
+        }
+        known
+    }
+
+    /// Asks the device for the names that it did not tell yet.
+    fn ask_names(&mut self, device: &Device<'_>) {
+        let Self { identity, told, .. } = self;
+        let ask = |told: &mut bool, name: &mut String, question: &dyn Fn() -> Result<String, NvmlError>| {
+            if *told {
+                return;
+            }
+            // A device that fails to tell is asked again with the next reading.
+            if let Ok(answer) = question() {
+                *name = answer;
+                *told = true;
+            }
+        };
+        let [told_uuid, told_model] = told;
+        ask(told_uuid, &mut identity.uuid, &|| device.uuid());
+        ask(told_model, &mut identity.model, &|| device.name());
+    }
+
+    /// Takes the names of the device that was in this place among `devices` for those that this one does not
+    /// tell; none that another device has `taken`, since they may be numbered anew.
+    fn recall(&mut self, devices: &[DeviceIdentity], taken: &[String]) {
+        let place = (&self.identity.node, self.identity.index);
+        let mut here = devices.iter().filter(|old| (&old.node, old.index) == place);
+        let Some(old) = here.find(|old| !taken.contains(&old.uuid)) else {
+            return;
+        };
+        let [told_uuid, told_model] = self.told;
+        if !told_uuid {
+            self.identity.uuid.clone_from(&old.uuid);
+        }
+        if !told_model {
+            self.identity.model.clone_from(&old.model);
         }
     }
 
@@ -152,6 +215,7 @@ impl Known {
                 return Ok(DeviceSample::absent(self.identity.clone(), &absence(&fault)));
             }
         };
+        self.ask_names(&device);
         let memory = device.memory_info();
         let memory = |part: fn(&nvml_wrapper::struct_wrappers::device::MemoryInfo) -> u64| match &memory {
             Ok(info) => Reading::Value(Bytes::new(part(info))),
@@ -180,12 +244,7 @@ impl Known {
 
     /// Activity since the sample before; the new sample becomes the next one's "before".
     fn activity(&mut self, nvml: &'static Nvml, device: &Device<'static>) -> Activity {
-        let sample = match device.gpm_support() {
-            Ok(true) => device.gpm_sample(),
-            Ok(false) => Err(NvmlError::NotSupported),
-            Err(fault) => Err(fault),
-        };
-        let sample = match sample {
+        let sample = match activity_sample(device) {
             Ok(sample) => sample,
             Err(fault) => {
                 self.previous = None;
@@ -222,6 +281,15 @@ impl Known {
     }
 }
 
+/// An activity sample of a device that has such.
+fn activity_sample(device: &Device<'static>) -> Result<GpmSample<'static>, NvmlError> {
+    if device.gpm_support()? {
+        device.gpm_sample()
+    } else {
+        Err(NvmlError::NotSupported)
+    }
+}
+
 fn ratio_of_percent(percent: f64) -> Ratio {
     Ratio::clamped(percent / 100.0)
 }
@@ -247,6 +315,11 @@ fn throttles(reasons: ThrottleReasons) -> Vec<Throttle> {
         (ThrottleReasons::HW_THERMAL_SLOWDOWN, Throttle::ThermalHardware),
         (ThrottleReasons::HW_POWER_BRAKE_SLOWDOWN, Throttle::PowerBrake),
         (ThrottleReasons::HW_SLOWDOWN, Throttle::Hardware),
+        (ThrottleReasons::SYNC_BOOST, Throttle::SyncBoost),
+        (
+            ThrottleReasons::APPLICATIONS_CLOCKS_SETTING,
+            Throttle::ApplicationsClocksSetting,
+        ),
     ];
     flags
         .into_iter()
@@ -255,45 +328,65 @@ fn throttles(reasons: ThrottleReasons) -> Vec<Throttle> {
         .collect()
 }
 
-fn reading<T>(result: Result<T, NvmlError>) -> Reading<T> {
-    result.map_err(|fault| absence(&fault)).into()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn absence(fault: &NvmlError) -> Absence {
-    match fault {
-        NvmlError::NotSupported => Absence::NotSupported,
-        NvmlError::FailedToLoadSymbol(_) | NvmlError::FunctionNotFound => Absence::DriverTooOld,
-        NvmlError::NoPermission => Absence::NoPermission,
-        NvmlError::GpuLost => Absence::DeviceLost,
-        other => Absence::Failed(other.to_string()),
+    fn identity(index: u32, uuid: &str, model: &str) -> DeviceIdentity {
+        DeviceIdentity {
+            node: "node-0".to_owned(),
+            index,
+            uuid: uuid.to_owned(),
+            model: model.to_owned(),
+        }
     }
-}
 
-/// Whether a fault means that no device can be read until the library is opened again.
-fn is_of_all(fault: &NvmlError) -> bool {
-    matches!(
-        fault,
-        NvmlError::Uninitialized | NvmlError::DriverNotLoaded | NvmlError::LibRmVersionMismatch
-    )
-}
+    #[test]
+    fn a_device_that_tells_no_name_has_the_one_of_its_place_unless_another_tells_it() {
+        let before = [identity(0, "GPU-a", "H100"), identity(1, "GPU-b", "H200")];
+        let recalled = |told: [bool; 2], taken: &[&str]| {
+            let taken: Vec<String> = taken.iter().map(|&uuid| uuid.to_owned()).collect();
+            let mut known = Known {
+                identity: identity(1, "unknown-node-0-1", "unknown"),
+                told,
+                previous: None,
+            };
+            known.recall(&before, &taken);
+            known.identity
+        };
+        assert_eq!(recalled([false; 2], &["GPU-a"]), before[1]);
+        assert_eq!(
+            recalled([true, false], &[]).uuid,
+            "unknown-node-0-1",
+            "it told this"
+        );
+        assert_eq!(recalled([true, false], &[]).model, "H200");
+        // One device left, and what was number 1 is number 0 now.
+        let numbered_anew = recalled([false; 2], &["GPU-b"]);
+        assert_eq!(
+            (&*numbered_anew.uuid, &*numbered_anew.model),
+            ("unknown-node-0-1", "unknown")
+        );
+    }
 
-fn source_error(fault: &NvmlError) -> SourceError {
-    let remedy = match fault {
-        NvmlError::LibloadingError(fault) => {
-            return SourceError::new(
-                format!("no NVIDIA driver library: {fault}"),
-                "install the NVIDIA driver, or start the container with its devices and driver (`--gpus all`); a \
-                 library in another place is named with `--nvml-library PATH`",
-            );
+    #[test]
+    fn every_bit_that_holds_a_clock_down_has_its_name() {
+        let found = throttles(ThrottleReasons::from_bits_truncate(0x1ff));
+        assert_eq!(found.len(), Throttle::ALL.len(), "{found:?}");
+        // The numbers of nvml.h.
+        for (bit, throttle) in [
+            (0x2, Throttle::ApplicationsClocksSetting),
+            (0x4, Throttle::PowerCap),
+            (0x8, Throttle::Hardware),
+            (0x10, Throttle::SyncBoost),
+            (0x20, Throttle::ThermalSoftware),
+            (0x40, Throttle::ThermalHardware),
+            (0x80, Throttle::PowerBrake),
+        ] {
+            assert_eq!(throttles(ThrottleReasons::from_bits_truncate(bit)), [throttle]);
         }
-        NvmlError::DriverNotLoaded => {
-            "load the kernel module (`modprobe nvidia`); `dmesg` says why it does not load"
+        for not_held in [0, 0x1, 0x100] {
+            assert_eq!(throttles(ThrottleReasons::from_bits_truncate(not_held)), []);
         }
-        NvmlError::LibRmVersionMismatch => "the driver was updated: reload its kernel module, or reboot",
-        NvmlError::NoPermission => "run as a user that may open `/dev/nvidia*`",
-        NvmlError::Uninitialized => "the driver was unloaded; the source is back by itself when it is loaded",
-        NvmlError::GpuLost => "reset the device or reboot; `dmesg` says why it was lost",
-        _ => "",
-    };
-    SourceError::new(format!("NVML gives nothing: {fault}"), remedy)
+    }
 }

@@ -63,3 +63,55 @@ fn with_devices_doctor_lists_them_and_what_they_lack() {
         assert!(out.contains(part), "`{part}` is missing:\n{out}");
     }
 }
+
+#[test]
+fn a_machine_whose_every_device_is_lost_has_no_device() {
+    let driver = Driver::new(&json!({"driver": "580.95.05", "devices": [
+        {"name": "FAKE", "uuid": "GPU-a", "lost_after": 0},
+        {"name": "FAKE", "uuid": "GPU-b", "lost_after": 4},
+    ]}));
+    let (code, out, words) = ended(&driver.command(&["doctor"]).output().unwrap());
+    assert_eq!(code, Some(3), "{out}{words}");
+    assert_eq!(out.matches("  LOST\n").count(), 2, "{out}");
+    assert!(out.contains("No device can be read here."), "{out}");
+}
+
+#[test]
+fn a_driver_that_does_not_start_is_told_with_its_remedy() {
+    // The numbers of `nvmlReturn_t`.
+    for (fault, reason, remedy) in [
+        (4, "permission", "run as a user that may open `/dev/nvidia*`"),
+        (9, "driver is not loaded", "modprobe nvidia"),
+        (10, "timeout", "the driver is slow or hangs"),
+        (17, "blocked by the operating system", "cgroup"),
+        (18, "version mismatch", "reload its kernel module"),
+        (999, "internal driver error", "see `dmesg`"),
+    ] {
+        let driver = Driver::new(&json!({"driver": "1", "devices": [],
+            "failing_starts": 100, "failing_with": fault}));
+        let (code, out, words) = ended(&driver.command(&["doctor"]).output().unwrap());
+        assert_eq!(code, Some(3), "{out}{words}");
+        assert!(out.contains(reason), "{fault}: {out}");
+        let what_to_do = out.split("what to do: ").nth(1).unwrap_or_default();
+        assert!(what_to_do.contains(remedy), "{fault}: {out}");
+    }
+}
+
+#[test]
+fn a_source_that_is_named_twice_is_read_once() {
+    for arguments in [
+        ["once", "--source", "demo,demo"],
+        ["doctor", "--source", "demo,demo"],
+    ] {
+        let (code, out, words) = run(&arguments);
+        assert_eq!(
+            out.matches(r#""source":"demo""#).count(),
+            usize::from(arguments[0] == "once"),
+            "{out}"
+        );
+        assert!(
+            out.matches("DEMO: 32 made-up").count() <= 1,
+            "{code:?} {out}{words}"
+        );
+    }
+}

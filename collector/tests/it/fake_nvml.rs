@@ -12,7 +12,7 @@ use crate::openmetrics::check;
 use crate::process::{Driver, command, ended, library};
 
 /// A device that answers everything, with `more` in place of what it names.
-fn device(uuid: &str, more: &Value) -> Value {
+pub(crate) fn device(uuid: &str, more: &Value) -> Value {
     let mut device = json!({
         "name": "FAKE", "uuid": uuid,
         "utilization_percent": [[40, 10], [90, 20]],
@@ -29,7 +29,7 @@ fn device(uuid: &str, more: &Value) -> Value {
     device
 }
 
-fn driver(devices: &[Value], more: &Value) -> Driver {
+pub(crate) fn driver(devices: &[Value], more: &Value) -> Driver {
     let mut script = json!({"driver": "580.95.05", "devices": devices});
     for (key, value) in more.as_object().expect("changes are an object") {
         script[key] = value.clone();

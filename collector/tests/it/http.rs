@@ -47,6 +47,14 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> (String, String) {
     (head.to_owned(), body.to_owned())
 }
 
+/// The first line of the answer to a request for `path`, which may go on for ever.
+pub(crate) fn get_head(address: SocketAddr, path: &str) -> String {
+    let mut line = String::new();
+    let read = BufReader::new(connect(address, path)).read_line(&mut line);
+    read.expect("an answer comes");
+    line
+}
+
 /// Asks for the metrics until `holds`.
 pub(crate) fn metrics_until(address: SocketAddr, what: &str, holds: impl Fn(&str) -> bool) -> String {
     let start = Instant::now();

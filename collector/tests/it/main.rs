@@ -4,6 +4,7 @@ mod doctor;
 mod fake_nvml;
 mod http;
 mod metrics;
+mod moods;
 mod openmetrics;
 mod process;
 mod serve;

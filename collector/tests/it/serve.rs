@@ -1,9 +1,9 @@
 //! `serve` as a process: addresses that it refuses or warns of, and signals that end it.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::http::{Listener, get};
-use crate::process::{Server, command, run};
+use crate::process::{Server, command, ended, run};
 
 fn serve(listen: &str, more: &[&str]) -> Command {
     let mut command = command(&["serve", "--source", "demo", "--listen", listen]);
@@ -50,7 +50,38 @@ fn signals_end_it_with_130_and_143_even_while_it_is_read() {
         let (found, log) = server.end(signal);
         assert_eq!(found, Some(code), "{signal}: {log}");
         assert!(log.contains("stopping") && !log.contains("left behind"), "{log}");
+        assert!(
+            !log.contains("WARN"),
+            "an end that was asked for is no fault: {log}"
+        );
     }
+}
+
+#[test]
+fn whoever_asks_for_no_page_is_told_the_pages() {
+    let server = Server::start(serve("127.0.0.1:0", &[]));
+    for (path, code) in [("/", " 200 "), ("/metric", " 404 ")] {
+        let (head, body) = get(server.address, path);
+        assert!(
+            head.starts_with("HTTP/1.0") && head.contains(code),
+            "{path}: {head}"
+        );
+        for page in ["/metrics", "/stream", "/healthz"] {
+            assert!(body.contains(page), "{path}: {body}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_closes_the_pipe_early_is_no_fault() {
+    let mut child = command(&["once", "--source", "demo"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let (code, _, words) = ended(&child.wait_with_output().unwrap());
+    assert_eq!((code, words.as_str()), (Some(0), ""));
 }
 
 #[test]
@@ -58,6 +89,8 @@ fn bad_arguments_end_with_2_and_say_what_would_do() {
     for (arguments, fix) in [
         (&["serve", "--interval", "5"][..], "`1s`"),
         (&["serve", "--interval", "1ms"], "100 ms and 1 h"),
+        (&["serve", "--listen", "127.0.0.1"], "`127.0.0.1:9477`"),
+        (&["serve", "--listen", "localhost:9477"], "`127.0.0.1:9477`"),
         (&["serve", "--source", "nvlm"], "nvml"),
         (&["once", "--source", "fake"], "--nvml-library PATH"),
         (&["doctr"], "doctor"),
@@ -70,4 +103,13 @@ fn bad_arguments_end_with_2_and_say_what_would_do() {
             "{arguments:?}: {words}"
         );
     }
+}
+
+#[test]
+fn a_disk_that_is_full_is_told_and_is_no_bug() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut once = command(&["once", "--source", "demo"]);
+    let (code, _, words) = ended(&once.stdout(full).output().unwrap());
+    assert_eq!(code, Some(3), "{words}");
+    assert!(words.contains("No space left on device"), "{words}");
 }

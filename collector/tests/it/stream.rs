@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use orrery_collector::{Daemon, SourceKind};
 use orrery_telemetry::{Event, Origin, SourceState};
 
-use crate::http::{Gated, Listener, settings};
+use crate::http::{Gated, Listener, get, get_head, settings};
 
 #[test]
 fn samples_come_in_order_and_say_that_they_are_made_up() {
@@ -93,4 +93,22 @@ fn a_stream_ends_with_its_daemon() {
     stream.heartbeat();
     drop(daemon);
     while stream.next().is_some() {}
+}
+
+#[test]
+fn the_readers_of_a_stream_are_bounded_and_a_place_comes_free() {
+    let daemon = Daemon::start(&settings(Vec::new())).unwrap();
+    let mut readers: Vec<Listener> = (0..64).map(|_| Listener::new(daemon.address())).collect();
+    let (head, body) = get(daemon.address(), "/stream");
+    assert!(head.starts_with("HTTP/1.0 503 "), "{head}");
+    assert!(body.contains("64 readers") && body.contains("/metrics"), "{body}");
+    let (head, text) = get(daemon.address(), "/metrics");
+    assert!(head.contains(" 200 "), "the other pages are served: {head}");
+    assert!(text.contains("\norrery_stream_readers 64\n"), "{text}");
+    readers.truncate(32);
+    let start = Instant::now();
+    while get_head(daemon.address(), "/stream").contains(" 503 ") {
+        assert!(start.elapsed() < Duration::from_secs(20), "no place came free");
+    }
+    readers[0].heartbeat();
 }

@@ -154,7 +154,7 @@ unsafe extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, out: *mut Devi
 // SAFETY: as stated above the exports.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn nvmlDeviceGetName(device: Device, out: *mut c_char, length: c_uint) -> c_int {
-    let name = |player: &mut Player| player.device(number(device)).map(|device| device.name.clone());
+    let name = |player: &mut Player| player.named(number(device)).map(|device| device.name.clone());
     // SAFETY: passed on as the caller promises.
     unsafe { answer_text(out, length, name) }
 }
@@ -162,7 +162,7 @@ unsafe extern "C" fn nvmlDeviceGetName(device: Device, out: *mut c_char, length:
 // SAFETY: as stated above the exports.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn nvmlDeviceGetUUID(device: Device, out: *mut c_char, length: c_uint) -> c_int {
-    let uuid = |player: &mut Player| player.device(number(device)).map(|device| device.uuid.clone());
+    let uuid = |player: &mut Player| player.named(number(device)).map(|device| device.uuid.clone());
     // SAFETY: passed on as the caller promises.
     unsafe { answer_text(out, length, uuid) }
 }

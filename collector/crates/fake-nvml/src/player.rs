@@ -14,6 +14,7 @@ pub(crate) mod code {
     pub(crate) const NOT_SUPPORTED: i32 = 3;
     pub(crate) const INSUFFICIENT_SIZE: i32 = 7;
     pub(crate) const DRIVER_NOT_LOADED: i32 = 9;
+    pub(crate) const TIMEOUT: i32 = 10;
     pub(crate) const GPU_IS_LOST: i32 = 15;
 }
 
@@ -42,6 +43,8 @@ struct Progress {
     /// The start in which the device was lost.
     lost_in: Option<u64>,
     is_back: bool,
+    /// Questions for a name or a UUID.
+    num_asked_for_name: u64,
     /// Position in each track, by the track's number.
     positions: [usize; Call::COUNT],
 }
@@ -130,7 +133,7 @@ impl Player {
         if self.num_open == 0 {
             self.num_starts += 1;
             if self.num_starts <= self.script.failing_starts {
-                return Err(code::DRIVER_NOT_LOADED);
+                return Err(self.script.failing_with.unwrap_or(code::DRIVER_NOT_LOADED));
             }
             self.is_unloaded = false;
         }
@@ -178,6 +181,18 @@ impl Player {
             return Err(code::GPU_IS_LOST);
         }
         progress.answered += 1;
+        Ok(script)
+    }
+
+    /// Device number `device` for its name or UUID, which it may not tell at first.
+    pub(crate) fn named(&mut self, device: usize) -> Result<&DeviceScript, i32> {
+        self.device(device)?;
+        let script = &self.script.devices[device];
+        let progress = &mut self.progress[device];
+        progress.num_asked_for_name += 1;
+        if progress.num_asked_for_name <= script.unnamed_calls {
+            return Err(code::TIMEOUT);
+        }
         Ok(script)
     }
 

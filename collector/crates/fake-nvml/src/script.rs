@@ -25,9 +25,12 @@ pub(crate) struct Script {
     /// A call that hangs.
     #[serde(default)]
     pub(crate) hang: Option<Hang>,
-    /// Starts that fail with `DriverNotLoaded` before one succeeds.
+    /// Starts that fail before one succeeds.
     #[serde(default)]
     pub(crate) failing_starts: u64,
+    /// The status with which they fail, as a number of `nvmlReturn_t`; `DriverNotLoaded` without this.
+    #[serde(default)]
+    pub(crate) failing_with: Option<i32>,
 }
 
 /// A call that hangs, as one does in a wedged driver.
@@ -55,6 +58,9 @@ pub(crate) struct DeviceScript {
     /// stays lost.
     #[serde(default)]
     pub(crate) back_after_starts: Option<u64>,
+    /// So many questions for its name or UUID fail with `Timeout` before they are answered.
+    #[serde(default)]
+    pub(crate) unnamed_calls: u64,
     /// Percent of time with a kernel, and with memory traffic.
     #[serde(default)]
     pub(crate) utilization_percent: Track<[u32; 2]>,
