@@ -15,6 +15,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("orrery-telemetry", &["orrery-units", "orrery-timeline"]),
     ("orrery-fake-nvml", &[]),
     (
+        "orrery-netlab",
+        &["orrery-units", "orrery-taskgraph", "orrery-engine"],
+    ),
+    (
         "orrery-collector",
         &[
             "orrery-units",
