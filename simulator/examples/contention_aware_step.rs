@@ -213,10 +213,10 @@ fn lay(contention: &Contention, router: &Router, seed: Seed, resources: &mut Res
     let laid: Vec<_> = (0..GROUPS)
         .map(|group| wires.exchange(&ranks_of(group), &ports))
         .collect();
-    let paths = wires.install(resources);
+    let wired = wires.install(resources);
     let mut sums = vec![0.0; resources.links.len()];
     let of_group = |laid: Vec<orrery_workload::wires::Laid>| {
-        for usage in laid.iter().flat_map(|one| &resources.paths[one.path(&paths)]) {
+        for usage in laid.iter().flat_map(|one| &resources.paths[wired.path(*one)]) {
             sums[usage.link.index()] += usage.weight;
         }
         let taken = (0u32..).zip(&mut sums).filter(|(_, sum)| **sum > 0.0);
