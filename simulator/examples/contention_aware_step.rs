@@ -13,7 +13,6 @@
 //! take as long as those of its hottest rank.
 #![expect(
     clippy::print_stdout,
-    clippy::disallowed_methods,
     reason = "a measuring program reads the clock and prints; the engine does neither"
 )]
 
