@@ -11,6 +11,7 @@ mod folding;
 mod imports;
 mod invariants;
 mod layering;
+mod levels;
 mod links;
 mod overlap;
 mod published;
