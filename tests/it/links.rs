@@ -154,3 +154,23 @@ fn every_kind_of_link_can_be_asked_for() {
         "no label without a kind"
     );
 }
+
+/// Claim: stages at two sites exchange activations over the wide area, which costs its latency and shows its bytes.
+#[test]
+fn a_job_at_two_sites_waits_for_the_way_between() {
+    let sites = |latency: &str| {
+        report(
+            &balanced_experts(),
+            &[
+                ("cluster.fabric.sites", "[2, 2]"),
+                ("cluster.fabric.wide_area", "400 Gbit/s"),
+                ("cluster.fabric.wide_area_latency", latency),
+            ],
+        )
+    };
+    let (near_by, far) = (sites("1 us"), sites("2 ms"));
+    let more = step(&far) - step(&near_by);
+    // 8 microbatches of 1F1B over 4 stages: activations and gradients pass once each way at least.
+    assert!(more > 4e-3 && more < 0.2, "{more} s more");
+    assert!(bytes(network(&far), "wide_area", "") > 0.0, "what passes is seen");
+}

@@ -88,6 +88,11 @@ fn every_shape_is_built_as_the_file_says() {
     let tables = "[cluster.fabric]\nkind = \"dragonfly\"\ngroups = 2\nrouters_per_group = 2\nnodes_per_router = 2\n\
                   link = \"400 Gbit/s\"\nglobal_link = \"400 Gbit/s\"";
     assert!(matches!(shape(tables), FabricShape::Dragonfly(fly) if fly.num_groups == 2));
+    let tables = "[cluster.fabric]\nsites = [4, 4]\nwide_area = \"800 Gbit/s\"\nwide_area_latency = \"5 ms\"";
+    let FabricShape::Clos(tree) = shape(tables) else {
+        panic!("a fat tree")
+    };
+    assert_eq!((tree.sites.len(), tree.wide_area.len()), (2, 1));
     let tables = "[cluster.fabric]\ntopology = \"topology.conf\"";
     assert!(matches!(shape(tables), FabricShape::Tree(tree) if tree.nodes.len() == 8));
 }
@@ -130,6 +135,16 @@ fn what_cannot_be_wired_says_what_would_help() {
             "[cluster.fabric]\ncontention = \"none\"\nrouting = \"ecmp\"",
             "S047",
             "contention = \"links\"",
+        ),
+        (
+            "[cluster.fabric]\nsites = [4, 4]\nwide_area = \"800 Gbit/s\"",
+            "S046",
+            "wide_area_latency = \"5 ms\"",
+        ),
+        (
+            "[cluster.fabric]\nsites = [4, 5]\nwide_area = \"800 Gbit/s\"\nwide_area_latency = \"5 ms\"",
+            "S046",
+            "let the nodes of the sites add up to those of the cluster",
         ),
         (
             "[cluster.fault.x]\nat = \"node 9 NIC 1\"",

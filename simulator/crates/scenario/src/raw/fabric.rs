@@ -84,6 +84,21 @@ pub(crate) const FABRIC: &[Key] = &[
         Kind::Integer(1),
         "Nodes on a router of a dragonfly.",
     ),
+    Key::new(
+        "sites",
+        Kind::List(&Kind::Integer(1)),
+        "Nodes at each site, of a cluster that lies at several; every site is joined with every other.",
+    ),
+    Key::new(
+        "wide_area",
+        Kind::Quantity(Dimension::DataRate),
+        "What joins two sites, one way.",
+    ),
+    Key::new(
+        "wide_area_latency",
+        Kind::Quantity(Dimension::Time),
+        "Time that a message takes from site to site.",
+    ),
 ];
 
 pub(crate) const FAULT: &[Key] = &[
@@ -137,6 +152,9 @@ pub(crate) struct RawFabric {
     pub(crate) groups: Option<Given<u64>>,
     pub(crate) routers_per_group: Option<Given<u64>>,
     pub(crate) nodes_per_router: Option<Given<u64>>,
+    pub(crate) sites: Option<Given<Vec<u64>>>,
+    pub(crate) wide_area: Option<Given<f64>>,
+    pub(crate) wide_area_latency: Option<Given<f64>>,
 }
 
 /// `[cluster.fault.<id>]`.
@@ -173,6 +191,9 @@ impl RawFabric {
             groups: view.integer("groups"),
             routers_per_group: view.integer("routers_per_group"),
             nodes_per_router: view.integer("nodes_per_router"),
+            sites: view.integers("sites"),
+            wide_area: view.quantity("wide_area", Dimension::DataRate),
+            wide_area_latency: view.quantity("wide_area_latency", Dimension::Time),
         }
     }
 }

@@ -9,7 +9,7 @@ pub mod closed_form;
 pub mod law;
 pub mod nccl;
 pub mod port_bound;
-pub mod steps;
 mod selector;
+pub mod steps;
 
 pub use selector::{Network, Timing};

@@ -132,6 +132,15 @@ impl Transfer {
         }
     }
 
+    /// The same transfer with `detour` on its way.
+    #[must_use]
+    pub fn over(self, detour: SimDuration) -> Self {
+        Self {
+            latency: self.latency + detour,
+            ..self
+        }
+    }
+
     /// As work for the engine, over `path`.
     #[must_use]
     pub const fn work(&self, path: PathId) -> Work {

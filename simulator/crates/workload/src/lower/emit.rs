@@ -1,10 +1,10 @@
 //! Actions of a schedule into tasks of a rank.
 
-use orrery_taskgraph::{After, Resources, Sequence, Sink, Tag, Task, Work};
+use orrery_taskgraph::{After, Sequence, Sink, Tag, Task, Work};
 use orrery_units::{Evidence, KindId, LaneId, SimDuration};
 
 use super::driver::{Cursor, Shared};
-use super::groups::{Party, RECEIVE_ACTIVATION, RECEIVE_GRADIENT, SEND_ACTIVATION, SEND_GRADIENT};
+use super::groups::{Party, RECEIVE_ACTIVATION, RECEIVE_GRADIENT, SEND_ACTIVATION, SEND_GRADIENT, Way};
 use super::holding::Changes;
 use super::layer::{Backward, Forward};
 use crate::cost::{Kernel, Transfer};
@@ -173,9 +173,9 @@ impl Emit<'_, '_, '_> {
         waits: Waits<'_>,
         tag: Tag,
     ) -> Sequence {
+        let way = shared.map_or(Way::PRIVATE, |shared| shared.way);
         let transfer = transfer.slowed(self.cursor.pace.of_transfer(kind, tag));
-        let path = shared.map_or(Resources::PRIVATE, |shared| shared.path);
-        let work = transfer.work(path);
+        let work = transfer.over(way.detour).work(way.path);
         let task = self.task(lane, kind, work, waits, tag);
         self.push(Task {
             meeting: shared.map(|shared| shared.meeting),

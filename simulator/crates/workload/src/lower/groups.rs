@@ -7,7 +7,7 @@ use orrery_scenario::Plan;
 use orrery_scenario::cluster::Topology;
 use orrery_scenario::plan::{Axis, Contention, Coordinates, Layout};
 use orrery_taskgraph::{Meeting, Resources};
-use orrery_units::{Bytes, BytesPerSec, GroupId, LaneId, PathId, Seed};
+use orrery_units::{Bytes, BytesPerSec, GroupId, LaneId, PathId, Seed, SimDuration};
 
 use super::Folding;
 use super::costs::gradient_op;
@@ -16,7 +16,7 @@ use crate::cost::{CostModel, ExchangePorts};
 use crate::memory::CAUSES;
 use crate::routing::Router;
 use crate::schedule::{next_of, previous_of};
-use crate::wires::Wires;
+use crate::wires::{Laid, Wires};
 
 /// A rendezvous of which a rank is a party, and how many meetings it has attended.
 #[derive(Clone, Copy, Debug)]
@@ -24,14 +24,21 @@ pub(super) struct Attendance {
     group: Option<GroupId>,
     number: u32,
     /// What this rank's transfers there load.
-    path: PathId,
+    way: Way,
 }
 
 /// A transfer among several: whom it meets, and the path it takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Party {
     pub(super) meeting: Meeting,
+    pub(super) way: Way,
+}
+
+/// The path of a transfer, and the time that it spends between sites besides.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
     pub(super) path: PathId,
+    pub(super) detour: SimDuration,
 }
 
 /// The lanes of one rank.
@@ -89,14 +96,22 @@ enum Purpose {
     Channel(u32, u32, bool),
 }
 
+impl Way {
+    /// Shared with nobody.
+    pub(super) const PRIVATE: Self = Self {
+        path: Resources::PRIVATE,
+        detour: SimDuration::ZERO,
+    };
+}
+
 impl Attendance {
     /// The next meeting, if anybody else attends.
     pub(super) fn next(&mut self) -> Option<Party> {
-        let (number, path) = (self.number, self.path);
+        let (number, way) = (self.number, self.way);
         self.number += 1;
         self.group.map(|group| Party {
             meeting: Meeting { group, number },
-            path,
+            way,
         })
     }
 }
@@ -105,7 +120,7 @@ impl Attendance {
 #[derive(Debug, Default)]
 struct Assembly {
     groups: BTreeMap<Purpose, GroupId>,
-    paths: BTreeMap<(Purpose, u32), PathId>,
+    ways: BTreeMap<(Purpose, u32), Way>,
 }
 
 impl Assembly {
@@ -113,11 +128,7 @@ impl Assembly {
         Attendance {
             group: self.groups.get(&purpose).copied(),
             number: 0,
-            path: self
-                .paths
-                .get(&(purpose, rank))
-                .copied()
-                .unwrap_or(Resources::PRIVATE),
+            way: self.ways.get(&(purpose, rank)).copied().unwrap_or(Way::PRIVATE),
         }
     }
 }
@@ -151,8 +162,8 @@ pub(super) fn build(plan: &Plan, model: &CostModel, router: &Router, seed: Seed,
         assembly.groups.insert(purpose, resources.add_group(count));
     }
     let network = plan.cluster.fabric.contention.as_ref().map(|contention| {
-        let (paths, network) = lay(plan, contention, model, router, seed, &parties, &mut resources);
-        assembly.paths = paths;
+        let (ways, network) = lay(plan, contention, model, router, seed, &parties, &mut resources);
+        assembly.ways = ways;
         network
     });
     let members = simulated
@@ -175,13 +186,13 @@ fn lay(
     seed: Seed,
     parties: &BTreeMap<Purpose, Vec<u32>>,
     resources: &mut Resources,
-) -> (BTreeMap<(Purpose, u32), PathId>, NetworkMap) {
+) -> (BTreeMap<(Purpose, u32), Way>, NetworkMap) {
     let topology = Topology::build(contention.blueprint.clone()).expect("a plan's blueprint builds");
     let health = contention.faults.lasting(&topology);
     let mut wires = Wires::new(&topology, &health, contention, seed);
     let mut laid = Vec::new();
     for (&purpose, ranks) in parties {
-        let ring = |op: CollectiveOp| peak(plan, model, op, ranks);
+        let all_reduce = CollectiveOp::AllReduce;
         let gradients = gradient_op(plan.layout.zero);
         let paths = match purpose {
             Purpose::World => continue,
@@ -193,9 +204,9 @@ fn lay(
                 }
                 None => continue,
             },
-            Purpose::Tensor(_) => wires.ring(ranks, ring(CollectiveOp::AllReduce)),
-            Purpose::Tied(..) => wires.ring(ranks, ring(CollectiveOp::AllReduce)),
-            Purpose::Dense(..) | Purpose::Expert(..) => wires.ring(ranks, ring(gradients)),
+            Purpose::Tensor(_) => ring(&mut wires, plan, model, all_reduce, ranks),
+            Purpose::Tied(..) => ring(&mut wires, plan, model, all_reduce, ranks),
+            Purpose::Dense(..) | Purpose::Expert(..) => ring(&mut wires, plan, model, gradients, ranks),
             Purpose::Channel(receiver, ..) => {
                 // The receiver waits for what the sender moves.
                 let sender = ranks.iter().copied().find(|&rank| rank != receiver);
@@ -207,12 +218,18 @@ fn lay(
         laid.extend(ranks.iter().map(|&rank| (purpose, rank)).zip(paths));
     }
     let wired = wires.install(resources);
-    let paths = laid
-        .into_iter()
-        .map(|(party, laid)| (party, wired.path(laid)))
-        .collect();
+    let way = |laid| Way {
+        path: wired.path(laid),
+        detour: wired.detour(laid),
+    };
+    let ways = laid.into_iter().map(|(party, laid)| (party, way(laid))).collect();
     let devices_per_node = contention.blueprint.domain.devices_per_node();
-    (paths, NetworkMap::new(topology, wired, devices_per_node))
+    (ways, NetworkMap::new(topology, wired, devices_per_node))
+}
+
+fn ring(wires: &mut Wires<'_>, plan: &Plan, model: &CostModel, op: CollectiveOp, ranks: &[u32]) -> Vec<Laid> {
+    let rounds = if op == CollectiveOp::AllReduce { 2 } else { 1 };
+    wires.ring(ranks, peak(plan, model, op, ranks), rounds)
 }
 
 /// The fastest that a collective of any size among `ranks` goes, in bytes of a rank.

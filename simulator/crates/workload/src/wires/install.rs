@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use orrery_taskgraph::{CapacityChange, PathUse, Resources};
-use orrery_units::{BytesPerSec, LinkId, PathId, SimTime};
+use orrery_units::{BytesPerSec, LinkId, PathId, SimDuration, SimTime};
 
 use super::{Laid, Loads, Pair, Wires};
 
@@ -14,6 +14,8 @@ pub struct Wired {
     paths: Vec<PathId>,
     /// Who sends to whom over each of them, in the same order.
     pairs: Vec<Vec<Pair>>,
+    /// Time on wide-area links of each of them, in the same order.
+    detours: Vec<SimDuration>,
     /// Every link of the topology that something may cross, in order.
     cables: Vec<Cable>,
 }
@@ -37,6 +39,15 @@ impl Wired {
     #[must_use]
     pub fn path(&self, laid: Laid) -> PathId {
         self.paths[laid.0]
+    }
+
+    /// Time that what was laid spends between sites, beyond what any measurement of a cluster holds.
+    ///
+    /// # Panics
+    /// When it was laid on other wires.
+    #[must_use]
+    pub fn detour(&self, laid: Laid) -> SimDuration {
+        self.detours[laid.0]
     }
 
     /// Every link that something may cross, in the order of the topology.
@@ -110,6 +121,7 @@ impl Wires<'_> {
         for way in self.paths {
             wired.paths.push(resources.add_path(path(&way.loads)));
             wired.pairs.push(way.pairs);
+            wired.detours.push(way.detour);
         }
         wired
     }

@@ -15,7 +15,7 @@ use orrery_scenario::cluster::{
     Faults, HashVersion, Health, LinkKind, Policy, Route, Router, Spreading, Topology,
 };
 use orrery_scenario::plan::Contention;
-use orrery_units::{BytesPerSec, DeviceId, LinkId, Seed};
+use orrery_units::{BytesPerSec, DeviceId, LinkId, Seed, SimDuration};
 
 use crate::cost::ExchangePorts;
 
@@ -40,6 +40,8 @@ pub struct Pair {
 struct Way {
     loads: Loads,
     pairs: Vec<Pair>,
+    /// Time on wide-area links, which no measurement of a cluster holds.
+    detour: SimDuration,
 }
 
 /// Paths of transfers over the links of a cluster, as they are laid.
@@ -85,14 +87,15 @@ impl<'a> Wires<'a> {
         }
     }
 
-    /// A ring over `ranks`, each of which never moves more than `peak`: one path for each.
+    /// A ring over `ranks`, each of which never moves more than `peak`: one path for each. Data goes round it
+    /// `rounds` times (2 in an all-reduce, else 1), and over every wide-area link of it as often.
     ///
     /// A port carries no more than it can of a collective that was measured alone (a tree or the switches of the
     /// nodes may spare it some): weights of ports are at most capacity over `peak`.
     ///
     /// # Panics
     /// When two of the devices do not reach each other; those of a plan do.
-    pub fn ring(&mut self, ranks: &[u32], peak: BytesPerSec) -> Vec<Laid> {
+    pub fn ring(&mut self, ranks: &[u32], peak: BytesPerSec, rounds: u32) -> Vec<Laid> {
         self.group += 1;
         let nodes = self.by_domain(ranks);
         let mut ways = ways(ranks.len());
@@ -112,7 +115,9 @@ impl<'a> Wires<'a> {
                 }
             }
         }
+        let far: SimDuration = nodes.iter().map(|node| ways[node[0]].detour).sum();
         for own in &mut ways {
+            own.detour = far * u64::from(rounds);
             for (&link, weight) in &mut own.loads {
                 if is_port(self.topology.wire(link).kind) {
                     *weight = weight.min(self.topology.wire(link).capacity.get() / peak.get());
@@ -190,6 +195,15 @@ impl<'a> Wires<'a> {
             .expect("a plan's devices reach each other");
     }
 
+    /// Time that the route found last spends between sites; the mean where it takes several ways.
+    fn detour(&self) -> SimDuration {
+        let hops = self.route.hops.iter();
+        let far = hops.map(|hop| (self.topology.wire(hop.link), hop.share));
+        far.filter(|(wire, _)| wire.kind == LinkKind::WideArea)
+            .map(|(wire, share)| wire.latency.scaled(share))
+            .sum()
+    }
+
     /// Loads the way from one rank to another on the sender.
     fn send(&mut self, from: u32, to: u32, weight: f64, own: &mut Way) {
         own.pairs.push(Pair {
@@ -198,6 +212,7 @@ impl<'a> Wires<'a> {
             weight,
         });
         self.find(from, to);
+        own.detour = own.detour.max(self.detour());
         for hop in &self.route.hops {
             *own.loads.entry(hop.link).or_default() += hop.share * weight;
         }
@@ -225,6 +240,10 @@ impl<'a> Wires<'a> {
             });
         }
         self.find(ranks[sender], ranks[receiver]);
+        let detour = self.detour();
+        for member in [sender, receiver] {
+            ways[member].detour = ways[member].detour.max(detour);
+        }
         let device = |member: usize| self.topology.device(DeviceId::new(ranks[member]));
         let home = self.topology.domain_of(device(receiver));
         let inside = home == self.topology.domain_of(device(sender));

@@ -1,6 +1,8 @@
 //! Loads by hand, and what merges.
 
-use orrery_scenario::cluster::{Blueprint, ClosShape, CrossRail, FabricShape, NodeShape, ScaleUp, Wiring};
+use orrery_scenario::cluster::{
+    Blueprint, ClosShape, CrossRail, FabricShape, NodeShape, ScaleUp, Site, WideAreaLink, Wiring,
+};
 use orrery_taskgraph::Resources;
 use orrery_units::{Bytes, SimDuration, SimTime};
 
@@ -79,7 +81,7 @@ fn own_name(link: &orrery_taskgraph::Link) -> &str {
 fn a_ring_leaves_a_node_by_every_nic_in_turn() {
     let everybody: Vec<u32> = (0..8).collect();
     let (sums, _) = laid(&contention(1.0), |wires| {
-        wires.ring(&everybody, BytesPerSec::new(10e9))
+        wires.ring(&everybody, BytesPerSec::new(10e9), 2)
     });
     assert!((sums["node 0 device 0 -> node 0 scale-up switch"] - 0.5).abs() < 1e-12);
     assert!((sums["node 0 NIC 0 -> block 0 rail 0 leaf"] - 0.5).abs() < 1e-12);
@@ -94,7 +96,7 @@ fn what_was_measured_alone_fits_its_ports() {
     let everybody: Vec<u32> = (0..8).collect();
     for peak in [12e9, 40e9] {
         let (sums, resources) = laid(&contention(8.0), |wires| {
-            wires.ring(&everybody, BytesPerSec::new(peak))
+            wires.ring(&everybody, BytesPerSec::new(peak), 2)
         });
         for link in resources
             .links
@@ -212,7 +214,7 @@ fn pairs_of_a_ring_are_neighbours() {
     let topology = Topology::build(contention.blueprint.clone()).expect("it builds");
     let health = contention.faults.lasting(&topology);
     let mut wires = Wires::new(&topology, &health, &contention, Seed::new(1));
-    wires.ring(&[0, 1, 2, 3], BytesPerSec::new(10e9));
+    wires.ring(&[0, 1, 2, 3], BytesPerSec::new(10e9), 2);
     let wired = wires.install(&mut Resources::new());
     let pairs = wired.pairs().flat_map(|(_, pairs)| pairs);
     let mut pairs: Vec<(u32, u32, f64)> = pairs
@@ -242,4 +244,41 @@ fn a_link_that_flaps_is_down_and_comes_back() {
     let capacities: Vec<BytesPerSec> = resources.changes.iter().map(|change| change.capacity).collect();
     let whole = topology.wire(cable).capacity;
     assert_eq!(capacities, [BytesPerSec::default(), whole]);
+}
+
+/// Between two sites 5 ms apart, every chunk of an all-reduce passes both cables of the ring twice: 20 ms. A message
+/// passes one once.
+#[test]
+fn what_goes_from_site_to_site_takes_its_time() {
+    let mut contention = contention(1.0);
+    let FabricShape::Clos(tree) = &mut contention.blueprint.fabric else {
+        panic!("a fat tree")
+    };
+    let site = |name: &str| Site {
+        name: name.to_owned(),
+        num_nodes: 2,
+    };
+    tree.sites = vec![site("here"), site("there")];
+    tree.wide_area = vec![WideAreaLink {
+        from: 0,
+        to: 1,
+        capacity: BytesPerSec::new(100e9),
+        latency: SimDuration::from_millis(5),
+    }];
+    let topology = Topology::build(contention.blueprint.clone()).expect("it builds");
+    let health = contention.faults.lasting(&topology);
+    let mut wires = Wires::new(&topology, &health, &contention, Seed::new(1));
+    let everybody: Vec<u32> = (0..8).collect();
+    let rings = wires.ring(&everybody, BytesPerSec::new(10e9), 2);
+    let near = wires.ring(&everybody[..4], BytesPerSec::new(10e9), 2);
+    let message = wires.message(3, 6);
+    let wired = wires.install(&mut Resources::new());
+    let millis = |laid| wired.detour(laid).as_picos() / 1_000_000_000;
+    assert!(
+        rings.iter().all(|&laid| millis(laid) == 20),
+        "{}",
+        millis(rings[0])
+    );
+    assert!(near.iter().all(|&laid| millis(laid) == 0), "one site");
+    assert_eq!(millis(message), 5);
 }
