@@ -4,7 +4,7 @@
 //! 10,000 links; all-to-alls as one flow per pair; collectives as coupled activities over 64 ports.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use orrery_engine::fluid::{Activity, Fluid, Twin};
+use orrery_engine::fluid::{Activity, Batched, Fluid, Twin};
 use orrery_units::{Bytes, BytesPerSec, Ratio, Seed, SimTime};
 use std::hint::black_box;
 
@@ -178,9 +178,7 @@ fn pairs(criterion: &mut Criterion) {
         measure("fast", &|| Box::new(Fluid::new(&capacities)));
         if skewed {
             let tolerance = Ratio::new(1e-3).expect("a ratio");
-            measure("levels_within_1e-3", &|| {
-                Box::new(Fluid::new(&capacities).with_tolerance(tolerance))
-            });
+            measure("within_1e-3", &|| Box::new(Batched::new(&capacities, tolerance)));
         }
         if twin {
             measure("twin", &|| Box::new(Twin::new(&capacities)));

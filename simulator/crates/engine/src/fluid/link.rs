@@ -72,15 +72,15 @@ impl Link {
 
     /// Whether `capacity = fixed + weight · level` is off, or an overload holds nobody back.
     #[inline]
-    pub(super) fn is_off(&self, tolerance: f64) -> bool {
+    pub(super) fn is_off(&self) -> bool {
         if self.capacity <= 0.0 && self.level.is_finite() {
             self.level > 0.0 || self.fastest > 0.0
         } else if self.level.is_finite() {
             let held = self.weight * self.level;
             let gap = (self.capacity - self.fixed - held).abs();
-            gap > tolerance * held && gap > NOISE * self.capacity
+            gap > SAME * held && gap > NOISE * self.capacity
         } else {
-            self.fixed > self.capacity * (1.0 + tolerance)
+            self.fixed > self.capacity * (1.0 + SAME)
         }
     }
 
@@ -113,8 +113,8 @@ impl Link {
 
 /// Puts a link in the worklist if it is off and not there yet.
 #[inline]
-pub(super) fn post(link: &mut Link, worklist: &mut Worklist, id: u32, level: f64, tolerance: f64) {
-    if !link.queued && (link.is_off(tolerance) || link.changes >= DRIFT) {
+pub(super) fn post(link: &mut Link, worklist: &mut Worklist, id: u32, level: f64) {
+    if !link.queued && (link.is_off() || link.changes >= DRIFT) {
         link.queued = true;
         let rank = if link.level.is_finite() {
             link.level

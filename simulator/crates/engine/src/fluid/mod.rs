@@ -1,13 +1,15 @@
 //! Flows that share links: weighted max-min fair rates, and the instants at which flows end.
 //!
-//! [`Fluid`] is the fast sharing, [`Twin`] the slow and obvious one with the same verbs, [`check_fair`] says
-//! of any rates whether they are fair. None of them knows what a link is. Flows on private paths never come
+//! [`Fluid`] is the fast sharing, [`Twin`] the slow and obvious one with the same verbs, [`Batched`] one within
+//! a tolerance for bursts of very many flows; [`check_fair`] says of any rates whether they are fair. None of them knows what a link is. Flows on private paths never come
 //! here.
 
 mod activity;
 mod arena;
+mod batched;
 mod due;
 mod fairness;
+mod filling;
 mod link;
 mod members;
 mod reference;
@@ -19,6 +21,7 @@ mod totals;
 mod twin;
 
 pub use activity::Activity;
+pub use batched::Batched;
 pub use fairness::{Rated, Unfair, check_fair};
 pub use solver::{Effort, FlowId, Fluid};
 pub use totals::LinkTotals;

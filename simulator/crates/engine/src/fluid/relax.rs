@@ -96,7 +96,7 @@ impl Fluid {
             self.sum_anew(link);
         }
         let state = &self.links[link];
-        if !state.is_off(self.tolerance) {
+        if !state.is_off() {
             return;
         }
         self.effort.relaxed += 1;
@@ -287,7 +287,6 @@ impl Fluid {
             num_tight,
             arena,
             worklist,
-            tolerance,
             ..
         } = self;
         let (mut looked_at, mut least) = (0, f64::INFINITY);
@@ -305,7 +304,7 @@ impl Fluid {
                     least = least.min(other.level);
                 }
                 other.shift(crossing.weight * delta, level);
-                post(other, worklist, crossing.link, level, *tolerance);
+                post(other, worklist, crossing.link, level);
             }
             looked_at += num_tight;
         }

@@ -12,12 +12,12 @@
 
 use std::collections::BinaryHeap;
 
-use orrery_units::{BytesPerSec, LinkId, Ratio, SimDuration, SimTime};
+use orrery_units::{BytesPerSec, LinkId, SimDuration, SimTime};
 
 use super::activity::Activity;
 use super::arena::{Arena, Crossing, Span};
 use super::due::Due;
-use super::link::{Clock, Link, SAME, Worklist, post};
+use super::link::{Clock, Link, Worklist, post};
 use super::members::{Member, Members};
 use super::number;
 use super::slack::{Limit, Slack};
@@ -115,7 +115,6 @@ pub struct Fluid {
     ended: Vec<(u64, u32)>,
     pub(super) scratch: Vec<super::relax::Candidate>,
     pub(super) filling: super::refill::Scratch,
-    pub(super) tolerance: f64,
     /// Crossings of tight links by activities under way.
     pub(super) num_crossings: usize,
     /// Crossings looked at in this solve.
@@ -146,22 +145,11 @@ impl Fluid {
             ended: Vec::new(),
             scratch: Vec::new(),
             filling: super::refill::Scratch::default(),
-            tolerance: SAME,
             num_crossings: 0,
             looked_at: 0,
             sequence: 0,
             effort: Effort::default(),
         }
-    }
-
-    /// Lets the level of a link be off by this share before it is repaired: faster, and no longer exact.
-    ///
-    /// Loads may exceed capacities by the same share. Ends move by more than the share: on the skewed
-    /// all-to-all of 64 hosts by 1.5e-4 at 1e-4 and 2.7e-3 at 1e-3, of 128 hosts by 1.2e-3 and 4.6e-3.
-    #[must_use]
-    pub fn with_tolerance(mut self, tolerance: Ratio) -> Self {
-        self.tolerance = tolerance.get().max(SAME);
-        self
     }
 
     /// Starts an activity.
@@ -401,13 +389,7 @@ impl Fluid {
 
     /// Puts a link in the worklist if it is off; `level` ranks it when it holds nobody back.
     pub(super) fn post(&mut self, link: usize, level: f64) {
-        post(
-            &mut self.links[link],
-            &mut self.worklist,
-            number(link),
-            level,
-            self.tolerance,
-        );
+        post(&mut self.links[link], &mut self.worklist, number(link), level);
     }
 
     /// The level of an activity.

@@ -1,6 +1,6 @@
 //! One interface for both sharings, and cases that several tests run.
 
-use orrery_engine::fluid::{Activity, FlowId, Fluid, Twin};
+use orrery_engine::fluid::{Activity, Batched, FlowId, Fluid, Twin};
 use orrery_taskgraph::PathUse;
 use orrery_units::{Bytes, BytesPerSec, LinkId, SimTime};
 
@@ -27,6 +27,7 @@ macro_rules! sharing {
     };
 }
 sharing!(Fluid);
+sharing!(Batched);
 sharing!(Twin);
 
 /// Crossings of weight 1.
