@@ -95,3 +95,57 @@ fn bad_input_names_the_fix() {
         assert!(ran.err.contains(words), "{}", ran.err);
     }
 }
+
+/// NCCL's switches, within a factor of two of where logs and curves show them: one node of H200 leaves LL for NVLS at 2 MiB
+/// (tests/truth/nccl/h200_1n8g_all_reduce_torch.csv), several nodes of H100 take the NVLS tree.
+#[test]
+fn algorithms_switch_where_nccl_does() {
+    let root = crate::tidy::root();
+    let first = |gpu: &str, nodes: &str, size: &str| -> String {
+        let asked = [
+            "collective",
+            "--gpu",
+            gpu,
+            "--nodes",
+            nodes,
+            "--gpus-per-node",
+            "8",
+            "--bytes",
+            size,
+            "--format",
+            "json",
+        ];
+        let ran = orrery(&root, &asked);
+        let answer: Value = serde_json::from_str(&ran.out).expect("the answer is JSON");
+        let name = answer["sizes"][0]["algorithms"][0]["algorithm"].as_str();
+        name.unwrap_or_default().to_owned()
+    };
+    assert_eq!(first("h200", "1", "1MiB"), "ring/ll");
+    assert_eq!(first("h200", "1", "2MiB"), "nvls/simple");
+    for nodes in ["2", "4", "8"] {
+        assert_eq!(first("h100", nodes, "64MiB"), "nvls_tree/simple", "{nodes}");
+    }
+}
+
+/// A device without sweeps is answered by another's law, and that is said.
+#[test]
+fn a_device_that_was_not_measured_says_so() {
+    let root = crate::tidy::root();
+    for gpu in ["h100-pcie", "4090", "h800"] {
+        let ran = orrery(
+            &root,
+            &[
+                "collective",
+                "--gpu",
+                gpu,
+                "--gpus-per-node",
+                "8",
+                "--format",
+                "json",
+            ],
+        );
+        let answer: Value = serde_json::from_str(&ran.out).expect("the answer is JSON");
+        assert_eq!(answer["evidence"], "extrapolated", "{gpu}");
+        assert!(ran.err.contains("no sweep of this platform"), "{}", ran.err);
+    }
+}

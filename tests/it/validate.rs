@@ -19,15 +19,15 @@ fn mean(answer: &Value, group: &str) -> f64 {
         .unwrap_or_else(|| panic!("no group `{group}`"))
 }
 
-/// Parameters are shared by all sizes, operations and numbers of nodes of a platform. The bar is 12 % below 1 MiB and
-/// 6 % from there; the second is not reached yet.
+/// Parameters are shared by all sizes, operations and numbers of nodes of a platform. The bars: 12 % below 1 MiB and 6 %
+/// from there.
 #[test]
 fn the_public_sweeps_are_met() {
     let answer = answer(&["--nccl", "tests/truth/nccl"]);
     let small = mean(&answer, "platforms with several sweeps <1MiB");
     let large = mean(&answer, "platforms with several sweeps >=1MiB");
-    assert!(small < 0.12, "{small}");
-    assert!(large < 0.08, "{large}");
+    assert!(small < 0.08, "{small}");
+    assert!(large < 0.06, "{large}");
     let rows = answer["rows"].as_array().expect("rows are listed");
     assert!(rows.len() > 3000, "{}", rows.len());
     let row = &rows[0];
@@ -81,21 +81,70 @@ fn a_bound_that_is_exceeded_is_a_failure_and_no_row_is_missing_data() {
     assert_eq!(bare.code, 2, "{}", bare.err);
 }
 
-/// A sweep left out of its platform and anchored by three of its own sizes.
+/// Sweeps left out of their platforms: with three of their own sizes as anchors, bar 6 % from 1 MiB on; with none, 15 %
+/// and 10 % for their peaks.
 #[test]
-fn anchors_bring_a_platform_to_a_sweep() {
-    let sweep = "tests/truth/nccl/b200_vultr_2n16g_alltoall.csv";
-    let alone = answer(&["--truth", sweep, "--leave-one-out"]);
-    let anchored = answer(&["--truth", sweep, "--anchor-points", "3"]);
-    let group = "sweep b200_vultr_2n16g_alltoall >=1MiB";
+fn sweeps_left_out_are_met() {
+    let group = "platforms with several sweeps >=1MiB";
+    let anchored = answer(&["--nccl", "tests/truth/nccl", "--anchor-points", "3"]);
     assert!(mean(&anchored, group) < 0.06, "{}", mean(&anchored, group));
-    assert!(mean(&anchored, group) < mean(&alone, group));
+    let alone = answer(&["--nccl", "tests/truth/nccl", "--leave-one-out"]);
+    assert!(mean(&alone, group) < 0.10, "{}", mean(&alone, group));
+    let peak = mean(&alone, "platforms with several sweeps peak");
+    assert!(peak < 0.10, "{peak}");
+    // Four fifths of what was left out lies in its interval, which rests on what else was left out.
+    for answer in [&anchored, &alone] {
+        let inside = answer["groups"][group]["interval_coverage"]
+            .as_f64()
+            .unwrap_or(0.0);
+        assert!((0.7..=0.9).contains(&inside), "{inside}");
+    }
+    let labels: Vec<&str> = alone["rows"]
+        .as_array()
+        .expect("rows are listed")
+        .iter()
+        .filter_map(|row| row["evidence"].as_str())
+        .collect();
+    assert!(
+        !labels.contains(&"interpolated"),
+        "what was left out was not seen"
+    );
 }
 
-/// Each cell of one EP is predicted by the law of the others. DeepEP's low-latency kernels: bar 10 %.
+/// The published tables of exchanges, each cell of one mode and EP predicted by the law of the others. Bar 10 %.
 #[test]
-fn whole_cells_of_low_latency_exchanges_are_held_out() {
-    let answer = answer(&["--truth", "tests/truth/deepep.csv"]);
-    let error = mean(&answer, "all exchanges low latency");
-    assert!(error < 0.10, "{error}");
+fn whole_cells_of_exchanges_are_held_out() {
+    for table in ["tests/truth/deepep.csv", "tests/truth/moe_alltoall.csv.gz"] {
+        let answer = answer(&["--truth", table]);
+        let error = answer["summary"]["mape"].as_f64().unwrap_or(1.0);
+        assert!(error < 0.10, "{table}: {error}");
+        for mode in ["low latency", "normal"] {
+            let error = mean(&answer, &format!("all exchanges {mode}"));
+            assert!(error < 0.11, "{table}, {mode}: {error}");
+        }
+        // Four fifths lie in the interval, which rests on what else was held out.
+        let inside = answer["summary"]["interval_coverage"].as_f64().unwrap_or(0.0);
+        assert!((0.7..=0.9).contains(&inside), "{table}: {inside}");
+    }
+}
+
+/// Normal kernels on a cluster where a dispatch over 8 nodes has half the rate of a combine, a third of that of the NICs: a
+/// cell of 64 ranks is not foreseen by those of 8 and 16. What is reached, far above the bar of 10 %.
+#[test]
+fn cells_of_normal_kernels_over_many_nodes_are_not_met() {
+    let answer = answer(&["--truth", "tests/truth/aic_deepep_normal_multinode.csv"]);
+    let error = answer["summary"]["mape"].as_f64().unwrap_or(1.0);
+    assert!(error < 0.30, "{error}");
+}
+
+#[test]
+fn bad_bounds_and_empty_folders_name_the_fix() {
+    let root = crate::tidy::root();
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().to_string_lossy().into_owned();
+    let empty = orrery(&root, &["validate", "--truth", &path]);
+    assert_eq!(empty.code, 3, "{}", empty.err);
+    assert!(empty.err.contains("help"), "{}", empty.err);
+    let bound = orrery(&root, &["validate", "--truth", &path, "--fail-over", "mape=nan"]);
+    assert_eq!(bound.code, 2, "{}", bound.err);
 }

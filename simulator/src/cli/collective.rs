@@ -4,16 +4,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use orrery_operation::CollectiveOp;
-use orrery_scenario::catalog::{HardwareEntry, hardware};
-use orrery_scenario::plan::{GroupShape, Node};
+use orrery_scenario::catalog::hardware;
 use orrery_units::{Bytes, SimDuration};
 use orrery_workload::collective::law::{Call, Forced, Machine, candidates};
-use orrery_workload::collective::nccl::{Architecture, Graph};
 use serde_json::{Value, json};
 
 use super::{CollectiveArgs, Console, Failure, Format};
 use crate::exit::Exit;
-use crate::validate::shipped_platforms;
+use crate::validate::{Device, shipped_platforms};
 
 mod picture;
 
@@ -33,7 +31,7 @@ struct Answer {
     bus_bandwidth: f64,
 }
 
-/// Prints the times of every algorithm, or of the fastest over a range of sizes; draws them where that is asked.
+/// Prints the times of every algorithm, or of the one that NCCL takes over a range of sizes; draws them where that is asked.
 pub(crate) fn collective(args: &CollectiveArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
     let question = question(args)?;
     let sizes = match &args.sweep {
@@ -94,27 +92,31 @@ fn question(args: &CollectiveArgs) -> anyhow::Result<Question> {
             "a collective needs two ranks\n  = help: `--nodes 2 --gpus-per-node 8`",
         ));
     }
-    let family = entry
-        .device
-        .name
-        .split('-')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    let wanted = format!("{family}|{}|{}", args.nic, args.launcher);
+    let device = Device::find(&entry.device.name);
+    let family = device
+        .as_ref()
+        .map_or(entry.device.name.as_str(), |device| &device.family);
     let set = shipped_platforms();
-    let (platform, exact) = set.nearest(&wanted).ok_or_else(|| {
+    let wanted = |family: &str| format!("{family}|{}|{}", args.nic, args.launcher);
+    let like = device
+        .as_ref()
+        .and_then(|device| device.like.as_deref())
+        .map(wanted);
+    let found = set.nearest(&wanted(family), like.as_deref());
+    let (Some((platform, exact)), Some(device)) = (found, &device) else {
         let names: Vec<&str> = set
             .platforms
             .iter()
             .map(|platform| platform.name.as_str())
             .collect();
-        Failure::missing(format!(
+        return Err(Failure::missing(format!(
             "no sweep of `{family}` was fitted\n  = help: measured platforms are {}",
             names.join(", ")
-        ))
-    })?;
-    let machine = machine(&entry, per_node);
+        )));
+    };
+    let ranks = f64::from(args.nodes * per_node);
+    let nodes = device.nodes(ranks, f64::from(args.nodes));
+    let machine = device.machine(ranks, nodes, None);
     let forced = if args.sharp { Forced::Sharp } else { Forced::None };
     Ok(Question {
         platform: platform.clone(),
@@ -122,42 +124,14 @@ fn question(args: &CollectiveArgs) -> anyhow::Result<Question> {
         machine,
         call: Call {
             op,
-            ranks: f64::from(args.nodes * per_node),
-            nodes: f64::from(args.nodes),
+            ranks,
+            nodes,
             bytes: Bytes::ZERO,
             out_of_place: false,
             forced,
             tuned: false,
         },
     })
-}
-
-/// The machine that the law reads: rings as NCCL's search finds them on a node of the catalogue.
-fn machine(entry: &HardwareEntry, per_node: u32) -> Machine {
-    let architecture = Architecture::named(&entry.device.architecture);
-    let node = Node {
-        num_devices: per_node,
-        scale_up: entry.scale_up,
-        scale_up_latency: SimDuration::ZERO,
-        num_nics: entry.num_nics,
-        nic: entry.nic,
-        nic_latency: SimDuration::ZERO,
-    };
-    let shape = GroupShape {
-        ranks: per_node,
-        ranks_per_node: per_node,
-        nodes: 1,
-    };
-    let graph = Graph::new(architecture, &node, shape);
-    Machine {
-        architecture,
-        ring: graph.intra * graph.channels,
-        // A rank uses the NICs that belong to its device; domains larger than a node have as many more.
-        network: entry.nic.get() / 1e9
-            * (f64::from(per_node) * f64::from(entry.num_nics) / f64::from(entry.num_devices.max(1)))
-                .max(1.0),
-        nvlink: entry.scale_up.get() > 100e9,
-    }
 }
 
 fn answers(question: &Question, bytes: Bytes) -> Vec<Answer> {
@@ -220,7 +194,7 @@ fn table(question: &Question, answers: &[(Bytes, Vec<Answer>)]) -> String {
             );
         }
     }
-    text.push_str("* chosen: the least time\n");
+    text.push_str("* what NCCL takes, which need not be the fastest\n");
     text
 }
 
@@ -251,7 +225,7 @@ fn sweep_table(question: &Question, answers: &[(Bytes, Vec<Answer>)]) -> String 
         CollectiveOp::AllReduce | CollectiveOp::ReduceScatter | CollectiveOp::Reduce
     );
     for (size, all) in answers {
-        let Some(best) = all.first() else { continue };
+        let Some(taken) = all.first() else { continue };
         // Writing to memory cannot fail.
         let _row = writeln!(
             text,
@@ -261,10 +235,10 @@ fn sweep_table(question: &Question, answers: &[(Bytes, Vec<Answer>)]) -> String 
             "float",
             if reduces { "sum" } else { "none" },
             -1,
-            best.time.as_secs() * 1e6,
-            best.algorithm_bandwidth,
-            best.bus_bandwidth,
-            best.name
+            taken.time.as_secs() * 1e6,
+            taken.algorithm_bandwidth,
+            taken.bus_bandwidth,
+            taken.name
         );
     }
     text

@@ -109,6 +109,9 @@ pub(crate) fn parse_bound(text: &str) -> Result<Bound, String> {
     let help = "write `mape=0.07`, `median=0.05` or `p90=0.2`, a share";
     let (name, value) = text.split_once('=').ok_or(help)?;
     let value: f64 = value.parse().map_err(|_not_a_number| help.to_owned())?;
+    if !value.is_finite() || value < 0.0 {
+        return Err(help.to_owned());
+    }
     match name {
         "mape" => Ok(Bound::Mean(value)),
         "median" => Ok(Bound::Median(value)),
@@ -129,4 +132,17 @@ fn judge(outcome: &Outcome, bound: Bound, console: &mut Console<'_>) -> anyhow::
     }
     writeln!(console.err, "orrery: {name} is {value:.4}, above {most}")?;
     Ok(Exit::ExpectationFailed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_a_share() {
+        assert_eq!(parse_bound("mape=0.07"), Ok(Bound::Mean(0.07)));
+        for text in ["mape=nan", "mape=inf", "mape=-1", "mape", "mean=0.1"] {
+            assert!(parse_bound(text).is_err(), "{text}");
+        }
+    }
 }

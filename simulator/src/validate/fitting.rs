@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 
 use orrery_profile::fit::{Prior, least_squares, rounded};
 use orrery_profile::{Parameter, Platform, PlatformLaw, PlatformSet};
-use orrery_workload::collective::law::{priors, seconds};
+use orrery_workload::collective::law::Prepared;
 
+use super::prior::priors;
 use super::sweep::{Point, Sweep};
 
 /// Scatter that is expected of a row: runs of one sweep on one machine differ by that much.
 const SCATTER: f64 = 0.05;
-/// Weight of anchors: their own scatter counts.
-const ANCHOR_SCATTER: f64 = 0.01;
+/// Scatter that is expected of an anchor: of the sweep itself, not of the platform (assumption).
+const ANCHOR_SCATTER: f64 = 0.02;
+/// Most that one sweep's parameter lies off its platform's, as a logarithm (assumption).
+const SWEEP_SPREAD: f64 = 0.3;
+/// Half the width of an 80 % interval in standard deviations.
+pub(super) const EIGHTY: f64 = 1.2816;
 /// Sizes from here on are large.
 pub(super) const LARGE: u64 = 1 << 20;
 
@@ -39,11 +44,11 @@ pub(super) fn fit(sweeps: &[&Sweep]) -> PlatformLaw {
         return PlatformLaw::from_fn(|_| 1.0);
     };
     let known = priors(&first.place.machine, first.place.launcher);
-    let found = least_squares(&known, |logs| {
-        let law = law(logs);
-        let of = |sweep: &&Sweep| residuals(&law, sweep, &sweep.points, SCATTER);
-        sweeps.iter().flat_map(of).collect()
-    });
+    let points: Vec<Ready> = sweeps
+        .iter()
+        .flat_map(|sweep| sweep.points.iter().map(|point| Ready::new(sweep, point)))
+        .collect();
+    let found = least_squares(&known, |logs| residuals(&law(logs), &points, SCATTER));
     law(&found)
 }
 
@@ -55,23 +60,43 @@ pub(super) fn anchored(start: &PlatformLaw, sweep: &Sweep, anchors: &[Point]) ->
         .zip(spreads)
         .map(|(centre, prior)| Prior {
             centre,
-            spread: (prior.spread * 0.5).min(0.3),
+            spread: prior.spread.min(SWEEP_SPREAD),
         })
         .collect();
-    let found = least_squares(&known, |logs| {
-        residuals(&law(logs), sweep, anchors, ANCHOR_SCATTER)
-    });
+    let points: Vec<Ready> = anchors.iter().map(|point| Ready::new(sweep, point)).collect();
+    let found = least_squares(&known, |logs| residuals(&law(logs), &points, ANCHOR_SCATTER));
     law(&found)
 }
 
-fn residuals(law: &PlatformLaw, sweep: &Sweep, points: &[Point], scatter: f64) -> Vec<f64> {
-    let error = |point: &Point| log_error(law, sweep, point) / scatter;
-    points.iter().map(error).collect()
+/// A measured point, ready to be asked many times.
+struct Ready {
+    call: Prepared,
+    seconds: f64,
+}
+
+impl Ready {
+    fn new(sweep: &Sweep, point: &Point) -> Self {
+        Self {
+            call: Prepared::new(&sweep.place.machine, &point.call),
+            seconds: point.seconds,
+        }
+    }
+
+    fn log_error(&self, law: &PlatformLaw) -> f64 {
+        (self.call.seconds(law) / self.seconds).ln()
+    }
+}
+
+fn residuals(law: &PlatformLaw, points: &[Ready], scatter: f64) -> Vec<f64> {
+    points
+        .iter()
+        .map(|point| point.log_error(law) / scatter)
+        .collect()
 }
 
 /// `ln(predicted / measured)` of a point.
 pub(super) fn log_error(law: &PlatformLaw, sweep: &Sweep, point: &Point) -> f64 {
-    (seconds(law, &sweep.place.machine, &point.call) / point.seconds).ln()
+    Ready::new(sweep, point).log_error(law)
 }
 
 /// `count` sizes of a sweep from 1 MiB on: the smallest, the largest, the rest evenly between.
@@ -100,11 +125,15 @@ pub(super) fn by_platform(sweeps: &[Sweep]) -> BTreeMap<&str, Vec<&Sweep>> {
     groups
 }
 
-/// Every platform of `sweeps`, fitted.
-pub(super) fn platforms(sweeps: &[Sweep]) -> PlatformSet {
+/// Every platform of `sweeps`, fitted; `progress` is told how many are.
+pub(super) fn platforms(sweeps: &[Sweep], progress: &mut dyn FnMut(usize)) -> PlatformSet {
     let platforms = by_platform(sweeps)
         .into_iter()
-        .map(|(name, group)| platform(name, &group))
+        .enumerate()
+        .map(|(done, (name, group))| {
+            progress(done);
+            platform(name, &group)
+        })
         .collect();
     PlatformSet {
         schema: PlatformSet::SCHEMA.to_owned(),
@@ -131,19 +160,20 @@ fn platform(name: &str, sweeps: &[&Sweep]) -> Platform {
         name: name.to_owned(),
         sweeps: sweeps.iter().map(|sweep| sweep.name.clone()).collect(),
         rows: u32::try_from(small.len() + large.len()).unwrap_or(u32::MAX),
-        spread_small: spread(&small),
-        spread_large: spread(&large),
+        // The size of the widest platforms where too few rows tell (assumption).
+        spread_small: spread(&small).unwrap_or(0.15),
+        spread_large: spread(&large).unwrap_or(0.15),
         law,
     }
 }
 
-/// Half the width that holds four fifths of the errors, as one standard deviation; 0.15 where fewer than five rows
-/// tell (assumption, the size of the widest platforms).
-fn spread(errors: &[f64]) -> f64 {
+/// Half the width that holds four fifths of the errors, as one standard deviation; none where fewer than five rows
+/// tell.
+pub(super) fn spread(errors: &[f64]) -> Option<f64> {
     if errors.len() < 5 {
-        return 0.15;
+        return None;
     }
     let mut sizes: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
     sizes.sort_by(f64::total_cmp);
-    rounded((sizes[sizes.len() * 4 / 5] / 1.2816).max(0.005))
+    Some(rounded((sizes[sizes.len() * 4 / 5] / EIGHTY).max(0.005)))
 }

@@ -1,37 +1,37 @@
-//! Which platform a sweep was measured on, and its machine, from what its `#` lines say.
+//! Which platform a sweep was measured on, and its machine: what its `#` lines say, and the hardware catalogue.
 
-use orrery_workload::collective::law::{Launcher, Machine};
+use orrery_scenario::catalog::{HardwareEntry, hardware, hardware_csv};
+use orrery_workload::collective::law::Machine;
 use orrery_workload::collective::nccl::Architecture;
 
-use super::table::Table;
+use super::prior::Launcher;
+use super::table::{Table, field, number, parse};
 
-/// Device families: name, architecture, ring bus bandwidth that NCCL's search finds on one node (GB/s; `search.cc`
-/// and `topo.h`, see `nccl::Graph`), NICs of a node (GB/s), whether there is NVLink. The first whose name is in
-/// the text counts. Boxes without NVLink: PCIe 4 and 5 as a ring of two was measured (aic_l40s, aic_rtx_pro_6000).
-const FAMILIES: [(&str, Architecture, f64, f64, bool); 13] = [
-    ("gb300", Architecture::Blackwell, 720.0, 200.0, true),
-    ("gb200", Architecture::Blackwell, 720.0, 200.0, true),
-    ("b300", Architecture::Blackwell, 720.0, 400.0, true),
-    ("b200", Architecture::Blackwell, 720.0, 400.0, true),
-    ("h800", Architecture::Hopper, 160.0, 400.0, true),
-    ("h200", Architecture::Hopper, 360.0, 400.0, true),
-    ("h100", Architecture::Hopper, 360.0, 400.0, true),
-    ("h20", Architecture::Hopper, 360.0, 400.0, true),
-    ("a800", Architecture::Ampere, 160.0, 200.0, true),
-    ("a100", Architecture::Ampere, 240.0, 200.0, true),
-    ("l40s", Architecture::Ampere, 20.0, 100.0, false),
-    ("rtx", Architecture::Blackwell, 40.0, 400.0, false),
-    ("v100", Architecture::Volta, 120.0, 50.0, true),
-];
+/// Words for devices, and the row of the catalogue that each means.
+const FAMILIES: &str = include_str!("../../../scenarios/hardware/families.csv");
 
-/// Devices of an NVL72 rack.
-const RACK: f64 = 72.0;
+/// A device as platforms are named after it, with what the catalogue knows.
+#[derive(Clone, Debug)]
+pub(crate) struct Device {
+    /// First part of the names of its platforms.
+    pub(crate) family: String,
+    /// Family whose platform stands in for it.
+    pub(crate) like: Option<String>,
+    /// Its row of the catalogue.
+    entry: HardwareEntry,
+    /// Devices that NVLinks join; none over PCIe.
+    domain: f64,
+    /// Rate of its PCIe port, GB/s.
+    pcie: f64,
+}
 
 /// A platform: its name, its machine and who launches.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     /// `device|nic class|launcher`.
     pub(super) name: String,
+    /// The platform that stands in for it.
+    pub(super) like: Option<String>,
     /// The machine.
     pub(super) machine: Machine,
     /// Who launches.
@@ -40,34 +40,118 @@ pub(super) struct Place {
     pub(super) nodes: f64,
 }
 
+impl Device {
+    /// The device that `text` speaks of; none when no word of it is known.
+    ///
+    /// # Panics
+    /// Never: a test reads both embedded tables.
+    pub(crate) fn find(text: &str) -> Option<Self> {
+        let text = text.to_ascii_lowercase().replace(['-', '_'], " ");
+        let families = parse(FAMILIES).expect("the embedded families are a table; a test reads them");
+        let row = families
+            .rows
+            .iter()
+            .find(|row| text.contains(field(row, "word")))?;
+        let name = field(row, "device");
+        let entry = hardware(name).ok()?;
+        let catalogue = parse(hardware_csv()).expect("the embedded catalogue is a table; a test reads it");
+        let facts = catalogue.rows.iter().find(|row| field(row, "gpu") == name)?;
+        let linked = field(facts, "nvlink_gen") != "none";
+        Some(Self {
+            family: field(row, "family").to_owned(),
+            like: Some(field(row, "like").to_owned()).filter(|like| !like.is_empty()),
+            entry,
+            domain: number(facts, "scaleup_gpus").filter(|_| linked).unwrap_or(1.0),
+            pcie: number(facts, "pcie_GBps_per_dir").unwrap_or(0.0),
+        })
+    }
+
+    /// Devices in a node.
+    pub(crate) fn num_devices(&self) -> f64 {
+        f64::from(self.entry.num_devices)
+    }
+
+    /// What a ring reaches on one node, GB/s.
+    pub(super) fn ring(&self) -> f64 {
+        self.machine(self.num_devices(), 1.0, None).ring()
+    }
+
+    /// Rate of one NIC of its node, GB/s.
+    pub(super) fn nic(&self) -> f64 {
+        self.entry.nic.get() / 1e9
+    }
+
+    /// Its architecture.
+    pub(super) fn architecture(&self) -> Architecture {
+        Architecture::named(&self.entry.device.architecture)
+    }
+
+    /// Whether a domain of NVLinks is larger than a node.
+    fn racks(&self) -> bool {
+        self.domain > self.num_devices()
+    }
+
+    /// Nodes as the laws count them: domains of NVLinks where those are larger. Worked: 144 GB200 in 36 nodes: 2.
+    pub(crate) fn nodes(&self, ranks: f64, nodes: f64) -> f64 {
+        if self.racks() {
+            (ranks / self.domain).ceil()
+        } else {
+            nodes
+        }
+    }
+
+    /// The machine of `ranks` ranks on `nodes` nodes or domains, whose NICs together have `line` GB/s a node where
+    /// that was said. A ring over more devices than NVLinks join runs over PCIe.
+    pub(crate) fn machine(&self, ranks: f64, nodes: f64, line: Option<f64>) -> Machine {
+        let per_node = ranks / nodes;
+        let nvlink = self.domain >= per_node.min(self.num_devices()) && self.domain > 1.0;
+        let nics = (per_node * f64::from(self.entry.num_nics) / self.num_devices())
+            .round()
+            .max(1.0);
+        let share = nics / f64::from(self.entry.num_nics);
+        let usual = self.entry.nic.get() / 1e9 * nics;
+        Machine {
+            architecture: self.architecture(),
+            scale_up: if nvlink || self.pcie <= 0.0 {
+                self.entry.scale_up.get() / 1e9
+            } else {
+                self.pcie
+            },
+            nvlink,
+            num_nics: count(nics),
+            network: line.map_or(usual, |line| line * share),
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count of NICs; casts saturate"
+)]
+const fn count(nics: f64) -> u32 {
+    nics as u32
+}
+
 /// The place of a sweep of `ranks` ranks on `nodes` nodes; none when the device is not known.
 pub(super) fn place(table: &Table, file: &str, ranks: f64, nodes: f64) -> Option<Place> {
-    let device = format!("{} {}", table.fact("gpu"), file).to_ascii_lowercase();
-    let &(family, architecture, ring, default, nvlink) =
-        FAMILIES.iter().find(|(family, ..)| device.contains(family))?;
+    let device = Device::find(&format!("{} {file}", table.fact("gpu")))?;
     let remarks = table.remarks();
-    let racks = family.starts_with("gb");
-    let nodes = if racks { (ranks / RACK).ceil() } else { nodes };
+    let nodes = device.nodes(ranks, nodes);
     let nic = table.fact("nic");
-    let network = if racks {
-        50.0 * ranks / nodes
-    } else {
-        line_rate(nic).unwrap_or(default)
-    };
+    // Lines tell of a tray what the catalogue tells of a device.
+    let line = line_rate(nic).filter(|_| !device.racks());
     let launch = launcher(&remarks);
     let class = if launch == "threads" {
         "none"
     } else {
         nic_class(nic, &remarks)
     };
+    let named = |family: &str| format!("{family}|{class}|{launch}");
     Some(Place {
-        name: format!("{family}|{class}|{launch}"),
-        machine: Machine {
-            architecture,
-            ring,
-            network,
-            nvlink,
-        },
+        name: named(&device.family),
+        like: device.like.as_deref().map(named),
+        machine: device.machine(ranks, nodes, line),
         launcher: if matches!(launch, "mpi" | "threads") {
             Launcher::PerDevice
         } else {
@@ -75,15 +159,6 @@ pub(super) fn place(table: &Table, file: &str, ranks: f64, nodes: f64) -> Option
         },
         nodes,
     })
-}
-
-/// What a ring of the device called so reaches on one node, GB/s.
-pub(super) fn ring(device: &str) -> Option<f64> {
-    let device = device.to_ascii_lowercase();
-    // Tables that name an architecture mean its usual member.
-    let device = device.replace("sm100", "b200").replace("sm90", "h100");
-    let found = FAMILIES.iter().find(|(family, ..)| device.contains(family))?;
-    Some(found.2)
 }
 
 fn launcher(remarks: &str) -> &'static str {
@@ -150,5 +225,38 @@ mod tests {
         near("RoCE 16x200 Gb/s = 3200 Gb/s per node", 400.0);
         near("8x NDR 400 Gb/s per node", 400.0);
         assert!(line_rate("HDR 200 Gb/s InfiniBand").is_none());
+    }
+
+    #[test]
+    fn every_family_is_in_the_catalogue() {
+        let families = parse(FAMILIES).expect("it is a table");
+        for row in &families.rows {
+            let found = Device::find(field(row, "word")).expect("its device is in the catalogue");
+            assert_eq!(found.family, field(row, "family"));
+            assert_eq!(found.entry.device.name, field(row, "device"));
+        }
+        assert!(Device::find("TPU v5").is_none());
+    }
+
+    /// A PCIe card is no SXM module, and a gaming card no workstation card.
+    #[test]
+    fn devices_are_told_apart() {
+        for (name, family, nvlink) in [
+            ("H100-PCIe-80GB", "h100-pcie", false),
+            ("RTX-4090", "rtx-4090", false),
+            ("NVIDIA H100 80GB HBM3", "h100", true),
+            ("RTX 6000D (PCIe, no NVLink)", "rtx-6000d", false),
+            ("A100-SXM4-40GB", "a100", true),
+            ("GB200 (NVL72, 2 racks)", "gb200", true),
+        ] {
+            let device = Device::find(name).expect(name);
+            assert_eq!(device.family, family, "{name}");
+            assert_eq!(device.machine(8.0, 1.0, None).nvlink, nvlink, "{name}");
+        }
+        let h800 = Device::find("H800").expect("it is in the catalogue");
+        assert!((h800.ring() - 160.0).abs() < 1e-9);
+        let racks = Device::find("GB200").expect("it is in the catalogue");
+        assert!((racks.nodes(144.0, 36.0) - 2.0).abs() < 1e-9);
+        assert!((racks.machine(144.0, 2.0, None).network - 3600.0).abs() < 1e-9);
     }
 }

@@ -4,10 +4,12 @@
 //! (scenarios/platforms), all-to-all tables by the law of their kernels with the row's own cell left out. Training
 //! runs and memory are refused for now, with that sentence.
 
+mod compare;
 mod exchange;
 mod fitting;
 mod import;
 mod machine;
+mod prior;
 mod render;
 mod summary;
 mod sweep;
@@ -15,14 +17,17 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
-use orrery_profile::{PlatformLaw, PlatformSet};
-use orrery_workload::collective::law::{candidates, seconds};
+use orrery_profile::PlatformSet;
 
-use sweep::Sweep;
+use sweep::Found;
 
+pub(crate) use machine::Device;
 pub use render::{human, json};
-pub use summary::{Summary, summary};
+pub use summary::{Summary, peaks, summary};
 pub(crate) use sweep::operation;
+
+/// Why an anchor is not compared.
+const ANCHOR: &str = "anchor";
 
 /// How rows are predicted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,17 +102,17 @@ pub fn shipped_platforms() -> PlatformSet {
 pub fn fit_platforms(path: &Path) -> Result<PlatformSet, String> {
     let mut sweeps = Vec::new();
     for file in files(path)? {
-        sweeps.extend(sweeps_of(&file)?.unwrap_or_default());
+        sweeps.extend(sweeps_of(&file)?.map(|found| found.sweeps).unwrap_or_default());
     }
-    Ok(fitting::platforms(&sweeps))
+    Ok(fitting::platforms(&sweeps, &mut |_| ()))
 }
 
 /// Compares every row of the tables at `paths`, files or folders.
 ///
-/// `progress` is told how many of how many steps are done.
+/// `progress` is told how many of how many steps are done: files to read, platforms to fit, sweeps to compare.
 ///
 /// # Errors
-/// When a path cannot be read at all; a file that is no known table is listed in the outcome.
+/// When a path cannot be read at all, or has no table; a file that is no known table is listed in the outcome.
 pub fn validate(
     paths: &[PathBuf],
     options: Options,
@@ -122,7 +127,10 @@ pub fn validate(
     for (done, file) in all.iter().enumerate() {
         progress(done, all.len() * 2);
         match sweeps_of(file) {
-            Ok(Some(found)) => sweeps.extend(found),
+            Ok(Some(found)) => {
+                sweeps.extend(found.sweeps);
+                outcome.rows.extend(found.lost.into_iter().map(lost));
+            }
             Ok(None) => match exchange::rows(file) {
                 Ok(rows) => outcome.rows.extend(rows),
                 Err(reason) => outcome.refused.push(reason),
@@ -130,139 +138,37 @@ pub fn validate(
             Err(reason) => outcome.refused.push(reason),
         }
     }
-    let platforms = if options.refit {
-        fitting::platforms(&sweeps)
-    } else {
-        shipped_platforms()
-    };
     let groups = fitting::by_platform(&sweeps);
     outcome.platforms = groups
         .iter()
         .map(|(name, group)| ((*name).to_owned(), group.len()))
         .collect();
-    for (done, sweep) in sweeps.iter().enumerate() {
-        progress(sweeps.len() + done, sweeps.len() * 2);
-        let siblings = groups.get(sweep.place.name.as_str()).map_or(1, Vec::len);
-        let others = options.leave_out.map(|count| {
-            let rest: Vec<&Sweep> = groups
-                .get(sweep.place.name.as_str())
-                .map(|group| {
-                    group
-                        .iter()
-                        .copied()
-                        .filter(|other| other.name != sweep.name)
-                        .collect()
-                })
-                .unwrap_or_default();
-            left_out(sweep, &rest, count)
-        });
-        let mut rows = sweep_rows(sweep, &platforms, others, siblings);
-        // What anchored the law is no test of it.
-        let anchors = fitting::anchors(sweep, options.leave_out.unwrap_or(0));
-        for anchor in anchors {
-            let at = sweep.points.iter().position(|point| *point == anchor);
-            if let Some(row) = at.and_then(|at| rows.get_mut(at)) {
-                row.result = Err("anchor".to_owned());
-            }
-        }
-        outcome.rows.extend(rows);
-    }
+    let fits = if options.refit { groups.len() } else { 0 };
+    let steps = all.len() + fits + sweeps.len();
+    let platforms = if options.refit {
+        fitting::platforms(&sweeps, &mut |done| progress(all.len() + done, steps))
+    } else {
+        shipped_platforms()
+    };
+    let rows = compare::rows(&sweeps, &platforms, options, &mut |done| {
+        progress(all.len() + fits + done, steps);
+    });
+    outcome.rows.extend(rows);
     Ok(outcome)
 }
 
-/// The law of a sweep's platform without the sweep, moved to `count` of its own points.
-fn left_out(sweep: &Sweep, rest: &[&Sweep], count: usize) -> PlatformLaw {
-    let start = if rest.is_empty() {
-        fitting::unmeasured(sweep)
-    } else {
-        fitting::fit(rest)
-    };
-    let anchors = fitting::anchors(sweep, count);
-    if anchors.is_empty() {
-        start
-    } else {
-        fitting::anchored(&start, sweep, &anchors)
-    }
-}
-
-fn sweep_rows(
-    sweep: &Sweep,
-    platforms: &PlatformSet,
-    other: Option<PlatformLaw>,
-    siblings: usize,
-) -> Vec<Row> {
-    let nearest = platforms.nearest(&sweep.place.name);
-    let spreads = nearest.map_or((0.3, 0.3), |(platform, exact)| {
-        let widened = if exact { 1.0 } else { 2.0 };
-        (platform.spread_small * widened, platform.spread_large * widened)
-    });
-    let (law, evidence) = match (other, nearest) {
-        (Some(law), _) => (law, "interpolated"),
-        (None, Some((platform, true))) => (platform.law.clone(), "interpolated"),
-        (None, Some((platform, false))) => (platform.law.clone(), "extrapolated"),
-        (None, None) => (fitting::unmeasured(sweep), "analytic"),
-    };
-    let mut rows: Vec<Row> = sweep
-        .points
-        .iter()
-        .map(|point| {
-            let bytes = point.call.bytes.get();
-            let large = bytes >= fitting::LARGE;
-            let predicted = seconds(&law, &sweep.place.machine, &point.call);
-            let spread = 1.2816 * if large { spreads.1 } else { spreads.0 };
-            let name = candidates(&law, &sweep.place.machine, &point.call)
-                .first()
-                .map_or("none", |(candidate, _)| candidate.name);
-            let mut row = empty_row(
-                sweep,
-                bytes,
-                siblings,
-                Ok(Compared {
-                    measured: point.seconds,
-                    predicted,
-                    low: predicted * (-spread).exp(),
-                    high: predicted * spread.exp(),
-                    evidence,
-                }),
-            );
-            row.facts.push(("op", point.call.op.name().to_owned()));
-            row.facts.push(("ranks", point.call.ranks.to_string()));
-            row.facts.push(("nodes", point.call.nodes.to_string()));
-            row.facts.push(("algorithm", name.to_owned()));
-            row
-        })
-        .collect();
-    for &(bytes, field) in &sweep.skipped {
-        rows.push(empty_row(sweep, bytes, siblings, Err(field.to_owned())));
-    }
-    rows
-}
-
-fn empty_row(sweep: &Sweep, bytes: u64, siblings: usize, result: Result<Compared, String>) -> Row {
-    let band = if bytes >= fitting::LARGE {
-        ">=1MiB"
-    } else {
-        "<1MiB"
-    };
-    let (name, place) = (&sweep.name, &sweep.place.name);
-    let mut groups = vec![
-        format!("sweep {name} {band}"),
-        format!("platform {place} {band}"),
-        format!("all sweeps {band}"),
-    ];
-    if siblings > 1 {
-        groups.push(format!("platforms with several sweeps {band}"));
-    }
+/// A row of a sweep that cannot be placed, and why.
+fn lost((id, reason): (String, String)) -> Row {
     Row {
-        id: format!("{name}/{bytes}"),
-        facts: vec![("bytes", bytes.to_string())],
-        groups,
-        result,
+        id,
+        facts: Vec::new(),
+        groups: Vec::new(),
+        result: Err(reason),
     }
 }
 
 /// The sweeps of a file; none when it holds none.
-fn sweeps_of(file: &Path) -> Result<Option<Vec<Sweep>>, String> {
+fn sweeps_of(file: &Path) -> Result<Option<Found>, String> {
     let text = table::text(file)?;
     let name = stem(file);
     if let Some(table) = import::nccl_tests(&text, &name) {
@@ -300,6 +206,13 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
         if table && !no_sweep {
             found.push(file);
         }
+    }
+    if found.is_empty() {
+        return Err(format!(
+            "no table of measurements in this folder\n  = help: name a folder of `.csv`, `.csv.gz`, `.txt`, `.log` or \
+             `.json` files: {}",
+            path.display()
+        ));
     }
     found.sort();
     Ok(found)

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json as object};
 
-use super::{Outcome, Row, Summary, summary};
+use super::{ANCHOR, Outcome, Row, Summary, peaks, summary};
+
+/// Groups of whose sweeps the peaks are compared too: peaks lie above 1 MiB.
+const PEAKS: [&str; 2] = ["all sweeps", "platforms with several sweeps"];
 
 /// The object of DESIGN: `rows`, `summary`, `macro`, `groups`.
 #[must_use]
@@ -86,6 +89,7 @@ fn macro_average(outcome: &Outcome) -> Value {
     })
 }
 
+/// The groups that rows name, and the peaks of sweeps.
 fn groups(outcome: &Outcome) -> BTreeMap<String, Summary> {
     let mut members: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
     for row in &outcome.rows {
@@ -93,13 +97,19 @@ fn groups(outcome: &Outcome) -> BTreeMap<String, Summary> {
             members.entry(group).or_default().push(row);
         }
     }
-    members
-        .into_iter()
-        .map(|(name, rows)| (name.to_owned(), summary(rows.into_iter())))
-        .collect()
+    let mut all: BTreeMap<String, Summary> = members
+        .iter()
+        .map(|(name, rows)| ((*name).to_owned(), summary(rows.iter().copied())))
+        .collect();
+    for name in PEAKS {
+        if let Some(rows) = members.get(format!("{name} >=1MiB").as_str()) {
+            all.insert(format!("{name} peak"), peaks(rows.iter().copied()));
+        }
+    }
+    all
 }
 
-/// A table for people: groups with their errors, platforms with their sweeps, and what could not be read.
+/// A table for people: groups with their errors, platforms with their sweeps, and why rows were skipped.
 #[must_use]
 pub fn human(outcome: &Outcome) -> String {
     let mut text = String::new();
@@ -127,7 +137,11 @@ pub fn human(outcome: &Outcome) -> String {
         "{:<width$} {:>5} {:>8} {:>8} {:>8} {:>8} {:>7}\n",
         "", "rows", "mean", "median", "p90", "bias", "in 80%"
     );
-    let skipped = outcome.rows.iter().filter(|row| row.result.is_err()).count();
+    let anchors = outcome
+        .rows
+        .iter()
+        .filter(|row| row.result.as_ref().is_err_and(|reason| reason == ANCHOR))
+        .count();
     let mut foot = String::new();
     if !outcome.platforms.is_empty() {
         let names: Vec<String> = outcome
@@ -137,13 +151,21 @@ pub fn human(outcome: &Outcome) -> String {
             .collect();
         foot.push_str(&format!("\nplatforms with their sweeps: {}\n", names.join(", ")));
     }
-    if skipped > 0 {
+    if anchors > 0 {
         foot.push_str(&format!(
-            "{skipped} rows skipped: a field is missing or too coarse\n"
+            "{anchors} rows anchored their sweep and are not compared\n"
         ));
     }
-    for reason in &outcome.refused {
-        foot.push_str(&format!("not read: {reason}\n"));
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in &outcome.rows {
+        if let Err(reason) = &row.result
+            && reason != ANCHOR
+        {
+            *reasons.entry(reason).or_default() += 1;
+        }
+    }
+    for (reason, rows) in reasons {
+        foot.push_str(&format!("{rows} rows skipped: {reason}\n"));
     }
     header + &text + &foot
 }

@@ -31,6 +31,15 @@ pub(super) struct Sweep {
     pub(super) skipped: Vec<(u64, &'static str)>,
 }
 
+/// What a table of sweeps holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    /// Sweeps on platforms.
+    pub(super) sweeps: Vec<Sweep>,
+    /// Rows that belong to no platform or operation, and why.
+    pub(super) lost: Vec<(String, String)>,
+}
+
 /// The operation that files call `name`.
 pub(crate) fn operation(name: &str) -> Option<CollectiveOp> {
     let plain = name.to_ascii_lowercase().replace(['_', '-', ' '], "");
@@ -47,37 +56,63 @@ pub(crate) fn operation(name: &str) -> Option<CollectiveOp> {
 }
 
 /// The sweeps in a table; none when it is no table of sweeps.
-pub(super) fn sweeps(table: &Table, file: &str) -> Option<Vec<Sweep>> {
-    if table.has(&["collective", "gpus", "size_bytes", "time_us"]) {
-        return Some(vendor(
-            table,
-            file,
-            ["collective", "gpus", "size_bytes", "time_us"],
-            1e-6,
-        ));
+pub(super) fn sweeps(table: &Table, file: &str) -> Option<Found> {
+    let published = ["collective", "gpus", "size_bytes", "time_us"];
+    if table.has(&published) {
+        return Some(vendor(table, file, published, 1e-6));
     }
-    if table.has(&["op_name", "num_gpus", "bytes", "latency_ms"]) {
-        return Some(vendor(
-            table,
-            file,
-            ["op_name", "num_gpus", "bytes", "latency_ms"],
-            1e-3,
-        ));
+    let joined = ["op_name", "num_gpus", "bytes", "latency_ms"];
+    if table.has(&joined) {
+        return Some(vendor(table, file, joined, 1e-3));
     }
     let timed = ["ip_time_us", "oop_time_us", "derived_time_us", "time_us"];
     if !table.has(&["size_bytes"]) || !timed.iter().any(|column| table.has(&[column])) {
         return None;
     }
-    Some(nccl_tests(table, file).into_iter().collect())
+    Some(match nccl_tests(table, file) {
+        Ok(sweep) => Found {
+            sweeps: vec![sweep],
+            lost: Vec::new(),
+        },
+        Err(reason) => {
+            let numbered = table.rows.iter().enumerate();
+            Found {
+                sweeps: Vec::new(),
+                lost: numbered
+                    .map(|(at, row)| {
+                        let size = field(row, "size_bytes");
+                        let name = if size.is_empty() {
+                            (at + 1).to_string()
+                        } else {
+                            size.to_owned()
+                        };
+                        (format!("{file}/{name}"), reason.clone())
+                    })
+                    .collect(),
+            }
+        }
+    })
 }
 
-/// A sweep of nccl-tests, in place where it has that.
-fn nccl_tests(table: &Table, file: &str) -> Option<Sweep> {
-    let word = table.fact("collective").split([' ', ',']).next()?;
-    let op = operation(word)?;
-    let ranks: f64 = table.fact("ranks").parse().ok()?;
-    let nodes: f64 = table.fact("nodes").parse().unwrap_or(1.0);
-    let place = place(table, file, ranks, nodes)?;
+/// Why a device cannot be placed.
+fn no_device(gpu: &str) -> String {
+    format!("gpu: `{gpu}` is not in scenarios/hardware/families.csv")
+}
+
+/// A sweep of nccl-tests, in place where it has that; else the fact for want of which it cannot be placed.
+fn nccl_tests(table: &Table, file: &str) -> Result<Sweep, String> {
+    let word = table
+        .fact("collective")
+        .split([' ', ','])
+        .next()
+        .unwrap_or_default();
+    let op = operation(word).ok_or("collective")?;
+    let ranks: f64 = table.fact("ranks").parse().map_err(|_not_a_number| "ranks")?;
+    let nodes: f64 = table.fact("nodes").parse().map_err(|_not_a_number| "nodes")?;
+    if !(ranks >= 1.0 && nodes >= 1.0 && ranks >= nodes) {
+        return Err("ranks".to_owned());
+    }
+    let place = place(table, file, ranks, nodes).ok_or_else(|| no_device(table.fact("gpu")))?;
     let remarks = table.remarks();
     let call = Call {
         op,
@@ -132,7 +167,7 @@ fn nccl_tests(table: &Table, file: &str) -> Option<Sweep> {
             }
         }
     }
-    Some(sweep)
+    Ok(sweep)
 }
 
 fn forced(algorithm: &str) -> Forced {
@@ -148,55 +183,81 @@ fn forced(algorithm: &str) -> Forced {
 }
 
 /// The sweeps of the vendor's data base: one per operation and number of devices, out of place.
-fn vendor(table: &Table, file: &str, columns: [&str; 4], unit: f64) -> Vec<Sweep> {
-    let [op_column, ranks_column, bytes_column, time_column] = columns;
+fn vendor(table: &Table, file: &str, columns: [&str; 4], unit: f64) -> Found {
+    let mut places: BTreeMap<(String, String), Option<Place>> = BTreeMap::new();
     let mut all: BTreeMap<String, Sweep> = BTreeMap::new();
-    for row in &table.rows {
-        let (Some(op), Some(ranks)) = (operation(field(row, op_column)), number(row, ranks_column)) else {
-            continue;
-        };
+    let mut lost = Vec::new();
+    for (at, row) in table.rows.iter().enumerate() {
         let system = field(row, "system");
-        let mut table_here = Table {
-            facts: table.facts.clone(),
-            ..Table::default()
-        };
-        if !system.is_empty() {
-            table_here.facts.insert(0, ("gpu".to_owned(), system.to_owned()));
-        }
-        table_here
-            .facts
-            .push(("launcher".to_owned(), "one process with -t N threads".to_owned()));
-        let Some(place) = place(&table_here, file, ranks, 1.0) else {
-            continue;
-        };
-        let (Some(bytes), Some(time)) = (number(row, bytes_column), number(row, time_column)) else {
-            continue;
-        };
+        let (op, ranks) = (field(row, columns[0]), field(row, columns[1]));
+        let place = places
+            .entry((system.to_owned(), ranks.to_owned()))
+            .or_insert_with(|| vendor_place(table, file, system, number(row, columns[1])));
+        let measured = vendor_point(row, columns, unit).and_then(|point| {
+            let gpu = if system.is_empty() {
+                table.fact("gpu")
+            } else {
+                system
+            };
+            let place = place.clone().ok_or_else(|| no_device(gpu))?;
+            Ok((point, place))
+        });
         let of = if system.is_empty() {
             String::new()
         } else {
             format!("{system}:")
         };
-        let name = format!("{file}:{of}{}:{ranks}", field(row, op_column));
-        let point = Point {
-            call: Call {
-                op,
-                ranks,
-                nodes: place.nodes,
-                bytes: Bytes::from_f64(bytes),
-                out_of_place: true,
-                forced: Forced::None,
-                tuned: false,
-            },
-            seconds: time * unit,
-        };
-        let sweep = all.entry(name.clone()).or_insert_with(|| Sweep {
-            name,
-            place,
-            points: Vec::new(),
-            skipped: Vec::new(),
-        });
-        sweep.points.push(point);
+        let name = format!("{file}:{of}{op}:{ranks}");
+        match measured {
+            Ok((mut point, place)) => {
+                point.call.nodes = place.nodes;
+                let sweep = all.entry(name.clone()).or_insert_with(|| Sweep {
+                    name,
+                    place,
+                    points: Vec::new(),
+                    skipped: Vec::new(),
+                });
+                sweep.points.push(point);
+            }
+            Err(reason) => lost.push((format!("{name}/{}", at + 1), reason)),
+        }
     }
-    all.into_values().collect()
+    Found {
+        sweeps: all.into_values().collect(),
+        lost,
+    }
+}
+
+/// Where the vendor measured: one domain of NVLinks, threads of one process.
+fn vendor_place(table: &Table, file: &str, system: &str, ranks: Option<f64>) -> Option<Place> {
+    let mut here = Table {
+        facts: table.facts.clone(),
+        ..Table::default()
+    };
+    if !system.is_empty() {
+        here.facts.insert(0, ("gpu".to_owned(), system.to_owned()));
+    }
+    let threads = ("launcher", "one process with -t N threads");
+    here.facts.push((threads.0.to_owned(), threads.1.to_owned()));
+    place(&here, file, ranks.filter(|&ranks| ranks >= 1.0)?, 1.0)
+}
+
+fn vendor_point(row: &BTreeMap<String, String>, columns: [&str; 4], unit: f64) -> Result<Point, String> {
+    let [op, ranks, bytes, time] = columns;
+    let positive = |column: &str| {
+        let value = number(row, column).filter(|&value| value > 0.0);
+        value.ok_or_else(|| column.to_owned())
+    };
+    Ok(Point {
+        call: Call {
+            op: operation(field(row, op)).ok_or_else(|| op.to_owned())?,
+            ranks: positive(ranks)?,
+            nodes: 1.0,
+            bytes: Bytes::from_f64(positive(bytes)?),
+            out_of_place: true,
+            forced: Forced::None,
+            tuned: false,
+        },
+        seconds: positive(time)? * unit,
+    })
 }

@@ -26,6 +26,8 @@ pub enum Parameter {
     SimpleStep,
     /// A step of the plain protocol between nodes, us.
     SimpleHop,
+    /// How far steps of the plain protocol hide behind its bytes: 1 not at all, large wholly.
+    SimpleOverlap,
     /// Share of a ring's bandwidth that the low-latency protocol leaves.
     LowLatencyShare,
     /// Share of a ring's bandwidth that LL128 leaves.
@@ -38,6 +40,8 @@ pub enum Parameter {
     NetworkShare,
     /// Latency of reduction in the switch, us.
     NvlsLatency,
+    /// Time to fill the pipeline of NVLS, us for each KiB of its chunks.
+    NvlsFill,
     /// Cost of a chunk of NVLS, in KiB of data that could have moved.
     NvlsChunk,
     /// Measured over expected bandwidth of NVLS.
@@ -56,6 +60,8 @@ pub enum Parameter {
     PeerLatency,
     /// Latency of an exchange between nodes, us.
     PeerNetworkLatency,
+    /// Latency of one message between nodes, us.
+    MessageNetworkLatency,
     /// Share of a ring's bandwidth that grouped sends reach inside a node.
     PeerShare,
     /// Share of a NIC that grouped sends reach.
@@ -76,15 +82,17 @@ pub enum Parameter {
     RingFill,
     /// Size around which it is filled, bytes.
     RingFillBytes,
-    /// Share of the bandwidth that each doubling beyond two devices leaves of a box without NVLink.
+    /// Share of the bandwidth of two devices that four have in a box without NVLink.
     FarShare,
+    /// Share of the bandwidth of four devices that eight have there, and so on.
+    FartherShare,
     /// Share of the NICs' line rate that reduction in the network switches reaches.
     SharpShare,
 }
 
 impl Parameter {
     /// Every parameter.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 39] = [
         Self::Host,
         Self::Launch,
         Self::LowLatencyStep,
@@ -93,12 +101,14 @@ impl Parameter {
         Self::LowLatency128Hop,
         Self::SimpleStep,
         Self::SimpleHop,
+        Self::SimpleOverlap,
         Self::LowLatencyShare,
         Self::LowLatency128Share,
         Self::LowLatencyCap,
         Self::RingShare,
         Self::NetworkShare,
         Self::NvlsLatency,
+        Self::NvlsFill,
         Self::NvlsChunk,
         Self::NvlsShare,
         Self::NvlsTreeHop,
@@ -108,6 +118,7 @@ impl Parameter {
         Self::TreeShare,
         Self::PeerLatency,
         Self::PeerNetworkLatency,
+        Self::MessageNetworkLatency,
         Self::PeerShare,
         Self::PeerNetworkShare,
         Self::PeerFill,
@@ -119,6 +130,7 @@ impl Parameter {
         Self::RingFill,
         Self::RingFillBytes,
         Self::FarShare,
+        Self::FartherShare,
         Self::SharpShare,
     ];
 }
@@ -194,19 +206,29 @@ impl PlatformSet {
     /// The version that this program reads and writes.
     pub const SCHEMA: &'static str = "platforms/1";
 
-    /// The platform called `name`; else the one that shares the most of its parts, device before launcher before NIC
-    /// class. Whether it is the platform itself is the second answer.
+    /// The platform called `name`; else the one that shares the most of its parts with `name` or with `like`, the same
+    /// place with a device that is like it. The device counts 4, one that is like it 3, the launcher 2, the class of NICs 1;
+    /// without a device in common there is none. Whether it is the platform itself is the second answer.
     #[must_use]
-    pub fn nearest(&self, name: &str) -> Option<(&Platform, bool)> {
-        let parts = |name: &str| -> Vec<String> { name.split('|').map(str::to_owned).collect() };
-        let wanted = parts(name);
-        let score = |platform: &&Platform| {
-            let has = parts(&platform.name);
-            let same = |at: usize| u8::from(wanted.get(at) == has.get(at));
-            (same(0) * 4 + same(2) * 2 + same(1), platform.rows)
+    pub fn nearest(&self, name: &str, like: Option<&str>) -> Option<(&Platform, bool)> {
+        let part = |name: &str, at: usize| name.split('|').nth(at).map(str::to_owned);
+        let score = |platform: &Platform| -> Option<u8> {
+            let same = |other: &str, at: usize| part(other, at) == part(&platform.name, at);
+            let device = if same(name, 0) {
+                4
+            } else if like.is_some_and(|like| same(like, 0)) {
+                3
+            } else {
+                return None;
+            };
+            Some(device + u8::from(same(name, 2)) * 2 + u8::from(same(name, 1)))
         };
-        let best = self.platforms.iter().max_by_key(score)?;
-        (score(&best).0 >= 4).then(|| (best, best.name == name))
+        let scored = self
+            .platforms
+            .iter()
+            .filter_map(|platform| Some((platform, score(platform)?)));
+        let (best, _) = scored.max_by_key(|(platform, score)| (*score, platform.rows))?;
+        Some((best, best.name == name))
     }
 }
 
@@ -219,6 +241,40 @@ mod tests {
         for (at, parameter) in Parameter::ALL.into_iter().enumerate() {
             assert_eq!(parameter as usize, at, "{parameter:?}");
         }
+    }
+
+    #[test]
+    fn the_nearest_platform_shares_the_most() {
+        let law = PlatformLaw::from_fn(|_| 1.0);
+        let platform = |name: &str| Platform {
+            name: name.to_owned(),
+            sweeps: Vec::new(),
+            rows: 1,
+            spread_small: 0.1,
+            spread_large: 0.1,
+            law: law.clone(),
+        };
+        let set = PlatformSet {
+            platforms: ["h100|ib|mpi", "h100|none|threads", "h200|roce|mpi"]
+                .map(platform)
+                .to_vec(),
+            ..PlatformSet::default()
+        };
+        let nearest = |name: &str, like: Option<&str>| {
+            let found = set.nearest(name, like);
+            found.map(|(platform, exact)| (platform.name.clone(), exact))
+        };
+        assert_eq!(
+            nearest("h100|ib|mpi", None),
+            Some(("h100|ib|mpi".to_owned(), true))
+        );
+        let threads = nearest("h200|none|threads", Some("h100|none|threads"));
+        assert_eq!(threads, Some(("h100|none|threads".to_owned(), false)));
+        assert_eq!(nearest("tpu|ib|mpi", None), None);
+        assert_eq!(
+            nearest("h800|ib|mpi", Some("h100|ib|mpi")),
+            Some(("h100|ib|mpi".to_owned(), false))
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use orrery_units::{Bytes, Evidence, SimDuration};
 
 use super::nccl::{
     Algorithm, Architecture, Choice, Graph, NcclPreset, candidates, choose, efficiency, floor, name,
+    nvls_blocks,
 };
 
 /// When a transfer's bytes move, and for how long.
@@ -234,11 +235,10 @@ impl Network {
     }
 }
 
-/// Thread blocks of a collective: NVLS has its own count, 16 on Hopper and 24 on Blackwell (`nvls.cc` 155-243).
+/// Thread blocks of a collective: NVLS has its own count.
 const fn blocks(choice: &Choice, graph: &Graph) -> f64 {
-    match (choice.algorithm, graph.architecture) {
-        (Algorithm::Nvls | Algorithm::NvlsTree, Architecture::Blackwell) => 24.0,
-        (Algorithm::Nvls | Algorithm::NvlsTree, _) => 16.0,
-        (Algorithm::Ring | Algorithm::Tree, _) => graph.blocks,
+    match choice.algorithm {
+        Algorithm::Nvls | Algorithm::NvlsTree => nvls_blocks(graph.architecture),
+        Algorithm::Ring | Algorithm::Tree => graph.blocks,
     }
 }

@@ -1,14 +1,14 @@
-//! The time of a collective on a platform: every algorithm with every protocol, and the least of them.
+//! The time of a collective on a platform: every algorithm with every protocol, and the one that NCCL's tuner takes.
 //!
 //! One law per platform ([`orrery_profile::PlatformLaw`]), shared by sizes, operations and numbers of nodes. Latency
 //! is steps of a protocol inside and between nodes; bandwidth is what NCCL's search and tuner expect times a measured
 //! share; chunks, channels and numbers of steps are those of NCCL (2.30.7, files named beside each formula). One
 //! algorithm, one file.
 
+mod machine;
 mod nvls;
 mod nvls_tree;
 mod peer;
-mod prior;
 mod ring;
 mod sharp;
 mod tree;
@@ -17,26 +17,13 @@ use orrery_operation::CollectiveOp;
 use orrery_profile::{Parameter, PlatformLaw};
 use orrery_units::{Bytes, SimDuration};
 
-use super::nccl::Architecture;
+use super::nccl::{self, Architecture, NcclPreset, Protocol};
 
+pub use machine::Machine;
 pub use peer::channels as peer_channels;
-pub use prior::{Launcher, priors};
 
 /// Microseconds, as the formulas have them.
 type Micros = f64;
-
-/// The machine of a platform.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Machine {
-    /// Architecture of its devices.
-    pub architecture: Architecture,
-    /// Bus bandwidth that a ring inside a node is expected to have, GB/s.
-    pub ring: f64,
-    /// Line rate of all NICs of a node, GB/s.
-    pub network: f64,
-    /// Whether devices reach each other over NVLink.
-    pub nvlink: bool,
-}
 
 /// What was asked for beyond the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,11 +67,29 @@ pub struct Candidate {
     micros: Micros,
 }
 
+/// A call on a machine with all that no law changes: fits ask it many times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepared {
+    machine: Machine,
+    call: Call,
+    /// Bus bandwidth of a ring in a node, GB/s.
+    ring: f64,
+    /// Bus bandwidth that the tuner expects of NVLS, GB/s.
+    nvls: Option<f64>,
+    /// The same of an NVLS tree.
+    nvls_tree: Option<f64>,
+    /// Cap of the tuner on low-latency rings, GB/s.
+    low_latency_cap: f64,
+    /// What the tuner takes; none where it has no say.
+    choice: Option<&'static str>,
+}
+
 /// What every algorithm reads.
 struct Asked<'a> {
     law: &'a PlatformLaw,
     machine: &'a Machine,
     call: &'a Call,
+    known: &'a Prepared,
 }
 
 impl Call {
@@ -108,14 +113,14 @@ impl Asked<'_> {
         self.call.nodes > 1.0
     }
 
-    /// Bus bandwidth over algorithm bandwidth (`2 (n − 1) / n` for an all-reduce, nccl-tests' doc/PERFORMANCE.md).
+    /// Bus bandwidth over algorithm bandwidth.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "ranks are a whole number below 2^53"
+    )]
     fn bus_factor(&self) -> f64 {
-        let others = (self.call.ranks - 1.0) / self.call.ranks;
-        match self.call.op {
-            CollectiveOp::AllReduce => 2.0 * others,
-            CollectiveOp::AllGather | CollectiveOp::ReduceScatter | CollectiveOp::AllToAll => others,
-            CollectiveOp::Broadcast | CollectiveOp::Reduce | CollectiveOp::SendRecv => 1.0,
-        }
+        self.call.op.bus_factor(self.call.ranks as u64)
     }
 
     fn tuned(&self) -> f64 {
@@ -126,19 +131,21 @@ impl Asked<'_> {
         }
     }
 
-    /// What each doubling beyond two devices leaves of a box without NVLink, whose traffic then shares the host's
-    /// bridges and memory: rings of 2, 4 and 8 L40S have 20, 5 and 1.6 GB/s (tests/truth/nccl/aic_l40s_nccl2.27.3.csv).
+    /// What is left of the bandwidth of two devices among more of a box without NVLink, whose traffic then shares the
+    /// host's bridges and memory: a share from two to four, another from four to eight. Rings of 2, 4 and 8 L40S have 20,
+    /// 5 and 1.6 GB/s (tests/truth/nccl/aic_l40s_nccl2.27.3.csv), those of RTX PRO 6000 32, 23 and 23.
     fn far(&self) -> f64 {
         if self.machine.nvlink {
             return 1.0;
         }
         let doublings = (self.call.ranks_per_node() / 2.0).log2().max(0.0);
-        self.get(Parameter::FarShare).powf(doublings)
+        let four = self.get(Parameter::FarShare).powf(doublings.min(1.0));
+        four * self.get(Parameter::FartherShare).powf((doublings - 1.0).max(0.0))
     }
 
     /// Bus bandwidth of a plain ring: of NVLinks inside a node, else the smaller of those and the NICs, GB/s.
     fn ring_bandwidth(&self) -> f64 {
-        let inside = self.machine.ring * self.get(Parameter::RingShare);
+        let inside = self.known.ring * self.get(Parameter::RingShare);
         let bus = if self.across() {
             inside.min(self.machine.network * self.get(Parameter::NetworkShare))
         } else {
@@ -153,49 +160,117 @@ fn micros(bytes: f64, rate: f64) -> Micros {
     bytes / (rate * 1e3)
 }
 
-/// Every candidate for `call`, the least time first, with the time that the caller sees.
-///
-/// `t = (host⁶ + kernel⁶)^⅙`: launches run ahead of kernels, so a kernel that is shorter than the launch of the next
-/// waits for it. The sixth power rounds the corner. Worked: host 40 us and kernel 40 us: 44.9 us.
-#[must_use]
-pub fn candidates(law: &PlatformLaw, machine: &Machine, call: &Call) -> Vec<(Candidate, SimDuration)> {
-    let mut all: Vec<(Candidate, SimDuration)> = kernels(law, machine, call)
-        .into_iter()
-        .map(|candidate| {
-            let seconds = seen(law, candidate.micros) * 1e-6;
-            (candidate, SimDuration::from_secs(seconds))
-        })
-        .collect();
-    all.sort_by(|a, b| a.0.micros.total_cmp(&b.0.micros));
-    all
+impl Prepared {
+    /// `call` on `machine`.
+    #[must_use]
+    pub fn new(machine: &Machine, call: &Call) -> Self {
+        let mut prepared = Self {
+            machine: *machine,
+            call: *call,
+            ring: machine.ring(),
+            nvls: machine.nvls(call),
+            nvls_tree: machine.nvls_tree(call),
+            low_latency_cap: machine.low_latency_cap(call),
+            choice: None,
+        };
+        // Which candidates there are depends on no parameter.
+        let any = PlatformLaw::from_fn(|_| 1.0);
+        let kernels = kernels(&prepared.asked(&any));
+        prepared.choice = choice(machine, call, &kernels);
+        prepared
+    }
+
+    fn asked<'a>(&'a self, law: &'a PlatformLaw) -> Asked<'a> {
+        Asked {
+            law,
+            machine: &self.machine,
+            call: &self.call,
+            known: self,
+        }
+    }
+
+    /// Seconds of the candidate that NCCL takes.
+    #[must_use]
+    pub fn seconds(&self, law: &PlatformLaw) -> f64 {
+        let kernels = kernels(&self.asked(law));
+        seen(law, kernels[self.chosen(&kernels)].micros) * 1e-6
+    }
+
+    /// Every candidate, the one that NCCL takes first, the others by their time, with the time that the caller sees.
+    ///
+    /// `t = (host⁶ + kernel⁶)^⅙`: launches run ahead of kernels, so a kernel that is shorter than the launch of the
+    /// next waits for it. The sixth power rounds the corner. Worked: host 40 us and kernel 40 us: 44.9 us.
+    #[must_use]
+    pub fn candidates(&self, law: &PlatformLaw) -> Vec<(Candidate, SimDuration)> {
+        let mut kernels = kernels(&self.asked(law));
+        let chosen = self.chosen(&kernels);
+        kernels[..=chosen].rotate_right(1);
+        kernels[1..].sort_by(|a, b| a.micros.total_cmp(&b.micros));
+        kernels
+            .into_iter()
+            .map(|candidate| {
+                let seconds = seen(law, candidate.micros) * 1e-6;
+                (candidate, SimDuration::from_secs(seconds))
+            })
+            .collect()
+    }
+
+    /// Which of `kernels` NCCL takes: the tuner's choice. Where the network reduces, the least time counts: what the tuner
+    /// thinks of SHARP is not modelled.
+    fn chosen(&self, kernels: &[Candidate]) -> usize {
+        let position = |name: &str| kernels.iter().position(|kernel| kernel.name == name);
+        let choice = self.choice.and_then(position).unwrap_or(0);
+        match position(sharp::NAME) {
+            Some(sharp) if kernels[sharp].micros < kernels[choice].micros => sharp,
+            _ => choice,
+        }
+    }
 }
 
-/// Seconds of the fastest candidate, for fits.
+/// Every candidate for `call`, the one that NCCL takes first: [`Prepared::candidates`].
 #[must_use]
-pub fn seconds(law: &PlatformLaw, machine: &Machine, call: &Call) -> f64 {
-    let least = kernels(law, machine, call)
-        .into_iter()
-        .map(|candidate| candidate.micros)
-        .fold(f64::INFINITY, f64::min);
-    seen(law, least) * 1e-6
+pub fn candidates(law: &PlatformLaw, machine: &Machine, call: &Call) -> Vec<(Candidate, SimDuration)> {
+    Prepared::new(machine, call).candidates(law)
+}
+
+/// Which of `kernels` the tuner thinks fastest, which need not be the fastest.
+///
+/// An all-gather of 8 B200 takes 44 us at 8 MiB and 104 at 16 MiB (aic_b200_sxm_nccl2.29.2.csv): there the tuner leaves LL for
+/// a protocol with steps of 13 us, which it takes for 2 to 3.
+fn choice(machine: &Machine, call: &Call, kernels: &[Candidate]) -> Option<&'static str> {
+    nccl::candidates(&NcclPreset::V2_30_7, &machine.graph_of(call), call.op, call.bytes)
+        .iter()
+        .filter(|choice| offered(machine, choice))
+        .map(|choice| (nccl::name(choice.algorithm, choice.protocol), choice.time))
+        .filter(|(name, _)| kernels.iter().any(|kernel| kernel.name == *name))
+        .min_by_key(|&(_, time)| time)
+        .map(|(name, _)| name)
 }
 
 fn seen(law: &PlatformLaw, kernel: Micros) -> Micros {
     (law.get(Parameter::Host).powi(6) + kernel.powi(6)).powf(1.0 / 6.0)
 }
 
-fn kernels(law: &PlatformLaw, machine: &Machine, call: &Call) -> Vec<Candidate> {
-    let asked = Asked { law, machine, call };
+/// Whether NCCL considers LL128 on this machine.
+///
+/// It needs NVLink inside the node (`tuning.cc` 498-545). On Blackwell sweeps go from LL to the plain protocol at once, where
+/// the tuner's table has LL128 ahead by 4 % (8 B200, all-gather, 16 MiB), so that it is left out there.
+fn offered(machine: &Machine, choice: &nccl::Choice) -> bool {
+    choice.protocol != Protocol::LowLatency128
+        || (machine.nvlink && machine.architecture != Architecture::Blackwell)
+}
+
+fn kernels(asked: &Asked<'_>) -> Vec<Candidate> {
     let mut all = Vec::with_capacity(8);
-    match call.op {
-        CollectiveOp::AllToAll => all.push(peer::all_to_all(&asked)),
-        CollectiveOp::SendRecv => all.push(peer::message(&asked)),
+    match asked.call.op {
+        CollectiveOp::AllToAll => all.push(peer::all_to_all(asked)),
+        CollectiveOp::SendRecv => all.push(peer::message(asked)),
         _ => {
-            all.extend(ring::candidates(&asked));
-            all.extend(tree::candidates(&asked));
-            all.extend(nvls::candidate(&asked));
-            all.extend(nvls_tree::candidate(&asked));
-            all.extend(sharp::candidate(&asked));
+            all.extend(ring::candidates(asked));
+            all.extend(tree::candidates(asked));
+            all.extend(nvls::candidate(asked));
+            all.extend(nvls_tree::candidate(asked));
+            all.extend(sharp::candidate(asked));
         }
     }
     all

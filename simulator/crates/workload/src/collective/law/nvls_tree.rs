@@ -3,21 +3,23 @@
 use orrery_operation::CollectiveOp;
 use orrery_profile::Parameter;
 
-use super::super::nccl::Architecture;
+use super::super::nccl::{Architecture, nvls_blocks};
 use super::{Asked, Candidate, Forced, micros};
 
 const KIB: f64 = 1024.0;
 
 /// The chunk of an NVLS tree at `size`, bytes (`enqueue.cc` 2182-2361): 256 KiB, halved below 32, 16 and 4 rounds of
-/// channels and heads, at most 64 KiB from four nodes on. Worked: 2 nodes, 64 MiB: 64 KiB; 16 GiB: 256 KiB.
-fn chunk(size: f64, heads: f64, nodes: f64) -> f64 {
+/// channels and heads, at most 64 KiB from four nodes on, but for Blackwell. Worked, H100: 2 nodes, 64 MiB: 64 KiB;
+/// 16 GiB: 256 KiB.
+fn chunk(size: f64, heads: f64, nodes: f64, architecture: Architecture) -> f64 {
+    let channels = nvls_blocks(architecture);
     let mut chunk = 256.0 * KIB;
     for (rounds, next) in [(32.0, 128.0), (16.0, 64.0), (4.0, 32.0)] {
-        if size < rounds * 16.0 * heads * chunk {
+        if size < rounds * channels * heads * chunk {
             chunk = next * KIB;
         }
     }
-    if nodes >= 4.0 {
+    if nodes >= 4.0 && architecture != Architecture::Blackwell {
         chunk.min(64.0 * KIB)
     } else {
         chunk
@@ -26,19 +28,10 @@ fn chunk(size: f64, heads: f64, nodes: f64) -> f64 {
 
 /// NVLS tree, all-reduce over several nodes.
 ///
-/// `t = launch + latency + 2 ⌊log₂ N⌋ hop + S · f / (share · depth^(log₂ N / 4) · B · ramp)`: `B` is the tuner's bus
-/// bandwidth, 462 GB/s on two nodes of H100 (8 · 57.7) and 364 on more (8 · 45.5), 730 and 384 on B200 (`tuning.cc`
-/// 139-209). Nodes whose NICs carry less than 20 GB/s per rank do not take it.
+/// `t = launch + latency + fill · chunk + 2 ⌊log₂ N⌋ hop + S · f / (share · depth^(log₂ N / 4) · B · ramp)`: `B` is the tuner's bus
+/// bandwidth ([`super::Machine`]): 462 GB/s on two nodes of H100, 364 on more. Nodes whose NICs carry less than 20 GB/s per rank do not take it.
 pub(super) fn candidate(asked: &Asked<'_>) -> Option<Candidate> {
     let call = asked.call;
-    let two = call.nodes <= 2.0;
-    let peak = match (asked.machine.architecture, two) {
-        (Architecture::Hopper, true) => 462.0,
-        (Architecture::Hopper, false) => 364.0,
-        (Architecture::Blackwell, true) => 730.0,
-        (Architecture::Blackwell, false) => 384.0,
-        (Architecture::Volta | Architecture::Ampere, _) => return None,
-    };
     let free = matches!(call.forced, Forced::None | Forced::Sharp);
     let fed = asked.machine.network / call.ranks_per_node() > 20.0
         && asked.machine.nvlink
@@ -46,8 +39,10 @@ pub(super) fn candidate(asked: &Asked<'_>) -> Option<Candidate> {
     if call.op != CollectiveOp::AllReduce || !asked.across() || !free || !fed {
         return None;
     }
+    let peak = asked.known.nvls_tree?;
     let cost = asked.get(Parameter::NvlsTreeChunk);
-    let chunk = chunk(asked.size(), call.ranks_per_node().min(8.0), call.nodes) / KIB;
+    let heads = call.ranks_per_node().min(8.0);
+    let chunk = chunk(asked.size(), heads, call.nodes, asked.machine.architecture) / KIB;
     let ramp = (1.0 + cost / 256.0) / (1.0 + cost / chunk);
     let deep = asked
         .get(Parameter::DepthShare)
@@ -59,6 +54,7 @@ pub(super) fn candidate(asked: &Asked<'_>) -> Option<Candidate> {
         micros: asked.get(Parameter::Launch)
             + asked.get(Parameter::NvlsLatency)
             + levels
+            + asked.get(Parameter::NvlsFill) * chunk
             + micros(asked.size() * asked.bus_factor(), bus),
     })
 }
@@ -69,9 +65,11 @@ mod tests {
 
     #[test]
     fn chunks_are_those_of_nccl() {
-        let kib = |mib: f64, nodes: f64| chunk(mib * 1024.0 * 1024.0, 8.0, nodes) / KIB;
+        let kib = |mib: f64, nodes: f64| chunk(mib * 1024.0 * 1024.0, 8.0, nodes, Architecture::Hopper) / KIB;
         assert!((kib(64.0, 2.0) - 64.0).abs() < 1e-9, "{}", kib(64.0, 2.0));
         assert!((kib(16384.0, 2.0) - 256.0).abs() < 1e-9, "{}", kib(16384.0, 2.0));
         assert!((kib(16384.0, 4.0) - 64.0).abs() < 1e-9, "{}", kib(16384.0, 4.0));
+        let blackwell = chunk(16384.0 * 1024.0 * 1024.0, 8.0, 4.0, Architecture::Blackwell) / KIB;
+        assert!((blackwell - 256.0).abs() < 1e-9, "{blackwell}");
     }
 }

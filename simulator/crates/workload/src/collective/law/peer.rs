@@ -5,6 +5,10 @@ use orrery_profile::Parameter;
 use super::{Asked, Candidate, micros};
 
 const MIB: f64 = 1024.0 * 1024.0;
+/// Chunk of a message over NVLink (`init.cc` 818-838).
+const CHUNK: f64 = 0.5 * MIB;
+/// The same between nodes.
+const NETWORK_CHUNK: f64 = 0.125 * MIB;
 
 /// Channels of one message of `bytes` among `ranks` ranks of a node (`enqueue.cc`, `addP2pToPlan`).
 ///
@@ -25,7 +29,7 @@ pub fn channels(ranks: f64, bytes: f64) -> f64 {
 
 /// An all-to-all: each rank sends `S / n` to every rank, itself included.
 ///
-/// `t = launch + latency + max(own copy, m / min(B / (g − 1), channels · b), S (n − g) / n / NIC) + d · m / (m + m₀)`,
+/// `t = launch + latency + max(own copy, m / min(B / (g − 1), channels · b), S (n − g) / n / NIC) + fill`,
 /// with messages of `m = S / n`; the copy of the own part runs on channels of its own.
 pub(super) fn all_to_all(asked: &Asked<'_>) -> Candidate {
     let call = asked.call;
@@ -47,7 +51,7 @@ pub(super) fn all_to_all(asked: &Asked<'_>) -> Candidate {
     } else {
         Parameter::PeerLatency
     });
-    let own = micros(message, asked.machine.ring * asked.get(Parameter::OwnCopy));
+    let own = micros(message, asked.known.ring * asked.get(Parameter::OwnCopy));
     Candidate {
         name: "p2p",
         micros: asked.get(Parameter::Launch) + latency + own.max(inside).max(across) + fill(asked, message),
@@ -59,8 +63,7 @@ pub(super) fn all_to_all(asked: &Asked<'_>) -> Candidate {
 pub(super) fn message(asked: &Asked<'_>) -> Candidate {
     let size = asked.size();
     let (latency, rate) = if asked.across() {
-        // One peer, not all: two fifths of what an exchange takes (15 of 37 us on two nodes of B200).
-        (0.4 * asked.get(Parameter::PeerNetworkLatency), nic(asked))
+        (asked.get(Parameter::MessageNetworkLatency), nic(asked))
     } else {
         let rate = link(asked, 1.0).min(lanes(asked, size));
         (asked.get(Parameter::PeerLatency), rate)
@@ -73,8 +76,7 @@ pub(super) fn message(asked: &Asked<'_>) -> Candidate {
 
 /// A peer's part of a device's links, GB/s.
 fn link(asked: &Asked<'_>, peers: f64) -> f64 {
-    asked.machine.ring * asked.get(Parameter::RingShare) * asked.get(Parameter::PeerShare) * asked.far()
-        / peers
+    asked.known.ring * asked.get(Parameter::RingShare) * asked.get(Parameter::PeerShare) * asked.far() / peers
 }
 
 fn lanes(asked: &Asked<'_>, message: f64) -> f64 {
@@ -87,8 +89,15 @@ fn nic(asked: &Asked<'_>) -> f64 {
         * asked.tuned()
 }
 
+/// What comes before a message moves at full rate: the change from LL to plain steps, around `m₀`, and the first chunk
+/// of each channel, which is passed on only once it is whole: `chunk / b · p² / (p² + chunk²)` with parts of `p` bytes a
+/// channel.
 fn fill(asked: &Asked<'_>, message: f64) -> f64 {
-    asked.get(Parameter::PeerFill) * message / (message + asked.get(Parameter::PeerFillBytes))
+    let plain = asked.get(Parameter::PeerFill) * message / (message + asked.get(Parameter::PeerFillBytes));
+    let chunk = if asked.across() { NETWORK_CHUNK } else { CHUNK };
+    let part = message / channels(asked.call.ranks, message);
+    let whole = part * part / (part * part + chunk * chunk);
+    plain + micros(chunk, asked.get(Parameter::ChannelRate)) * whole
 }
 
 #[cfg(test)]

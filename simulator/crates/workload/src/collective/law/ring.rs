@@ -3,52 +3,68 @@
 use orrery_operation::CollectiveOp;
 use orrery_profile::Parameter;
 
-use super::super::nccl::NcclPreset;
 use super::{Asked, Candidate, Forced, micros};
 
 /// Rings with each protocol.
 ///
-/// `t = launch + inside · step + between · hop + S · f / bus + own + fill`, with `2 (n − 1)` steps for an all-reduce and
-/// `n − 1` for the others, of which `2 (N − 1)` or `N − 1` pass the network (`tuning.cc` 285-455), and `f` the bus
-/// factor. LL: `bus = min(share · B, cap)`. A broadcast passes data on in slices, so that a step costs half.
-/// `own = (S / n) / copy` is a rank's own part when the result has its own buffer: an all-gather of two H100 reaches
-/// 258 GB/s of bus bandwidth and one of eight 335, which one copy rate explains. `fill = d · S / (S + s₁)`, plain only.
-/// Worked: 8 ranks, 8 us of launch, 1 us a step, LL at 100 GB/s, all-gather of 1 MB: 8 + 7 + 8.75 = 23.75 us.
+/// An all-reduce has `2 (n − 1)` steps and the others `n − 1`, of which `2 (N − 1)` or `N − 1` pass the network
+/// (`tuning.cc` 285-455). A broadcast passes data on in slices, so that a step costs half.
+///
+/// LL and LL128: `t = launch + latency + S (steps + 1) / n / rate` with `rate = share · B`, of LL at most the cap. A kernel
+/// handles every part once more than its links do, as it sends its own before it receives any, and with these
+/// protocols it is what limits: between 1 and 2 MiB an all-gather among 2, 4 and 8 H100 moves 198, 190 and 205 GB/s of the
+/// whole (aic_h100_sxm_nccl2.29.2.csv), not of the part that crosses links.
+///
+/// Plain: `t = launch + (latency^p + (S f / B)^p)^(1/p) + own + d S / (S + s₁)` with `f` the bus factor: steps of large parts
+/// hide behind their bytes, as 8 B200 show, whose all-gather takes 104 us at 16 MiB and only 137 at 64.
+/// `own = (S / n) / copy` is a rank's own part when the result has its own buffer: at 512 MiB an all-gather of two H100
+/// reaches 258 GB/s of bus bandwidth and one of eight 335.
+///
+/// Worked: 8 ranks, 8 us of launch, 1 us a step, LL at 100 GB/s, all-gather of 1 MB: 8 + 7 + 10 = 25 us.
 pub(super) fn candidates(asked: &Asked<'_>) -> Vec<Candidate> {
     let call = asked.call;
     let one_way = matches!(call.op, CollectiveOp::Broadcast | CollectiveOp::Reduce);
-    let reduces = call.op == CollectiveOp::AllReduce;
-    let rounds = if reduces { 2.0 } else { 1.0 };
+    let rounds = if call.op == CollectiveOp::AllReduce {
+        2.0
+    } else {
+        1.0
+    };
     let between = rounds * (call.nodes - 1.0);
     let inside = rounds * (call.ranks - 1.0) - between;
-    let full = asked.ring_bandwidth();
-    let own = if one_way { 0.0 } else { own_part(asked) };
     let slices = if one_way { 0.5 } else { 1.0 };
-    let time = |step: Parameter, hop: Parameter, bus: f64| {
-        let steps = (inside * asked.get(step) + between * asked.get(hop)) * slices;
-        asked.get(Parameter::Launch) + steps + micros(asked.size() * asked.bus_factor(), bus) + own
+    let latency =
+        |step: Parameter, hop: Parameter| (inside * asked.get(step) + between * asked.get(hop)) * slices;
+    let full = asked.ring_bandwidth();
+    let handled = if one_way {
+        asked.size()
+    } else {
+        asked.size() * (inside + between + 1.0) / call.ranks
     };
-    let fill =
-        asked.get(Parameter::RingFill) * asked.size() / (asked.size() + asked.get(Parameter::RingFillBytes));
-    let cap = NcclPreset::V2_30_7.low_latency_cap(asked.machine.architecture, nodes(call.nodes))
-        * asked.get(Parameter::LowLatencyCap);
+    let cap = asked.known.low_latency_cap * asked.get(Parameter::LowLatencyCap);
     let low = (full * asked.get(Parameter::LowLatencyShare)).min(cap);
+    let low_128 = full * asked.get(Parameter::LowLatency128Share);
+    let plain = both(
+        latency(Parameter::SimpleStep, Parameter::SimpleHop),
+        micros(asked.size() * asked.bus_factor(), full),
+        asked.get(Parameter::SimpleOverlap),
+    );
+    let launch = asked.get(Parameter::Launch);
     let all = [
         Candidate {
             name: "ring/ll",
-            micros: time(Parameter::LowLatencyStep, Parameter::LowLatencyHop, low),
+            micros: launch
+                + latency(Parameter::LowLatencyStep, Parameter::LowLatencyHop)
+                + micros(handled, low),
         },
         Candidate {
             name: "ring/ll128",
-            micros: time(
-                Parameter::LowLatency128Step,
-                Parameter::LowLatency128Hop,
-                full * asked.get(Parameter::LowLatency128Share),
-            ),
+            micros: launch
+                + latency(Parameter::LowLatency128Step, Parameter::LowLatency128Hop)
+                + micros(handled, low_128),
         },
         Candidate {
             name: "ring/simple",
-            micros: time(Parameter::SimpleStep, Parameter::SimpleHop, full) + fill,
+            micros: launch + plain + own_part(asked, one_way) + fill(asked),
         },
     ];
     match call.forced {
@@ -57,19 +73,19 @@ pub(super) fn candidates(asked: &Asked<'_>) -> Vec<Candidate> {
     }
 }
 
-/// The tuner's tables tell one node, two, and more apart.
-const fn nodes(count: f64) -> u32 {
-    if count > 2.0 {
-        3
-    } else if count > 1.0 {
-        2
-    } else {
-        1
-    }
+/// Two times of which a part of the shorter hides behind the longer: `(a^p + b^p)^(1/p)`, `p` at least 1.
+/// Worked: 3 and 4 with `p = 2`: 5.
+fn both(a: f64, b: f64, overlap: f64) -> f64 {
+    let power = overlap.max(1.0);
+    (a.powf(power) + b.powf(power)).powf(1.0 / power)
 }
 
-fn own_part(asked: &Asked<'_>) -> f64 {
-    if !asked.call.out_of_place {
+fn fill(asked: &Asked<'_>) -> f64 {
+    asked.get(Parameter::RingFill) * asked.size() / (asked.size() + asked.get(Parameter::RingFillBytes))
+}
+
+fn own_part(asked: &Asked<'_>, one_way: bool) -> f64 {
+    if one_way || !asked.call.out_of_place {
         return 0.0;
     }
     let rate = if asked.call.op == CollectiveOp::AllReduce {
@@ -79,6 +95,17 @@ fn own_part(asked: &Asked<'_>) -> f64 {
     };
     micros(
         asked.size() / asked.call.ranks,
-        asked.machine.ring * asked.get(rate),
+        asked.known.ring * asked.get(rate),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_hide_behind_each_other() {
+        assert!((both(3.0, 4.0, 2.0) - 5.0).abs() < 1e-12);
+        assert!((both(3.0, 4.0, 0.5) - 7.0).abs() < 1e-12);
+    }
 }

@@ -5,6 +5,9 @@ use orrery_profile::Parameter;
 
 use super::{Asked, Candidate, Forced, micros};
 
+/// What reports call it.
+pub(super) const NAME: &str = "collnet/simple";
+
 /// SHARP, all-reduce where it is offered.
 ///
 /// `t = launch + latency + 2 hop + S · f / (share · NICs)`: up to the switches and back, whatever the number of nodes.
@@ -17,7 +20,7 @@ pub(super) fn candidate(asked: &Asked<'_>) -> Option<Candidate> {
     }
     let bus = asked.machine.network * asked.get(Parameter::SharpShare);
     Some(Candidate {
-        name: "collnet/simple",
+        name: NAME,
         micros: asked.get(Parameter::Launch)
             + asked.get(Parameter::NvlsLatency)
             + 2.0 * asked.get(Parameter::SimpleHop)

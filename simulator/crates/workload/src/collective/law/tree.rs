@@ -13,8 +13,8 @@ const LEVEL: f64 = 1.5;
 ///
 /// `t = launch + 2 ((g − 1) step + ⌊log₂ N⌋ level) + k S / (share · bus)`: up and down the chain of `g` ranks and the
 /// tree of `N` nodes (`tuning.cc` 285-455). Over two nodes each byte crosses once each way, `k = 1`; beyond, a node
-/// passes on what two children send, `k = 2` (Sanders, Speck and Träff 2009). LL moves `1 / 3.8` of the plain
-/// protocol, LL128 0.9 (`tuning.cc`; 120 of 128 bytes and its flags).
+/// passes on what two children send, `k = 2` (Sanders, Speck and Träff 2009). Of the plain protocol's bandwidth LL moves
+/// `1 / 3.8` and LL128 `120 / 128` (`tuning.cc` 285-455, between nodes).
 pub(super) fn candidates(asked: &Asked<'_>) -> Vec<Candidate> {
     let call = asked.call;
     let offered = matches!(call.forced, Forced::None | Forced::Sharp);
@@ -39,7 +39,7 @@ pub(super) fn candidates(asked: &Asked<'_>) -> Vec<Candidate> {
         },
         Candidate {
             name: "tree/ll128",
-            micros: time(Parameter::LowLatency128Step, low_128, 0.9),
+            micros: time(Parameter::LowLatency128Step, low_128, 120.0 / 128.0),
         },
         Candidate {
             name: "tree/simple",

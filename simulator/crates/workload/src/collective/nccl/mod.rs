@@ -14,6 +14,8 @@ mod tuner;
 
 pub use calibration::{Floor, efficiency, floor};
 pub use graph::Graph;
+pub(in crate::collective) use nvls::{blocks as nvls_blocks, bus as nvls_bus};
+pub(in crate::collective) use nvls_tree::bus as nvls_tree_bus;
 pub use tables::{Architecture, NcclPreset};
 pub use tuner::{Choice, candidates, choose};
 

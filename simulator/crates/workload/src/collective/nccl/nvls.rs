@@ -2,7 +2,7 @@
 
 use orrery_operation::CollectiveOp;
 
-use super::{Estimate, Graph, NcclPreset, Protocol};
+use super::{Architecture, Estimate, Graph, NcclPreset, Protocol};
 
 /// What the tuner thinks of NVLS on one node; between nodes it needs SHARP, which is not modelled.
 ///
@@ -19,14 +19,10 @@ pub(super) fn estimate(
     if !graph.nvls || graph.nodes > 1 || protocol != Protocol::Simple || graph.per_node < 5.0 {
         return None;
     }
-    let channels = graph.nvls_channels;
-    let useful = graph.nvls_speed * preset.nvls_efficiency(graph.architecture) * (channels - 1.0) / channels;
     let bandwidth = match op {
-        CollectiveOp::AllReduce => {
-            channels * (useful * 2.0).min(graph.nvls_speed) * graph.ranks / (2.0 * (graph.ranks - 1.0))
-        }
+        CollectiveOp::AllReduce => bus(preset, graph) * graph.ranks / (2.0 * (graph.ranks - 1.0)),
         CollectiveOp::AllGather | CollectiveOp::ReduceScatter => {
-            channels * useful * (graph.per_node - 1.0) / graph.per_node
+            graph.nvls_channels * useful(preset, graph) * (graph.per_node - 1.0) / graph.per_node
         }
         CollectiveOp::AllToAll | CollectiveOp::Broadcast | CollectiveOp::Reduce | CollectiveOp::SendRecv => {
             return None;
@@ -36,4 +32,23 @@ pub(super) fn estimate(
         bandwidth,
         latency: preset.nvls[0],
     })
+}
+
+/// Thread blocks, a channel each: 16 on Hopper, 24 on Blackwell (`nvls.cc` 155-243).
+pub(in super::super) const fn blocks(architecture: Architecture) -> f64 {
+    match architecture {
+        Architecture::Blackwell => 24.0,
+        Architecture::Volta | Architecture::Ampere | Architecture::Hopper => 16.0,
+    }
+}
+
+/// Bus bandwidth of an all-reduce, GB/s: `channels · min(2 · useful, speed)`. Worked: 8 H100: 400.
+pub(in super::super) fn bus(preset: &NcclPreset, graph: &Graph) -> f64 {
+    graph.nvls_channels * (useful(preset, graph) * 2.0).min(graph.nvls_speed)
+}
+
+/// What a channel moves of its speed, GB/s: `speed · efficiency · (channels − 1) / channels`.
+fn useful(preset: &NcclPreset, graph: &Graph) -> f64 {
+    let channels = graph.nvls_channels;
+    graph.nvls_speed * preset.nvls_efficiency(graph.architecture) * (channels - 1.0) / channels
 }

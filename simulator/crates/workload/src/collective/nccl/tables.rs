@@ -7,7 +7,7 @@ use super::{Algorithm, Protocol};
 pub enum Architecture {
     /// V100.
     Volta,
-    /// A100, A800.
+    /// A100, A800; L40S and RTX 4090 are tuned as such.
     Ampere,
     /// H100, H200, H800.
     Hopper,
@@ -165,17 +165,37 @@ impl NcclPreset {
 
 impl Architecture {
     /// The architecture that the hardware catalogue calls `name`; what is unknown counts as Hopper.
+    ///
+    /// The tuner goes by compute capability: from 10.0 Blackwell, 9.0 Hopper, 8.0 Ampere (`tuning.cc` 262-270). Ada is 8.9.
     #[must_use]
     pub fn named(name: &str) -> Self {
         let name = name.to_ascii_lowercase();
         if name.contains("volta") {
             Self::Volta
-        } else if name.contains("ampere") {
+        } else if name.contains("ampere") || name.contains("ada") {
             Self::Ampere
         } else if name.contains("blackwell") {
             Self::Blackwell
         } else {
             Self::Hopper
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn architectures_of_the_catalogue() {
+        for (name, architecture) in [
+            ("Volta", Architecture::Volta),
+            ("Ampere", Architecture::Ampere),
+            ("Ada", Architecture::Ampere),
+            ("Hopper", Architecture::Hopper),
+            ("Blackwell Ultra", Architecture::Blackwell),
+        ] {
+            assert_eq!(Architecture::named(name), architecture, "{name}");
         }
     }
 }
