@@ -327,7 +327,7 @@ fn options(settings: Settings, prepared: &Prepared<'_>, facts: &RunFacts, replic
 }
 
 /// `work` of 0 to `count`, on as many threads as there are cores, results in the order of the numbers.
-fn in_parallel<T: Send>(count: u32, work: impl Fn(u32) -> T + Sync) -> Vec<T> {
+pub(crate) fn in_parallel<T: Send>(count: u32, work: impl Fn(u32) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<(u32, T)>> = Mutex::new(Vec::new());
     let cores = thread::available_parallelism().map_or(1, NonZero::get);

@@ -239,7 +239,8 @@ struct MetricsArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ValidateArgs {
-    /// Tables or folders of them: sweeps of nccl-tests (CSV, text or its `-J` report), all-to-all tables.
+    /// Tables or folders of them: training steps, sweeps of nccl-tests (CSV, text or its `-J` report), all-to-all
+    /// tables.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(crate) truth: Vec<PathBuf>,
     /// A folder of sweeps; the same as `--truth`.
@@ -248,6 +249,9 @@ pub(crate) struct ValidateArgs {
     /// What is compared [default: time].
     #[arg(long)]
     pub(crate) metric: Option<String>,
+    /// Group training steps also by gpu, arch, source, model, precision, scale, routing or stack.
+    #[arg(long, value_parser = validate::parse_by)]
+    pub(crate) by: Option<crate::validate::By>,
     /// Fit the platforms to the sweeps that are given, not to those that ship.
     #[arg(long)]
     pub(crate) refit: bool,

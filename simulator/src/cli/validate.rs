@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget};
 
 use super::{Console, Failure, Format, ValidateArgs};
 use crate::exit::Exit;
-use crate::validate::{self, Options, Outcome};
+use crate::validate::{self, By, Options, Outcome};
 
 /// Compares the tables with what is predicted, prints it, and fails over the bound that was asked for.
 pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
@@ -19,13 +19,14 @@ pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow
     }
     if let Some(metric) = args.metric.as_deref().filter(|metric| *metric != "time") {
         return Err(Failure::missing(format!(
-            "`--metric {metric}` cannot be compared yet: training runs and memory are not read\n  = help: sweeps of \
+            "`--metric {metric}` cannot be compared yet: memory is not read\n  = help: training steps, sweeps of \
              nccl-tests and all-to-all tables are compared by `time`"
         )));
     }
     let options = Options {
         leave_out: args.anchor_points.or(args.leave_one_out.then_some(0)),
         refit: args.refit,
+        by: args.by,
     };
     let bar = bar(console.terminal);
     let outcome = validate::validate(&paths, options, &mut |done, all| {
@@ -91,6 +92,12 @@ fn csv(outcome: &Outcome) -> String {
         };
     }
     text
+}
+
+/// Reads `gpu`, `arch` and so on.
+pub(crate) fn parse_by(text: &str) -> Result<By, String> {
+    let found = By::ALL.into_iter().find(|by| by.name() == text);
+    found.ok_or_else(|| format!("use one of {}", By::ALL.map(By::name).join(", ")))
 }
 
 /// `mape=0.07`, or another share of the summary.

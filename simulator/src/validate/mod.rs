@@ -1,8 +1,8 @@
 //! Predicted against measured: public tables in, an error per row out.
 //!
 //! A table is recognised by its columns. Sweeps of nccl-tests are predicted by the law of their platform
-//! (scenarios/platforms), all-to-all tables by the law of their kernels with the row's own cell left out. Training
-//! runs and memory are refused for now, with that sentence.
+//! (scenarios/platforms), all-to-all tables by the law of their kernels with the row's own cell left out. Every row of
+//! a table of training steps that names enough of itself is simulated. Memory is not compared yet.
 
 mod compare;
 mod exchange;
@@ -11,6 +11,7 @@ mod import;
 mod machine;
 mod prior;
 mod render;
+mod steps;
 mod summary;
 mod sweep;
 mod table;
@@ -23,6 +24,7 @@ use sweep::Found;
 
 pub(crate) use machine::Device;
 pub use render::{human, json};
+pub use steps::By;
 pub use summary::{Summary, peaks, summary};
 pub(crate) use sweep::operation;
 
@@ -36,6 +38,8 @@ pub struct Options {
     pub leave_out: Option<usize>,
     /// Fit the platforms anew to the sweeps that were given.
     pub refit: bool,
+    /// What training steps are grouped by, beside their cells.
+    pub by: Option<By>,
 }
 
 /// One row of a table, compared or skipped.
@@ -116,7 +120,7 @@ pub fn fit_platforms(path: &Path) -> Result<PlatformSet, String> {
 pub fn validate(
     paths: &[PathBuf],
     options: Options,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut (dyn FnMut(usize, usize) + Send),
 ) -> Result<Outcome, String> {
     let mut outcome = Outcome::default();
     let mut sweeps = Vec::new();
@@ -131,9 +135,10 @@ pub fn validate(
                 sweeps.extend(found.sweeps);
                 outcome.rows.extend(found.lost.into_iter().map(lost));
             }
-            Ok(None) => match exchange::rows(file) {
-                Ok(rows) => outcome.rows.extend(rows),
-                Err(reason) => outcome.refused.push(reason),
+            Ok(None) => match steps_of(file, options.by, progress).or_else(|| Some(exchange::rows(file))) {
+                Some(Ok(rows)) => outcome.rows.extend(rows),
+                Some(Err(reason)) => outcome.refused.push(reason),
+                None => {}
             },
             Err(reason) => outcome.refused.push(reason),
         }
@@ -176,6 +181,23 @@ fn sweeps_of(file: &Path) -> Result<Option<Found>, String> {
     }
     let table = table::parse(&text).map_err(|fault| format!("{fault}: {}", file.display()))?;
     Ok(sweep::sweeps(&table, &name))
+}
+
+/// The rows of a file of training steps; none when it is another.
+fn steps_of(
+    file: &Path,
+    by: Option<By>,
+    progress: &mut (dyn FnMut(usize, usize) + Send),
+) -> Option<Result<Vec<Row>, String>> {
+    let read = table::text(file).and_then(|text| table::parse(&text));
+    let table = read.ok().filter(steps::is_one)?;
+    let all = table.rows.len();
+    let told = std::sync::Mutex::new(progress);
+    let tell = |done: usize| {
+        let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        told(done, all);
+    };
+    Some(Ok(steps::rows(&table, &stem(file), by, &tell)))
 }
 
 /// The name of a file without its endings.

@@ -1,0 +1,92 @@
+//! One row of a table of training steps, as it stands.
+
+use std::collections::BTreeMap;
+
+use super::super::table::{field, number};
+
+/// A row; what it lacks is named when it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StepRow<'t>(pub(super) &'t BTreeMap<String, String>);
+
+/// How a figure of a row turns into the seconds of a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Measured {
+    /// Seconds of a step.
+    Seconds(f64),
+    /// TFLOP/s of a device, with attention counted causally or over the full square.
+    Rate { tflops: f64, is_causal: bool },
+}
+
+impl<'t> StepRow<'t> {
+    /// The text of `column`, empty where it is unknown.
+    pub(super) fn text(self, column: &str) -> &'t str {
+        field(self.0, column).trim()
+    }
+
+    /// The text of `column`, or its name.
+    pub(super) fn known(self, column: &'static str) -> Result<&'t str, String> {
+        match self.text(column) {
+            "" => Err(column.to_owned()),
+            text => Ok(text),
+        }
+    }
+
+    /// The whole number in `column`, or its name.
+    pub(super) fn count(self, column: &'static str) -> Result<u64, String> {
+        let value = number(self.0, column).ok_or(column)?;
+        if value < 0.0 || value.fract() != 0.0 || value > 1e15 {
+            return Err(column.to_owned());
+        }
+        Ok(format!("{value}").parse().map_err(|_not_whole| column)?)
+    }
+
+    /// The number in `column`.
+    pub(super) fn number(self, column: &str) -> Option<f64> {
+        number(self.0, column)
+    }
+
+    pub(super) fn is_moe(self) -> bool {
+        self.text("arch") == "moe"
+    }
+
+    /// What was measured: seconds where they are printed or follow from tokens, else a rate whose convention the row
+    /// names.
+    pub(super) fn measured(self) -> Result<Measured, String> {
+        if let Some(seconds) = self.number("step_time_s").filter(|seconds| *seconds > 0.0) {
+            return Ok(Measured::Seconds(seconds));
+        }
+        if let Some(rate) = self.number("tokens_per_s_per_gpu").filter(|rate| *rate > 0.0) {
+            let factor = |column| self.number(column).ok_or(column);
+            let tokens = factor("gbs")? * factor("seq")?;
+            return Ok(Measured::Seconds(tokens / (rate * factor("gpus")?)));
+        }
+        let tflops = self.number("tflops_per_gpu").ok_or("step_time_s")?;
+        let convention = self.text("flops_def");
+        let is_causal = convention.contains("half");
+        // Hardware FLOPs, parameters counted six times or other heads are conventions of their own.
+        if is_causal || convention == "full-attn" {
+            Ok(Measured::Rate { tflops, is_causal })
+        } else {
+            Err("step_time_s (its FLOP convention is not counted here)".to_owned())
+        }
+    }
+
+    /// What scores are grouped by in `--by` and in the table of cells.
+    pub(super) fn scale(self) -> &'static str {
+        match self.number("gpus") {
+            Some(gpus) if gpus <= 64.0 => "<= 64 GPUs",
+            Some(gpus) if gpus <= 512.0 => "65-512 GPUs",
+            Some(gpus) if gpus <= 2048.0 => "513-2,048 GPUs",
+            _ => "> 2,048 GPUs",
+        }
+    }
+
+    /// `natural` where the row says so; benchmarks force an even load unless they say otherwise.
+    pub(super) fn routing(self) -> &'static str {
+        if self.text("routing") == "natural" {
+            "natural"
+        } else {
+            "forced"
+        }
+    }
+}
