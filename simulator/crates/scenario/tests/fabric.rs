@@ -173,3 +173,26 @@ fn what_cannot_be_wired_says_what_would_help() {
     let (code, help) = fault("[cluster.fault.x]\nat = \"node 1 device 2\"");
     assert_eq!(code, "S049", "{help}");
 }
+
+/// A rack of 72 devices is one scale-up network: 32 nodes of four are two racks of 64, and a group of 64 in one of
+/// them crosses no network. Eight H100 are a node.
+#[test]
+fn a_rack_counts_as_a_node() {
+    let domain = |gpu: &str, nodes: u32, gpus: u32| {
+        let text = job("")
+            .replace("h100-sxm", &format!("{gpu}\"\ngpus = {gpus}\nx-end = \""))
+            .replace("nodes = 8", &format!("nodes = {nodes}"))
+            .replace("global_batch = 64", &format!("global_batch = {}", nodes * gpus))
+            .replace("ep = 64", "ep = 8");
+        match load_with(&text, &[], &[]) {
+            Ok(plan) => plan.layout,
+            Err(faults) => panic!("{}", render(&faults)),
+        }
+    };
+    let layout = domain("GB200", 32, 4);
+    assert_eq!(layout.devices_per_domain, 64);
+    let ranks: Vec<u32> = (64..128).collect();
+    assert_eq!(layout.shape_of(&ranks).nodes, 1);
+    assert_eq!(domain("GB200", 36, 4).devices_per_domain, 72);
+    assert_eq!(domain("H100", 8, 8).devices_per_domain, 8);
+}

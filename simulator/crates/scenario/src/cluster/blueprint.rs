@@ -140,6 +140,16 @@ fn node_shape(cluster: &Cluster, assumptions: &mut Vec<Assumption>) -> NodeShape
     }
 }
 
+/// Devices that one scale-up network of `cluster` joins: those of a node, or of as many nodes as a rack holds, by
+/// the hardware catalogue; racks are filled evenly.
+#[must_use]
+pub fn devices_per_domain(cluster: &Cluster) -> u32 {
+    match node_shape(cluster, &mut Vec::new()).scale_up {
+        ScaleUp::Switch { nodes, .. } => nodes * cluster.node.num_devices,
+        ScaleUp::Mesh { .. } | ScaleUp::Pcie => cluster.node.num_devices,
+    }
+}
+
 /// Nodes to a domain that holds at most `most`: the fewest domains that hold all, evenly filled. 32 nodes of
 /// which a rack holds 18 stand as two racks of 16.
 fn nodes_per_domain(num_nodes: u32, most: u32) -> u32 {

@@ -37,7 +37,7 @@ mod search;
 mod shapes;
 mod topology;
 
-pub use blueprint::{FatTree, SWITCH_PORTS};
+pub use blueprint::{FatTree, SWITCH_PORTS, devices_per_domain};
 pub use choose::{HashVersion, Spreading};
 pub use device::{DeviceWiring, device_wiring, wiring_of_capability};
 pub use fabric::{

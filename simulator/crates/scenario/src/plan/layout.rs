@@ -76,7 +76,7 @@ pub struct Coordinates {
     pub pipeline: u32,
 }
 
-/// How a group of ranks lies on nodes.
+/// How a group of ranks lies on nodes; of racks that one scale-up network joins, a rack counts as a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupShape {
     /// Ranks in the group.
@@ -110,8 +110,8 @@ pub struct Layout {
     pub schedule: Schedule,
     /// Axes, fastest-varying first.
     pub order: [Axis; 4],
-    /// Devices per node, for [`GroupShape`].
-    pub devices_per_node: u32,
+    /// Devices that one scale-up network joins, for [`GroupShape`]: those of a node, or of a rack (NVL72).
+    pub devices_per_domain: u32,
     /// Virtual stages, first to last: `pp x chunks` of them, except for DualPipe, which has `pp` (each held
     /// by two ranks).
     pub stages: Vec<VirtualStage>,
@@ -234,10 +234,10 @@ impl Layout {
         (local % self.expert_tp, in_experts % self.ep, in_experts / self.ep)
     }
 
-    /// How a group of ranks lies on nodes.
+    /// How a group of ranks lies on nodes; of racks that one scale-up network joins, a rack counts as a node.
     #[must_use]
     pub fn shape_of(&self, ranks: &[u32]) -> GroupShape {
-        let mut nodes: Vec<u32> = ranks.iter().map(|rank| rank / self.devices_per_node).collect();
+        let mut nodes: Vec<u32> = ranks.iter().map(|rank| rank / self.devices_per_domain).collect();
         nodes.sort_unstable();
         let most = nodes.chunk_by(|a, b| a == b).map(<[u32]>::len).max().unwrap_or(0);
         nodes.dedup();

@@ -2,6 +2,7 @@
 
 use super::stages::{split, stages};
 use super::{Assumptions, narrow};
+use crate::cluster::devices_per_domain;
 use crate::diagnostics::Faults;
 use crate::document::Place;
 use crate::plan::{Axis, Cluster, Layout, Model, Schedule, ScheduleKind, ZeroStage};
@@ -46,7 +47,7 @@ pub(crate) fn layout(
         ),
         schedule,
         order: order(raw, assumed, faults),
-        devices_per_node: cluster.node.num_devices,
+        devices_per_domain: devices_per_domain(cluster),
         stages: Vec::new(),
     };
     let count = match schedule.kind {

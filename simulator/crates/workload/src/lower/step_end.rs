@@ -43,7 +43,7 @@ impl StepEnd {
             pipeline: 1 % layout.pp,
             ..first
         });
-        let crosses = next / layout.devices_per_node != 0;
+        let crosses = next / layout.devices_per_domain != 0;
         let ends = [0, layout.group(0, Axis::Pipeline)[layout.pp as usize - 1]];
         let embedding = plan.model.embedding_parameters().div_ceil(u64::from(layout.tp));
         let tied = plan.model.tied_embeddings && layout.pp > 1;

@@ -61,8 +61,8 @@ pub fn deep_ep_buffers(plan: &Plan) -> Bytes {
     }
     let channels = u64::from(stack.units_for_all_to_all / 2);
     let token = plan.training.formats.activations.bytes_of(plan.model.hidden);
-    let in_node = u64::from(layout.ep.min(layout.devices_per_node));
-    let nodes = u64::from(layout.ep.div_ceil(layout.devices_per_node));
+    let in_node = u64::from(layout.ep.min(layout.devices_per_domain));
+    let nodes = u64::from(layout.ep.div_ceil(layout.devices_per_domain));
     let inside = token * (channels * in_node * DEEP_EP_QUEUE.0);
     let between = if nodes > 1 {
         token * (2 * channels * nodes * DEEP_EP_QUEUE.1)

@@ -72,7 +72,7 @@ impl Gpt {
             sequence_parallel: self.sequence_parallel,
             schedule,
             order: [Axis::Tensor, Axis::Context, Axis::Data, Axis::Pipeline],
-            devices_per_node: 8,
+            devices_per_domain: 8,
             stages: stages(self.layers, (self.pp * self.chunks) as usize, 0),
         };
         let mut plan = assemble(
@@ -154,7 +154,7 @@ pub(crate) fn deep_seek_v3(law: Law) -> Plan {
             chunks: 2,
         },
         order: [Axis::Tensor, Axis::Context, Axis::Data, Axis::Pipeline],
-        devices_per_node: 8,
+        devices_per_domain: 8,
         stages: stages(61, 16, 1),
     };
     let mut plan = assemble(model, layout, 4096, 1, 120);
@@ -183,7 +183,7 @@ fn assemble(
     micro_batch: u64,
     num_microbatches: u64,
 ) -> Plan {
-    let num_nodes = layout.world().div_ceil(layout.devices_per_node);
+    let num_nodes = layout.world().div_ceil(layout.devices_per_domain);
     let global_batch = micro_batch * num_microbatches * u64::from(layout.dp);
     Plan {
         identity: Identity {

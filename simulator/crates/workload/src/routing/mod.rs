@@ -253,7 +253,7 @@ fn geometries(layout: &Layout) -> Vec<Vec<Geometry>> {
         let (tensor, expert, group) = layout.expert_place(rank);
         if tensor == 0 {
             let pipeline = layout.coordinates(rank).pipeline as usize;
-            nodes[pipeline][group as usize][expert as usize] = rank / layout.devices_per_node;
+            nodes[pipeline][group as usize][expert as usize] = rank / layout.devices_per_domain;
         }
     }
     let of_stage = |groups: &Vec<Vec<u32>>| groups.iter().map(|nodes| Geometry::of(nodes)).collect();
