@@ -151,6 +151,7 @@ pub fn human(outcome: &Outcome) -> String {
             .collect();
         foot.push_str(&format!("\nplatforms with their sweeps: {}\n", names.join(", ")));
     }
+    foot.push_str(&super::steps::foot(outcome));
     if anchors > 0 {
         foot.push_str(&format!(
             "{anchors} rows anchored their sweep and are not compared\n"

@@ -56,7 +56,7 @@ pub(super) fn refusal(table: &Table, file: &Path) -> String {
     let path = file.display();
     if table.has(&["tp", "pp", "gbs"]) || table.has(&["args_json"]) {
         return format!(
-            "training runs and memory cannot be compared yet; sweeps of nccl-tests and all-to-all tables can: {path}"
+            "memory cannot be compared yet; training steps, sweeps of nccl-tests and all-to-all tables can: {path}"
         );
     }
     format!(

@@ -3,6 +3,7 @@
 //! A row becomes a scenario ([`scenario`]) that says what the row says; what it leaves open is the preset of its
 //! stack, whose nearest stands in for those that have none. Nothing is fitted to a row, a model or a source.
 
+mod cells;
 mod row;
 mod scenario;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::table::Table;
 use super::{Compared, Row};
 use crate::pipeline::{self, Watch};
+pub(super) use cells::foot;
 use row::{Measured, StepRow};
 
 /// What a table of training steps has.
@@ -114,7 +116,7 @@ fn groups(row: StepRow<'_>, by: Option<By>) -> Vec<String> {
     let mut groups = vec![
         format!("tier {}", row.text("tier")),
         format!("tier {} {kind}", row.text("tier")),
-        format!("cell {kind}, {}, {} routing", row.scale(), row.routing()),
+        cells::name(kind, row.scale(), row.routing()),
     ];
     if let Some(by) = by {
         groups.push(format!("{} {}", by.name(), by.of(row)));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::table::{field, number};
+use super::cells::SCALES;
 
 /// A row; what it lacks is named when it is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -74,10 +75,10 @@ impl<'t> StepRow<'t> {
     /// What scores are grouped by in `--by` and in the table of cells.
     pub(super) fn scale(self) -> &'static str {
         match self.number("gpus") {
-            Some(gpus) if gpus <= 64.0 => "<= 64 GPUs",
-            Some(gpus) if gpus <= 512.0 => "65-512 GPUs",
-            Some(gpus) if gpus <= 2048.0 => "513-2,048 GPUs",
-            _ => "> 2,048 GPUs",
+            Some(gpus) if gpus <= 64.0 => SCALES[0],
+            Some(gpus) if gpus <= 512.0 => SCALES[1],
+            Some(gpus) if gpus <= 2048.0 => SCALES[2],
+            _ => SCALES[3],
         }
     }
 

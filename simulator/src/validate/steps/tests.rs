@@ -150,7 +150,7 @@ fn rows_count_in_their_cells() {
         [
             "tier A",
             "tier A dense",
-            "cell dense, 513-2,048 GPUs, forced routing",
+            "steps of dense, 513-2,048 GPUs, forced routing",
             "gpu H100"
         ]
     );
