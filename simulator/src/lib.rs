@@ -11,6 +11,7 @@ mod facts;
 pub mod files;
 mod network;
 pub mod pipeline;
+pub mod tuning;
 pub mod validate;
 
 pub use orrery_report as report;

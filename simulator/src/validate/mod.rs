@@ -24,7 +24,8 @@ use sweep::Found;
 
 pub(crate) use machine::Device;
 pub use render::{human, json};
-pub use steps::By;
+pub use steps::{By, MeasuredStep, measured_step};
+use crate::tuning::Step;
 pub use summary::{Summary, peaks, summary};
 pub(crate) use sweep::operation;
 
@@ -198,6 +199,18 @@ fn steps_of(
         told(done, all);
     };
     Some(Ok(steps::rows(&table, &stem(file), by, &tell)))
+}
+
+/// The measured steps of the table at `path` that can be predicted, with their facts.
+///
+/// # Errors
+/// When it cannot be read, or is no table of training steps.
+pub fn training_steps(path: &Path) -> Result<Vec<Step>, String> {
+    let table = table::parse(&table::text(path)?)?;
+    if !steps::is_one(&table) {
+        return Err(format!("no table of training steps: {}", path.display()));
+    }
+    Ok(table.rows.iter().filter_map(steps::step).collect())
 }
 
 /// The name of a file without its endings.

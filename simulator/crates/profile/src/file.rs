@@ -80,11 +80,7 @@ impl Profile {
             ];
             (curve.library.clone(), etas)
         });
-        let clocks = self.training.iter().map(|training| {
-            let entry = "training".to_owned();
-            (entry, vec![("clock", training.clock)])
-        });
-        for (entry, parameters) in clocks.chain(kernels).chain(collectives).chain(exchanges) {
+        for (entry, parameters) in kernels.chain(collectives).chain(exchanges) {
             for (parameter, value) in parameters {
                 if !(value > 0.0 && value.is_finite()) {
                     return Err(ProfileError::Parameter {

@@ -4,7 +4,6 @@
 //! with its source rows, its residual spread and the range that was measured. It refuses to guess: what it has
 //! no curve for, it has no curve for, and the caller falls back to arithmetic and says so.
 
-mod clock;
 mod collective;
 mod exchange;
 mod file;
@@ -13,8 +12,8 @@ mod kernel;
 mod law;
 mod platform;
 mod provenance;
+mod tuning;
 
-pub use clock::TrainingClock;
 pub use collective::{Bottleneck, CollectiveCurve, RatioTable, TransferLaw};
 pub use exchange::ExchangeCurve;
 pub use file::ProfileError;
@@ -22,6 +21,7 @@ pub use kernel::{KernelCurve, MaskClass, OpClass, Points, Range};
 pub use law::{AttentionLaw, Law, PassLaw, Roof, TiledLaw, UnfusedLaw};
 pub use platform::{Parameter, Platform, PlatformLaw, PlatformSet};
 pub use provenance::{Fitted, Provenance};
+pub use tuning::{Term, Tuning, TuningParameter, TuningSet};
 
 use orrery_operation::{CollectiveOp, Precision};
 use serde::{Deserialize, Serialize};
@@ -42,10 +42,6 @@ pub struct Profile {
     pub date: String,
     /// What people should know before they trust it.
     pub notes: Vec<String>,
-    /// What of the arithmetic rate lasts through training steps; none where the kernels were timed in training, or
-    /// where nothing tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub training: Option<TrainingClock>,
     /// Kernel curves; of several that fit a question, the first counts.
     pub kernels: Vec<KernelCurve>,
     /// Collective curves.

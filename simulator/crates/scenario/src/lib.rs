@@ -25,6 +25,7 @@ pub use diagnostics::{Diagnostic, Severity};
 pub use explain::{codes, explain};
 pub use load::load;
 pub use plan::Plan;
+pub use resolve::tuning::tuning_scopes;
 pub use raw::SCHEMA;
 pub use render::{render, render_one};
 pub use schema::schema_json;

@@ -1,5 +1,6 @@
 //! From text to plan: parse, extend, override, check, resolve, validate.
 
+use orrery_profile::Tuning;
 use orrery_units::Seed;
 use sha2::{Digest as _, Sha256};
 
@@ -7,9 +8,9 @@ use crate::diagnostics::{Diagnostic, Fault, Faults};
 use crate::document::{Files, Item, Node, Place, Table, merge, parse, set};
 use crate::plan::{Identity, Plan, Price, RunSettings};
 use crate::raw::{ROOT, Raw, SCHEMA, check_table};
-use crate::resolve::{Assumptions, cluster, layout, model, narrow, profile, routing, stack, training};
+use crate::resolve::{Assumptions, cluster, layout, model, narrow, profile, routing, stack, training, tuning};
 use crate::source::LoadContext;
-use crate::{expect, validate};
+use crate::{catalog, expect, validate};
 
 /// How deep `extends` may go; deeper ones are taken for a ring.
 const MOST_EXTENDS: usize = 8;
@@ -243,6 +244,12 @@ fn plan(
     let profile = profile::profile(profile_name, described, file_name, source, &mut assumed, faults);
     let expectations = expect::expectations(&raw.expect, context.metrics, files, faults);
     let noise = routing::noise(&raw.noise, &mut assumed);
+    let is_measured = profile_name.is_none_or(|given| given.value != profile::NONE);
+    let tuning = match (&cluster, &training) {
+        (Some(cluster), Some(training)) if is_measured => catalog::tuning()
+            .resolve(&training.stack.name, |term| tuning::tuning_scopes(term, cluster, training)),
+        _ => Tuning::default(),
+    };
     let resolved = resolved?;
     let routing = routing::routing(&raw.routing, &resolved, &mut assumed, faults);
     let run = run_settings(&raw, &mut assumed);
@@ -255,6 +262,7 @@ fn plan(
         routing,
         noise,
         profile: profile?,
+        tuning,
         price: price(&raw),
         run,
         expectations,

@@ -9,11 +9,16 @@ mod scenario;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use orrery_scenario::Plan;
+use orrery_workload::lower::model_flops;
 
 use super::table::Table;
 use super::{Compared, Row};
 use crate::pipeline::{self, Watch};
+use crate::tuning::Step;
 pub(super) use cells::foot;
 use row::{Measured, StepRow};
 
@@ -99,7 +104,7 @@ pub(super) fn rows(table: &Table, name: &str, by: Option<By>, progress: &(dyn Fn
                 ("macro", macro_cell(row)),
             ],
             groups: groups(row, by),
-            result: compare(row),
+            result: compare(row.0),
         };
         progress(done.fetch_add(1, Ordering::Relaxed));
         answer
@@ -124,7 +129,21 @@ fn groups(row: StepRow<'_>, by: Option<By>) -> Vec<String> {
     groups
 }
 
-fn compare(row: StepRow<'_>) -> Result<Compared, String> {
+/// A measured step that can be simulated.
+#[derive(Debug)]
+pub struct MeasuredStep {
+    /// What ran.
+    pub plan: Plan,
+    /// Seconds of a step; of rows that give a rate only, by the model FLOPs of their convention.
+    pub measured: f64,
+}
+
+/// The plan of `row` and what was measured of it, or the field for want of which there is none.
+///
+/// # Errors
+/// With the name of the missing field, or why the row is left out.
+pub fn measured_step(row: &BTreeMap<String, String>) -> Result<MeasuredStep, String> {
+    let row = StepRow(row);
     if row.text("tier") == "C" {
         return Err("tier C: for relative use only".to_owned());
     }
@@ -140,22 +159,36 @@ fn compare(row: StepRow<'_>) -> Result<Compared, String> {
             |fault| format!("{}: {}", fault.code, fault.message),
         )
     })?;
+    let measured = match measured {
+        Measured::Seconds(seconds) => seconds,
+        Measured::Rate { tflops, is_causal } => {
+            let flops = model_flops(&plan);
+            let flops = if is_causal { flops.causal } else { flops.full_attention };
+            flops.get() / (tflops * 1e12 * f64::from(plan.layout.world()))
+        }
+    };
+    Ok(MeasuredStep { plan, measured })
+}
+
+/// The step of `row` with its facts, where it can be predicted.
+pub(super) fn step(row: &BTreeMap<String, String>) -> Option<Step> {
+    let MeasuredStep { plan, measured } = measured_step(row).ok()?;
+    let columns = ["id", "tier", "model", "arch", "gpu", "gpus", "stack", "source", "precision"];
+    let mut facts: BTreeMap<&'static str, String> = columns
+        .into_iter()
+        .map(|column| (column, StepRow(row).text(column).to_owned()))
+        .collect();
+    facts.insert("generation", plan.cluster.device.architecture.clone());
+    Some(Step::new(&plan, measured, facts))
+}
+
+fn compare(row: &BTreeMap<String, String>) -> Result<Compared, String> {
+    let MeasuredStep { plan, measured } = measured_step(row)?;
     let simulation = pipeline::simulate(&plan, &Watch::new(1)).map_err(|fault| fault.to_string())?;
     let metrics = &simulation.report.metrics;
     let key = "train.step_time.mean";
     let predicted = metrics.get(key).ok_or("a step that was measured")?;
     let (low, high) = metrics.interval(key).unwrap_or((predicted, predicted));
-    let measured = match measured {
-        Measured::Seconds(seconds) => seconds,
-        Measured::Rate { tflops, is_causal } => {
-            let rate = if is_causal {
-                metrics.mean("train.tflops_per_gpu")
-            } else {
-                metrics.mean("train.tflops_per_gpu_full_attention")
-            };
-            predicted * rate / (tflops * 1e12)
-        }
-    };
     Ok(Compared {
         measured,
         predicted,

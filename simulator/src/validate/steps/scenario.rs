@@ -22,18 +22,18 @@ const MODELS: [(&str, &str); 11] = [
 /// Families whose MLPs are gated and whose embeddings are not tied.
 const GATED: [&str; 7] = ["llama", "mixtral", "qwen", "deepseek", "ds", "grok", "olmo"];
 
-/// Stacks as tables write them, and the preset that is closest.
+/// Stacks as tables write them, and the preset of the same or the closest.
 const STACKS: [(&str, &str); 10] = [
-    ("megatron-bridge", "megatron-core"),
+    ("megatron-bridge", "megatron-bridge"),
     ("megatron-core", "megatron-core"),
-    ("nemo", "megatron-core"),
-    ("nemo-automodel", "megatron-core"),
+    ("nemo", "nemo"),
+    ("nemo-automodel", "nemo-automodel"),
     ("megatron-lm", "megatron-lm"),
-    ("megatron-deepspeed", "megatron-lm"),
+    ("megatron-deepspeed", "megatron-deepspeed"),
     ("vtrain-megatron", "megatron-lm"),
-    ("llm-foundry", "megatron-core"),
-    ("torchtitan", "megatron-core"),
-    ("fsdp", "megatron-core"),
+    ("llm-foundry", "llm-foundry"),
+    ("torchtitan", "torchtitan"),
+    ("fsdp", "torchtitan"),
 ];
 
 /// Modules that are computed again, as tables write them.
@@ -160,6 +160,7 @@ fn training(row: StepRow<'_>) -> Result<String, String> {
         "BF16" => "bf16",
         "FP16" => "fp16",
         name if name.starts_with("FP8") || name.starts_with("MXFP8") => "fp8",
+        name if name.starts_with("NVFP4") => "fp4",
         other => return Err(format!("precision {other}")),
     };
     Ok(format!(
@@ -204,6 +205,9 @@ fn stack(row: StepRow<'_>) -> String {
         "alltoall" => "all-to-all",
         "deepep" => "deepep",
         "hybridep" => "hybrid-ep",
+        // The report of Megatron-Core's experts uses DeepEP on Hopper and HybridEP on racks; it names neither per row.
+        "" if row.text("stack") == "megatron-core" && row.text("gpu").starts_with("GB") => "hybrid-ep",
+        "" if row.text("stack") == "megatron-core" => "deepep",
         _ => "",
     };
     if !dispatcher.is_empty() && row.is_moe() {
@@ -212,8 +216,12 @@ fn stack(row: StepRow<'_>) -> String {
     if row.text("a2a_overlap") == "1" && row.is_moe() {
         text += "overlap_all_to_all = true\n";
     }
-    if row.text("cuda_graph") == "full" {
-        text += "cuda_graphs = true\n";
-    }
+    let scope = match row.text("cuda_graph") {
+        "full" => "full",
+        scope if scope.contains("attn") => "attention",
+        scope if scope.contains("moe") => "router",
+        _ => "none",
+    };
+    text += &format!("graph_scope = \"{scope}\"\n");
     text
 }

@@ -3,9 +3,11 @@
 mod hardware;
 mod models;
 mod profiles;
+mod tuning;
 
 pub(crate) use hardware::rows as hardware_rows;
 pub use hardware::{HardwareEntry, hardware, hardware_csv, pods_csv};
 pub use models::{CatalogModel, models};
 pub(crate) use profiles::names as profile_names;
 pub use profiles::profile;
+pub use tuning::tuning;

@@ -10,7 +10,7 @@ mod training;
 
 use std::sync::Arc;
 
-use orrery_profile::Profile;
+use orrery_profile::{Profile, Tuning};
 use orrery_units::Seed;
 
 use crate::expect::Expectation;
@@ -18,7 +18,8 @@ use crate::expect::Expectation;
 pub use cluster::{Cluster, Contention, Device, Fabric, Node};
 pub use layout::{Axis, Coordinates, GroupShape, Layout, Schedule, ScheduleKind, VirtualStage, ZeroStage};
 pub use model::{AttentionShape, Gate, Layer, MlpShape, Model, Parameters};
-pub use training::{Dispatcher, Formats, Law, Noise, Recompute, RecomputeModule, Routing, Stack, Training};
+pub use training::{Dispatcher, Formats, GraphScope, Law, Noise, Recompute, RecomputeModule, Routing};
+pub use training::{Stack, StackFamily, Training};
 
 /// Who the scenario is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +90,8 @@ pub struct Plan {
     pub noise: Noise,
     /// Where measured numbers come from.
     pub profile: Arc<Profile>,
+    /// What the stack makes of the device over whole steps.
+    pub tuning: Tuning,
     /// What it costs, if the scenario says.
     pub price: Option<Price>,
     /// How to run.

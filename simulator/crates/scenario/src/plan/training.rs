@@ -71,11 +71,39 @@ pub enum Dispatcher {
     HybridEp,
 }
 
+/// Frameworks that issue their work alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StackFamily {
+    /// Megatron-Core and what is built on it: fused kernels of Transformer Engine, traffic beside compute.
+    MegatronCore,
+    /// Megatron-LM of 2021 and 2022 and its forks: attention of separate kernels, traffic after backward.
+    MegatronLm,
+    /// Modules of PyTorch under FSDP.
+    Fsdp,
+    /// None of these.
+    Other,
+}
+
+/// How much of a step is replayed from CUDA graphs instead of issued kernel by kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GraphScope {
+    /// Nothing.
+    None,
+    /// The router of experts and what prepares their exchange.
+    Router,
+    /// Attention, and the router.
+    Attention,
+    /// All of it.
+    Full,
+}
+
 /// What the framework does; a default per stack, each overridable.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stack {
     /// Its name, such as `megatron-core`; selects profile entries.
     pub name: String,
+    /// What it is built on.
+    pub family: StackFamily,
     /// How tokens travel to experts.
     pub dispatcher: Dispatcher,
     /// Whether dispatch and combine of one microbatch overlap with compute of another.
@@ -90,8 +118,10 @@ pub struct Stack {
     pub tensor_overlap: f64,
     /// Host time to issue one kernel.
     pub launch: SimDuration,
-    /// Whether kernels are replayed from CUDA graphs, which hides their launches.
-    pub cuda_graphs: bool,
+    /// What is replayed from CUDA graphs, which hides its launches.
+    pub graphs: GraphScope,
+    /// Whether products of experts are issued one expert at a time rather than as one grouped kernel.
+    pub expert_by_expert: bool,
     /// Whether a step's weight gradients of one microbatch run apart from its input gradients.
     pub split_weight_gradients: bool,
 }

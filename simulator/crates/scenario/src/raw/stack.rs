@@ -7,7 +7,21 @@ use super::view::{Given, View};
 use crate::document::{Node, Table};
 
 /// Presets; `resolve::stack` has their values and where they come from.
-pub(crate) const NAMES: &[&str] = &["megatron-core", "megatron-lm", "deepseek", "llama3"];
+pub(crate) const NAMES: &[&str] = &[
+    "megatron-core",
+    "megatron-bridge",
+    "nemo",
+    "megatron-lm",
+    "megatron-deepspeed",
+    "llm-foundry",
+    "torchtitan",
+    "nemo-automodel",
+    "deepseek",
+    "llama3",
+];
+
+/// What of a step can be replayed from graphs.
+pub(crate) const GRAPH_SCOPES: &[&str] = &["none", "router", "attention", "full"];
 
 /// Dispatchers, by the names that a file may use.
 pub(crate) const DISPATCHERS: &[&str] = &["all-gather", "all-to-all", "deepep", "hybrid-ep"];
@@ -59,6 +73,16 @@ pub(crate) const KEYS: &[Key] = &[
         "Whether kernels are replayed from graphs.",
     ),
     Key::new(
+        "graph_scope",
+        Kind::Choice(GRAPH_SCOPES),
+        "What of a step is replayed from graphs; all of it where `cuda_graphs` is on and this is not written.",
+    ),
+    Key::new(
+        "expert_by_expert",
+        Kind::Flag,
+        "Whether products of experts are issued one expert at a time.",
+    ),
+    Key::new(
         "split_weight_gradients",
         Kind::Flag,
         "Whether weight gradients run apart from input gradients.",
@@ -72,6 +96,7 @@ pub(crate) struct RawStack<'a> {
     pub(crate) sms_for_comm: Option<Given<u64>>,
     pub(crate) tensor_overlap: Option<Given<f64>>,
     pub(crate) launch: Option<Given<f64>>,
+    pub(crate) graph_scope: Option<Given<String>>,
     pub(crate) view: View<'a>,
 }
 
@@ -88,6 +113,7 @@ impl<'a> RawStack<'a> {
             sms_for_comm: view.integer("sms_for_comm"),
             tensor_overlap: view.number("tensor_overlap"),
             launch: view.quantity("launch", Dimension::Time),
+            graph_scope: view.text("graph_scope"),
             view,
         }
     }

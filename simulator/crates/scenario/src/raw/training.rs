@@ -59,7 +59,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     Key::new(
         "precision",
-        Kind::Choice(&["fp32", "bf16", "fp16", "fp8"]),
+        Kind::Choice(&["fp32", "bf16", "fp16", "fp8", "fp4"]),
         "Preset of all formats; `formats` overrides single ones.",
     ),
     Key::new("formats", Kind::Table(FORMATS), "Formats by tensor role."),

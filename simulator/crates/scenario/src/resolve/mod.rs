@@ -9,6 +9,7 @@ pub(crate) mod routing;
 pub(crate) mod stack;
 pub(crate) mod stages;
 pub(crate) mod training;
+pub(crate) mod tuning;
 
 use std::fmt;
 

@@ -11,7 +11,7 @@ use crate::raw::Given;
 use crate::source::Source;
 
 /// Names no measurement at all: every time is analytic.
-const NONE: &str = "none";
+pub(crate) const NONE: &str = "none";
 
 /// The profile that `given` names: a shipped one, or a file. When it names none, the shipped one of this device
 /// and stack, if there is one.

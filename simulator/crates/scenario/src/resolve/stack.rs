@@ -3,7 +3,7 @@
 use orrery_units::SimDuration;
 
 use super::{Assumptions, narrow};
-use crate::plan::{Dispatcher, Stack};
+use crate::plan::{Dispatcher, GraphScope, Stack, StackFamily};
 use crate::raw::RawStack;
 
 /// A preset and where each of its values comes from.
@@ -17,10 +17,11 @@ struct Preset {
 const LAUNCH: SimDuration = SimDuration::from_micros(5);
 const LAUNCH_REASON: &str = "assumed: an eager framework issues a kernel every few microseconds";
 
-fn megatron_core() -> Preset {
+fn megatron_core(name: &str) -> Preset {
     Preset {
         stack: Stack {
-            name: "megatron-core".to_owned(),
+            name: name.to_owned(),
+            family: StackFamily::MegatronCore,
             dispatcher: Dispatcher::AllToAll,
             overlap_all_to_all: false,
             units_for_all_to_all: 16,
@@ -28,7 +29,8 @@ fn megatron_core() -> Preset {
             overlap_parameters: true,
             tensor_overlap: 0.0,
             launch: LAUNCH,
-            cuda_graphs: false,
+            graphs: GraphScope::None,
+            expert_by_expert: true,
             split_weight_gradients: false,
         },
         sources: &[
@@ -54,18 +56,24 @@ fn megatron_core() -> Preset {
             ),
             ("tensor_overlap", "off unless `--tp-comm-overlap`"),
             ("launch", LAUNCH_REASON),
-            ("cuda_graphs", "off unless `--cuda-graph-impl`"),
+            ("graph_scope", "off unless `--cuda-graph-impl`"),
             ("split_weight_gradients", "off unless `--delay-wgrad-compute`"),
+            (
+                "expert_by_expert",
+                "Transformer Engine's grouped linear layer issues one product per expert on several streams",
+            ),
         ],
     }
 }
 
 /// Megatron-LM before Megatron-Core: gradients are reduced and parameters gathered after backward.
-fn megatron_lm() -> Preset {
-    let core = megatron_core();
+fn megatron_lm(name: &str) -> Preset {
+    let core = megatron_core(name);
     Preset {
         stack: Stack {
-            name: "megatron-lm".to_owned(),
+            name: name.to_owned(),
+            family: StackFamily::MegatronLm,
+            expert_by_expert: false,
             overlap_gradients: false,
             overlap_parameters: false,
             ..core.stack
@@ -87,8 +95,34 @@ fn megatron_lm() -> Preset {
             ),
             ("tensor_overlap", "none in the releases of 2022"),
             ("launch", LAUNCH_REASON),
-            ("cuda_graphs", "none in the releases of 2022"),
+            ("graph_scope", "none in the releases of 2022"),
             ("split_weight_gradients", "none in the releases of 2022"),
+        ],
+    }
+}
+
+/// FSDP of PyTorch: parameters gathered and gradients scattered layer by layer, each hidden behind the next layer.
+fn fsdp(name: &str) -> Preset {
+    let core = megatron_core(name);
+    Preset {
+        stack: Stack {
+            family: StackFamily::Fsdp,
+            expert_by_expert: false,
+            ..core.stack
+        },
+        sources: &[
+            ("dispatcher", "assumed: all-to-all of NCCL"),
+            ("overlap_all_to_all", "off: PyTorch runs one microbatch at a time"),
+            (
+                "sms_for_comm",
+                "assumed: NCCL uses 16 channels or more, one execution unit each",
+            ),
+            ("overlap_gradients", "FSDP scatters gradients beside backward"),
+            ("overlap_parameters", "FSDP prefetches the next layer"),
+            ("tensor_overlap", "off unless asynchronous tensor parallelism is on"),
+            ("launch", LAUNCH_REASON),
+            ("graph_scope", "off unless the model is compiled to graphs"),
+            ("split_weight_gradients", "none: autograd runs both together"),
         ],
     }
 }
@@ -97,6 +131,7 @@ fn deepseek() -> Preset {
     Preset {
         stack: Stack {
             name: "deepseek".to_owned(),
+            family: StackFamily::Other,
             dispatcher: Dispatcher::DeepEp,
             overlap_all_to_all: true,
             units_for_all_to_all: 20,
@@ -104,7 +139,8 @@ fn deepseek() -> Preset {
             overlap_parameters: true,
             tensor_overlap: 0.0,
             launch: LAUNCH,
-            cuda_graphs: false,
+            graphs: GraphScope::None,
+            expert_by_expert: false,
             split_weight_gradients: true,
         },
         sources: &[
@@ -124,7 +160,7 @@ fn deepseek() -> Preset {
                 "no tensor parallelism in training (DeepSeek-V3 report, section 3.2)",
             ),
             ("launch", LAUNCH_REASON),
-            ("cuda_graphs", "assumed: not published"),
+            ("graph_scope", "assumed: not published"),
             (
                 "split_weight_gradients",
                 "DeepSeek-V3 report, section 3.2.1: backward for input and for weights",
@@ -137,6 +173,7 @@ fn llama3() -> Preset {
     Preset {
         stack: Stack {
             name: "llama3".to_owned(),
+            family: StackFamily::Other,
             dispatcher: Dispatcher::AllToAll,
             overlap_all_to_all: false,
             units_for_all_to_all: 16,
@@ -144,7 +181,8 @@ fn llama3() -> Preset {
             overlap_parameters: true,
             tensor_overlap: 0.0,
             launch: LAUNCH,
-            cuda_graphs: false,
+            graphs: GraphScope::None,
+            expert_by_expert: false,
             split_weight_gradients: false,
         },
         sources: &[
@@ -164,7 +202,7 @@ fn llama3() -> Preset {
                 "assumed: the report names no overlap of tensor-parallel traffic",
             ),
             ("launch", LAUNCH_REASON),
-            ("cuda_graphs", "assumed: not published"),
+            ("graph_scope", "assumed: not published"),
             ("split_weight_gradients", "assumed: not published"),
         ],
     }
@@ -181,15 +219,22 @@ pub(crate) fn stack(raw: &RawStack<'_>, assumed: &mut Assumptions) -> Stack {
     let preset = match name.as_str() {
         "deepseek" => deepseek(),
         "llama3" => llama3(),
-        "megatron-lm" => megatron_lm(),
-        _ => megatron_core(),
+        "megatron-lm" | "megatron-deepspeed" => megatron_lm(&name),
+        "llm-foundry" | "torchtitan" | "nemo-automodel" => fsdp(&name),
+        _ => megatron_core(&name),
     };
     let mut stack = preset.stack;
     let flag = |key: &str, preset: bool| raw.view.flag(key).map_or(preset, |given| given.value);
     stack.overlap_all_to_all = flag("overlap_all_to_all", stack.overlap_all_to_all);
     stack.overlap_gradients = flag("overlap_gradients", stack.overlap_gradients);
     stack.overlap_parameters = flag("overlap_parameters", stack.overlap_parameters);
-    stack.cuda_graphs = flag("cuda_graphs", stack.cuda_graphs);
+    stack.expert_by_expert = flag("expert_by_expert", stack.expert_by_expert);
+    if flag("cuda_graphs", false) {
+        stack.graphs = GraphScope::Full;
+    }
+    if let Some(given) = &raw.graph_scope {
+        stack.graphs = graph_scope(&given.value);
+    }
     stack.split_weight_gradients = flag("split_weight_gradients", stack.split_weight_gradients);
     if let Some(given) = &raw.dispatcher {
         stack.dispatcher = dispatcher(&given.value);
@@ -207,6 +252,15 @@ pub(crate) fn stack(raw: &RawStack<'_>, assumed: &mut Assumptions) -> Stack {
         assumed.note(&format!("stack.{key}"), value_of(&stack, key), reason);
     }
     stack
+}
+
+fn graph_scope(name: &str) -> GraphScope {
+    match name {
+        "router" => GraphScope::Router,
+        "attention" => GraphScope::Attention,
+        "full" => GraphScope::Full,
+        _ => GraphScope::None,
+    }
 }
 
 fn dispatcher(name: &str) -> Dispatcher {
@@ -233,7 +287,14 @@ fn value_of(stack: &Stack, key: &str) -> String {
         "overlap_parameters" => stack.overlap_parameters.to_string(),
         "tensor_overlap" => stack.tensor_overlap.to_string(),
         "launch" => format!("{} us", stack.launch.as_secs() * 1e6),
-        "cuda_graphs" => stack.cuda_graphs.to_string(),
+        "expert_by_expert" => stack.expert_by_expert.to_string(),
+        "graph_scope" => match stack.graphs {
+            GraphScope::None => "none",
+            GraphScope::Router => "router",
+            GraphScope::Attention => "attention",
+            GraphScope::Full => "full",
+        }
+        .to_owned(),
         _ => stack.split_weight_gradients.to_string(),
     }
 }

@@ -118,6 +118,13 @@ fn preset(precision: &str, stack: &Stack) -> (Formats, &'static str) {
             },
             "Transformer Engine: GEMMs in FP8, parameters held in BF16",
         ),
+        ("fp4", _) => (
+            Formats {
+                gemm: Precision::Fp4,
+                ..plain
+            },
+            "Transformer Engine: GEMMs in NVFP4, parameters held in BF16",
+        ),
         (_, "llama3") => (
             plain,
             "Llama 3 report, section 3.3.2: FP32 gradient accumulation and reduce-scatter",

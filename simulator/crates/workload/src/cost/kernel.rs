@@ -3,6 +3,24 @@
 use orrery_taskgraph::{Demand, Work};
 use orrery_units::{Bytes, BytesPerSec, Evidence, Flops, PathId, SimDuration};
 
+/// What kind of work a kernel does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Labour {
+    /// Matrix products.
+    Products,
+    /// Matrix products grouped by expert.
+    Experts,
+    /// Attention cores.
+    Attention,
+    /// Passes over memory.
+    Passes,
+}
+
+impl Labour {
+    /// Every kind, in the order of [`Kernel::spent`].
+    pub const ALL: [Self; 4] = [Self::Products, Self::Experts, Self::Attention, Self::Passes];
+}
+
 /// Time and demand of one kernel, or of several run one after the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Kernel {
@@ -16,6 +34,8 @@ pub struct Kernel {
     pub bytes: Bytes,
     /// Time by evidence, in the order of [`Evidence::ALL`].
     pub backed: [SimDuration; 4],
+    /// Time by kind of work, in the order of [`Labour::ALL`].
+    pub spent: [SimDuration; 4],
     /// Kernels that the host issues for it.
     pub launches: u32,
 }
@@ -79,6 +99,10 @@ impl Kernel {
         for (sum, part) in backed.iter_mut().zip(next.backed) {
             *sum += part;
         }
+        let mut spent = self.spent;
+        for (sum, part) in spent.iter_mut().zip(next.spent) {
+            *sum += part;
+        }
         Self {
             alone: self.alone + next.alone,
             demand: Demand {
@@ -88,6 +112,7 @@ impl Kernel {
             flops: self.flops + next.flops,
             bytes: self.bytes + next.bytes,
             backed,
+            spent,
             launches: self.launches + next.launches,
         }
     }
@@ -98,7 +123,29 @@ impl Kernel {
         Self {
             alone: self.alone.scaled(factor),
             backed: self.backed.map(|part| part.scaled(factor)),
+            spent: self.spent.map(|part| part.scaled(factor)),
             ..self
+        }
+    }
+
+    /// The same kernel at `factor` of its time, with `gap` after each of its launches.
+    #[must_use]
+    pub(super) fn tuned(self, factor: f64, gap: SimDuration) -> Self {
+        let slowed = self.slowed(factor);
+        let pause = gap * u64::from(self.launches);
+        let mut spent = slowed.spent;
+        if let Some(most) = spent.iter_mut().max() {
+            *most += pause;
+        }
+        let mut backed = slowed.backed;
+        if let Some(most) = backed.iter_mut().max() {
+            *most += pause;
+        }
+        Self {
+            alone: slowed.alone + pause,
+            backed,
+            spent,
+            ..slowed
         }
     }
 
@@ -130,6 +177,21 @@ impl Transfer {
             bound: BytesPerSec::new(self.bound.get() / factor),
             ..self
         }
+    }
+
+    /// The same transfer at `factor` of its time, latency and all.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        Self {
+            latency: self.latency.scaled(factor),
+            ..self.slowed(factor)
+        }
+    }
+
+    /// Time in all, with nothing in its way.
+    #[must_use]
+    pub fn time(&self) -> SimDuration {
+        self.latency + self.bytes / self.bound
     }
 
     /// The same transfer with `detour` on its way.

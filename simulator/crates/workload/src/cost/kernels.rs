@@ -6,7 +6,7 @@ use orrery_scenario::plan::Device;
 use orrery_taskgraph::Demand;
 use orrery_units::{Bytes, Evidence, Flops, SimDuration};
 
-use super::{Kernel, defaults};
+use super::{Kernel, Labour, defaults};
 
 /// A law and what backs it.
 #[derive(Clone, Debug)]
@@ -39,8 +39,6 @@ pub(super) struct Kernels {
     grouped: Vec<Backed<TiledLaw>>,
     gemm_weight: Vec<Backed<TiledLaw>>,
     grouped_weight: Vec<Backed<TiledLaw>>,
-    /// What of the arithmetic rate lasts through training steps.
-    clock: f64,
     forward: Cores,
     backward: Cores,
     pass: Backed<orrery_profile::PassLaw>,
@@ -61,11 +59,12 @@ fn kernel(
     flops: Flops,
     bytes: Bytes,
     evidence: Evidence,
-    launches: u32,
+    (labour, launches): (Labour, u32),
 ) -> Kernel {
     let alone = roof.alone() + gap * u64::from(launches);
-    let mut backed = [SimDuration::ZERO; 4];
+    let [mut backed, mut spent] = [[SimDuration::ZERO; 4]; 2];
     backed[evidence as usize] = alone;
+    spent[labour as usize] = alone;
     Kernel {
         alone,
         demand: Demand {
@@ -76,6 +75,7 @@ fn kernel(
         flops,
         bytes,
         backed,
+        spent,
         launches,
     }
 }
@@ -145,7 +145,7 @@ impl Cores {
             .map(|(_, _, backed)| backed)
     }
 
-    fn kernel(&self, shape: &Attention, backward: bool, clock: f64) -> Kernel {
+    fn kernel(&self, shape: &Attention, backward: bool) -> Kernel {
         let (flops, bytes) = if backward {
             (shape.backward_flops(), shape.backward_bytes())
         } else {
@@ -163,7 +163,7 @@ impl Cores {
             Some(backed) => {
                 let roof = match &backed.law {
                     CoreLaw::Fused(law) => fused(law),
-                    CoreLaw::Unfused(law) => law.core(shape),
+                    CoreLaw::Unfused(law) => law.core(shape, backward),
                 };
                 (roof, backed.gap, backed.evidence(at))
             }
@@ -172,7 +172,7 @@ impl Cores {
                 (roof, SimDuration::ZERO, Evidence::Analytic)
             }
         };
-        kernel(&roof.at_clock(clock), gap, flops, bytes, evidence, 1)
+        kernel(&roof, gap, flops, bytes, evidence, (Labour::Attention, 1))
     }
 }
 
@@ -200,7 +200,6 @@ impl Kernels {
             grouped: tiled(profile, device, &[OpClass::GroupedGemm]),
             gemm_weight: tiled(profile, device, &[OpClass::GemmWeight, OpClass::Gemm]),
             grouped_weight: tiled(profile, device, &[OpClass::GemmWeight, OpClass::GroupedGemm]),
-            clock: profile.training.as_ref().map_or(1.0, |training| training.clock),
             forward: Cores::new(profile, device, OpClass::AttentionForward),
             backward: Cores::new(profile, device, OpClass::AttentionBackward),
             pass,
@@ -214,22 +213,23 @@ impl Kernels {
         precision: Precision,
         at: [u64; 3],
         roof: impl Fn(&TiledLaw) -> Roof,
-        work: (Flops, Bytes),
+        (labour, flops, bytes): (Labour, Flops, Bytes),
     ) -> Kernel {
         let backed = &curves[precision as usize];
-        let roof = roof(&backed.law).at_clock(self.clock);
-        kernel(&roof, backed.gap, work.0, work.1, backed.evidence(at), 1)
+        let roof = roof(&backed.law);
+        kernel(&roof, backed.gap, flops, bytes, backed.evidence(at), (labour, 1))
     }
 
     pub(super) fn gemm(&self, shape: &Gemm) -> Kernel {
-        let (at, work) = ([shape.m, shape.n, shape.k], (shape.flops(), shape.bytes()));
+        let at = [shape.m, shape.n, shape.k];
+        let work = (Labour::Products, shape.flops(), shape.bytes());
         self.product(&self.gemm, shape.precision, at, |law| law.gemm(shape), work)
     }
 
     pub(super) fn gemm_weight(&self, shape: &Gemm) -> Kernel {
         let (at, work) = (
             [shape.m, shape.n, shape.k],
-            (shape.flops(), shape.accumulating_bytes()),
+            (Labour::Products, shape.flops(), shape.accumulating_bytes()),
         );
         self.product(
             &self.gemm_weight,
@@ -241,14 +241,15 @@ impl Kernels {
     }
 
     pub(super) fn grouped(&self, shape: &GroupedGemm) -> Kernel {
-        let (at, work) = ([shape.rows, shape.n, shape.k], (shape.flops(), shape.bytes()));
+        let at = [shape.rows, shape.n, shape.k];
+        let work = (Labour::Experts, shape.flops(), shape.bytes());
         self.product(&self.grouped, shape.precision, at, |law| law.grouped(shape), work)
     }
 
     pub(super) fn grouped_weight(&self, shape: &GroupedGemm) -> Kernel {
         let (at, work) = (
             [shape.rows, shape.n, shape.k],
-            (shape.flops(), shape.accumulating_bytes()),
+            (Labour::Experts, shape.flops(), shape.accumulating_bytes()),
         );
         self.product(
             &self.grouped_weight,
@@ -264,11 +265,11 @@ impl Kernels {
     }
 
     pub(super) fn attention_forward(&self, shape: &Attention) -> Kernel {
-        self.forward.kernel(shape, false, self.clock)
+        self.forward.kernel(shape, false)
     }
 
     pub(super) fn attention_backward(&self, shape: &Attention) -> Kernel {
-        self.backward.kernel(shape, true, self.clock)
+        self.backward.kernel(shape, true)
     }
 
     pub(super) fn pass(&self, shape: &MemoryPass) -> Kernel {
@@ -279,7 +280,7 @@ impl Kernels {
             shape.flops(),
             shape.bytes(),
             evidence,
-            shape.kernels,
+            (Labour::Passes, shape.kernels),
         )
     }
 }

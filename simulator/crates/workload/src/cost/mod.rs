@@ -11,5 +11,5 @@ mod model;
 mod tests;
 mod transfers;
 
-pub use kernel::{ExchangePorts, Kernel, Transfer};
+pub use kernel::{ExchangePorts, Kernel, Labour, Transfer};
 pub use model::CostModel;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use orrery_operation::{Attention, Collective, Gemm, GroupedGemm, MemoryPass, Precision};
-use orrery_profile::Profile;
+use orrery_profile::{Profile, Term, Tuning};
 use orrery_scenario::Plan;
 use orrery_scenario::plan::{Cluster, GroupShape, Stack};
-use orrery_units::Bytes;
+use orrery_units::{Bytes, SimDuration};
 
 use super::kernels::Kernels;
 use super::transfers::Transfers;
@@ -21,13 +21,56 @@ use super::{ExchangePorts, Kernel, Transfer};
 pub struct CostModel {
     kernels: Kernels,
     transfers: Transfers,
+    tuning: Tuning,
+    gap: SimDuration,
 }
 
 impl CostModel {
     /// The cost model of `plan`.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
+        Self::alone(plan).tuned(plan.tuning)
+    }
+
+    /// The cost model of `plan` with kernels and collectives as they were measured alone.
+    #[must_use]
+    pub fn alone(plan: &Plan) -> Self {
         Self::of(&plan.cluster, &plan.profile, &plan.training.stack)
+    }
+
+    /// The same with what `tuning` says of whole steps.
+    #[must_use]
+    pub fn tuned(self, tuning: Tuning) -> Self {
+        Self {
+            gap: SimDuration::from_secs(tuning.get(Term::Gap)),
+            tuning,
+            ..self
+        }
+    }
+
+    /// Time between kernels of a busy stream, beside what their curves hold.
+    #[must_use]
+    pub const fn gap(&self) -> SimDuration {
+        self.gap
+    }
+
+    /// What whole steps say of the stack.
+    #[must_use]
+    pub const fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    /// `kernel` at the share of its rate that lasts through steps.
+    fn lasting(&self, kernel: Kernel, rate: f64) -> Kernel {
+        kernel.tuned(1.0 / rate, self.gap)
+    }
+
+    fn products(&self) -> f64 {
+        self.tuning.get(Term::Products)
+    }
+
+    fn experts(&self) -> f64 {
+        self.products() * self.tuning.get(Term::Experts)
     }
 
     /// The cost model of `stack` on `cluster`, as `profile` measured it.
@@ -36,31 +79,33 @@ impl CostModel {
         Self {
             kernels: Kernels::new(profile, &cluster.device),
             transfers: Transfers::new(cluster, profile, stack),
+            tuning: Tuning::default(),
+            gap: SimDuration::ZERO,
         }
     }
 
     /// A matrix product.
     #[must_use]
     pub fn gemm(&self, shape: &Gemm) -> Kernel {
-        self.kernels.gemm(shape)
+        self.lasting(self.kernels.gemm(shape), self.products())
     }
 
     /// Matrix products grouped by expert; padded rows take time, useful rows count as work.
     #[must_use]
     pub fn grouped_gemm(&self, shape: &GroupedGemm) -> Kernel {
-        self.kernels.grouped(shape)
+        self.lasting(self.kernels.grouped(shape), self.experts())
     }
 
     /// A gradient of a weight: the product is added to what is there.
     #[must_use]
     pub fn gemm_weight(&self, shape: &Gemm) -> Kernel {
-        self.kernels.gemm_weight(shape)
+        self.lasting(self.kernels.gemm_weight(shape), self.products())
     }
 
     /// Gradients of experts' weights, added to what is there.
     #[must_use]
     pub fn grouped_weight(&self, shape: &GroupedGemm) -> Kernel {
-        self.kernels.grouped_weight(shape)
+        self.lasting(self.kernels.grouped_weight(shape), self.experts())
     }
 
     /// Rows of a tile of the grouped kernels in `precision`: what each group is padded to.
@@ -72,19 +117,19 @@ impl CostModel {
     /// An attention core, forward.
     #[must_use]
     pub fn attention_forward(&self, shape: &Attention) -> Kernel {
-        self.kernels.attention_forward(shape)
+        self.lasting(self.kernels.attention_forward(shape), self.tuning.get(Term::Attention))
     }
 
     /// An attention core, backward.
     #[must_use]
     pub fn attention_backward(&self, shape: &Attention) -> Kernel {
-        self.kernels.attention_backward(shape)
+        self.lasting(self.kernels.attention_backward(shape), self.tuning.get(Term::Attention))
     }
 
     /// Passes over memory.
     #[must_use]
     pub fn pass(&self, shape: &MemoryPass) -> Kernel {
-        self.kernels.pass(shape)
+        self.kernels.pass(shape).tuned(self.tuning.get(Term::Passes), self.gap)
     }
 
     /// A collective among a group that lies on nodes as `shape` says.
@@ -102,6 +147,7 @@ impl CostModel {
     /// One device's part of an expert exchange among a group that lies on nodes as `shape` says.
     #[must_use]
     pub fn exchange(&self, ports: &ExchangePorts, shape: GroupShape) -> Transfer {
-        self.transfers.exchange(ports, shape)
+        let share = self.tuning.get(Term::Exchange) * self.tuning.get(Term::ExposedExchange);
+        self.transfers.exchange(ports, shape).times(share)
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use orrery_operation::{Attention, Collective, CollectiveOp, Gemm, GroupedGemm, Mask, MemoryPass, Precision};
-use orrery_profile::{Fitted, Profile, Provenance, TrainingClock};
-use orrery_scenario::plan::{Cluster, Device, Dispatcher, Fabric, GroupShape, Node, Stack};
+use orrery_profile::{Profile, Term, Tuning};
+use orrery_scenario::plan::{Cluster, Device, Dispatcher, Fabric, GraphScope, GroupShape, Node, Stack, StackFamily};
 use orrery_units::{Bytes, BytesPerSec, Evidence, FlopsPerSec, SimDuration, Watts};
 
 use super::{CostModel, ExchangePorts};
@@ -63,6 +63,7 @@ fn a100() -> Cluster {
 fn stack(dispatcher: Dispatcher) -> Stack {
     Stack {
         name: "test".to_owned(),
+        family: StackFamily::Other,
         dispatcher,
         overlap_all_to_all: true,
         units_for_all_to_all: 20,
@@ -70,7 +71,8 @@ fn stack(dispatcher: Dispatcher) -> Stack {
         overlap_parameters: false,
         tensor_overlap: 0.0,
         launch: SimDuration::from_micros(4),
-        cuda_graphs: false,
+        graphs: GraphScope::None,
+        expert_by_expert: false,
         split_weight_gradients: false,
     }
 }
@@ -193,25 +195,18 @@ fn weight_gradients_without_a_curve() {
     assert!(weight.alone > plain.alone, "{weight:?}");
 }
 
-/// At half the clock arithmetic takes twice as long; a pass over memory does not notice.
+/// At half the rate products take twice as long, and a pass over memory does not notice; a gap follows each kernel.
 #[test]
-fn the_training_clock_slows_arithmetic_alone() {
-    let short = Profile::default();
-    let long = Profile {
-        training: Some(TrainingClock {
-            clock: 0.5,
-            fitted: Fitted::default(),
-            provenance: Provenance::default(),
-        }),
-        ..Profile::default()
-    };
-    let [short, long] =
-        [short, long].map(|profile| CostModel::of(&h100(), &Arc::new(profile), &stack(Dispatcher::DeepEp)));
+fn tuning_slows_what_it_is_of() {
+    let plain = CostModel::of(&h100(), &Arc::new(Profile::default()), &stack(Dispatcher::DeepEp));
+    let tuned = plain.clone().tuned(Tuning::default().with(Term::Products, 0.5));
     let product = gemm(8192, 8192, 8192, Precision::Bf16);
-    let ratio = long.gemm(&product).alone.as_secs() / short.gemm(&product).alone.as_secs();
-    close(ratio, 2.0, 0.003);
-    let pass = MemoryPass::new(Bytes::new(1 << 30), Bytes::ZERO, 1);
-    assert_eq!(long.pass(&pass), short.pass(&pass));
+    let ratio = tuned.gemm(&product).alone.as_secs() / plain.gemm(&product).alone.as_secs();
+    close(ratio, 2.0, 1e-6);
+    let pass = MemoryPass::new(Bytes::new(1 << 30), Bytes::ZERO, 3);
+    assert_eq!(tuned.pass(&pass), plain.pass(&pass));
+    let spaced = plain.clone().tuned(Tuning::default().with(Term::Gap, 1e-6));
+    assert_eq!(spaced.pass(&pass).alone, plain.pass(&pass).alone + SimDuration::from_micros(3));
 }
 
 /// Few rows per expert: the weights decide. 4 experts of 4096 x 7168 in FP8 are 117 MB; at 0.703 of 3,350 GB/s 50 us.

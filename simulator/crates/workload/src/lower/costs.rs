@@ -1,24 +1,25 @@
 //! Kernels and transfers of a plan, computed once; only routed experts depend on the microbatch.
 
 use orrery_operation::{Collective, CollectiveOp};
+use orrery_profile::Term;
 use orrery_scenario::Plan;
 use orrery_scenario::plan::{Axis, GroupShape, Layer, MlpShape, Recompute, ScheduleKind, ZeroStage};
 use orrery_units::Bytes;
 
 use crate::block::{Block, MoeRows, Op, Shapes};
-use crate::cost::{CostModel, Kernel, Transfer};
+use crate::cost::{CostModel, Kernel, Labour, Transfer};
 
 /// A block's kernels in its three directions.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct BlockCost {
-    pub(super) forward: Kernel,
-    pub(super) backward: Kernel,
-    pub(super) weight: Kernel,
+pub(crate) struct BlockCost {
+    pub(crate) forward: Kernel,
+    pub(crate) backward: Kernel,
+    pub(crate) weight: Kernel,
 }
 
 /// Which pass through a block.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     Forward,
     /// With respect to inputs.
     Backward,
@@ -28,36 +29,36 @@ pub(super) enum Direction {
 
 /// Kernels of one distinct layer shape.
 #[derive(Clone, Debug)]
-pub(super) struct LayerCost {
+pub(crate) struct LayerCost {
     /// Attention, with the router behind it in a layer with experts.
-    pub(super) attention: BlockCost,
+    pub(crate) attention: BlockCost,
     /// The dense network, or the shared experts.
-    pub(super) dense: BlockCost,
+    pub(crate) dense: BlockCost,
     /// The experts, if the layer has any.
-    pub(super) experts: Option<MlpShape>,
+    pub(crate) experts: Option<MlpShape>,
     /// Parameter bytes per device as reduced and as gathered: (dense, experts).
-    pub(super) reduced: [Bytes; 2],
-    pub(super) gathered: [Bytes; 2],
+    pub(crate) reduced: [Bytes; 2],
+    pub(crate) gathered: [Bytes; 2],
 }
 
 /// Every cost of a plan that does not depend on routing.
 #[derive(Debug)]
-pub(super) struct Costs {
-    pub(super) layers: Vec<LayerCost>,
+pub(crate) struct Costs {
+    pub(crate) layers: Vec<LayerCost>,
     /// Distinct shape of each layer of the model.
-    pub(super) shape_of_layer: Vec<usize>,
-    pub(super) embedding: BlockCost,
-    pub(super) head: BlockCost,
-    pub(super) mtp_projection: BlockCost,
-    pub(super) tensor_gather: Option<Transfer>,
-    pub(super) tensor_scatter: Option<Transfer>,
-    pub(super) tensor_reduce: Option<Transfer>,
-    pub(super) full_recompute: bool,
+    pub(crate) shape_of_layer: Vec<usize>,
+    pub(crate) embedding: BlockCost,
+    pub(crate) head: BlockCost,
+    pub(crate) mtp_projection: BlockCost,
+    pub(crate) tensor_gather: Option<Transfer>,
+    pub(crate) tensor_scatter: Option<Transfer>,
+    pub(crate) tensor_reduce: Option<Transfer>,
+    pub(crate) full_recompute: bool,
     scratch: Vec<Op>,
 }
 
 impl Costs {
-    pub(super) fn new(plan: &Plan, model: &CostModel) -> Self {
+    pub(crate) fn new(plan: &Plan, model: &CostModel) -> Self {
         let shapes = Shapes::new(plan);
         let block = |block: &Block| BlockCost {
             forward: kernel(model, &block.forward),
@@ -78,7 +79,7 @@ impl Costs {
         }
         let layers = distinct
             .into_iter()
-            .map(|layer| layer_cost(plan, &shapes, &block, layer))
+            .map(|layer| layer_cost(plan, model, &shapes, &block, layer))
             .collect();
         let tensor = |op| tensor_collective(plan, model, &shapes, op);
         Self {
@@ -96,7 +97,7 @@ impl Costs {
     }
 
     /// One layer of each distinct shape, in the order of [`layers`](Self::layers).
-    pub(super) fn distinct<'p>(&self, plan: &'p Plan) -> Vec<&'p Layer> {
+    pub(crate) fn distinct<'p>(&self, plan: &'p Plan) -> Vec<&'p Layer> {
         let first = |shape| self.shape_of_layer.iter().position(|&known| known == shape);
         (0..self.layers.len())
             .filter_map(first)
@@ -105,7 +106,7 @@ impl Costs {
     }
 
     /// Routed experts at `rows` in one direction, with the shared experts beside them.
-    pub(super) fn experts(
+    pub(crate) fn experts(
         &mut self,
         plan: &Plan,
         model: &CostModel,
@@ -137,12 +138,40 @@ impl Costs {
                 dense.weight
             }
         };
-        kernel(model, &self.scratch).then(shared)
+        let mut routed = kernel(model, &self.scratch);
+        if plan.training.stack.expert_by_expert {
+            routed.launches += expert_launches(model, rows);
+        }
+        routed.then(shared)
     }
 }
 
+/// `kernel` with so many small kernels around it, each of which takes its gap and its launch.
+fn surrounded(model: &CostModel, kernel: Kernel, small: u32) -> Kernel {
+    let pause = model.gap() * u64::from(small);
+    let mut sum = kernel;
+    sum.alone += pause;
+    sum.spent[Labour::Passes as usize] += pause;
+    sum.backed[orrery_units::Evidence::Analytic as usize] += pause;
+    sum.launches += small;
+    sum
+}
+
+/// Launches of one direction's two products that are issued expert by expert.
+fn expert_launches(model: &CostModel, rows: MoeRows) -> u32 {
+    let each = model.tuning().get(Term::ExpertLaunches);
+    count(2.0 * each * Bytes::new(rows.active).as_f64())
+}
+
+/// A number of kernels.
+pub(crate) fn count(kernels: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a layer has thousands of kernels")]
+    let whole = kernels.round() as u32;
+    whole
+}
+
 /// The kernels of `ops`, one after the other.
-pub(super) fn kernel(model: &CostModel, ops: &[Op]) -> Kernel {
+pub(crate) fn kernel(model: &CostModel, ops: &[Op]) -> Kernel {
     ops.iter()
         .fold(Kernel::default(), |sum, op| sum.then(time(model, op)))
 }
@@ -161,6 +190,7 @@ fn time(model: &CostModel, op: &Op) -> Kernel {
 
 fn layer_cost(
     plan: &Plan,
+    model: &CostModel,
     shapes: &Shapes<'_>,
     block: &impl Fn(&Block) -> BlockCost,
     layer: &Layer,
@@ -169,7 +199,10 @@ fn layer_cost(
     let (attention, dense, experts) = match layer.mlp {
         MlpShape::Dense { width, gated } => (attention, block(&shapes.dense_mlp(width, gated)), None),
         MlpShape::Moe { experts, gate, .. } => {
-            let router = block(&shapes.router(experts, gate));
+            let mut router = block(&shapes.router(experts, gate));
+            let small = model.tuning().get(Term::SmallKernels);
+            router.forward = surrounded(model, router.forward, count(small));
+            router.backward = surrounded(model, router.backward, count(1.5 * small));
             let attention = BlockCost {
                 forward: attention.forward.then(router.forward),
                 backward: router.backward.then(attention.backward),
@@ -212,18 +245,16 @@ fn tensor_collective(
     // Chunked overlap with the neighbouring product hides a share of the data, never the latency.
     let exposed =
         Bytes::from_f64(shapes.gathered_residual().as_f64() * (1.0 - plan.training.stack.tensor_overlap));
-    Some(model.collective(
-        Collective {
-            op,
-            ranks: u64::from(layout.tp),
-            bytes: exposed,
-        },
-        shape,
-    ))
+    let collective = Collective {
+        op,
+        ranks: u64::from(layout.tp),
+        bytes: exposed,
+    };
+    Some(model.collective(collective, shape).times(model.tuning().get(Term::Tensor)))
 }
 
 /// How many ranks share a parameter's gradient, and how they lie: dense (0) or expert (1) parameters.
-pub(super) fn data_group_shape(plan: &Plan, experts: bool) -> GroupShape {
+pub(crate) fn data_group_shape(plan: &Plan, experts: bool) -> GroupShape {
     let layout = &plan.layout;
     let mirrored = layout.schedule.kind == ScheduleKind::DualPipe;
     let place = layout.coordinates(0);
@@ -244,7 +275,7 @@ pub(super) fn data_group_shape(plan: &Plan, experts: bool) -> GroupShape {
 }
 
 /// The collective by which gradients are brought together.
-pub(super) const fn gradient_op(zero: ZeroStage) -> CollectiveOp {
+pub(crate) const fn gradient_op(zero: ZeroStage) -> CollectiveOp {
     match zero {
         ZeroStage::None => CollectiveOp::AllReduce,
         ZeroStage::Optimizer | ZeroStage::Gradients | ZeroStage::Parameters => CollectiveOp::ReduceScatter,

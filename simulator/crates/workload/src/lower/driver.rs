@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use orrery_scenario::Plan;
-use orrery_scenario::plan::{Law, Layout};
+use orrery_profile::Term;
+use orrery_scenario::plan::{GraphScope, Law, Layout};
 use orrery_taskgraph::{Driver, Pulled, Resources, Sequence, Sink};
-use orrery_units::{ProgramId, Seed};
+use orrery_units::{ProgramId, Seed, SimDuration};
 
 use super::costs::{Costs, Direction};
 use super::groups::{self, Built, Member};
@@ -43,6 +44,8 @@ pub(super) struct Shared<'p> {
     pub(super) stages: Vec<Stage>,
     pub(super) seed: Seed,
     pub(super) multiplicity: u32,
+    /// Host time to issue one kernel.
+    pub(super) issue: SimDuration,
 }
 
 /// Where a rank stands.
@@ -158,6 +161,7 @@ impl<'p> TrainingDriver<'p> {
             costs,
             seed,
             multiplicity: folding.multiplicity(layout),
+            issue: issue(plan),
             plan,
             model,
         };
@@ -197,6 +201,21 @@ impl<'p> TrainingDriver<'p> {
     #[must_use]
     pub const fn router(&self) -> &Router {
         &self.shared.router
+    }
+}
+
+/// Host time to issue one kernel: by measured steps, else by the stack; nothing of what is replayed from graphs.
+pub(crate) fn issue(plan: &Plan) -> SimDuration {
+    let tuned = plan.tuning.get(Term::Launch);
+    let launch = if tuned > 0.0 {
+        SimDuration::from_secs(tuned)
+    } else {
+        plan.training.stack.launch
+    };
+    match plan.training.stack.graphs {
+        GraphScope::None => launch,
+        GraphScope::Router | GraphScope::Attention => launch.scaled(plan.tuning.get(Term::Ungraphed)),
+        GraphScope::Full => SimDuration::ZERO,
     }
 }
 

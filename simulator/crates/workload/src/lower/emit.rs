@@ -144,12 +144,7 @@ impl Emit<'_, '_, '_> {
         let slowness = self.cursor.pace.of_compute(kind, tag);
         let nominal = slowness.to_bits() == 1.0f64.to_bits();
         let kernel = if nominal { kernel } else { kernel.slowed(slowness) };
-        let stack = &self.shared.plan.training.stack;
-        let launch = if stack.cuda_graphs {
-            SimDuration::ZERO
-        } else {
-            stack.launch * u64::from(kernel.launches)
-        };
+        let launch = self.shared.issue * u64::from(kernel.launches);
         if !self.cursor.placed {
             self.cursor.placed = true;
             let pipeline = self.cursor.member.pipeline_rank;
@@ -181,7 +176,7 @@ impl Emit<'_, '_, '_> {
             meeting: shared.map(|shared| shared.meeting),
             // Receives are posted far ahead and copied by few units; exchange kernels spin with all of theirs.
             spins: lane == self.cursor.member.lanes.exchange,
-            launch: self.shared.plan.training.stack.launch,
+            launch: self.shared.issue,
             evidence: transfer.evidence,
             ..task
         })

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use orrery_profile::Term;
 use orrery_scenario::plan::VirtualStage;
 use orrery_taskgraph::{Sequence, Tag};
 
@@ -14,47 +15,47 @@ use crate::schedule::Slot;
 
 /// One layer of a stage, or a multi-token-prediction module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unit {
+pub(crate) struct Unit {
     /// Number for labels and routing; multi-token-prediction modules follow the model's layers.
-    pub(super) layer: u32,
+    pub(crate) layer: u32,
     /// Index of its costs.
-    pub(super) shape: usize,
+    pub(crate) shape: usize,
     /// Whether it is a multi-token-prediction module.
-    pub(super) mtp: bool,
+    pub(crate) mtp: bool,
 }
 
 /// What a stage consists of.
 #[derive(Clone, Debug)]
-pub(super) struct Stage {
-    pub(super) units: Arc<[Unit]>,
-    pub(super) embedding: bool,
+pub(crate) struct Stage {
+    pub(crate) units: Arc<[Unit]>,
+    pub(crate) embedding: bool,
     /// How often the head runs: once, and once more per multi-token-prediction module.
-    pub(super) heads: u32,
+    pub(crate) heads: u32,
 }
 
 /// A forward pass of one microbatch through one chunk, as far as it has been emitted.
-pub(super) struct Forward {
-    pub(super) slot: Slot,
-    pub(super) units: Arc<[Unit]>,
+pub(crate) struct Forward {
+    pub(crate) slot: Slot,
+    pub(crate) units: Arc<[Unit]>,
     stage: usize,
     /// What the next piece waits for.
-    pub(super) last: Option<Sequence>,
+    pub(crate) last: Option<Sequence>,
     /// Parameter gathers that the layers of the chunk wait for, in the first pass of a step.
     gathers: Vec<Sequence>,
 }
 
 /// A backward pass of one microbatch through one chunk, as far as it has been emitted.
-pub(super) struct Backward {
-    pub(super) slot: Slot,
-    pub(super) units: Arc<[Unit]>,
+pub(crate) struct Backward {
+    pub(crate) slot: Slot,
+    pub(crate) units: Arc<[Unit]>,
     stage: usize,
     /// Whether weight gradients are computed in the same tasks as input gradients.
     fused: bool,
-    pub(super) last: Option<Sequence>,
+    pub(crate) last: Option<Sequence>,
 }
 
 impl Stage {
-    pub(super) fn new(stage: &VirtualStage, shape_of_layer: &[usize]) -> Self {
+    pub(crate) fn new(stage: &VirtualStage, shape_of_layer: &[usize]) -> Self {
         let number = |layer: usize| u32::try_from(layer).expect("a model has fewer than 2^32 layers");
         let own = stage.layers.clone().map(|layer| Unit {
             layer: number(layer),
@@ -222,10 +223,11 @@ impl Emit<'_, '_, '_> {
         let tag = Self::tag(backward.slot, unit);
         let gathered = self.tensor_before(backward.last, tag);
         let layer = &self.shared.costs.layers[unit.shape];
+        let share = self.shared.plan.tuning.get(Term::Recompute);
         let (attention, moe, dense) = (
-            layer.attention.forward,
+            layer.attention.forward.slowed(share),
             layer.experts.is_some(),
-            layer.dense.forward,
+            layer.dense.forward.slowed(share),
         );
         let done = self.compute(self.shared.kinds.attention_forward, attention, &[gathered], tag);
         backward.last = self.tensor_after(done, tag);
@@ -234,7 +236,7 @@ impl Emit<'_, '_, '_> {
             backward.last = self.exchange(backward.slot, unit, kind, true, backward.last);
             let rows = self.rows(backward.slot, unit);
             let shared = &mut *self.shared;
-            let kernel = shared.experts(Direction::Forward, unit.shape, rows);
+            let kernel = shared.experts(Direction::Forward, unit.shape, rows).slowed(share);
             let kind = shared.kinds.experts_forward;
             backward.last = Some(self.compute(kind, kernel, &[backward.last], tag));
             let kind = self.shared.kinds.combine_forward;

@@ -3,17 +3,17 @@
 //! Lowering joins what others know: the order of work (`schedule`), the times (`cost`), who routes what to
 //! whom (`routing`) and what is held (`memory`). It has no formula of its own.
 
-mod costs;
+pub(crate) mod costs;
 mod driver;
 mod emit;
 mod facts;
 mod groups;
 mod holding;
 mod kinds;
-mod layer;
+pub(crate) mod layer;
 mod network;
 mod pace;
-mod step_end;
+pub(crate) mod step_end;
 
 pub use driver::{Folding, TrainingDriver};
 pub use facts::{ModelFlops, model_flops};

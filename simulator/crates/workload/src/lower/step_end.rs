@@ -14,18 +14,18 @@ use crate::cost::{CostModel, Kernel, Transfer};
 
 /// What the end of a step and the pipeline channels cost; computed once.
 #[derive(Debug)]
-pub(super) struct StepEnd {
-    pub(super) pipeline_transfer: Transfer,
-    pub(super) expert_shape: GroupShape,
-    data_shapes: [GroupShape; 2],
-    barrier: Transfer,
-    tied: Option<Transfer>,
+pub(crate) struct StepEnd {
+    pub(crate) pipeline_transfer: Transfer,
+    pub(crate) expert_shape: GroupShape,
+    pub(crate) data_shapes: [GroupShape; 2],
+    pub(crate) barrier: Transfer,
+    pub(crate) tied: Option<Transfer>,
     /// Per pipeline rank: gradient norm and optimiser.
-    updates: Vec<[Kernel; 2]>,
+    pub(crate) updates: Vec<[Kernel; 2]>,
 }
 
 impl StepEnd {
-    pub(super) fn new(plan: &Plan, model: &CostModel, stages: &[Stage], costs: &Costs) -> Self {
+    pub(crate) fn new(plan: &Plan, model: &CostModel, stages: &[Stage], costs: &Costs) -> Self {
         let shapes = Shapes::new(plan);
         let layout = &plan.layout;
         let everybody: Vec<u32> = (0..layout.world()).collect();
@@ -106,7 +106,7 @@ fn owned_parameters(
 }
 
 /// Parameters of embedding and head of a stage on one device.
-fn ends_parameters(plan: &Plan, stage: &Stage) -> u64 {
+pub(crate) fn ends_parameters(plan: &Plan, stage: &Stage) -> u64 {
     let embedding = if stage.embedding {
         plan.model.embedding_parameters()
     } else {

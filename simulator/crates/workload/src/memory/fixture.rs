@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use orrery_operation::Precision;
-use orrery_profile::Profile;
+use orrery_profile::{Profile, Tuning};
 use orrery_scenario::plan::{
     AttentionShape, Axis, Cluster, Device, Dispatcher, Fabric, Formats, Gate, Identity, Law, Layer, Layout,
     MlpShape, Model, Noise, Plan, Recompute, Routing, RunSettings, Schedule, ScheduleKind, Stack, Training,
-    VirtualStage, ZeroStage,
+    VirtualStage, ZeroStage, GraphScope, StackFamily,
 };
 use orrery_units::{Bytes, BytesPerSec, FlopsPerSec, Seed, SimDuration, Watts};
 
@@ -228,6 +228,7 @@ fn assemble(
         },
         noise: Noise::default(),
         profile: Arc::new(Profile::default()),
+        tuning: Tuning::default(),
         price: None,
         run: RunSettings {
             seed: Seed::new(1),
@@ -243,6 +244,7 @@ fn assemble(
 fn stack() -> Stack {
     Stack {
         name: "test".to_owned(),
+        family: StackFamily::Other,
         dispatcher: Dispatcher::DeepEp,
         overlap_all_to_all: true,
         units_for_all_to_all: 20,
@@ -250,7 +252,8 @@ fn stack() -> Stack {
         overlap_parameters: true,
         tensor_overlap: 0.0,
         launch: SimDuration::ZERO,
-        cuda_graphs: false,
+        graphs: GraphScope::None,
+        expert_by_expert: false,
         split_weight_gradients: true,
     }
 }

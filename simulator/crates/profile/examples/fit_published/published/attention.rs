@@ -23,7 +23,7 @@ pub(crate) fn hopper(qk_dim: u64) -> AttentionLaw {
     }
 }
 
-fn shape(row: &Row, mask: Mask) -> Option<Attention> {
+pub(crate) fn shape(row: &Row, mask: Mask) -> Option<Attention> {
     Some(Attention {
         sequences: row.count("batch")?,
         query_tokens: row.count("seq_q")?,

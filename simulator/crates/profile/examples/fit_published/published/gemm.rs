@@ -121,17 +121,18 @@ pub(crate) fn aiconfigurator(
     Ok(rows.collect())
 }
 
-/// Whole expert layers of the aiconfigurator table on H100, evenly loaded, 2,048 copies
+/// Whole expert layers of the aiconfigurator table on one system, evenly loaded, 2,048 copies
 /// of tokens and more: gate and up, activation, down.
 pub(crate) fn expert_layers(
     truth: &Path,
+    system: &str,
     source: &str,
     dtype: &str,
     precision: Precision,
 ) -> Result<Vec<GroupedRow>, Fault> {
     let table = table::rows(truth, "aic_moe_kernels.csv.gz")?;
     let wanted = |row: &Row| {
-        row.text("system") == "h100_sxm"
+        row.text("system") == system
             && row.text("kernel_source") == source
             && row.text("moe_dtype") == dtype
             && row.text("distribution") == "balanced"

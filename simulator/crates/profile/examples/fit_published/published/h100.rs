@@ -8,7 +8,7 @@ use orrery_profile::{
     TiledLaw,
 };
 
-use super::{Fault, attention, clock, device, exchange, gemm, h800, sweeps};
+use super::{Fault, attention, device, exchange, gemm, h800, sweeps};
 
 /// The profile.
 pub(crate) fn profile(truth: &Path) -> Result<Profile, Fault> {
@@ -32,7 +32,6 @@ pub(crate) fn profile(truth: &Path) -> Result<Profile, Fault> {
             "Built from published tables; nobody measured one machine for all of it.".to_owned(),
             "Attention backward and memory passes stand on the H800 training trace: same silicon.".to_owned(),
         ],
-        training: clock::of(truth, "H100-SXM5-80GB", "megatron-core")?,
         exchanges: exchanges(truth, &collectives, &ratios)?,
         kernels,
         collectives,
@@ -83,7 +82,7 @@ pub(crate) fn gemms(truth: &Path) -> Result<Vec<KernelCurve>, Fault> {
 fn grouped(truth: &Path, pass: &KernelCurve, dense: &[KernelCurve]) -> Result<Vec<KernelCurve>, Fault> {
     let pass = h800::pass_law(pass)?;
     let curve = |dtype: &str, precision| -> Result<KernelCurve, Fault> {
-        let rows = gemm::expert_layers(truth, "moe_torch_flow_cutlass", dtype, precision)?;
+        let rows = gemm::expert_layers(truth, "h100_sxm", "moe_torch_flow_cutlass", dtype, precision)?;
         let provenance = Provenance {
             measured_by: "NVIDIA (aiconfigurator)".to_owned(),
             source: "tests/truth/aic_moe_kernels.csv.gz".to_owned(),
@@ -107,7 +106,7 @@ fn grouped(truth: &Path, pass: &KernelCurve, dense: &[KernelCurve]) -> Result<Ve
 }
 
 /// The law of dense products in `precision`.
-fn dense_law(curves: &[KernelCurve], precision: Precision) -> Result<TiledLaw, Fault> {
+pub(crate) fn dense_law(curves: &[KernelCurve], precision: Precision) -> Result<TiledLaw, Fault> {
     let law = curves.iter().find_map(|curve| match curve.law {
         Law::Tiled(law) if curve.op == OpClass::Gemm && curve.precision == Some(precision) => Some(law),
         _ => None,
@@ -214,7 +213,7 @@ fn collectives(truth: &Path) -> Result<Vec<CollectiveCurve>, Fault> {
     Ok(curves)
 }
 
-fn exchanges(
+pub(crate) fn exchanges(
     truth: &Path,
     collectives: &[CollectiveCurve],
     ratios: &[RatioTable],
@@ -224,6 +223,7 @@ fn exchanges(
         .provenance
         .note
         .push_str(" H800's efficiencies are taken for H100's links (assumption).");
-    let nccl = exchange::nccl(collectives, ratios)?;
-    Ok(vec![deepep, nccl])
+    // Trays of four devices have no all-to-all of eight: NCCL's exchanges are then analytic.
+    let nccl = exchange::nccl(collectives, ratios).ok();
+    Ok(std::iter::once(deepep).chain(nccl).collect())
 }

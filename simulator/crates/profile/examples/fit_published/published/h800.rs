@@ -46,14 +46,10 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
     {
         let mut curve = curve.clone();
         if matches!(curve.op, OpClass::Gemm | OpClass::GroupedGemm) {
-            if let (Law::Tiled(law), Some(training)) = (&mut curve.law, &hopper.training) {
-                // Short runs; the clock that H100 keeps in training holds for the same silicon.
-                law.sustained = rounded(law.sustained * training.clock);
-            }
             curve
                 .provenance
                 .note
-                .push_str(" Measured on H100, whose arithmetic H800 shares; `sustained` includes H100's training clock.");
+                .push_str(" Measured on H100, whose arithmetic H800 shares.");
             kernels.push(curve);
         }
     }
@@ -70,10 +66,9 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
             "DeepGEMM as first released, closest in time to the training of DeepSeek-V3.".to_owned(),
             "Kernels of the training trace are divided by the slow-down of their overlap with communication."
                 .to_owned(),
-            "No training clock: 8-bit products and attention were timed in a training trace. BF16 products (the head) \
-             were timed in short runs and are too fast for that.".to_owned(),
+            "8-bit products and attention were timed in a training trace. BF16 products (the head) were timed in short \
+             runs and are too fast for that.".to_owned(),
         ],
-        training: None,
         kernels,
         collectives: Vec::new(),
         ratios: hopper.ratios.clone(),

@@ -23,14 +23,11 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
             .to_owned(),
     );
     notes.push("Memory passes stand on the H800 training trace: same silicon.".to_owned());
-    notes.push(
-        "The training clock is that of NeMo on H100: nobody published steps of this stack \
-         apart (assumption)."
-            .to_owned(),
-    );
     Ok(Profile {
         name: "h100-llama3-2024-07".to_owned(),
-        stacks: vec!["llama3".to_owned()],
+        stacks: ["llama3", "llm-foundry", "torchtitan", "nemo-automodel"]
+            .map(str::to_owned)
+            .to_vec(),
         date: "2024-07".to_owned(),
         notes,
         kernels,

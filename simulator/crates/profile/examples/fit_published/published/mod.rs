@@ -2,7 +2,6 @@
 
 mod a100;
 mod attention;
-mod clock;
 mod exchange;
 mod gemm;
 mod h100;
@@ -10,6 +9,7 @@ mod h800;
 mod llama3;
 mod sweeps;
 mod table;
+mod tabled;
 mod weight;
 
 use std::path::Path;
@@ -25,7 +25,9 @@ pub(crate) fn profiles(truth: &Path) -> Result<Vec<Profile>, Fault> {
     let deepseek = h800::profile(truth, &hopper)?;
     let ampere = a100::profile(truth, &deepseek)?;
     let llama3 = llama3::profile(truth, &hopper)?;
-    Ok(vec![hopper, deepseek, ampere, llama3])
+    let mut profiles = tabled::profiles(truth, &hopper)?;
+    profiles.extend([hopper, deepseek, ampere, llama3]);
+    Ok(profiles)
 }
 
 /// Peaks and rates of the devices, from scenarios/hardware/hardware.csv.

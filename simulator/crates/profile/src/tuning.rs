@@ -1,0 +1,228 @@
+//! What a stack makes of a device over whole steps, beside kernels and collectives that were measured alone.
+//!
+//! A [`TuningSet`] holds parameters, each with the scope that shares it: a device, an architecture with a format, a
+//! family of stacks. A [`Tuning`] is what they come to for one plan: for each [`Term`] the product of its parameters.
+
+use serde::{Deserialize, Serialize};
+
+/// What a parameter is of. Each is something that a person could measure by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Term {
+    /// Share of the short-run rate of matrix products that lasts through steps (power, clocks, cold caches).
+    Products,
+    /// The same for products grouped by expert, over that of plain ones.
+    Experts,
+    /// The same for attention cores.
+    Attention,
+    /// Time of passes over memory, over that of one fused kernel per pass.
+    Passes,
+    /// Time between kernels of a busy stream, seconds.
+    Gap,
+    /// Host time to issue one kernel, seconds.
+    Launch,
+    /// Kernels that a layer with experts issues forward, beside those of its blocks; half as many more backward.
+    SmallKernels,
+    /// Kernels issued for one product of one expert where experts are computed one by one.
+    ExpertLaunches,
+    /// Share of launches that stay with the host where part of a layer is replayed from graphs.
+    Ungraphed,
+    /// Time of tensor-parallel collectives, over that alone.
+    Tensor,
+    /// Time of expert exchanges, over that alone.
+    Exchange,
+    /// Share of an expert exchange that shows where it overlaps with another microbatch.
+    ExposedExchange,
+    /// Time to gather and scatter sharded parameters, over that alone.
+    Shards,
+    /// Share of it that shows however much compute there is to hide it.
+    ExposedShards,
+    /// Time to reduce gradients and gather parameters once a step, over that alone.
+    Data,
+    /// Share of it that shows however much compute there is to hide it.
+    ExposedData,
+    /// Share of a message between pipeline ranks that shows in interleaved schedules.
+    ExposedHop,
+    /// Time of optimiser and gradient norm, over that of its passes.
+    Update,
+    /// Time of a step that belongs to none of its microbatches, seconds.
+    Step,
+    /// Share of a forward pass that full recomputation repeats.
+    Recompute,
+}
+
+impl Term {
+    /// Every term.
+    pub const ALL: [Self; 20] = [
+        Self::Products,
+        Self::Experts,
+        Self::Attention,
+        Self::Passes,
+        Self::Gap,
+        Self::Launch,
+        Self::SmallKernels,
+        Self::ExpertLaunches,
+        Self::Ungraphed,
+        Self::Tensor,
+        Self::Exchange,
+        Self::ExposedExchange,
+        Self::Shards,
+        Self::ExposedShards,
+        Self::Data,
+        Self::ExposedData,
+        Self::ExposedHop,
+        Self::Update,
+        Self::Step,
+        Self::Recompute,
+    ];
+
+    /// What is expected before any step is read, and by how much its logarithm may be off.
+    ///
+    /// Shares and ratios are expected at one. Assumptions otherwise: a gap of 1 us and launches of 5 us are usual for
+    /// eager frameworks; collectives beside compute show a tenth to a seventh of their time.
+    #[must_use]
+    pub const fn expected(self) -> (f64, f64) {
+        match self {
+            Self::Products => (1.0, 0.15),
+            Self::Experts | Self::Update => (1.0, 0.25),
+            Self::Attention | Self::Passes | Self::Data => (1.0, 0.3),
+            Self::Gap => (1e-6, 0.5),
+            Self::Launch => (5e-6, 0.5),
+            Self::SmallKernels => (60.0, 0.7),
+            Self::ExpertLaunches => (2.0, 0.5),
+            Self::Ungraphed => (0.5, 0.4),
+            Self::Tensor => (0.9, 0.5),
+            Self::Exchange => (1.0, 0.5),
+            Self::ExposedExchange => (0.4, 0.5),
+            Self::Shards => (1.0, 0.4),
+            Self::ExposedShards => (0.1, 0.5),
+            Self::ExposedData => (0.15, 0.5),
+            Self::ExposedHop => (0.2, 0.5),
+            Self::Step => (0.02, 1.0),
+            Self::Recompute => (0.7, 0.2),
+        }
+    }
+}
+
+/// A parameter: its value, and what shares it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TuningParameter {
+    /// What it is of.
+    pub term: Term,
+    /// What shares it: empty for everything, else a device, an architecture, a stack, or several of these joined by
+    /// spaces.
+    pub scope: String,
+    /// Its value: the base of its term, or a factor on it.
+    pub value: f64,
+    /// Measured steps that it bears on.
+    pub rows: u32,
+    /// Models among them.
+    pub models: u32,
+}
+
+/// Parameters of every device and stack that steps were measured of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TuningSet {
+    /// Version of this format: `tuning/1`.
+    pub schema: String,
+    /// Where it comes from.
+    pub notes: Vec<String>,
+    /// Stacks that it describes.
+    pub stacks: Vec<String>,
+    /// Spread of the logarithm of measured over predicted steps, by stack and in all.
+    pub spreads: Vec<(String, f64)>,
+    /// The parameters.
+    pub parameters: Vec<TuningParameter>,
+}
+
+/// What the parameters come to for one plan.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tuning {
+    values: [f64; Term::ALL.len()],
+    /// Spread of the logarithm of measured over predicted steps; none where no step was measured of this stack.
+    pub spread: Option<f64>,
+}
+
+impl Default for Tuning {
+    /// Nothing beside kernels and collectives.
+    fn default() -> Self {
+        Self {
+            values: Term::ALL.map(|term| match term {
+                Term::Gap | Term::Launch | Term::SmallKernels | Term::Step => 0.0,
+                Term::ExposedShards | Term::ExposedData | Term::ExposedHop => 0.0,
+                _ => 1.0,
+            }),
+            spread: None,
+        }
+    }
+}
+
+impl Tuning {
+    /// The value of `term`.
+    #[must_use]
+    pub const fn get(&self, term: Term) -> f64 {
+        self.values[term as usize]
+    }
+
+    /// The same with another value of `term`.
+    #[must_use]
+    pub const fn with(mut self, term: Term, value: f64) -> Self {
+        self.values[term as usize] = value;
+        self
+    }
+}
+
+impl TuningSet {
+    /// The version that this program reads and writes.
+    pub const SCHEMA: &'static str = "tuning/1";
+
+    /// Reads a set.
+    ///
+    /// # Errors
+    /// When the text is no set of version 1, or holds a value that cannot be.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        let set: Self = serde_json::from_str(text).map_err(|fault| fault.to_string())?;
+        if set.schema != Self::SCHEMA {
+            return Err(format!("schema `{}`; this program reads `tuning/1`", set.schema));
+        }
+        match set.parameters.iter().find(|parameter| !(parameter.value > 0.0 && parameter.value.is_finite())) {
+            Some(wrong) => Err(format!("{:?} of `{}` is {}, which is no positive number", wrong.term, wrong.scope, wrong.value)),
+            None => Ok(set),
+        }
+    }
+
+    /// Writes a set, with a newline at the end.
+    ///
+    /// # Panics
+    /// Never: a set holds nothing that JSON cannot.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("a set is plain data");
+        text.push('\n');
+        text
+    }
+
+    /// What the parameters come to for `stack`, where each term has the scopes that `scopes` gives it.
+    ///
+    /// A term is the product of its parameters; one that has none keeps the value of [`Tuning::default`]. A stack that
+    /// the set does not describe gets that for all of them.
+    #[must_use]
+    pub fn resolve(&self, stack: &str, scopes: impl Fn(Term) -> Vec<String>) -> Tuning {
+        let mut tuning = Tuning::default();
+        if !self.stacks.iter().any(|known| known == stack) {
+            return tuning;
+        }
+        for term in Term::ALL {
+            let of = |scope: &String| self.parameters.iter().find(|known| known.term == term && known.scope == *scope);
+            let factors: Vec<f64> = scopes(term).iter().filter_map(of).map(|known| known.value).collect();
+            if !factors.is_empty() {
+                tuning.values[term as usize] = factors.iter().product();
+            }
+        }
+        let spread = |name: &str| self.spreads.iter().find(|(known, _)| known == name).map(|&(_, spread)| spread);
+        tuning.spread = spread(stack).or_else(|| spread(""));
+        tuning
+    }
+}

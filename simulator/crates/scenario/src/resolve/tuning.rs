@@ -1,0 +1,69 @@
+//! Which parameters fitted on steps a plan shares with others.
+
+use orrery_operation::Precision;
+use orrery_profile::Term;
+
+use crate::plan::{Cluster, Dispatcher, GraphScope, Recompute, StackFamily, Training};
+
+/// The scopes of `term` for a job, the one that holds its base first.
+///
+/// Kernels belong to an architecture and a format, with a factor per device and stack; launches and overlap to a family
+/// of stacks; exchanges to a dispatcher on an architecture.
+#[must_use]
+pub fn tuning_scopes(term: Term, cluster: &Cluster, training: &Training) -> Vec<String> {
+    let device = cluster.device.name.clone();
+    // A refresh keeps its kernels.
+    let architecture = cluster.device.architecture.trim_end_matches(" Ultra");
+    let stack = &training.stack;
+    let format = format(training.formats.gemm);
+    let family = family(stack.family).to_owned();
+    let on_architecture = |name: &str| format!("{architecture} {name}");
+    match term {
+        Term::Products => vec![on_architecture(format), device, stack.name.clone()],
+        Term::Experts => vec![on_architecture(format)],
+        Term::Attention => vec![on_architecture(&family), device],
+        Term::Passes => vec![stack.name.clone(), on_architecture(format)],
+        Term::Gap => vec![architecture.to_owned()],
+        Term::Launch => vec![family],
+        Term::SmallKernels | Term::ExposedHop | Term::Update => vec![String::new()],
+        Term::ExpertLaunches if training.formats.gemm.bits() < 16 => vec!["narrow".to_owned()],
+        Term::Ungraphed => match stack.graphs {
+            GraphScope::Router => vec!["router".to_owned()],
+            GraphScope::Attention => vec!["attention".to_owned()],
+            GraphScope::None | GraphScope::Full => Vec::new(),
+        },
+        Term::Tensor | Term::Data | Term::Step => vec![stack.name.clone()],
+        Term::Exchange => vec![on_architecture(dispatcher(stack.dispatcher))],
+        Term::ExposedExchange if stack.overlap_all_to_all => vec![String::new()],
+        Term::Shards | Term::ExposedShards | Term::ExposedData => vec![family],
+        Term::Recompute if stack.family == StackFamily::Fsdp && training.recompute == Recompute::Full => {
+            vec![family]
+        }
+        Term::ExpertLaunches | Term::ExposedExchange | Term::Recompute => Vec::new(),
+    }
+}
+
+const fn format(precision: Precision) -> &'static str {
+    match precision {
+        Precision::Fp16 | Precision::Bf16 => "bf16",
+        other => other.name(),
+    }
+}
+
+const fn family(family: StackFamily) -> &'static str {
+    match family {
+        StackFamily::MegatronCore => "megatron-core",
+        StackFamily::MegatronLm => "megatron-lm",
+        StackFamily::Fsdp => "fsdp",
+        StackFamily::Other => "other",
+    }
+}
+
+const fn dispatcher(dispatcher: Dispatcher) -> &'static str {
+    match dispatcher {
+        Dispatcher::AllGather => "all-gather",
+        Dispatcher::AllToAll => "all-to-all",
+        Dispatcher::DeepEp => "deepep",
+        Dispatcher::HybridEp => "hybrid-ep",
+    }
+}

@@ -1,0 +1,10 @@
+//! A step in closed form, from the costs that the event simulation runs on.
+//!
+//! [`Parts`] are the times of one device of every pipeline rank, by cause; [`Parts::step`] puts them together as the
+//! schedule does. Nothing waits, meets or contends here: what that adds is the event simulation's to say.
+
+mod parts;
+mod step;
+
+pub use parts::{Order, Parts, Pass, RankParts};
+pub use step::Estimate;
