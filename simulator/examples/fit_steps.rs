@@ -8,7 +8,8 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use orrery::tuning::{LeaveOut, Step, fit, held_out};
+use orrery::tuning::{LeaveOut, Step, fit, held_out, spread};
+use orrery_profile::TuningSet;
 use orrery::validate::training_steps;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -31,8 +32,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let predicted: Vec<f64> = steps.iter().map(|step| step.parts.step(&step.tuning(&set)).step).collect();
     print(&mut out, "fitted", &steps, &predicted)?;
-    if std::env::args().nth(2).is_some() {
-        print(&mut out, "folds", &steps, &held_out(&steps, LeaveOut::Folds(5)))?;
+    let unseen = held_out(&steps, LeaveOut::Folds(5));
+    print(&mut out, "held out", &steps, &unseen)?;
+    for has_experts in [false, true] {
+        let mine = steps.iter().zip(&unseen).filter(|(step, _)| step.has_experts() == has_experts);
+        let errors: Vec<f64> = mine.map(|(step, seconds)| (seconds / step.measured).ln()).collect();
+        let spread = spread(&errors).ok_or("no steps")?;
+        set.spreads.push((TuningSet::spread_name(TuningSet::UNSEEN, has_experts), spread));
     }
     fs::write(root.join("scenarios/tuning/training.json"), set.to_json())?;
     Ok(())

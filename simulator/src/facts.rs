@@ -1,8 +1,8 @@
 //! What the report needs to know of a plan: names, counts and FLOPs, in its own plain words.
 
-use orrery_profile::{Fitted, Profile};
+use orrery_profile::{Profile, TuningSet};
 use orrery_report::{Assumption, DeviceFacts, Identity, ModelError, Price, Rank, RunFacts, StepWork};
-use orrery_scenario::Plan;
+use orrery_scenario::{Plan, catalog};
 use orrery_scenario::plan::{ScheduleKind, ZeroStage};
 use orrery_taskgraph::Driver as _;
 use orrery_units::{FlopsPerSec, LaneId, ProgramId, Seed, significant};
@@ -11,11 +11,8 @@ use orrery_workload::routing::Router;
 
 use crate::pipeline::seed_of;
 
-/// Half-width of an 80 % interval over the mean absolute error, for a normal law: 1.2816 / sqrt(2 / π).
-const HALF_WIDTH_PER_MAE: f64 = 1.606;
-/// Mean absolute error of a model of this kind on configurations it was not fitted to, dense and with
-/// experts: a prototype with shared parameters only, grouped folds over 544 published rows.
-const STRUCTURAL_MAE: (f64, f64) = (0.059, 0.187);
+/// Half-width of an 80 % interval over the spread of a normal law.
+const HALF_WIDTH: f64 = 1.2816;
 /// Microbatches of a step whose loads are looked at for `moe.imbalance`.
 const IMBALANCE_MICROBATCHES: u64 = 4;
 
@@ -34,9 +31,12 @@ pub(crate) fn of_plan(plan: &Plan, driver: &TrainingDriver<'_>) -> RunFacts {
     assumptions.push(Assumption {
         key: "report.interval".to_owned(),
         value: format!("± {} % of times", significant(model_error.time * 100.0, 3)),
-        reason: "80 % interval: spread of the profile's curves and, until this program is validated on \
-                 published rows, the error of a prototype of its kind on configurations it was not fitted to"
-            .to_owned(),
+        reason: if plan.tuning.spread.is_some() {
+            "80 % interval: measured steps of this stack about their predictions"
+        } else {
+            "80 % interval: measured steps about predictions that were fitted without their model, device and stack"
+        }
+        .to_owned(),
     });
     RunFacts {
         identity: identity(plan),
@@ -245,30 +245,12 @@ fn profile_sources(profile: &Profile) -> Vec<String> {
     sources
 }
 
-/// How far times may be off: the spread of the profile's curves and what a model of this kind leaves out,
-/// in quadrature. The spread is of logarithms, which for small errors is relative.
-fn model_error(plan: &Plan) -> ModelError {
-    let profile = &plan.profile;
-    let kernels = profile.kernels.iter().map(|curve| &curve.fitted);
-    let collectives = profile.collectives.iter().map(|curve| &curve.fitted);
-    let exchanges = profile.exchanges.iter().map(|curve| &curve.fitted);
-    let fits: Vec<&Fitted> = kernels.chain(collectives).chain(exchanges).collect();
-    let rows: f64 = fits.iter().map(|fit| f64::from(fit.rows)).sum();
-    let variance = if rows > 0.0 {
-        fits.iter()
-            .map(|fit| f64::from(fit.rows) * fit.spread.powi(2))
-            .sum::<f64>()
-            / rows
-    } else {
-        0.0
-    };
-    let structural = if plan.model.has_experts() {
-        STRUCTURAL_MAE.1
-    } else {
-        STRUCTURAL_MAE.0
-    };
+/// The spread of measured steps of this stack; of a stack that none was measured of, that of what was held out.
+pub(crate) fn model_error(plan: &Plan) -> ModelError {
+    let unseen = || catalog::tuning().spread(TuningSet::UNSEEN, plan.model.has_experts());
+    let spread = plan.tuning.spread.or_else(unseen).unwrap_or(0.0);
     ModelError {
-        time: (1.2816 * variance.sqrt()).hypot(HALF_WIDTH_PER_MAE * structural),
+        time: HALF_WIDTH * spread,
         memory: None,
     }
 }

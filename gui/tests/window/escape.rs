@@ -4,22 +4,9 @@ use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use orrery_gui::{App, Document};
+use orrery_gui::App;
 
-use crate::support::{SMALL, open_text, retype, shows, until_checked, until_document};
-
-/// A window with the timeline of a short run and a long run under way.
-fn with_a_run() -> Harness<'static, App> {
-    let mut harness = open_text(SMALL);
-    until_checked(&mut harness);
-    harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
-    until_document(&mut harness, "the end", |document| document.finished.is_some());
-    retype(&mut harness, &SMALL.replace("steps = 2", "steps = 4000"));
-    harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
-    let under_way = |document: &Document| document.running.as_ref().is_some_and(|run| run.tasks_done > 0);
-    until_document(&mut harness, "progress", under_way);
-    harness
-}
+use crate::support::{open_with_a_run, shows, until_document};
 
 fn goes_on(harness: &Harness<'_, App>) -> bool {
     let document = harness.state().document();
@@ -34,7 +21,7 @@ fn stop(harness: &mut Harness<'_, App>) {
 
 #[test]
 fn escape_leaves_a_text_field_before_it_stops_the_run() {
-    let mut harness = with_a_run();
+    let mut harness = open_with_a_run();
     for field in ["Scenario text", "Collector address", "Search kinds"] {
         harness.get_by_label(field).focus();
         harness.run_steps(2);
@@ -51,7 +38,7 @@ fn escape_leaves_a_text_field_before_it_stops_the_run() {
 
 #[test]
 fn escape_closes_a_menu_before_it_stops_the_run() {
-    let mut harness = with_a_run();
+    let mut harness = open_with_a_run();
     // The field of the editor is left first, so that the menu alone has something to leave.
     harness.get_by_role(Role::Canvas).focus();
     harness.run_steps(2);

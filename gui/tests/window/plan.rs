@@ -5,7 +5,9 @@ use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use orrery_gui::{Document, Scenario, Start};
 
-use crate::support::{SMALL, open, open_text, retype, shows, typed, until_checked, until_document};
+use crate::support::{
+    SMALL, open, open_text, open_with_a_run, retype, shows, typed, until_checked, until_document, until_under_way,
+};
 
 #[test]
 fn an_error_is_listed_with_its_fix_stops_the_run_and_is_gone_when_repaired() {
@@ -51,8 +53,7 @@ fn the_shortcuts_run_and_stop() {
     let mut harness = open_text(&SMALL.replace("steps = 2", "steps = 4000"));
     until_checked(&mut harness);
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
-    let under_way = |document: &Document| document.running.as_ref().is_some_and(|run| run.tasks_done > 0);
-    until_document(&mut harness, "progress", under_way);
+    until_under_way(&mut harness);
     assert!(shows(&harness, "tasks/s"), "the pace is shown");
     harness.key_press(Key::Escape);
     until_document(&mut harness, "the end", |document| {
@@ -63,14 +64,7 @@ fn the_shortcuts_run_and_stop() {
 
 #[test]
 fn escape_clears_what_is_selected_before_it_stops_the_run() {
-    let mut harness = open_text(SMALL);
-    until_checked(&mut harness);
-    harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
-    until_document(&mut harness, "the end", |document| document.finished.is_some());
-    retype(&mut harness, &SMALL.replace("steps = 2", "steps = 4000"));
-    harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
-    let under_way = |document: &Document| document.running.as_ref().is_some_and(|run| run.tasks_done > 0);
-    until_document(&mut harness, "progress", under_way);
+    let mut harness = open_with_a_run();
     harness.get_by_role_and_label(Role::Button, "Zoom in").click();
     harness.run_steps(2);
     harness.get_by_role(Role::Canvas).focus();

@@ -60,6 +60,24 @@ pub(crate) fn shows(harness: &Harness<'_, App>, words: &str) -> bool {
     harness.query_all_by_label_contains(words).next().is_some()
 }
 
+/// Steps until a run is under way.
+pub(crate) fn until_under_way(harness: &mut Harness<'_, App>) {
+    let under_way = |document: &Document| document.running.as_ref().is_some_and(|run| run.tasks_done > 0);
+    until_document(harness, "progress", under_way);
+}
+
+/// A window with the timeline of a short run and a long run under way.
+pub(crate) fn open_with_a_run() -> Harness<'static, App> {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
+    until_document(&mut harness, "the end", |document| document.finished.is_some());
+    retype(&mut harness, &SMALL.replace("steps = 2", "steps = 4000"));
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
+    until_under_way(&mut harness);
+    harness
+}
+
 /// Types `text` over what the editor holds.
 pub(crate) fn retype(harness: &mut Harness<'_, App>, text: &str) {
     harness.get_by_label("Scenario text").focus();

@@ -252,6 +252,16 @@ pub(crate) struct ValidateArgs {
     /// Group training steps also by gpu, arch, source, model, precision, scale, routing or stack.
     #[arg(long, value_parser = validate::parse_by)]
     pub(crate) by: Option<crate::validate::By>,
+    /// Predict training steps by the closed form instead of the event simulation.
+    #[arg(long)]
+    pub(crate) estimate: bool,
+    /// Predict training steps with parameters fitted without their fold: groups of model, device and stack are dealt
+    /// into so many.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) folds: Option<u32>,
+    /// The same, each model, source or generation of devices left out in turn.
+    #[arg(long, value_parser = ["model", "source", "generation"], conflicts_with = "folds")]
+    pub(crate) leave_out: Option<String>,
     /// Fit the platforms to the sweeps that are given, not to those that ship.
     #[arg(long)]
     pub(crate) refit: bool,

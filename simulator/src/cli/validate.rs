@@ -7,7 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget};
 
 use super::{Console, Failure, Format, ValidateArgs};
 use crate::exit::Exit;
-use crate::validate::{self, By, Options, Outcome};
+use crate::tuning::LeaveOut;
+use crate::validate::{self, By, Metric, Mode, Options, Outcome};
 
 /// Compares the tables with what is predicted, prints it, and fails over the bound that was asked for.
 pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
@@ -17,16 +18,21 @@ pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow
             "nothing to compare with\n  = help: `--truth tests/truth/nccl`, or `--nccl DIR`",
         ));
     }
-    if let Some(metric) = args.metric.as_deref().filter(|metric| *metric != "time") {
-        return Err(Failure::missing(format!(
-            "`--metric {metric}` cannot be compared yet: memory is not read\n  = help: training steps, sweeps of \
-             nccl-tests and all-to-all tables are compared by `time`"
-        )));
-    }
+    let metric = match args.metric.as_deref() {
+        None | Some("time" | "step_time") => Metric::StepTime,
+        Some("memory") => Metric::Memory,
+        Some(other) => {
+            return Err(Failure::invalid(format!(
+                "`--metric {other}` is not compared\n  = help: use `step_time` or `memory`"
+            )));
+        }
+    };
     let options = Options {
         leave_out: args.anchor_points.or(args.leave_one_out.then_some(0)),
         refit: args.refit,
         by: args.by,
+        mode: mode(args),
+        metric,
     };
     let bar = bar(console.terminal);
     let outcome = validate::validate(&paths, options, &mut |done, all| {
@@ -46,6 +52,21 @@ pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow
     match args.fail_over {
         Some(bound) => judge(&outcome, bound, console),
         None => Ok(Exit::Success),
+    }
+}
+
+/// How training steps are predicted.
+fn mode(args: &ValidateArgs) -> Mode {
+    let folds = args.folds.map(LeaveOut::Folds);
+    let left = args.leave_out.as_deref().map(|name| match name {
+        "model" => LeaveOut::Model,
+        "source" => LeaveOut::Source,
+        _ => LeaveOut::Generation,
+    });
+    match folds.or(left) {
+        Some(leave_out) => Mode::HeldOut(leave_out),
+        None if args.estimate => Mode::Estimated,
+        None => Mode::Simulated,
     }
 }
 

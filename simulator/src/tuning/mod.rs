@@ -63,7 +63,7 @@ impl Step {
     /// What `set` comes to for it.
     #[must_use]
     pub fn tuning(&self, set: &TuningSet) -> Tuning {
-        set.resolve(&self.stack, |term| self.scopes[term as usize].clone())
+        set.resolve(&self.stack, self.has_experts(), |term| self.scopes[term as usize].clone())
     }
 
     /// `ln(predicted / measured)` by the closed form under `tuning`.
@@ -74,6 +74,12 @@ impl Step {
 
     fn fact(&self, name: &str) -> &str {
         self.facts.get(name).map_or("", String::as_str)
+    }
+
+    /// Whether its model has experts.
+    #[must_use]
+    pub fn has_experts(&self) -> bool {
+        self.parts.ranks.iter().any(|rank| rank.routed > 0)
     }
 
     /// Whether `term` has anything to act on.
@@ -88,11 +94,10 @@ impl Step {
             Term::ExpertLaunches => any(|pass| pass.expert_launches > 0),
             Term::Tensor => any(|pass| pass.tensor > orrery_units::SimDuration::ZERO),
             Term::Exchange | Term::ExposedExchange => any(|pass| pass.exchange > orrery_units::SimDuration::ZERO),
-            Term::Shards | Term::ExposedShards => any(|pass| pass.shards > orrery_units::SimDuration::ZERO),
-            Term::Data | Term::ExposedData => {
+            Term::Shards => any(|pass| pass.shards > orrery_units::SimDuration::ZERO),
+            Term::Data => {
                 self.parts.ranks.iter().any(|rank| positive(rank.reduce) || positive(rank.gather))
             }
-            Term::ExposedHop => positive(self.parts.hop) && self.parts.order.chunks > 1,
             Term::Products
             | Term::Attention
             | Term::Passes
@@ -189,19 +194,23 @@ pub fn fit(steps: &[&Step]) -> TuningSet {
     set
 }
 
-/// Half the width that holds four fifths of the residuals of each stack, over 1.2816: the spread of a normal law with
-/// that interval.
+/// The spreads of the residuals of each stack, without and with experts.
 fn spreads(steps: &[&Step], set: &TuningSet) -> Vec<(String, f64)> {
-    let of = |stack: &str| {
-        let mut errors: Vec<f64> = steps
-            .iter()
-            .filter(|step| stack.is_empty() || step.stack == stack)
-            .map(|step| step.residual(&step.tuning(set)).abs())
-            .collect();
-        errors.sort_by(f64::total_cmp);
-        let at = errors.len() * 4 / 5;
-        errors.get(at.min(errors.len().saturating_sub(1))).map(|error| rounded(error / 1.2816))
+    let kinds = set.stacks.iter().flat_map(|stack| [(stack, false), (stack, true)]);
+    let of = |(stack, has_experts): (&String, bool)| {
+        let mine = steps.iter().filter(|step| step.stack == *stack && step.has_experts() == has_experts);
+        let errors: Vec<f64> = mine.map(|step| step.residual(&step.tuning(set))).collect();
+        Some((TuningSet::spread_name(stack, has_experts), spread(&errors)?))
     };
-    let names = std::iter::once("").chain(set.stacks.iter().map(String::as_str));
-    names.filter_map(|name| Some((name.to_owned(), of(name)?))).collect()
+    kinds.filter_map(of).collect()
+}
+
+/// What is within the width that holds four fifths of `errors`, over 1.2816: the spread of a normal law with that
+/// interval. None of fewer than five.
+#[must_use]
+pub fn spread(errors: &[f64]) -> Option<f64> {
+    let mut widths: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
+    widths.sort_by(f64::total_cmp);
+    let last = widths.len().checked_sub(1).filter(|_| widths.len() >= 5)?;
+    Some(rounded(widths[(widths.len() * 4).div_ceil(5).min(last)] / 1.2816))
 }

@@ -2,13 +2,14 @@
 //!
 //! A table is recognised by its columns. Sweeps of nccl-tests are predicted by the law of their platform
 //! (scenarios/platforms), all-to-all tables by the law of their kernels with the row's own cell left out. Every row of
-//! a table of training steps that names enough of itself is simulated. Memory is not compared yet.
+//! a table of training steps that names enough of itself is simulated, for its step time or for its memory, and every row of a table of allocated memory is counted.
 
 mod compare;
 mod exchange;
 mod fitting;
 mod import;
 mod machine;
+mod memory;
 mod prior;
 mod render;
 mod steps;
@@ -24,13 +25,23 @@ use sweep::Found;
 
 pub(crate) use machine::Device;
 pub use render::{human, json};
-pub use steps::{By, MeasuredStep, measured_step};
+pub use steps::{By, MeasuredStep, Mode, measured_step};
 use crate::tuning::Step;
 pub use summary::{Summary, peaks, summary};
 pub(crate) use sweep::operation;
 
 /// Why an anchor is not compared.
 const ANCHOR: &str = "anchor";
+
+/// What of training steps is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Metric {
+    /// Seconds of a step.
+    #[default]
+    StepTime,
+    /// Memory of a device.
+    Memory,
+}
 
 /// How rows are predicted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +52,10 @@ pub struct Options {
     pub refit: bool,
     /// What training steps are grouped by, beside their cells.
     pub by: Option<By>,
+    /// How training steps are predicted.
+    pub mode: Mode,
+    /// What of training steps is compared.
+    pub metric: Metric,
 }
 
 /// One row of a table, compared or skipped.
@@ -56,7 +71,7 @@ pub struct Row {
     pub result: Result<Compared, String>,
 }
 
-/// A prediction beside a measurement, seconds.
+/// A prediction beside a measurement: seconds, or bytes of memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Compared {
     /// Measured.
@@ -136,7 +151,9 @@ pub fn validate(
                 sweeps.extend(found.sweeps);
                 outcome.rows.extend(found.lost.into_iter().map(lost));
             }
-            Ok(None) => match steps_of(file, options.by, progress).or_else(|| Some(exchange::rows(file))) {
+            Ok(None) => match memory::of(file, options.metric)
+                .or_else(|| steps_of(file, (options.by, options.mode), progress))
+                .or_else(|| Some(exchange::rows(file))) {
                 Some(Ok(rows)) => outcome.rows.extend(rows),
                 Some(Err(reason)) => outcome.refused.push(reason),
                 None => {}
@@ -187,7 +204,7 @@ fn sweeps_of(file: &Path) -> Result<Option<Found>, String> {
 /// The rows of a file of training steps; none when it is another.
 fn steps_of(
     file: &Path,
-    by: Option<By>,
+    how: (Option<By>, Mode),
     progress: &mut (dyn FnMut(usize, usize) + Send),
 ) -> Option<Result<Vec<Row>, String>> {
     let read = table::text(file).and_then(|text| table::parse(&text));
@@ -198,7 +215,7 @@ fn steps_of(
         let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         told(done, all);
     };
-    Some(Ok(steps::rows(&table, &stem(file), by, &tell)))
+    Some(Ok(steps::rows(&table, &stem(file), how, &tell)))
 }
 
 /// The measured steps of the table at `path` that can be predicted, with their facts.

@@ -35,8 +35,10 @@ fn row(row: &Row) -> Value {
     }
     match &row.result {
         Ok(compared) => {
+            // Rows that compare something else than time say so.
+            let metric = row.facts.iter().find(|(name, _)| *name == "metric");
             let fields = object!({
-                "metric": "time_s", "measured": compared.measured, "predicted": compared.predicted,
+                "metric": metric.map_or("time_s", |(_, value)| value.as_str()), "measured": compared.measured, "predicted": compared.predicted,
                 "error": compared.error(), "low": compared.low, "high": compared.high,
                 "evidence": compared.evidence,
             });

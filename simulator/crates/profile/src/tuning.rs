@@ -35,14 +35,8 @@ pub enum Term {
     ExposedExchange,
     /// Time to gather and scatter sharded parameters, over that alone.
     Shards,
-    /// Share of it that shows however much compute there is to hide it.
-    ExposedShards,
     /// Time to reduce gradients and gather parameters once a step, over that alone.
     Data,
-    /// Share of it that shows however much compute there is to hide it.
-    ExposedData,
-    /// Share of a message between pipeline ranks that shows in interleaved schedules.
-    ExposedHop,
     /// Time of optimiser and gradient norm, over that of its passes.
     Update,
     /// Time of a step that belongs to none of its microbatches, seconds.
@@ -53,7 +47,7 @@ pub enum Term {
 
 impl Term {
     /// Every term.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 17] = [
         Self::Products,
         Self::Experts,
         Self::Attention,
@@ -67,10 +61,7 @@ impl Term {
         Self::Exchange,
         Self::ExposedExchange,
         Self::Shards,
-        Self::ExposedShards,
         Self::Data,
-        Self::ExposedData,
-        Self::ExposedHop,
         Self::Update,
         Self::Step,
         Self::Recompute,
@@ -79,7 +70,7 @@ impl Term {
     /// What is expected before any step is read, and by how much its logarithm may be off.
     ///
     /// Shares and ratios are expected at one. Assumptions otherwise: a gap of 1 us and launches of 5 us are usual for
-    /// eager frameworks; collectives beside compute show a tenth to a seventh of their time.
+    /// eager frameworks.
     #[must_use]
     pub const fn expected(self) -> (f64, f64) {
         match self {
@@ -95,9 +86,6 @@ impl Term {
             Self::Exchange => (1.0, 0.5),
             Self::ExposedExchange => (0.4, 0.5),
             Self::Shards => (1.0, 0.4),
-            Self::ExposedShards => (0.1, 0.5),
-            Self::ExposedData => (0.15, 0.5),
-            Self::ExposedHop => (0.2, 0.5),
             Self::Step => (0.02, 1.0),
             Self::Recompute => (0.7, 0.2),
         }
@@ -131,7 +119,8 @@ pub struct TuningSet {
     pub notes: Vec<String>,
     /// Stacks that it describes.
     pub stacks: Vec<String>,
-    /// Spread of the logarithm of measured over predicted steps, by stack and in all.
+    /// Spread of the logarithm of measured over predicted steps: by stack, with ` experts` behind it for models that have
+    /// any; and as [`UNSEEN`](Self::UNSEEN), of configurations that nothing was fitted to.
     pub spreads: Vec<(String, f64)>,
     /// The parameters.
     pub parameters: Vec<TuningParameter>,
@@ -151,7 +140,6 @@ impl Default for Tuning {
         Self {
             values: Term::ALL.map(|term| match term {
                 Term::Gap | Term::Launch | Term::SmallKernels | Term::Step => 0.0,
-                Term::ExposedShards | Term::ExposedData | Term::ExposedHop => 0.0,
                 _ => 1.0,
             }),
             spread: None,
@@ -177,6 +165,25 @@ impl Tuning {
 impl TuningSet {
     /// The version that this program reads and writes.
     pub const SCHEMA: &'static str = "tuning/1";
+    /// The name of the spread of what was held out of the fit.
+    pub const UNSEEN: &'static str = "unseen";
+
+    /// The name of the spread of `group` for models with or without experts.
+    #[must_use]
+    pub fn spread_name(group: &str, has_experts: bool) -> String {
+        if has_experts {
+            format!("{group} experts")
+        } else {
+            group.to_owned()
+        }
+    }
+
+    /// The spread of `group` for models with or without experts, if it is known.
+    #[must_use]
+    pub fn spread(&self, group: &str, has_experts: bool) -> Option<f64> {
+        let name = Self::spread_name(group, has_experts);
+        self.spreads.iter().find(|(known, _)| *known == name).map(|&(_, spread)| spread)
+    }
 
     /// Reads a set.
     ///
@@ -209,7 +216,7 @@ impl TuningSet {
     /// A term is the product of its parameters; one that has none keeps the value of [`Tuning::default`]. A stack that
     /// the set does not describe gets that for all of them.
     #[must_use]
-    pub fn resolve(&self, stack: &str, scopes: impl Fn(Term) -> Vec<String>) -> Tuning {
+    pub fn resolve(&self, stack: &str, has_experts: bool, scopes: impl Fn(Term) -> Vec<String>) -> Tuning {
         let mut tuning = Tuning::default();
         if !self.stacks.iter().any(|known| known == stack) {
             return tuning;
@@ -221,8 +228,7 @@ impl TuningSet {
                 tuning.values[term as usize] = factors.iter().product();
             }
         }
-        let spread = |name: &str| self.spreads.iter().find(|(known, _)| known == name).map(|&(_, spread)| spread);
-        tuning.spread = spread(stack).or_else(|| spread(""));
+        tuning.spread = self.spread(stack, has_experts);
         tuning
     }
 }

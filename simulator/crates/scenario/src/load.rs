@@ -245,12 +245,15 @@ fn plan(
     let expectations = expect::expectations(&raw.expect, context.metrics, files, faults);
     let noise = routing::noise(&raw.noise, &mut assumed);
     let is_measured = profile_name.is_none_or(|given| given.value != profile::NONE);
+    let resolved = resolved?;
     let tuning = match (&cluster, &training) {
-        (Some(cluster), Some(training)) if is_measured => catalog::tuning()
-            .resolve(&training.stack.name, |term| tuning::tuning_scopes(term, cluster, training)),
+        (Some(cluster), Some(training)) if is_measured => {
+            let has_experts = resolved.model.has_experts();
+            let scopes = |term| tuning::tuning_scopes(term, cluster, training);
+            catalog::tuning().resolve(&training.stack.name, has_experts, scopes)
+        }
         _ => Tuning::default(),
     };
-    let resolved = resolved?;
     let routing = routing::routing(&raw.routing, &resolved, &mut assumed, faults);
     let run = run_settings(&raw, &mut assumed);
     Some(Plan {

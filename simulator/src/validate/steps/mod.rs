@@ -12,13 +12,17 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use orrery_scenario::Plan;
+use orrery_profile::TuningSet;
+use orrery_scenario::{Plan, catalog};
+use orrery_units::Evidence;
+use orrery_workload::estimate::Parts;
 use orrery_workload::lower::model_flops;
 
 use super::table::Table;
 use super::{Compared, Row};
 use crate::pipeline::{self, Watch};
-use crate::tuning::Step;
+use crate::tuning::{self, LeaveOut, Step};
+use crate::facts;
 pub(super) use cells::foot;
 use row::{Measured, StepRow};
 
@@ -88,13 +92,40 @@ pub(super) fn is_one(table: &Table) -> bool {
     table.has(&COLUMNS)
 }
 
-/// Every row of `table`, simulated over all cores; `progress` is told how many are done.
-pub(super) fn rows(table: &Table, name: &str, by: Option<By>, progress: &(dyn Fn(usize) + Sync)) -> Vec<Row> {
-    let done = AtomicUsize::new(0);
-    let count = u32::try_from(table.rows.len()).expect("a table has fewer than 2^32 rows");
-    pipeline::in_parallel(count, |at| {
-        let row = StepRow(&table.rows[at as usize]);
-        let answer = Row {
+/// How steps are predicted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// By the event simulation.
+    #[default]
+    Simulated,
+    /// By the closed form.
+    Estimated,
+    /// By the closed form with parameters fitted on the other rows of tier A; only those are compared.
+    HeldOut(LeaveOut),
+}
+
+/// Every row of `table`, predicted over all cores; `progress` is told how many are done.
+pub(super) fn rows(
+    table: &Table,
+    name: &str,
+    (by, mode): (Option<By>, Mode),
+    progress: &(dyn Fn(usize) + Sync),
+) -> Vec<Row> {
+    let prepared: Vec<Result<MeasuredStep, String>> = table.rows.iter().map(measured_step).collect();
+    let answers = match mode {
+        Mode::Simulated => simulated(&prepared, progress),
+        Mode::Estimated => prepared.iter().map(|step| Some(estimated(step.as_ref().ok()?))).collect(),
+        Mode::HeldOut(leave_out) => held_out(table, &prepared, leave_out),
+    };
+    let rows = table.rows.iter().zip(prepared).zip(answers);
+    rows.map(|((cells, prepared), answer)| {
+        let row = StepRow(cells);
+        let compared = prepared.and_then(|step| match answer {
+            Some(Ok(answer)) => Ok(answer.beside(step.measured)),
+            Some(Err(why)) => Err(why),
+            None => Err("tier B: only tier A is held out".to_owned()),
+        });
+        Row {
             id: format!("{name}/{}", row.text("id")),
             facts: vec![
                 ("model", row.text("model").to_owned()),
@@ -104,11 +135,114 @@ pub(super) fn rows(table: &Table, name: &str, by: Option<By>, progress: &(dyn Fn
                 ("macro", macro_cell(row)),
             ],
             groups: groups(row, by),
-            result: compare(row.0),
-        };
+            result: compared,
+        }
+    })
+    .collect()
+}
+
+/// A predicted step.
+#[derive(Clone, Debug)]
+struct Answer {
+    seconds: f64,
+    low: f64,
+    high: f64,
+    evidence: &'static str,
+}
+
+impl Answer {
+    fn beside(&self, measured: f64) -> Compared {
+        Compared {
+            measured,
+            predicted: self.seconds,
+            low: self.low,
+            high: self.high,
+            evidence: self.evidence,
+        }
+    }
+}
+
+/// Every different plan simulated once: releases of a stack repeat configurations.
+fn simulated(
+    prepared: &[Result<MeasuredStep, String>],
+    progress: &(dyn Fn(usize) + Sync),
+) -> Vec<Option<Result<Answer, String>>> {
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut different: Vec<&MeasuredStep> = Vec::new();
+    for step in prepared.iter().flatten() {
+        places.entry(&step.plan.identity.hash).or_insert_with(|| {
+            different.push(step);
+            different.len() - 1
+        });
+    }
+    let done = AtomicUsize::new(prepared.len() - different.len());
+    let count = u32::try_from(different.len()).expect("a table has fewer than 2^32 rows");
+    let answers = pipeline::in_parallel(count, |at| {
+        let answer = simulate(different[at as usize]);
         progress(done.fetch_add(1, Ordering::Relaxed));
         answer
+    });
+    let of = |step: &Result<MeasuredStep, String>| {
+        let step = step.as_ref().ok()?;
+        Some(answers[places[step.plan.identity.hash.as_str()]].clone())
+    };
+    prepared.iter().map(of).collect()
+}
+
+fn simulate(step: &MeasuredStep) -> Result<Answer, String> {
+    let simulation = pipeline::simulate(&step.plan, &Watch::new(1)).map_err(|fault| fault.to_string())?;
+    let metrics = &simulation.report.metrics;
+    let key = "train.step_time.mean";
+    let seconds = metrics.get(key).ok_or("a step that was measured")?;
+    let (low, high) = metrics.interval(key).unwrap_or((seconds, seconds));
+    // What most of the simulated time rests on.
+    let share = |evidence: &Evidence| simulation.report.backed_by(*evidence).unwrap_or(0.0);
+    let most = Evidence::ALL.into_iter().max_by(|a, b| share(a).total_cmp(&share(b)));
+    let evidence = most.unwrap_or_default().name();
+    Ok(Answer {
+        seconds,
+        low,
+        high,
+        evidence,
     })
+}
+
+/// The closed form, with the interval of the event simulation.
+fn estimated(step: &MeasuredStep) -> Result<Answer, String> {
+    let seconds = Parts::of(&step.plan).step(&step.plan.tuning).step;
+    let half = facts::model_error(&step.plan).time;
+    Ok(answer(seconds, half))
+}
+
+fn answer(seconds: f64, half: f64) -> Answer {
+    Answer {
+        seconds,
+        low: seconds * (1.0 - half),
+        high: seconds * (1.0 + half),
+        evidence: "closed form",
+    }
+}
+
+fn held_out(
+    table: &Table,
+    prepared: &[Result<MeasuredStep, String>],
+    leave_out: LeaveOut,
+) -> Vec<Option<Result<Answer, String>>> {
+    let complete: Vec<(usize, Step)> = table
+        .rows
+        .iter()
+        .zip(prepared)
+        .enumerate()
+        .filter(|(_, (cells, _))| StepRow(cells).text("tier") == "A")
+        .filter_map(|(at, (cells, step))| Some((at, with_facts(cells, step.as_ref().ok()?))))
+        .collect();
+    let steps: Vec<Step> = complete.iter().map(|(_, step)| step.clone()).collect();
+    let mut answers = vec![None; prepared.len()];
+    for ((at, step), seconds) in complete.iter().zip(tuning::held_out(&steps, leave_out)) {
+        let spread = catalog::tuning().spread(TuningSet::UNSEEN, step.has_experts());
+        answers[*at] = Some(Ok(answer(seconds, 1.2816 * spread.unwrap_or(0.0))));
+    }
+    answers
 }
 
 /// Rows that count once together in the macro average.
@@ -172,28 +306,15 @@ pub fn measured_step(row: &BTreeMap<String, String>) -> Result<MeasuredStep, Str
 
 /// The step of `row` with its facts, where it can be predicted.
 pub(super) fn step(row: &BTreeMap<String, String>) -> Option<Step> {
-    let MeasuredStep { plan, measured } = measured_step(row).ok()?;
+    Some(with_facts(row, &measured_step(row).ok()?))
+}
+
+fn with_facts(row: &BTreeMap<String, String>, step: &MeasuredStep) -> Step {
     let columns = ["id", "tier", "model", "arch", "gpu", "gpus", "stack", "source", "precision"];
     let mut facts: BTreeMap<&'static str, String> = columns
         .into_iter()
         .map(|column| (column, StepRow(row).text(column).to_owned()))
         .collect();
-    facts.insert("generation", plan.cluster.device.architecture.clone());
-    Some(Step::new(&plan, measured, facts))
-}
-
-fn compare(row: &BTreeMap<String, String>) -> Result<Compared, String> {
-    let MeasuredStep { plan, measured } = measured_step(row)?;
-    let simulation = pipeline::simulate(&plan, &Watch::new(1)).map_err(|fault| fault.to_string())?;
-    let metrics = &simulation.report.metrics;
-    let key = "train.step_time.mean";
-    let predicted = metrics.get(key).ok_or("a step that was measured")?;
-    let (low, high) = metrics.interval(key).unwrap_or((predicted, predicted));
-    Ok(Compared {
-        measured,
-        predicted,
-        low,
-        high,
-        evidence: "analytic",
-    })
+    facts.insert("generation", step.plan.cluster.device.architecture.clone());
+    Step::new(&step.plan, step.measured, facts)
 }

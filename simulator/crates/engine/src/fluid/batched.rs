@@ -22,7 +22,7 @@ use orrery_units::{BytesPerSec, LinkId, Ratio, SimDuration, SimTime};
 
 use super::activity::Activity;
 use super::filling::Table;
-use super::number;
+use super::{number, standing_or};
 use super::solver::{Effort, FlowId, instant};
 
 /// A window is so much of the tolerance times the age of the youngest: an end is off by a window, where it
@@ -346,11 +346,7 @@ impl Batched {
             &self.levels
         };
         let rate = levels[row] * self.rows[row].share;
-        if rate > 0.0 {
-            BytesPerSec::new(rate)
-        } else {
-            BytesPerSec::default()
-        }
+        standing_or(rate)
     }
 
     /// How many activities are under way.

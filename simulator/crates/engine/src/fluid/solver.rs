@@ -19,7 +19,7 @@ use super::arena::{Arena, Crossing, Span};
 use super::due::Due;
 use super::link::{Clock, Link, Worklist, post};
 use super::members::{Member, Members};
-use super::number;
+use super::{number, standing_or};
 use super::slack::{Limit, Slack};
 use super::totals::Account;
 
@@ -407,11 +407,7 @@ impl Fluid {
     #[must_use]
     pub fn rate(&self, flow: FlowId) -> BytesPerSec {
         let rate = self.level_of(flow.0) * self.flows[flow.0 as usize].share;
-        if rate > 0.0 {
-            BytesPerSec::new(rate)
-        } else {
-            BytesPerSec::default()
-        }
+        standing_or(rate)
     }
 
     /// How many activities are under way.

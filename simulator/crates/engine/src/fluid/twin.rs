@@ -119,11 +119,7 @@ impl Twin {
             .find(|(other, _)| other.id == flow.0)
             .expect("it is under way");
         let rate = level * flow.share;
-        if rate > 0.0 {
-            BytesPerSec::new(rate)
-        } else {
-            BytesPerSec::default()
-        }
+        standing_or(rate)
     }
 
     fn go_to(&mut self, now: SimTime) {

@@ -25,7 +25,7 @@ pub fn tuning_scopes(term: Term, cluster: &Cluster, training: &Training) -> Vec<
         Term::Passes => vec![stack.name.clone(), on_architecture(format)],
         Term::Gap => vec![architecture.to_owned()],
         Term::Launch => vec![family],
-        Term::SmallKernels | Term::ExposedHop | Term::Update => vec![String::new()],
+        Term::SmallKernels | Term::Update => vec![String::new()],
         Term::ExpertLaunches if training.formats.gemm.bits() < 16 => vec!["narrow".to_owned()],
         Term::Ungraphed => match stack.graphs {
             GraphScope::Router => vec!["router".to_owned()],
@@ -35,7 +35,7 @@ pub fn tuning_scopes(term: Term, cluster: &Cluster, training: &Training) -> Vec<
         Term::Tensor | Term::Data | Term::Step => vec![stack.name.clone()],
         Term::Exchange => vec![on_architecture(dispatcher(stack.dispatcher))],
         Term::ExposedExchange if stack.overlap_all_to_all => vec![String::new()],
-        Term::Shards | Term::ExposedShards | Term::ExposedData => vec![family],
+        Term::Shards => vec![family],
         Term::Recompute if stack.family == StackFamily::Fsdp && training.recompute == Recompute::Full => {
             vec![family]
         }

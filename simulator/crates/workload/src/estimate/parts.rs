@@ -25,6 +25,8 @@ pub struct Pass {
     pub exchange: SimDuration,
     /// Parameters gathered and gradients scattered for this microbatch (ZeRO-3).
     pub shards: SimDuration,
+    /// Seconds of these times the share of the device's units that they hold meanwhile.
+    pub shards_held: f64,
 }
 
 /// A step of one device of a pipeline rank.
@@ -38,6 +40,8 @@ pub struct RankParts {
     pub reduce: SimDuration,
     /// Parameters gathered, once a step.
     pub gather: SimDuration,
+    /// Seconds of both times the share of the device's units that they hold meanwhile.
+    pub held: [f64; 2],
     /// Gradient norm and optimiser.
     pub update: Kernel,
     /// Layers with experts.
@@ -265,25 +269,31 @@ impl Builder<'_> {
             let reduce = self.collective(gradient_op(zero), reduced[which], shape);
             let gather = self.collective(CollectiveOp::AllGather, gathered[which], shape);
             match zero {
-                ZeroStage::None => parts.reduce += reduce,
+                ZeroStage::None => add_data(&mut parts.reduce, &mut parts.held[0], reduce),
                 ZeroStage::Optimizer | ZeroStage::Gradients => {
-                    parts.reduce += reduce;
-                    parts.gather += gather;
+                    add_data(&mut parts.reduce, &mut parts.held[0], reduce);
+                    add_data(&mut parts.gather, &mut parts.held[1], gather);
                 }
                 ZeroStage::Parameters => {
-                    parts.forward.shards += gather;
-                    parts.backward.shards += gather + reduce;
+                    let (forward, backward) = (&mut parts.forward, &mut parts.backward);
+                    add_data(&mut forward.shards, &mut forward.shards_held, gather);
+                    add_data(&mut backward.shards, &mut backward.shards_held, gather);
+                    add_data(&mut backward.shards, &mut backward.shards_held, reduce);
                 }
             }
         }
     }
 
-    fn collective(&self, op: CollectiveOp, bytes: Bytes, shape: GroupShape) -> SimDuration {
-        if bytes == Bytes::ZERO {
-            return SimDuration::ZERO;
-        }
+    fn collective(&self, op: CollectiveOp, bytes: Bytes, shape: GroupShape) -> Option<Transfer> {
         let ranks = u64::from(shape.ranks);
-        self.model.collective(Collective { op, ranks, bytes }, shape).time()
+        (bytes > Bytes::ZERO).then(|| self.model.collective(Collective { op, ranks, bytes }, shape))
+    }
+}
+
+fn add_data(sum: &mut SimDuration, held: &mut f64, transfer: Option<Transfer>) {
+    if let Some(transfer) = transfer {
+        *sum += transfer.time();
+        *held += transfer.time().as_secs() * f64::from(transfer.occupancy.units);
     }
 }
 

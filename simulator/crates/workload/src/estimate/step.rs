@@ -40,7 +40,7 @@ impl Parts {
             ScheduleKind::DualPipe => (microbatches * slowest / 2.0, (sum - 2.0 * slowest).max(0.0) / 4.0),
             _ => (microbatches * slowest, (sum - slowest) / chunks),
         };
-        let bubble = fill + self.messages(tuning, microbatches);
+        let bubble = fill + self.messages(microbatches);
         let data = self.traffic(tuning, passes.first().copied().unwrap_or_default(), chunks);
         let update = self.ranks.iter().map(|rank| rank.update.alone.as_secs()).fold(0.0, f64::max);
         let end = update * tuning.get(Term::Update)
@@ -57,37 +57,33 @@ impl Parts {
     }
 
     /// Messages between pipeline ranks that show: one each way to fill and drain, and in schedules of one chunk one per
-    /// microbatch, for there is no other work while it travels.
-    fn messages(&self, tuning: &Tuning, microbatches: f64) -> f64 {
+    /// microbatch, for there is no other work while it travels; other chunks hide it.
+    fn messages(&self, microbatches: f64) -> f64 {
         let hops = f64::from(u32::try_from(self.ranks.len()).unwrap_or(u32::MAX)) - 1.0;
         if hops < 1.0 {
             return 0.0;
         }
-        let chunks = f64::from(self.order.chunks);
-        let steady = if self.order.chunks == 1 {
-            microbatches
-        } else {
-            microbatches * chunks * tuning.get(Term::ExposedHop)
-        };
+        let steady = if self.order.chunks == 1 { microbatches } else { 0.0 };
         self.hop.as_secs() * (steady + 2.0 * hops)
     }
 
-    /// Data-parallel traffic that shows: what is longer than four fifths of the last backward, or of the first forward,
-    /// and a share of the rest.
+    /// Data-parallel traffic that shows: what is longer than four fifths of the last backward, or of the first forward;
+    /// of the rest, what it takes from the compute that hides it: the units that it holds, for as long as it takes.
     fn traffic(&self, tuning: &Tuning, [forward, backward]: [f64; 2], chunks: f64) -> f64 {
         let rate = tuning.get(Term::Data);
-        let share = tuning.get(Term::ExposedData);
-        let shown = |traffic: f64, pass: f64, hides: bool| {
-            if !hides {
+        let shown = |traffic: f64, held: f64, pass: f64, hides: bool| {
+            if !hides || traffic <= 0.0 {
                 return traffic;
             }
             let window = 0.8 * pass / chunks;
-            (traffic - window).max(0.0) + share * traffic.min(window)
+            (traffic - window).max(0.0) + held * (window / traffic).min(1.0)
         };
         let most = |of: fn(&RankParts) -> f64| self.ranks.iter().map(of).fold(0.0, f64::max) * rate;
         let reduce = most(|rank| rank.reduce.as_secs());
         let gather = most(|rank| rank.gather.as_secs());
-        shown(reduce, backward, self.order.overlaps_gradients) + shown(gather, forward, self.order.overlaps_parameters)
+        let [reducing, gathering] = [most(|rank| rank.held[0]), most(|rank| rank.held[1])];
+        shown(reduce, reducing, backward, self.order.overlaps_gradients)
+            + shown(gather, gathering, forward, self.order.overlaps_parameters)
     }
 }
 
@@ -106,19 +102,25 @@ impl super::Order {
 
 impl RankParts {
     /// Seconds of a microbatch forward and backward.
+    ///
+    /// The host runs ahead of the device, over both passes together: where it is the slower one, both take longer alike.
     fn seconds(&self, parts: &Parts, tuning: &Tuning, issue: f64) -> [f64; 2] {
         let small = tuning.get(Term::SmallKernels) * f64::from(self.routed);
-        let forward = self.forward.spent(tuning);
-        let mut backward = self.backward.spent(tuning);
+        let spent = self.forward.spent(tuning);
+        let mut again = self.backward.spent(tuning);
         let mut smalls = [small, 1.5 * small];
         if parts.order.recomputes {
-            backward -= (1.0 - tuning.get(Term::Recompute)) * forward;
+            again -= (1.0 - tuning.get(Term::Recompute)) * spent;
             smalls[1] += small;
         }
-        [
-            self.forward.seconds(forward, smalls[0], tuning, issue),
-            self.backward.seconds(backward, smalls[1], tuning, issue),
-        ]
+        let passes = [
+            self.forward.seconds(spent, smalls[0], tuning),
+            self.backward.seconds(again, smalls[1], tuning),
+        ];
+        let host = (self.forward.issued(smalls[0], tuning) + self.backward.issued(smalls[1], tuning)) * issue;
+        let device = passes[0] + passes[1];
+        let slower = if host > device { host / device } else { 1.0 };
+        passes.map(|seconds| seconds * slower)
     }
 }
 
@@ -133,18 +135,23 @@ impl Pass {
             + passes * tuning.get(Term::Passes)
     }
 
-    /// Seconds of the pass: its kernels with their gaps, or the host that issues them where that takes longer, and the
-    /// collectives between them.
-    fn seconds(&self, spent: f64, small: f64, tuning: &Tuning, issue: f64) -> f64 {
+    /// Kernels that the host issues.
+    fn issued(&self, small: f64, tuning: &Tuning) -> f64 {
         let by_expert = f64::from(self.expert_launches);
-        let launches = f64::from(self.kernel.launches) - by_expert + small;
-        let device = spent + launches * tuning.get(Term::Gap);
-        let host = (launches + by_expert * tuning.get(Term::ExpertLaunches)) * issue;
+        f64::from(self.kernel.launches) + small + by_expert * (tuning.get(Term::ExpertLaunches) - 1.0)
+    }
+
+    /// Seconds of the pass: its kernels with their gaps and the collectives between them; or sharded parameters, where
+    /// their way takes longer. Each slows the other by the units that it holds.
+    fn seconds(&self, spent: f64, small: f64, tuning: &Tuning) -> f64 {
+        let kernels = f64::from(self.kernel.launches - self.expert_launches) + small;
         let exchange = tuning.get(Term::Exchange) * tuning.get(Term::ExposedExchange);
-        let together = device.max(host)
+        let together = spent
+            + kernels * tuning.get(Term::Gap)
             + self.tensor.as_secs() * tuning.get(Term::Tensor)
             + self.exchange.as_secs() * exchange;
         let shards = self.shards.as_secs() * tuning.get(Term::Shards);
-        together.max(shards) + tuning.get(Term::ExposedShards) * together.min(shards)
+        let held = self.shards_held * tuning.get(Term::Shards);
+        (together + held).max(shards + held)
     }
 }

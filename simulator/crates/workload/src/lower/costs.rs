@@ -55,6 +55,8 @@ pub(crate) struct Costs {
     pub(crate) tensor_reduce: Option<Transfer>,
     pub(crate) full_recompute: bool,
     scratch: Vec<Op>,
+    /// For each shape and direction, the rows that were asked for last and their kernel: balanced rows never change.
+    latest: Vec<[Option<(MoeRows, Kernel)>; 3]>,
 }
 
 impl Costs {
@@ -77,12 +79,13 @@ impl Costs {
                 });
             shape_of_layer.push(at);
         }
-        let layers = distinct
+        let layers: Vec<LayerCost> = distinct
             .into_iter()
             .map(|layer| layer_cost(plan, model, &shapes, &block, layer))
             .collect();
         let tensor = |op| tensor_collective(plan, model, &shapes, op);
         Self {
+            latest: vec![[None; 3]; layers.len()],
             layers,
             shape_of_layer,
             embedding: block(&shapes.embedding()),
@@ -114,6 +117,9 @@ impl Costs {
         shape: usize,
         rows: MoeRows,
     ) -> Kernel {
+        if let Some((_, known)) = self.latest[shape][direction as usize].filter(|(known, _)| *known == rows) {
+            return known;
+        }
         let LayerCost {
             experts: Some(mlp),
             dense,
@@ -142,7 +148,9 @@ impl Costs {
         if plan.training.stack.expert_by_expert {
             routed.launches += expert_launches(model, rows);
         }
-        routed.then(shared)
+        let kernel = routed.then(shared);
+        self.latest[shape][direction as usize] = Some((rows, kernel));
+        kernel
     }
 }
 

@@ -1,5 +1,6 @@
 //! Actions of a schedule into tasks of a rank.
 
+use orrery_profile::Term;
 use orrery_taskgraph::{After, Sequence, Sink, Tag, Task, Work};
 use orrery_units::{Evidence, KindId, LaneId, SimDuration};
 
@@ -52,6 +53,7 @@ impl Emit<'_, '_, '_> {
     fn forward(&mut self, slot: Slot) {
         let mut forward = self.begin_forward(slot);
         for at in 0..forward.units.len() {
+            self.gather_shards_forward(&mut forward, at);
             self.attention_forward(&mut forward, at);
             self.dispatch_forward(&mut forward, at);
             self.mlp_forward(&mut forward, at);
@@ -63,6 +65,7 @@ impl Emit<'_, '_, '_> {
     fn backward(&mut self, slot: Slot, with_weight: bool) {
         let mut backward = self.begin_backward(slot, with_weight);
         for at in (0..backward.units.len()).rev() {
+            self.gather_shards_backward(&mut backward, at);
             self.recompute(&mut backward, at);
             self.combine_backward(&mut backward, at);
             self.mlp_backward(&mut backward, at);
@@ -156,6 +159,17 @@ impl Emit<'_, '_, '_> {
             evidence: kernel.evidence(),
             ..self.task(self.cursor.member.lanes.compute, kind, kernel.work(), waits, tag)
         })
+    }
+
+    /// What of a step belongs to none of its kernels, after `done`.
+    pub(super) fn pause(&mut self, kind: KindId, done: Sequence, tag: Tag) -> Sequence {
+        let length = SimDuration::from_secs(self.shared.plan.tuning.get(Term::Step));
+        if length == SimDuration::ZERO {
+            return done;
+        }
+        let lane = self.cursor.member.lanes.compute;
+        let task = self.task(lane, kind, Work::Delay(length), &[Some(done)], tag);
+        self.push(task)
     }
 
     /// A transfer on `lane`, over a path and met by others where it is shared with any.

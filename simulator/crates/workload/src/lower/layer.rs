@@ -40,8 +40,11 @@ pub(crate) struct Forward {
     stage: usize,
     /// What the next piece waits for.
     pub(crate) last: Option<Sequence>,
-    /// Parameter gathers that the layers of the chunk wait for, in the first pass of a step.
-    gathers: Vec<Sequence>,
+    /// Parameter gathers that the layers of the chunk wait for: in the first pass of a step, or in all where
+    /// parameters are sharded.
+    pub(super) gathers: Vec<Sequence>,
+    /// What the layer before the last one ended with: parameters are gathered one layer ahead, no further.
+    pub(super) behind: Option<Sequence>,
 }
 
 /// A backward pass of one microbatch through one chunk, as far as it has been emitted.
@@ -52,6 +55,10 @@ pub(crate) struct Backward {
     /// Whether weight gradients are computed in the same tasks as input gradients.
     fused: bool,
     pub(crate) last: Option<Sequence>,
+    /// The gather of this layer's sharded parameters.
+    pub(super) gathered: Option<Sequence>,
+    /// That of the next layer's, asked for while this one is computed.
+    pub(super) ahead: Option<Sequence>,
 }
 
 impl Stage {
@@ -102,6 +109,7 @@ impl Emit<'_, '_, '_> {
             stage,
             last,
             gathers,
+            behind: None,
         }
     }
 
@@ -180,6 +188,8 @@ impl Emit<'_, '_, '_> {
             stage,
             fused,
             last,
+            gathered: None,
+            ahead: None,
         };
         let heads = self.shared.stages[stage].heads;
         if heads > 0 {
@@ -207,6 +217,8 @@ impl Emit<'_, '_, '_> {
             stage,
             fused: false,
             last: None,
+            gathered: None,
+            ahead: None,
         }
     }
 
@@ -222,6 +234,7 @@ impl Emit<'_, '_, '_> {
         let unit = backward.units[at];
         let tag = Self::tag(backward.slot, unit);
         let gathered = self.tensor_before(backward.last, tag);
+        let sharded = backward.gathered.take();
         let layer = &self.shared.costs.layers[unit.shape];
         let share = self.shared.plan.tuning.get(Term::Recompute);
         let (attention, moe, dense) = (
@@ -229,7 +242,7 @@ impl Emit<'_, '_, '_> {
             layer.experts.is_some(),
             layer.dense.forward.slowed(share),
         );
-        let done = self.compute(self.shared.kinds.attention_forward, attention, &[gathered], tag);
+        let done = self.compute(self.shared.kinds.attention_forward, attention, &[gathered, sharded], tag);
         backward.last = self.tensor_after(done, tag);
         if moe {
             let kind = self.shared.kinds.dispatch_forward;
@@ -272,7 +285,7 @@ impl Emit<'_, '_, '_> {
             }
             let held = shared.holdings.recomputed(unit.shape, rows, false);
             let kind = shared.kinds.experts_backward;
-            let waits = [backward.last];
+            let waits = [backward.last, backward.gathered.take()];
             backward.last = Some(self.compute_holding(kind, kernel, &waits, tag, held));
         } else {
             let dense = self.shared.costs.layers[unit.shape].dense;
@@ -287,7 +300,8 @@ impl Emit<'_, '_, '_> {
                 .holdings
                 .recomputed(unit.shape, MoeRows::default(), false);
             let kind = self.shared.kinds.mlp_backward;
-            let done = self.compute_holding(kind, kernel, &[gathered], tag, held);
+            let waits = [gathered, backward.gathered.take()];
+            let done = self.compute_holding(kind, kernel, &waits, tag, held);
             backward.last = self.tensor_after(done, tag);
         }
     }

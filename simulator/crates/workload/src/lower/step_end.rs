@@ -1,6 +1,7 @@
 //! The end of a step: gradients brought together, their norm, the optimiser, parameters gathered again.
 
 use orrery_operation::{Collective, CollectiveOp};
+use orrery_profile::Term;
 use orrery_scenario::Plan;
 use orrery_scenario::plan::{Axis, Coordinates, GroupShape, ScheduleKind, ZeroStage};
 use orrery_taskgraph::{Sequence, Tag};
@@ -8,7 +9,7 @@ use orrery_units::Bytes;
 
 use super::costs::{Costs, data_group_shape, gradient_op, kernel};
 use super::emit::Emit;
-use super::layer::{Backward, Stage, Unit};
+use super::layer::{Backward, Forward, Stage, Unit};
 use crate::block::Shapes;
 use crate::cost::{CostModel, Kernel, Transfer};
 
@@ -60,7 +61,9 @@ impl StepEnd {
         let updates = (0..layout.pp)
             .map(|pipeline| {
                 let owned = owned_parameters(plan, stages, costs, pipeline, data_shapes);
-                [shapes.gradient_norm(owned), shapes.optimizer(owned)].map(|op| kernel(model, &[op]))
+                let pace = model.tuning().get(Term::Update);
+                [shapes.gradient_norm(owned), shapes.optimizer(owned)]
+                    .map(|op| kernel(model, &[op]).slowed(pace))
             })
             .collect();
         Self {
@@ -127,7 +130,7 @@ impl Emit<'_, '_, '_> {
     /// different places of their programs, so there the reduction stands at the end of the step.
     pub(super) fn reduce_gradients(&mut self, backward: &Backward, at: usize) {
         let chunk = backward.slot.chunk as usize;
-        let last = self.cursor.last_weight[chunk] == self.cursor.action;
+        let last = self.cursor.last_weight[chunk] == self.cursor.action || self.shards_parameters();
         if last && self.reduces_early() {
             let done = self.sink.next() - 1;
             let unit = backward.units[at];
@@ -145,6 +148,60 @@ impl Emit<'_, '_, '_> {
     fn reduces_early(&self) -> bool {
         let plan = self.shared.plan;
         plan.training.stack.overlap_gradients && plan.layout.schedule.kind != ScheduleKind::DualPipe
+    }
+
+    fn shards_parameters(&self) -> bool {
+        self.shared.plan.layout.zero == ZeroStage::Parameters
+    }
+
+    /// Gathers the sharded parameters of a layer that forward is about to compute, one layer ahead of compute.
+    pub(super) fn gather_shards_forward(&mut self, forward: &mut Forward, at: usize) {
+        if self.shards_parameters() {
+            let wait = std::mem::replace(&mut forward.behind, forward.last);
+            let (chunk, unit) = (forward.slot.chunk, forward.units[at]);
+            let gathered = self.gather_shards(chunk, unit, at, wait);
+            forward.gathers.extend(gathered);
+        }
+    }
+
+    /// The same backward, where a layer's parameters are asked for before the gradients of the layer before it are sent.
+    pub(super) fn gather_shards_backward(&mut self, backward: &mut Backward, at: usize) {
+        if !self.shards_parameters() {
+            return;
+        }
+        let (chunk, last) = (backward.slot.chunk, backward.last);
+        backward.gathered = match backward.ahead.take() {
+            None => self.gather_shards(chunk, backward.units[at], at, last),
+            known => known,
+        };
+        if let Some(next) = at.checked_sub(1) {
+            backward.ahead = self.gather_shards(chunk, backward.units[next], next, last);
+        }
+    }
+
+    fn gather_shards(
+        &mut self,
+        chunk: u32,
+        unit: Unit,
+        at: usize,
+        wait: Option<Sequence>,
+    ) -> Option<Sequence> {
+        let [dense, experts] = self.shared.costs.layers[unit.shape].gathered;
+        let ends = if at == 0 {
+            self.gathered_ends(chunk)
+        } else {
+            Bytes::ZERO
+        };
+        let bytes = [dense + ends, experts];
+        let gathered = self.data_collective(chunk as usize, CollectiveOp::AllGather, bytes, unit.layer, wait);
+        gathered.filter(|&gathered| Some(gathered) != wait)
+    }
+
+    /// Bytes of embedding and head as they are gathered.
+    fn gathered_ends(&self, chunk: u32) -> Bytes {
+        let formats = &self.shared.plan.training.formats;
+        let reduced = self.ends_bytes(chunk).get();
+        Bytes::new(reduced * formats.parameter_traffic.bits() / formats.gradient_traffic.bits())
     }
 
     fn ends_bytes(&self, chunk: u32) -> Bytes {
@@ -177,6 +234,12 @@ impl Emit<'_, '_, '_> {
             kinds.gradient_reduce
         };
         let lane = self.cursor.member.lanes.data;
+        let term = if self.shards_parameters() {
+            Term::Shards
+        } else {
+            Term::Data
+        };
+        let pace = self.shared.plan.tuning.get(term);
         let mut last = wait;
         for (which, bytes) in bytes.into_iter().enumerate() {
             let shape = self.shared.step_end.data_shapes[which];
@@ -188,7 +251,7 @@ impl Emit<'_, '_, '_> {
                 ranks: u64::from(shape.ranks),
                 bytes,
             };
-            let transfer = self.shared.model.collective(collective, shape);
+            let transfer = self.shared.model.collective(collective, shape).times(pace);
             let meeting = self.cursor.member.gradients[chunk][which].next();
             let tag = Tag {
                 major: layer,
@@ -227,6 +290,7 @@ impl Emit<'_, '_, '_> {
         let kind = self.shared.kinds.step_barrier;
         let agreed = self.transfer(lane, kind, &barrier, meeting, &[Some(normed)], tag);
         let updated = self.compute(self.shared.kinds.optimizer, update, &[Some(agreed)], tag);
+        let updated = self.pause(self.shared.kinds.optimizer, updated, tag);
         self.gather_parameters(updated);
     }
 
@@ -241,9 +305,11 @@ impl Emit<'_, '_, '_> {
         for chunk in self.chunks_by_stage() {
             for (unit, ends) in self.units_with_ends(chunk) {
                 let [dense, experts] = self.shared.costs.layers[unit.shape].gathered;
-                let formats = &self.shared.plan.training.formats;
-                let scale = formats.parameter_traffic.bits();
-                let ends = Bytes::new(ends.get() * scale / formats.gradient_traffic.bits());
+                let ends = if ends == Bytes::ZERO {
+                    Bytes::ZERO
+                } else {
+                    self.gathered_ends(u32::try_from(chunk).expect("few chunks"))
+                };
                 let op = CollectiveOp::AllGather;
                 let gathered =
                     self.data_collective(chunk, op, [dense + ends, experts], unit.layer, Some(updated));

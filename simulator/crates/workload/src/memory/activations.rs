@@ -9,17 +9,8 @@ use orrery_scenario::plan::Plan;
 use orrery_scenario::plan::{AttentionShape, Layer, MlpShape, Recompute, RecomputeModule};
 use orrery_units::Bytes;
 
-use super::Cause;
+use super::{Cause, KeptTensors, Scores};
 use crate::routing::token_bytes;
-
-/// What the attention core and the residual path save.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scores {
-    /// A fused core saves one logarithm per row, and there is no dropout: what current stacks do.
-    Fused,
-    /// Scores are saved, and so are the masks of dropout: what Korthikanti et al. 2022 describe.
-    HeldWithDropout,
-}
 
 /// One saved tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +29,7 @@ pub struct SavedTensor {
 #[derive(Clone, Copy, Debug)]
 pub struct ActivationMemory<'p> {
     plan: &'p Plan,
-    scores: Scores,
+    kept: KeptTensors,
     /// Tokens that a rank's matrix products see.
     tokens: u64,
     /// Tokens that a rank holds between blocks.
@@ -59,12 +50,18 @@ impl<'p> ActivationMemory<'p> {
     /// The activation memory of `plan` with a fused attention core and no dropout.
     #[must_use]
     pub fn new(plan: &'p Plan) -> Self {
-        Self::with_scores(plan, Scores::Fused)
+        Self::with_kept(plan, KeptTensors::default())
     }
 
     /// The same with the choice of what the attention core saves.
     #[must_use]
     pub fn with_scores(plan: &'p Plan, scores: Scores) -> Self {
+        Self::with_kept(plan, scores.into())
+    }
+
+    /// The same with all that a framework may choose.
+    #[must_use]
+    pub fn with_kept(plan: &'p Plan, kept: KeptTensors) -> Self {
         let (layout, training) = (&plan.layout, &plan.training);
         let tp = u64::from(layout.tp);
         let tokens = training.micro_batch * training.sequence_length / u64::from(layout.cp);
@@ -75,7 +72,7 @@ impl<'p> ActivationMemory<'p> {
         };
         Self {
             plan,
-            scores,
+            kept,
             tokens,
             held,
             tp,
@@ -153,7 +150,9 @@ impl<'p> ActivationMemory<'p> {
         self.push_core(heads.div_ceil(self.tp), &mut saved);
         let output = self.tokens * values.div_ceil(self.tp);
         saved.push(save("core output", formats.attention.bytes_of(output), FULL));
-        if formats.gemm.bits() < formats.attention.bits() {
+        if self.kept.core_copy && !self.kept.scores {
+            saved.push(save("core output, transposed", formats.attention.bytes_of(output), FULL));
+        } else if formats.gemm.bits() < formats.attention.bits() {
             // The core's backward wants its output in its own format, the projection in another.
             saved.push(save(
                 "output projection input",
@@ -161,7 +160,7 @@ impl<'p> ActivationMemory<'p> {
                 FULL,
             ));
         }
-        if self.scores == Scores::HeldWithDropout {
+        if self.kept.hidden_dropout {
             saved.push(save(
                 "attention dropout mask",
                 Bytes::new(self.held * hidden),
@@ -193,6 +192,10 @@ impl<'p> ActivationMemory<'p> {
                 let width =
                     (heads * head_dim).div_ceil(self.tp) + 2 * (kv_heads * head_dim).div_ceil(self.tp);
                 save("queries, keys, values", in_core(width), FULL);
+                if self.kept.head_norms {
+                    let normed = ((heads + kv_heads) * head_dim).div_ceil(self.tp);
+                    save("query and key norm inputs", in_core(normed), NORM);
+                }
                 (heads, heads * head_dim)
             }
             AttentionShape::Latent {
@@ -228,13 +231,14 @@ impl<'p> ActivationMemory<'p> {
             bytes,
             dropped_by,
         };
-        match self.scores {
-            Scores::Fused => saved.push(save("row sums", Precision::Fp32.bytes_of(rows), FULL)),
-            Scores::HeldWithDropout => {
-                saved.push(save("softmax output", format.bytes_of(scores), CORE));
-                saved.push(save("score dropout mask", Bytes::new(scores), CORE));
-                saved.push(save("dropped scores", format.bytes_of(scores), CORE));
-            }
+        if !self.kept.scores {
+            saved.push(save("row sums", Precision::Fp32.bytes_of(rows), FULL));
+            return;
+        }
+        saved.push(save("softmax output", format.bytes_of(scores), CORE));
+        if self.kept.score_dropout {
+            saved.push(save("score dropout mask", Bytes::new(scores), CORE));
+            saved.push(save("dropped scores", format.bytes_of(scores), CORE));
         }
     }
 
@@ -277,6 +281,10 @@ impl<'p> ActivationMemory<'p> {
                 saved.push(save("expert inputs", Cause::Experts, dispatched, MLP));
                 let inner = width.div_ceil(u64::from(self.plan.layout.expert_tp));
                 self.push_inner(Cause::Experts, routed_tokens, inner, gated, &mut saved);
+                if self.kept.weighted_activation {
+                    let outputs = formats.activations.bytes_of(routed_tokens * inner);
+                    saved.push(save("activation function output, unweighted", Cause::Experts, outputs, MLP_ACTIVATION));
+                }
                 if shared_width > 0 {
                     self.push_inner(
                         Cause::Mlp,
@@ -288,7 +296,7 @@ impl<'p> ActivationMemory<'p> {
                 }
             }
         }
-        if self.scores == Scores::HeldWithDropout {
+        if self.kept.hidden_dropout {
             saved.push(save(
                 "MLP dropout mask",
                 Cause::Mlp,

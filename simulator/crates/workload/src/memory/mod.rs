@@ -4,17 +4,25 @@
 //! rounding by the allocator and fragmentation are not in them.
 
 mod activations;
+mod allocated;
+#[cfg(test)]
+mod allocated_tests;
 mod buffers;
 mod cause;
+mod device_used;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod kept;
 mod parameters;
 mod statics;
 #[cfg(test)]
 mod tests;
 
-pub use activations::{ActivationMemory, SavedTensor, Scores};
+pub use activations::{ActivationMemory, SavedTensor};
+pub use allocated::{AllocatedPart, CrossEntropy, MegatronChoices, megatron_allocated};
 pub use buffers::{deep_ep_buffers, framework_context, nccl_buffers};
 pub use cause::{CAUSES, Cause};
+pub use device_used::deep_speed_device_used;
+pub use kept::{KeptTensors, Scores};
 pub use parameters::{RankParameters, layer_parameters, rank_parameters};
 pub use statics::StaticMemory;

@@ -23,7 +23,7 @@ impl StaticMemory {
     pub fn of(plan: &Plan, pipeline: u32) -> Vec<(Cause, Bytes)> {
         let parameters = rank_parameters(plan, pipeline);
         let (zero, formats) = (plan.layout.zero, plan.training.formats);
-        let held = |format: Precision, divided: bool| share(plan, parameters, format, divided);
+        let held = |format: Precision, divided: bool| share(plan, parameters, format, divided.then_some(1));
         // Parameters held in the master format need no second copy.
         let master = if formats.master == formats.weights {
             Bytes::ZERO
@@ -47,16 +47,20 @@ impl StaticMemory {
     }
 }
 
-/// Bytes of `parameters` in `format` on one rank, whole or divided among the ranks that hold copies.
-fn share(plan: &Plan, parameters: RankParameters, format: Precision, divided: bool) -> Bytes {
+/// Bytes of `parameters` in `format` on one rank, whole or divided among the ranks that hold copies, which form so many
+/// groups that each hold all of it.
+pub(super) fn share(
+    plan: &Plan,
+    parameters: RankParameters,
+    format: Precision,
+    groups: Option<u64>,
+) -> Bytes {
     let layout = &plan.layout;
-    let (dense, experts) = if divided {
+    let (dense, experts) = groups.map_or((1, 1), |groups| {
         (
-            u64::from(layout.dp) * u64::from(layout.cp),
-            u64::from(layout.expert_dp()),
+            (u64::from(layout.dp) * u64::from(layout.cp) / groups).max(1),
+            (u64::from(layout.expert_dp()) / groups).max(1),
         )
-    } else {
-        (1, 1)
-    };
+    });
     format.bytes_of(parameters.dense) / dense + format.bytes_of(parameters.experts) / experts
 }

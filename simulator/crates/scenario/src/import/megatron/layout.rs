@@ -19,7 +19,7 @@ pub(super) fn layout(arguments: &mut Arguments, cluster: &MegatronCluster, num_l
     // Megatron-Core: experts take the tensor degree of attention unless told otherwise.
     let etp = arguments
         .number("expert-tensor-parallel-size")
-        .unwrap_or(if ep > 1 { tp } else { 1 });
+        .unwrap_or(tp);
     let moe = arguments.has("num-experts");
     let etp = if moe { etp } else { 1 };
     let least = tp * cp * (ep * etp).div_ceil(tp * cp) * pp;
@@ -154,15 +154,12 @@ pub(super) fn training(arguments: &mut Arguments) -> Result<String, String> {
     line(&mut text, "micro_batch", micro_batch);
     line(&mut text, "precision", format!("\"{precision}\""));
     line(&mut text, "recompute", recompute(arguments));
-    let gradients = arguments.flag("grad-reduce-in-bf16");
-    arguments.flag("accumulate-allreduce-grads-in-fp32");
+    let formats = gradient_formats(arguments, precision);
     let Some(seq_len) = seq_len else {
         return Err("`--seq-length` is missing".to_owned());
     };
     line(&mut text, "seq_len", seq_len);
-    if gradients {
-        text.push_str("formats = { gradient_traffic = \"bf16\" }\n");
-    }
+    text.push_str(formats);
     stack(arguments, &mut text);
     routing(arguments, &mut text);
     Ok(text)
@@ -187,6 +184,17 @@ fn precision(arguments: &mut Arguments) -> &'static str {
         (_, true, _) => "bf16",
         (_, _, true) => "fp16",
         _ => "fp32",
+    }
+}
+
+/// Megatron-LM accumulates gradients in FP32 beside BF16 parameters, and in FP16 beside FP16 ones unless told otherwise.
+fn gradient_formats(arguments: &mut Arguments, precision: &str) -> &'static str {
+    let traffic = arguments.flag("grad-reduce-in-bf16");
+    let full = arguments.flag("accumulate-allreduce-grads-in-fp32");
+    match precision {
+        "fp16" if !full => "formats = { gradients = \"fp16\", gradient_traffic = \"fp16\" }\n",
+        _ if traffic => "formats = { gradient_traffic = \"bf16\" }\n",
+        _ => "",
     }
 }
 

@@ -1,0 +1,185 @@
+//! What the allocator hands out, against hand counts.
+
+use orrery_scenario::plan::{Law, Plan, Recompute, ZeroStage};
+use orrery_units::Bytes;
+
+use super::fixture::{Gpt, deep_seek_v3};
+use super::*;
+
+const MEBIBYTE: u64 = 1 << 20;
+
+/// The GPT of most test cases of Megatron-LM: 12 layers of 512, 4 sequences of 1,024 tokens.
+fn small(tp: u32, pp: u32, chunks: u32) -> Plan {
+    let gpt = Gpt {
+        layers: 12,
+        hidden: 512,
+        heads: 8,
+        vocab: 50_304,
+        sequence: 1024,
+        tp,
+        pp,
+        dp: 8,
+        chunks,
+        micro_batch: 4,
+        num_microbatches: 8,
+        sequence_parallel: false,
+        recompute: Recompute::None,
+    };
+    let mut plan = gpt.plan();
+    plan.cluster.device.architecture = "Ampere".to_owned();
+    plan
+}
+
+fn dropping(scores: bool) -> MegatronChoices {
+    MegatronChoices {
+        kept: KeptTensors {
+            scores,
+            score_dropout: true,
+            hidden_dropout: true,
+            core_copy: true,
+            ..KeptTensors::default()
+        },
+        transformer_engine: true,
+        deterministic: true,
+        cross_entropy: CrossEntropy::Plain,
+        deferred_heads: 0,
+        mask: true,
+        grouped_experts: false,
+        tensor_overlap: false,
+        optimizer_instances: 1,
+        microbatch_group: None,
+    }
+}
+
+fn part(plan: &Plan, choices: &MegatronChoices, name: &str) -> Bytes {
+    let parts = megatron_allocated(plan, choices);
+    let found = parts.iter().find(|part| part.name == name);
+    found.expect("the part is there").bytes
+}
+
+#[test]
+fn worked_parts() {
+    let plan = small(1, 1, 1);
+    let choices = dropping(false);
+    let workspaces = part(&plan, &choices, "workspaces");
+    assert_eq!(workspaces, Bytes::new(68 * MEBIBYTE), "two of cuBLAS, one of the engine");
+    // 4,096 tokens by 50,304 in 2 + 4 bytes, and two inputs of 4 MiB.
+    let head = part(&plan, &choices, "logits and loss, or a layer recomputed");
+    assert_eq!(head.get(), 4096 * 50_304 * 6 + 8 * MEBIBYTE);
+    // A mask of 4 · 1024² bytes, and a byte for each element of the embedding.
+    let masks = part(&plan, &choices, "masks and buffers between stages");
+    assert_eq!(masks.get(), 6 * MEBIBYTE);
+    let mut hopper = plan;
+    hopper.cluster.device.architecture = "Hopper".to_owned();
+    let overlapped = MegatronChoices {
+        tensor_overlap: true,
+        ..choices
+    };
+    assert_eq!(part(&hopper, &choices, "workspaces").get(), 96 * MEBIBYTE);
+    assert_eq!(part(&hopper, &overlapped, "workspaces").get(), 160 * MEBIBYTE);
+}
+
+/// The slow twin: every tensor of a layer written out, in units of tokens by hidden.
+#[test]
+fn layers_equal_a_count_by_hand() {
+    let unit = 4096 * 512;
+    // Input, norm, queries to values, core, its copy, mask; input, norm, up and activation of 4 · hidden, mask.
+    let fused = 2 * (1 + 1 + 3 + 1 + 1) * unit + unit + 2 * (1 + 1 + 4 + 4) * unit + unit;
+    let row_sums = 4 * 4096 * 8;
+    let flash = part(&small(1, 1, 1), &dropping(false), "activations in flight");
+    assert_eq!(flash.get(), 12 * (fused + row_sums));
+    // Without the copy; softmax, its mask and the dropped scores of 8 heads of 1,024 by 1,024 for 4 sequences.
+    let scores = (2 + 1 + 2) * 4 * 8 * 1024 * 1024;
+    let unfused = part(&small(1, 1, 1), &dropping(true), "activations in flight");
+    assert_eq!(unfused.get(), 12 * (fused - 2 * unit + scores));
+}
+
+/// Interleaved on 4 stages with 3 chunks: the last rank holds 2 chunks of 4 microbatches, and the last chunk of one.
+#[test]
+fn chunks_are_held_for_a_group_of_microbatches() {
+    let layers = |pp, chunks, group| {
+        let choices = MegatronChoices {
+            microbatch_group: group,
+            ..dropping(true)
+        };
+        part(&small(1, pp, chunks), &choices, "activations in flight")
+    };
+    let one = layers(4, 3, Some(1)) / 3;
+    assert_eq!(layers(4, 3, None), one * 9, "a group of one per stage");
+    assert_eq!(layers(4, 3, Some(5)), one * 11, "a group of five");
+    assert_eq!(layers(4, 1, None), one * 3, "one microbatch of three layers");
+}
+
+#[test]
+fn choices_only_add() {
+    let mut plan = small(2, 1, 1);
+    plan.layout.zero = ZeroStage::Optimizer;
+    let total = |choices: &MegatronChoices| -> Bytes {
+        megatron_allocated(&plan, choices).iter().map(|part| part.bytes).sum()
+    };
+    let plain = dropping(false);
+    let more = [
+        MegatronChoices {
+            cross_entropy: CrossEntropy::Fused,
+            ..plain
+        },
+        MegatronChoices {
+            deferred_heads: 2,
+            ..plain
+        },
+        MegatronChoices {
+            optimizer_instances: 2,
+            ..plain
+        },
+        MegatronChoices {
+            kept: KeptTensors {
+                head_norms: true,
+                ..plain.kept
+            },
+            ..plain
+        },
+    ];
+    for choices in more {
+        assert!(total(&choices) > total(&plain), "{choices:?}");
+    }
+}
+
+#[test]
+fn a_natural_load_adds_to_experts_alone() {
+    let even = deep_seek_v3(Law::Balanced);
+    let natural = deep_seek_v3(Law::LogNormal { sigma: 0.5 });
+    let choices = dropping(false);
+    for (a, b) in megatron_allocated(&even, &choices)
+        .into_iter()
+        .zip(megatron_allocated(&natural, &choices))
+    {
+        assert_eq!(a.bytes < b.bytes, a.name == "activations in flight" || a.name.starts_with("logits"), "{}", a.name);
+    }
+}
+
+/// A stage of 8 layers of 14,400 with TP 8 and its share of a vocabulary of 250,000: 12 · 8 · 14,400² / 8 + 250,000 ·
+/// 14,400 / 8 = 2.94e9 parameters in FP16 on one replica: 4 + 16 bytes each.
+#[test]
+fn states_of_deep_speed() {
+    let gpt = Gpt {
+        layers: 80,
+        hidden: 14_400,
+        heads: 96,
+        vocab: 250_000,
+        sequence: 2048,
+        tp: 8,
+        pp: 10,
+        dp: 1,
+        chunks: 1,
+        micro_batch: 1,
+        num_microbatches: 2048,
+        sequence_parallel: false,
+        recompute: Recompute::Full,
+    };
+    let parts = deep_speed_device_used(&gpt.plan());
+    let states = (parts[0].bytes + parts[1].bytes).as_f64();
+    assert!((states / (20.0 * 2.94e9) - 1.0).abs() < 0.01, "{states}");
+    // Ten microbatches of 8 inputs, and one layer again: 10 · 8 · 59.0 MB + 576 MB (8 + 24 / 8 bytes an element, and 5 a score), and 22 % cached around them.
+    let activations = parts[2].bytes.as_f64();
+    assert!((activations / (1.22 * 5.295e9) - 1.0).abs() < 1e-3, "{activations}");
+}
