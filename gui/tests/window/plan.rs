@@ -6,7 +6,8 @@ use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use orrery_gui::{Document, Scenario, Start};
 
 use crate::support::{
-    SMALL, open, open_text, open_with_a_run, retype, shows, typed, until_checked, until_document, until_under_way,
+    SMALL, open, open_text, open_with_a_run, retype, shows, typed, until_checked, until_document,
+    until_under_way,
 };
 
 #[test]

@@ -239,14 +239,14 @@ struct MetricsArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ValidateArgs {
-    /// Tables or folders of them: training steps, sweeps of nccl-tests (CSV, text or its `-J` report), all-to-all
-    /// tables.
+    /// Tables or folders of them: training steps, allocated memory, sweeps of nccl-tests (CSV, text or its `-J`
+    /// report), all-to-all tables.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(crate) truth: Vec<PathBuf>,
     /// A folder of sweeps; the same as `--truth`.
     #[arg(long, value_name = "DIR", num_args = 1..)]
     pub(crate) nccl: Vec<PathBuf>,
-    /// What is compared [default: time].
+    /// What of training steps is compared: step_time or memory [default: step_time].
     #[arg(long)]
     pub(crate) metric: Option<String>,
     /// Group training steps also by gpu, arch, source, model, precision, scale, routing or stack.

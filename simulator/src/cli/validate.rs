@@ -93,7 +93,14 @@ fn print(outcome: &Outcome, format: Format) -> String {
 }
 
 fn csv(outcome: &Outcome) -> String {
-    let mut text = "id,measured_s,predicted_s,error,low_s,high_s,evidence,skipped\n".to_owned();
+    let of_memory = |row: &validate::Row| row.facts.iter().any(|(_, value)| value == "memory_bytes");
+    let unit = if outcome.rows.iter().all(of_memory) {
+        "bytes"
+    } else {
+        "s"
+    };
+    let mut text =
+        format!("id,measured_{unit},predicted_{unit},error,low_{unit},high_{unit},evidence,skipped\n");
     for row in &outcome.rows {
         // Writing to memory cannot fail.
         let _written = match &row.result {

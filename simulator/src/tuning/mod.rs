@@ -17,7 +17,7 @@ pub use folds::{LeaveOut, held_out};
 
 /// The scatter that is expected of a measured step: releases of one configuration differ by 1.4 % (dense) to 6 %
 /// (experts) on average, and the noise of a table is of that size.
-const SCATTER: f64 = 0.05;
+const SCATTER: f64 = 0.03;
 
 /// How much less is known of a base than of the factors on it.
 const FACTOR: f64 = 0.6;
@@ -111,8 +111,29 @@ impl Step {
     }
 }
 
+/// The models whose steps each parameter bears on.
+type Rests<'s> = BTreeMap<(usize, &'s str), BTreeSet<&'s str>>;
+
+/// What each parameter would rest on.
+fn rests<'s>(steps: &[&'s Step]) -> Rests<'s> {
+    let mut rests = Rests::new();
+    for step in steps {
+        for term in Term::ALL.into_iter().filter(|&term| step.has(term)) {
+            for scope in &step.scopes[term as usize] {
+                let models = rests.entry((term as usize, scope.as_str())).or_default();
+                models.insert(step.fact("model"));
+            }
+        }
+    }
+    rests
+}
+
+/// Models that a parameter must rest on: of one alone it would be that model's own factor.
+const MODELS: usize = 2;
+
 impl Space {
     fn of(steps: &[&Step]) -> Self {
+        let rests = rests(steps);
         let mut space = Self {
             names: Vec::new(),
             priors: Vec::new(),
@@ -123,6 +144,9 @@ impl Space {
             let mut members = vec![Vec::new(); Term::ALL.len()];
             for term in Term::ALL.into_iter().filter(|&term| step.has(term)) {
                 for (at, scope) in step.scopes[term as usize].iter().enumerate() {
+                    if rests[&(term as usize, scope.as_str())].len() < MODELS {
+                        continue;
+                    }
                     let key = (term as usize, scope.clone());
                     let place = *places.entry(key).or_insert_with(|| {
                         space.names.push((term, scope.clone()));

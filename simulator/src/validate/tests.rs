@@ -68,7 +68,7 @@ fn a_sweep_left_out_has_the_spread_and_the_label_of_one() {
     let options = |leave_out| Options {
         leave_out,
         refit: true,
-        by: None,
+        ..Options::default()
     };
     let platforms = fitting::platforms(&sweeps, &mut |_| ());
     let row = |leave_out| -> Compared {

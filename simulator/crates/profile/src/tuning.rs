@@ -232,3 +232,63 @@ impl TuningSet {
         tuning
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set() -> TuningSet {
+        let parameter = |term, scope: &str, value| TuningParameter {
+            term,
+            scope: scope.to_owned(),
+            value,
+            rows: 10,
+            models: 2,
+        };
+        TuningSet {
+            schema: TuningSet::SCHEMA.to_owned(),
+            stacks: vec!["nemo".to_owned()],
+            spreads: vec![("nemo".to_owned(), 0.04), ("nemo experts".to_owned(), 0.1)],
+            parameters: vec![
+                parameter(Term::Products, "Hopper bf16", 0.8),
+                parameter(Term::Products, "nemo", 1.1),
+                parameter(Term::Gap, "Hopper", 2e-6),
+            ],
+            ..TuningSet::default()
+        }
+    }
+
+    fn scopes(term: Term) -> Vec<String> {
+        let names: &[&str] = match term {
+            Term::Products => &["Hopper bf16", "H100", "nemo"],
+            Term::Gap => &["Hopper"],
+            _ => &[],
+        };
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    /// Worked: 0.8 for the architecture and 1.1 for the stack are 0.88; nothing is known of the device.
+    #[test]
+    fn a_term_is_the_product_of_its_parameters() {
+        let tuning = set().resolve("nemo", true, scopes);
+        assert!((tuning.get(Term::Products) - 0.88).abs() < 1e-12);
+        assert!((tuning.get(Term::Gap) - 2e-6).abs() < 1e-18);
+        assert_eq!(tuning.get(Term::Tensor).to_bits(), 1.0f64.to_bits());
+        assert_eq!(tuning.spread, Some(0.1), "that of models with experts");
+    }
+
+    #[test]
+    fn a_stack_that_nobody_measured_keeps_kernels_as_they_are() {
+        assert_eq!(set().resolve("deepseek", false, scopes), Tuning::default());
+    }
+
+    #[test]
+    fn a_set_is_read_as_it_was_written_and_refused_when_it_cannot_be() {
+        let text = set().to_json();
+        assert_eq!(TuningSet::from_json(&text), Ok(set()));
+        let wrong = text.replace("0.8", "0.0");
+        assert!(TuningSet::from_json(&wrong).unwrap_err().contains("no positive number"));
+        let other = text.replace("tuning/1", "tuning/2");
+        assert!(TuningSet::from_json(&other).unwrap_err().contains("tuning/2"));
+    }
+}

@@ -1,11 +1,14 @@
 //! Reports of a run small enough to add up by hand: two ranks, two stages, a warm-up and a measured step.
 
+mod support;
+
 use orrery_report::{
-    Assumption, Check, DeviceFacts, Identity, Level, LinkLoad, ModelError, Network, NetworkFacts, PairLoad,
-    Price, Rank, Report, RunFacts, State, StepWork, Verdict, render,
+    Assumption, Check, DeviceFacts, Identity, Level, ModelError, Network, NetworkFacts, PairLoad, Price,
+    Rank, Report, RunFacts, State, StepWork, Verdict, render,
 };
 use orrery_timeline::{KindTable, MemoryPeak, MemoryTotals, OpClass, StepTotals, Totals};
-use orrery_units::{Bytes, BytesPerSec, Flops, FlopsPerSec, IndexVec, LaneId, SimDuration, SimTime};
+use orrery_units::{Bytes, Flops, FlopsPerSec, IndexVec, LaneId, SimDuration, SimTime};
+use support::link;
 
 const MILLIS: fn(u64) -> SimDuration = SimDuration::from_millis;
 
@@ -349,15 +352,6 @@ fn the_page_is_whole_escaped_and_alone() {
 
 /// A report whose first link is full for half of a run of 2 µs, and which moved 3,000 bytes from rank 1 to 0.
 fn with_network() -> Report {
-    let link = |name: &str, kind, bytes, series| LinkLoad {
-        name: name.to_owned(),
-        kind,
-        title: kind,
-        capacity: BytesPerSec::new(1e9),
-        bytes: Bytes::new(bytes),
-        busy: SimDuration::from_micros(1),
-        series,
-    };
     let network = Network::new(NetworkFacts {
         span: SimDuration::from_micros(2),
         intervals: vec![SimDuration::from_micros(1); 2],

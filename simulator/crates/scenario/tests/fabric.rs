@@ -8,21 +8,13 @@ use orrery_scenario::render;
 use orrery_units::SimTime;
 use support::load_with;
 
+/// The head of a scenario, up to its cluster.
+const HEAD: &str = include_str!("support/head.scenario.toml");
+
 /// A small job on 8 nodes of 8 devices, with `tables` added.
 fn job(tables: &str) -> String {
     format!(
-        r#"schema = "scenario/1"
-
-[scenario]
-name = "small"
-kind = "training"
-
-[model]
-from = "catalog"
-name = "deepseek-v3"
-
-[cluster]
-nodes = 8
+        r#"{HEAD}nodes = 8
 
 [cluster.node]
 gpu = "h100-sxm"

@@ -5,18 +5,9 @@ mod support;
 use orrery_scenario::{codes, explain, render};
 use support::load_with;
 
-const GOOD: &str = r#"schema = "scenario/1"
-
-[scenario]
-name = "small"
-kind = "training"
-
-[model]
-from = "catalog"
-name = "deepseek-v3"
-
-[cluster]
-nodes = 256
+const GOOD: &str = concat!(
+    include_str!("support/head.scenario.toml"),
+    r#"nodes = 256
 
 [cluster.node]
 gpu = "h800-sxm"
@@ -33,7 +24,8 @@ global_batch = 15360
 
 [expect.speed]
 check = "train.mfu.mean >= 0.35"
-"#;
+"#
+);
 
 /// `GOOD` with `from` replaced by `to`.
 fn changed(from: &str, to: &str) -> String {

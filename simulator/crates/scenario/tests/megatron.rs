@@ -119,3 +119,33 @@ fn a_command_line_reads_as_its_json_does() {
         "the vocabulary is assumed"
     );
 }
+
+/// What Megatron-LM does where nothing is said: experts take the tensor degree also when they are not spread over
+/// ranks, and gradients beside FP16 parameters are accumulated in FP16.
+#[test]
+fn defaults_are_those_of_the_framework() {
+    let plan = |more: &str| {
+        let line = format!(
+            "--num-layers 4 --hidden-size 512 --num-attention-heads 8 --seq-length 1024 --micro-batch-size 4 \
+             --global-batch-size 32 --tensor-model-parallel-size 2 {more}"
+        );
+        let cluster = MegatronCluster {
+            gpu: Some("H100".to_owned()),
+            nodes: Some(1),
+            gpus_per_node: Some(8),
+        };
+        let import = megatron(&line, &cluster).unwrap();
+        load_with(&import.scenario, &[], &[]).unwrap()
+    };
+    assert_eq!(plan("--bf16 --num-experts 8").layout.expert_tp, 2);
+    let of_experts = plan("--bf16 --num-experts 8 --expert-tensor-parallel-size 1");
+    assert_eq!(of_experts.layout.expert_tp, 1);
+    for (arguments, bits) in [
+        ("--fp16", 16),
+        ("--fp16 --accumulate-allreduce-grads-in-fp32", 32),
+        ("--bf16", 32),
+    ] {
+        let formats = plan(arguments).training.formats;
+        assert_eq!(formats.gradients.bits(), bits, "{arguments}");
+    }
+}

@@ -39,7 +39,9 @@ fn compare(row: &BTreeMap<String, String>) -> Result<Compared, String> {
     let measured = number(row, "mem_gb").ok_or("mem_gb")? * GIGABYTE;
     let stack = field(row, "stack");
     if stack != "megatron-deepspeed" {
-        return Err(format!("what the allocator of {stack} keeps cached: no row to fit it to"));
+        return Err(format!(
+            "what the allocator of {stack} keeps cached: no row to fit it to"
+        ));
     }
     let MeasuredStep { mut plan, .. } = measured_step(row)?;
     // Sequence parallelism came with Megatron-LM of May 2022; these runs are older, and the column is empty or 0.

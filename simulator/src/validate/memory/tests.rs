@@ -7,7 +7,9 @@ use super::super::summary;
 use super::*;
 
 fn table(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/truth").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/truth")
+        .join(name)
 }
 
 fn row(cells: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -47,9 +49,15 @@ fn what_a_row_lacks_is_named() {
         assert_eq!(measured(&[(column, "")]), Err(column.to_owned()), "{column}");
     }
     let refused = |changes: &[(&str, &str)]| measured(changes).expect_err("the row is refused");
-    assert!(refused(&[("test_case", "t5/t5_11b")]).starts_with("T5"), "an encoder");
+    assert!(
+        refused(&[("test_case", "t5/t5_11b")]).starts_with("T5"),
+        "an encoder"
+    );
     let sharded = ARGUMENTS.replace("--deterministic-mode", "--use-megatron-fsdp");
-    assert!(refused(&[("args_json", &sharded)]).contains("FSDP"), "sharded parameters");
+    assert!(
+        refused(&[("args_json", &sharded)]).contains("FSDP"),
+        "sharded parameters"
+    );
     let offloaded = refused(&[("test_case", "moe/fine_grained_offloading")]);
     assert!(offloaded.starts_with("offload-modules"), "{offloaded}");
 }
@@ -97,7 +105,10 @@ fn what_the_driver_says_is_used() {
     let rows = of(&table("training.csv.gz"), Metric::Memory)
         .expect("the table is known")
         .expect("the table reads");
-    let all = summary(rows.iter().filter(|row| row.groups.iter().any(|name| name == "memory, tier A")));
+    let all = summary(
+        rows.iter()
+            .filter(|row| row.groups.iter().any(|name| name == "memory, tier A")),
+    );
     assert!(all.coverage >= 0.95 && all.mape <= 0.08, "{all:?}");
     assert!(
         of(&table("training.csv.gz"), Metric::StepTime).is_none(),

@@ -144,8 +144,8 @@ fn parallel(row: StepRow<'_>) -> Result<String, String> {
             text += &format!("{key} = {value}\n");
         }
     }
-    if row.text("seq_parallel") == "1" && row.count("tp")? > 1 {
-        text += "sequence_parallel = true\n";
+    if row.count("tp")? > 1 && !row.text("seq_parallel").is_empty() {
+        text += &format!("sequence_parallel = {}\n", row.text("seq_parallel") == "1");
     }
     // The 405B recipes give the first and the last chunk one layer less: 126 + 2 = 8 x 8 x 2, 62 + 2 = 4 x 8 x 2.
     if row.text("model") == "llama3-405b" && (row.count("layers")? + 2).is_multiple_of(pp * chunks) && pp > 1

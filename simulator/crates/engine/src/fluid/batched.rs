@@ -22,8 +22,8 @@ use orrery_units::{BytesPerSec, LinkId, Ratio, SimDuration, SimTime};
 
 use super::activity::Activity;
 use super::filling::Table;
-use super::{number, standing_or};
 use super::solver::{Effort, FlowId, instant};
+use super::{number, rate_or_none};
 
 /// A window is so much of the tolerance times the age of the youngest: an end is off by a window, where it
 /// falls in it, and by what its links are off, which the rest is for.
@@ -346,7 +346,7 @@ impl Batched {
             &self.levels
         };
         let rate = levels[row] * self.rows[row].share;
-        standing_or(rate)
+        rate_or_none(rate)
     }
 
     /// How many activities are under way.

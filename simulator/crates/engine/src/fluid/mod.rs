@@ -27,6 +27,17 @@ pub use solver::{Effort, FlowId, Fluid};
 pub use totals::LinkTotals;
 pub use twin::Twin;
 
+use orrery_units::BytesPerSec;
+
+/// A rate, or none at all: what gets nothing stands still, and so does what rounding left below nothing.
+fn rate_or_none(rate: f64) -> BytesPerSec {
+    if rate > 0.0 {
+        BytesPerSec::new(rate)
+    } else {
+        BytesPerSec::default()
+    }
+}
+
 /// The number of a position in a table.
 #[inline]
 #[expect(

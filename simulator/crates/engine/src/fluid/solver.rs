@@ -19,9 +19,9 @@ use super::arena::{Arena, Crossing, Span};
 use super::due::Due;
 use super::link::{Clock, Link, Worklist, post};
 use super::members::{Member, Members};
-use super::{number, standing_or};
 use super::slack::{Limit, Slack};
 use super::totals::Account;
+use super::{number, rate_or_none};
 
 /// Activities due within this time (a tenth of a picosecond) end together.
 pub(super) const TOGETHER: f64 = 1e-13;
@@ -407,7 +407,7 @@ impl Fluid {
     #[must_use]
     pub fn rate(&self, flow: FlowId) -> BytesPerSec {
         let rate = self.level_of(flow.0) * self.flows[flow.0 as usize].share;
-        standing_or(rate)
+        rate_or_none(rate)
     }
 
     /// How many activities are under way.

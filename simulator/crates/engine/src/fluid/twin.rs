@@ -6,6 +6,7 @@ use orrery_taskgraph::PathUse;
 use orrery_units::{BytesPerSec, IndexVec, LinkId, PathId, SimTime};
 
 use super::activity::Activity;
+use super::rate_or_none;
 use super::reference::{self, Claim};
 use super::solver::{FlowId, TOGETHER, instant};
 
@@ -119,7 +120,7 @@ impl Twin {
             .find(|(other, _)| other.id == flow.0)
             .expect("it is under way");
         let rate = level * flow.share;
-        standing_or(rate)
+        rate_or_none(rate)
     }
 
     fn go_to(&mut self, now: SimTime) {

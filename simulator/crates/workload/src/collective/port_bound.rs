@@ -9,9 +9,16 @@ use orrery_profile::{Bottleneck, Profile};
 use orrery_scenario::plan::{Cluster, GroupShape};
 use orrery_units::{Bytes, Evidence, SimDuration};
 
-use super::Timing;
 use super::nccl::{Architecture, Graph};
+use super::Timing;
 use crate::cost::ExchangePorts;
+
+/// The share of the NVLinks that NCCL counts which its grouped sends were measured to reach: 344 of 371 GB/s, H100.
+/// Assumed of libraries that were not measured.
+pub(super) const GROUPED_SENDS_NODE: f64 = 0.93;
+/// The share of the NICs which NCCL's grouped sends were measured to reach: 69.2 of 93.8 GB/s, two nodes of B200.
+/// Assumed of libraries that were not measured.
+pub(super) const GROUPED_SENDS_NETWORK: f64 = 0.74;
 
 /// What one library makes of a device's ports.
 #[derive(Clone, Debug)]
@@ -72,8 +79,8 @@ fn bracket(axis: &[f64], at: f64) -> (usize, f64) {
 impl Exchange {
     /// What `library` makes of the ports of `cluster`, by `profile`.
     ///
-    /// A library that the profile does not have is taken to reach 0.93 of the NVLinks that NCCL counts and 0.74 of a
-    /// NIC (assumption: NCCL's all-to-all on H100 and on two nodes of B200), and its answers are analytic.
+    /// A library that the profile does not have is taken to reach the shares of ports that grouped sends do, and its
+    /// answers are analytic.
     #[must_use]
     pub fn new(cluster: &Cluster, profile: &Profile, library: &'static str) -> Self {
         let architecture = Architecture::named(&cluster.device.architecture);
@@ -88,7 +95,12 @@ impl Exchange {
         let micros = SimDuration::from_micros;
         let curve = profile.exchange(library);
         let (node, network, latencies, evidence) = curve.map_or(
-            (0.93, 0.74, (micros(12), micros(30)), Evidence::Analytic),
+            (
+                GROUPED_SENDS_NODE,
+                GROUPED_SENDS_NETWORK,
+                (micros(12), micros(30)),
+                Evidence::Analytic,
+            ),
             |curve| {
                 let latencies = (curve.node_latency_picos, curve.network_latency_picos);
                 (

@@ -9,6 +9,7 @@ use super::nccl::{
     Algorithm, Architecture, Choice, Graph, NcclPreset, candidates, choose, efficiency, floor, name,
     nvls_blocks,
 };
+use super::port_bound::{GROUPED_SENDS_NETWORK, GROUPED_SENDS_NODE};
 
 /// When a transfer's bytes move, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -143,11 +144,10 @@ impl Network {
         tuned.unwrap_or_else(|| self.ports(size, shape, graph))
     }
 
-    /// Seconds of a uniform all-to-all by its ports, at the share of the NVLinks that grouped sends were measured
-    /// to reach (0.93: 344 of 371 GB/s, H100) and of the NICs (0.74: 69.2 of 93.8 GB/s, two nodes of B200).
+    /// Seconds of a uniform all-to-all by its ports, at the shares of them that grouped sends were measured to reach.
     fn ports(&self, size: Bytes, shape: GroupShape, graph: &Graph) -> f64 {
-        let inside = self.node.scale_up.scaled(0.824 * 0.93);
-        let across = self.nic_per_rank().scaled(0.74);
+        let inside = self.node.scale_up.scaled(0.824 * GROUPED_SENDS_NODE);
+        let across = self.nic_per_rank().scaled(GROUPED_SENDS_NETWORK);
         let bound =
             super::closed_form::uniform_all_to_all(shape.ranks, shape.ranks_per_node, size, inside, across);
         bound.as_secs() + floor(CollectiveOp::AllToAll, graph) * 1e-6

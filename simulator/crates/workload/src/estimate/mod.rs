@@ -5,6 +5,8 @@
 
 mod parts;
 mod step;
+#[cfg(test)]
+mod tests;
 
 pub use parts::{Order, Parts, Pass, RankParts};
 pub use step::Estimate;

@@ -151,7 +151,11 @@ impl<'p> ActivationMemory<'p> {
         let output = self.tokens * values.div_ceil(self.tp);
         saved.push(save("core output", formats.attention.bytes_of(output), FULL));
         if self.kept.core_copy && !self.kept.scores {
-            saved.push(save("core output, transposed", formats.attention.bytes_of(output), FULL));
+            saved.push(save(
+                "core output, transposed",
+                formats.attention.bytes_of(output),
+                FULL,
+            ));
         } else if formats.gemm.bits() < formats.attention.bits() {
             // The core's backward wants its output in its own format, the projection in another.
             saved.push(save(
@@ -283,7 +287,12 @@ impl<'p> ActivationMemory<'p> {
                 self.push_inner(Cause::Experts, routed_tokens, inner, gated, &mut saved);
                 if self.kept.weighted_activation {
                     let outputs = formats.activations.bytes_of(routed_tokens * inner);
-                    saved.push(save("activation function output, unweighted", Cause::Experts, outputs, MLP_ACTIVATION));
+                    saved.push(save(
+                        "activation function output, unweighted",
+                        Cause::Experts,
+                        outputs,
+                        MLP_ACTIVATION,
+                    ));
                 }
                 if shared_width > 0 {
                     self.push_inner(

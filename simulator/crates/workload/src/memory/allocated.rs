@@ -89,13 +89,22 @@ pub struct AllocatedPart {
 #[must_use]
 pub fn megatron_allocated(plan: &Plan, choices: &MegatronChoices) -> Vec<AllocatedPart> {
     let last = plan.layout.pp - 1;
-    let chunks: Vec<Chunk> = stages_of(plan, last).map(|stage| Chunk::new(plan, choices, stage)).collect();
+    let chunks: Vec<Chunk> = stages_of(plan, last)
+        .map(|stage| Chunk::new(plan, choices, stage))
+        .collect();
     let part = |name, bytes| AllocatedPart { name, bytes };
     let head = head(plan, choices) + chunks.iter().map(|chunk| chunk.prediction).sum::<Bytes>();
-    let again = chunks.iter().map(|chunk| chunk.recomputed).max().unwrap_or(Bytes::ZERO);
+    let again = chunks
+        .iter()
+        .map(|chunk| chunk.recomputed)
+        .max()
+        .unwrap_or(Bytes::ZERO);
     vec![
         part("parameters and gradients", held(plan, last)),
-        part("optimizer states", optimizer(plan, last, choices.optimizer_instances)),
+        part(
+            "optimizer states",
+            optimizer(plan, last, choices.optimizer_instances),
+        ),
         part("activations in flight", in_flight(plan, choices, &chunks)),
         part("logits and loss, or a layer recomputed", head.max(again)),
         part("workspaces", workspaces(plan, choices)),
@@ -137,9 +146,15 @@ impl Chunk {
         let layers = &plan.model.layers[stage.layers.clone()];
         let one = |layer: &Layer| memory.layer(layer, routed(plan, layer));
         let module = plan.model.layers.last().map_or(Bytes::ZERO, one);
-        let inputs = plan.training.formats.activations.bytes_of(6 * rows(plan).1 * plan.model.hidden);
+        let inputs = plan
+            .training
+            .formats
+            .activations
+            .bytes_of(6 * rows(plan).1 * plan.model.hidden);
         let own = module + inputs + logits(plan, Precision::Fp32) + logits(plan, Precision::Bf16);
-        let again = layers.iter().map(|layer| memory.recomputed(layer, routed(plan, layer)));
+        let again = layers
+            .iter()
+            .map(|layer| memory.recomputed(layer, routed(plan, layer)));
         Self {
             layers: layers.iter().map(one).sum(),
             prediction: own * stage.mtp_layers,
@@ -151,7 +166,9 @@ impl Chunk {
 /// Activations when the last chunk reaches the loss: its own once, and those of the chunks before it for every
 /// microbatch of a group (Narayanan et al. 2021, section 2.2: the last rank warms up with `(chunks − 1) · group`).
 fn in_flight(plan: &Plan, choices: &MegatronChoices, chunks: &[Chunk]) -> Bytes {
-    let group = choices.microbatch_group.unwrap_or_else(|| u64::from(plan.layout.pp));
+    let group = choices
+        .microbatch_group
+        .unwrap_or_else(|| u64::from(plan.layout.pp));
     let group = group.min(plan.training.num_microbatches);
     let Some((last, before)) = chunks.split_last() else {
         return Bytes::ZERO;
@@ -209,7 +226,10 @@ fn routed(plan: &Plan, layer: &Layer) -> u64 {
 ///
 /// Worked: a deterministic run on A100: 2 · 32 + 4 = 68 MiB; on H100 2 · 32 + 32 = 96 MiB.
 fn workspaces(plan: &Plan, choices: &MegatronChoices) -> Bytes {
-    let before_hopper = matches!(plan.cluster.device.architecture.as_str(), "Ampere" | "Volta" | "Ada");
+    let before_hopper = matches!(
+        plan.cluster.device.architecture.as_str(),
+        "Ampere" | "Volta" | "Ada"
+    );
     let cublas = if choices.deterministic || !before_hopper {
         CUBLAS_LARGE
     } else {
@@ -217,7 +237,11 @@ fn workspaces(plan: &Plan, choices: &MegatronChoices) -> Bytes {
     };
     let mut bytes = cublas * CUBLAS_THREADS;
     if choices.transformer_engine {
-        let one = if before_hopper { ENGINE_WORKSPACE.0 } else { ENGINE_WORKSPACE.1 };
+        let one = if before_hopper {
+            ENGINE_WORKSPACE.0
+        } else {
+            ENGINE_WORKSPACE.1
+        };
         let mut copies = 1;
         if choices.grouped_experts && plan.model.has_experts() {
             copies += GROUPED_STREAMS;
@@ -250,5 +274,10 @@ fn small(plan: &Plan, choices: &MegatronChoices) -> Bytes {
         (_, 1) => 2,
         _ => 4,
     };
-    Bytes::new(mask + embedding) + plan.training.formats.activations.bytes_of(tensors * held * hidden)
+    Bytes::new(mask + embedding)
+        + plan
+            .training
+            .formats
+            .activations
+            .bytes_of(tensors * held * hidden)
 }

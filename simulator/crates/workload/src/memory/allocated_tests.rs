@@ -62,7 +62,11 @@ fn worked_parts() {
     let plan = small(1, 1, 1);
     let choices = dropping(false);
     let workspaces = part(&plan, &choices, "workspaces");
-    assert_eq!(workspaces, Bytes::new(68 * MEBIBYTE), "two of cuBLAS, one of the engine");
+    assert_eq!(
+        workspaces,
+        Bytes::new(68 * MEBIBYTE),
+        "two of cuBLAS, one of the engine"
+    );
     // 4,096 tokens by 50,304 in 2 + 4 bytes, and two inputs of 4 MiB.
     let head = part(&plan, &choices, "logits and loss, or a layer recomputed");
     assert_eq!(head.get(), 4096 * 50_304 * 6 + 8 * MEBIBYTE);
@@ -115,7 +119,10 @@ fn choices_only_add() {
     let mut plan = small(2, 1, 1);
     plan.layout.zero = ZeroStage::Optimizer;
     let total = |choices: &MegatronChoices| -> Bytes {
-        megatron_allocated(&plan, choices).iter().map(|part| part.bytes).sum()
+        megatron_allocated(&plan, choices)
+            .iter()
+            .map(|part| part.bytes)
+            .sum()
     };
     let plain = dropping(false);
     let more = [
@@ -153,7 +160,12 @@ fn a_natural_load_adds_to_experts_alone() {
         .into_iter()
         .zip(megatron_allocated(&natural, &choices))
     {
-        assert_eq!(a.bytes < b.bytes, a.name == "activations in flight" || a.name.starts_with("logits"), "{}", a.name);
+        assert_eq!(
+            a.bytes < b.bytes,
+            a.name == "activations in flight" || a.name.starts_with("logits"),
+            "{}",
+            a.name
+        );
     }
 }
 
@@ -181,5 +193,8 @@ fn states_of_deep_speed() {
     assert!((states / (20.0 * 2.94e9) - 1.0).abs() < 0.01, "{states}");
     // Ten microbatches of 8 inputs, and one layer again: 10 · 8 · 59.0 MB + 576 MB (8 + 24 / 8 bytes an element, and 5 a score), and 22 % cached around them.
     let activations = parts[2].bytes.as_f64();
-    assert!((activations / (1.22 * 5.295e9) - 1.0).abs() < 1e-3, "{activations}");
+    assert!(
+        (activations / (1.22 * 5.295e9) - 1.0).abs() < 1e-3,
+        "{activations}"
+    );
 }

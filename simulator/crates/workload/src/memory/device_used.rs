@@ -24,7 +24,11 @@ pub fn deep_speed_device_used(plan: &Plan) -> Vec<AllocatedPart> {
     let last = plan.layout.pp - 1;
     let total = |parts: &Vec<AllocatedPart>| -> Bytes { parts.iter().map(|part| part.bytes).sum() };
     let (first, last) = (of_stage(plan, 0), of_stage(plan, last));
-    if total(&first) >= total(&last) { first } else { last }
+    if total(&first) >= total(&last) {
+        first
+    } else {
+        last
+    }
 }
 
 fn of_stage(plan: &Plan, pipeline: u32) -> Vec<AllocatedPart> {

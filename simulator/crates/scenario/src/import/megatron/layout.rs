@@ -17,9 +17,7 @@ pub(super) fn layout(arguments: &mut Arguments, cluster: &MegatronCluster, num_l
     let cp = arguments.number("context-parallel-size").unwrap_or(1);
     let ep = arguments.number("expert-model-parallel-size").unwrap_or(1);
     // Megatron-Core: experts take the tensor degree of attention unless told otherwise.
-    let etp = arguments
-        .number("expert-tensor-parallel-size")
-        .unwrap_or(tp);
+    let etp = arguments.number("expert-tensor-parallel-size").unwrap_or(tp);
     let moe = arguments.has("num-experts");
     let etp = if moe { etp } else { 1 };
     let least = tp * cp * (ep * etp).div_ceil(tp * cp) * pp;

@@ -1,0 +1,113 @@
+//! Numbers by hand.
+
+use orrery_profile::{Term, Tuning};
+use orrery_scenario::plan::{GraphScope, ScheduleKind};
+use orrery_units::SimDuration;
+
+use super::{Order, Parts, Pass, RankParts};
+use crate::cost::{Kernel, Labour};
+
+/// A pass of `seconds` of `labour` in `launches` kernels.
+fn pass(labour: Labour, seconds: f64, launches: u32) -> Pass {
+    let mut kernel = Kernel {
+        launches,
+        ..Kernel::default()
+    };
+    kernel.spent[labour as usize] = SimDuration::from_secs(seconds);
+    Pass {
+        kernel,
+        ..Pass::default()
+    }
+}
+
+/// `ranks` pipeline ranks of 1 s forward and 2 s backward, eight microbatches.
+fn parts(ranks: usize, chunks: u32) -> Parts {
+    let rank = RankParts {
+        forward: pass(Labour::Products, 1.0, 10),
+        backward: pass(Labour::Products, 2.0, 20),
+        ..RankParts::default()
+    };
+    Parts {
+        ranks: vec![rank; ranks],
+        hop: SimDuration::ZERO,
+        barrier: SimDuration::ZERO,
+        tied: SimDuration::ZERO,
+        order: Order {
+            microbatches: 8,
+            schedule: if chunks > 1 { ScheduleKind::Interleaved } else { ScheduleKind::OneFOneB },
+            chunks,
+            overlaps_gradients: true,
+            overlaps_parameters: true,
+            recomputes: false,
+            graphs: GraphScope::None,
+            launch: SimDuration::from_micros(5),
+        },
+    }
+}
+
+fn close(value: f64, expected: f64) {
+    assert!((value - expected).abs() < 1e-9 * expected.max(1.0), "{value}, not {expected}");
+}
+
+/// 1F1B on even stages: `(m + p − 1)(t_f + t_b) = 11 · 3`; `v` chunks divide the bubble: `(8 + 3 / 3) · 3`.
+#[test]
+fn the_bubble_of_even_stages() {
+    let tuning = Tuning::default();
+    close(parts(4, 1).step(&tuning).step, 33.0);
+    close(parts(4, 1).step(&tuning).bubble, 9.0);
+    close(parts(4, 3).step(&tuning).step, 27.0);
+}
+
+/// Messages of 0.1 s on four ranks: one per microbatch and six to fill and drain; chunks hide those of microbatches.
+#[test]
+fn messages_show_where_nothing_else_can_run() {
+    let with = |chunks| {
+        let mut parts = parts(4, chunks);
+        parts.hop = SimDuration::from_secs(0.1);
+        parts.step(&Tuning::default()).bubble
+    };
+    close(with(1), 9.0 + 0.1 * 14.0);
+    close(with(3), 3.0 + 0.1 * 6.0);
+}
+
+/// Products at half their rate take twice as long; a host that needs 0.2 s for each of 30 kernels takes 6 s for what the
+/// device does in 3; replayed from graphs it takes nothing.
+#[test]
+fn the_slower_of_host_and_device_decides() {
+    let one = parts(1, 1);
+    close(one.step(&Tuning::default().with(Term::Products, 0.5)).step, 48.0);
+    let slow = Tuning::default().with(Term::Launch, 0.2);
+    close(one.step(&slow).step, 48.0);
+    let mut graphed = one;
+    graphed.order.graphs = GraphScope::Full;
+    close(graphed.step(&slow).step, 24.0);
+}
+
+/// Sharded parameters, 0.5 s forward and 4 s backward, that hold a tenth of the device: forward they hide and cost
+/// 0.05 s, backward they last longer than compute and are slowed by it: 4.4 s.
+#[test]
+fn sharded_parameters_hide_behind_compute_or_hold_it_up() {
+    let mut sharded = parts(1, 1);
+    let RankParts { forward, backward, .. } = &mut sharded.ranks[0];
+    for (pass, seconds) in [(forward, 0.5), (backward, 4.0)] {
+        pass.shards = SimDuration::from_secs(seconds);
+        pass.shards_held = 0.1 * seconds;
+    }
+    close(sharded.step(&Tuning::default()).step, 8.0 * (1.05 + 4.4));
+}
+
+/// Gradients of 1 s that hold a tenth of the device behind a backward of 2 s: 0.1 s shows; of 2 s, 0.4 s do not fit into
+/// four fifths of it and 0.16 s are taken from what does; after backward all of it shows.
+#[test]
+fn gradients_show_where_backward_is_too_short() {
+    let with = |seconds: f64, overlaps: bool| {
+        let mut reduced = parts(1, 1);
+        reduced.ranks[0].reduce = SimDuration::from_secs(seconds);
+        reduced.ranks[0].held[0] = 0.1 * seconds;
+        reduced.order.overlaps_gradients = overlaps;
+        reduced.step(&Tuning::default()).data
+    };
+    close(with(1.0, true), 0.1);
+    close(with(2.0, true), 0.4 + 0.16);
+    close(with(2.0, false), 2.0);
+}
