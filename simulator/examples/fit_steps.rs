@@ -9,8 +9,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use orrery::tuning::{LeaveOut, Step, fit, held_out, spread};
-use orrery_profile::TuningSet;
 use orrery::validate::training_steps;
+use orrery_profile::TuningSet;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -28,26 +28,49 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
     for parameter in &set.parameters {
         let (term, scope, value) = (parameter.term, &parameter.scope, parameter.value);
-        writeln!(out, "{term:?} `{scope}` {value} ({} rows, {} models)", parameter.rows, parameter.models)?;
+        writeln!(
+            out,
+            "{term:?} `{scope}` {value} ({} rows, {} models)",
+            parameter.rows, parameter.models
+        )?;
     }
-    let predicted: Vec<f64> = steps.iter().map(|step| step.parts.step(&step.tuning(&set)).step).collect();
+    let predicted: Vec<f64> = steps
+        .iter()
+        .map(|step| step.parts.step(&step.tuning(&set)).step)
+        .collect();
     print(&mut out, "fitted", &steps, &predicted)?;
     let unseen = held_out(&steps, LeaveOut::Folds(5));
     print(&mut out, "held out", &steps, &unseen)?;
     for has_experts in [false, true] {
-        let mine = steps.iter().zip(&unseen).filter(|(step, _)| step.has_experts() == has_experts);
-        let errors: Vec<f64> = mine.map(|(step, seconds)| (seconds / step.measured).ln()).collect();
+        let mine = steps
+            .iter()
+            .zip(&unseen)
+            .filter(|(step, _)| step.has_experts() == has_experts);
+        let errors: Vec<f64> = mine
+            .map(|(step, seconds)| (seconds / step.measured).ln())
+            .collect();
         let spread = spread(&errors).ok_or("no steps")?;
-        set.spreads.push((TuningSet::spread_name(TuningSet::UNSEEN, has_experts), spread));
+        set.spreads
+            .push((TuningSet::spread_name(TuningSet::UNSEEN, has_experts), spread));
     }
     fs::write(root.join("scenarios/tuning/training.json"), set.to_json())?;
     Ok(())
 }
 
-fn print(out: &mut impl std::io::Write, name: &str, steps: &[Step], predicted: &[f64]) -> std::io::Result<()> {
+fn print(
+    out: &mut impl std::io::Write,
+    name: &str,
+    steps: &[Step],
+    predicted: &[f64],
+) -> std::io::Result<()> {
     for kind in ["", "dense", "moe"] {
-        let rows = steps.iter().zip(predicted).filter(|(step, _)| kind.is_empty() || step.facts["arch"] == kind);
-        let mut errors: Vec<f64> = rows.map(|(step, seconds)| seconds / step.measured - 1.0).collect();
+        let rows = steps
+            .iter()
+            .zip(predicted)
+            .filter(|(step, _)| kind.is_empty() || step.facts["arch"] == kind);
+        let mut errors: Vec<f64> = rows
+            .map(|(step, seconds)| seconds / step.measured - 1.0)
+            .collect();
         errors.sort_by(|a, b| a.abs().total_cmp(&b.abs()));
         let count = f64::from(u32::try_from(errors.len()).unwrap_or(1));
         let mean = errors.iter().map(|error| error.abs()).sum::<f64>() / count;
@@ -64,7 +87,11 @@ fn print(out: &mut impl std::io::Write, name: &str, steps: &[Step], predicted: &
     }
     if std::env::var_os("ROWS").is_some() {
         for (step, seconds) in steps.iter().zip(predicted) {
-            writeln!(out, "ROW {name} {} {} {}", step.facts["id"], step.measured, seconds)?;
+            writeln!(
+                out,
+                "ROW {name} {} {} {}",
+                step.facts["id"], step.measured, seconds
+            )?;
         }
     }
     Ok(())

@@ -26,7 +26,11 @@ impl LeaveOut {
             Self::Source => &["source"],
             Self::Generation => &["generation"],
         };
-        facts.iter().map(|fact| step.fact(fact)).collect::<Vec<_>>().join(" | ")
+        facts
+            .iter()
+            .map(|fact| step.fact(fact))
+            .collect::<Vec<_>>()
+            .join(" | ")
     }
 }
 
@@ -42,14 +46,25 @@ pub fn held_out(steps: &[Step], leave_out: LeaveOut) -> Vec<f64> {
         _ => u32::try_from(names.iter().position(|name| *name == key).unwrap_or(0)).unwrap_or(0),
     };
     let folds: Vec<u32> = keys.iter().map(fold).collect();
-    let different: Vec<u32> = folds.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    let different: Vec<u32> = folds
+        .iter()
+        .copied()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     let count = u32::try_from(different.len()).unwrap_or(u32::MAX);
     let answers = pipeline::in_parallel(count, |at| {
         let mine = different[at as usize];
-        let rest: Vec<&Step> = steps.iter().zip(&folds).filter(|(_, fold)| **fold != mine).map(|(step, _)| step).collect();
+        let rest: Vec<&Step> = steps
+            .iter()
+            .zip(&folds)
+            .filter(|(_, fold)| **fold != mine)
+            .map(|(step, _)| step)
+            .collect();
         let set = fit(&rest);
         let held = steps.iter().enumerate().filter(|(at, _)| folds[*at] == mine);
-        held.map(|(at, step)| (at, step.parts.step(&step.tuning(&set)).step)).collect::<Vec<_>>()
+        held.map(|(at, step)| (at, step.parts.step(&step.tuning(&set)).step))
+            .collect::<Vec<_>>()
     });
     let mut seconds = vec![0.0; steps.len()];
     for (at, answer) in answers.into_iter().flatten() {
@@ -60,5 +75,7 @@ pub fn held_out(steps: &[Step], leave_out: LeaveOut) -> Vec<f64> {
 
 /// FNV-1a, 32 bits: deals groups into folds.
 fn hash(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    text.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }

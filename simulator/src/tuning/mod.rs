@@ -63,7 +63,9 @@ impl Step {
     /// What `set` comes to for it.
     #[must_use]
     pub fn tuning(&self, set: &TuningSet) -> Tuning {
-        set.resolve(&self.stack, self.has_experts(), |term| self.scopes[term as usize].clone())
+        set.resolve(&self.stack, self.has_experts(), |term| {
+            self.scopes[term as usize].clone()
+        })
     }
 
     /// `ln(predicted / measured)` by the closed form under `tuning`.
@@ -85,7 +87,10 @@ impl Step {
     /// Whether `term` has anything to act on.
     fn has(&self, term: Term) -> bool {
         let any = |of: fn(&orrery_workload::estimate::Pass) -> bool| {
-            self.parts.ranks.iter().any(|rank| of(&rank.forward) || of(&rank.backward))
+            self.parts
+                .ranks
+                .iter()
+                .any(|rank| of(&rank.forward) || of(&rank.backward))
         };
         let positive = |time: orrery_units::SimDuration| time > orrery_units::SimDuration::ZERO;
         match term {
@@ -93,11 +98,15 @@ impl Step {
             Term::SmallKernels => self.parts.ranks.iter().any(|rank| rank.routed > 0),
             Term::ExpertLaunches => any(|pass| pass.expert_launches > 0),
             Term::Tensor => any(|pass| pass.tensor > orrery_units::SimDuration::ZERO),
-            Term::Exchange | Term::ExposedExchange => any(|pass| pass.exchange > orrery_units::SimDuration::ZERO),
-            Term::Shards => any(|pass| pass.shards > orrery_units::SimDuration::ZERO),
-            Term::Data => {
-                self.parts.ranks.iter().any(|rank| positive(rank.reduce) || positive(rank.gather))
+            Term::Exchange | Term::ExposedExchange => {
+                any(|pass| pass.exchange > orrery_units::SimDuration::ZERO)
             }
+            Term::Shards => any(|pass| pass.shards > orrery_units::SimDuration::ZERO),
+            Term::Data => self
+                .parts
+                .ranks
+                .iter()
+                .any(|rank| positive(rank.reduce) || positive(rank.gather)),
             Term::Products
             | Term::Attention
             | Term::Passes
@@ -152,9 +161,15 @@ impl Space {
                         space.names.push((term, scope.clone()));
                         let (centre, spread) = term.expected();
                         space.priors.push(if at == 0 {
-                            Prior { centre: centre.ln(), spread }
+                            Prior {
+                                centre: centre.ln(),
+                                spread,
+                            }
                         } else {
-                            Prior { centre: 0.0, spread: spread * FACTOR }
+                            Prior {
+                                centre: 0.0,
+                                spread: spread * FACTOR,
+                            }
                         });
                         space.names.len() - 1
                     });
@@ -189,22 +204,27 @@ pub fn fit(steps: &[&Step]) -> TuningSet {
         steps.iter().enumerate().map(residual).collect()
     };
     let point = least_squares(&space.priors, residuals);
-    let parameters = space.names.iter().zip(&point).enumerate().map(|(place, ((term, scope), log))| {
-        let members = space.members.iter().zip(steps);
-        let mine: Vec<&&Step> = members
-            .filter(|(members, _)| members[*term as usize].contains(&place))
-            .map(|(_, step)| step)
-            .collect();
-        let models: BTreeSet<&str> = mine.iter().map(|step| step.fact("model")).collect();
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        TuningParameter {
-            term: *term,
-            scope: scope.clone(),
-            value: rounded(log.exp()),
-            rows: count(mine.len()),
-            models: count(models.len()),
-        }
-    });
+    let parameters = space
+        .names
+        .iter()
+        .zip(&point)
+        .enumerate()
+        .map(|(place, ((term, scope), log))| {
+            let members = space.members.iter().zip(steps);
+            let mine: Vec<&&Step> = members
+                .filter(|(members, _)| members[*term as usize].contains(&place))
+                .map(|(_, step)| step)
+                .collect();
+            let models: BTreeSet<&str> = mine.iter().map(|step| step.fact("model")).collect();
+            let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+            TuningParameter {
+                term: *term,
+                scope: scope.clone(),
+                value: rounded(log.exp()),
+                rows: count(mine.len()),
+                models: count(models.len()),
+            }
+        });
     let stacks: BTreeSet<String> = steps.iter().map(|step| step.stack.clone()).collect();
     let mut set = TuningSet {
         schema: TuningSet::SCHEMA.to_owned(),
@@ -213,16 +233,22 @@ pub fn fit(steps: &[&Step]) -> TuningSet {
         spreads: Vec::new(),
         parameters: parameters.collect(),
     };
-    set.parameters.sort_by(|a, b| (a.term as usize, &a.scope).cmp(&(b.term as usize, &b.scope)));
+    set.parameters
+        .sort_by(|a, b| (a.term as usize, &a.scope).cmp(&(b.term as usize, &b.scope)));
     set.spreads = spreads(steps, &set);
     set
 }
 
 /// The spreads of the residuals of each stack, without and with experts.
 fn spreads(steps: &[&Step], set: &TuningSet) -> Vec<(String, f64)> {
-    let kinds = set.stacks.iter().flat_map(|stack| [(stack, false), (stack, true)]);
+    let kinds = set
+        .stacks
+        .iter()
+        .flat_map(|stack| [(stack, false), (stack, true)]);
     let of = |(stack, has_experts): (&String, bool)| {
-        let mine = steps.iter().filter(|step| step.stack == *stack && step.has_experts() == has_experts);
+        let mine = steps
+            .iter()
+            .filter(|step| step.stack == *stack && step.has_experts() == has_experts);
         let errors: Vec<f64> = mine.map(|step| step.residual(&step.tuning(set))).collect();
         Some((TuningSet::spread_name(stack, has_experts), spread(&errors)?))
     };

@@ -23,10 +23,10 @@ use orrery_profile::PlatformSet;
 
 use sweep::Found;
 
+use crate::tuning::Step;
 pub(crate) use machine::Device;
 pub use render::{human, json};
 pub use steps::{By, MeasuredStep, Mode, measured_step};
-use crate::tuning::Step;
 pub use summary::{Summary, peaks, summary};
 pub(crate) use sweep::operation;
 
@@ -153,7 +153,8 @@ pub fn validate(
             }
             Ok(None) => match memory::of(file, options.metric)
                 .or_else(|| steps_of(file, (options.by, options.mode), progress))
-                .or_else(|| Some(exchange::rows(file))) {
+                .or_else(|| Some(exchange::rows(file)))
+            {
                 Some(Ok(rows)) => outcome.rows.extend(rows),
                 Some(Err(reason)) => outcome.refused.push(reason),
                 None => {}

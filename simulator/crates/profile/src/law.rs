@@ -254,7 +254,9 @@ impl UnfusedLaw {
         let products = if backward { 4.0 } else { 2.0 };
         let unaligned = self.unaligned_rate.filter(|_| !shape.qk_dim.is_multiple_of(8));
         Roof {
-            compute: unaligned.map_or(0.0, |rate| products * 2.0 * pairs * float(shape.qk_dim) / rate.get()),
+            compute: unaligned.map_or(0.0, |rate| {
+                products * 2.0 * pairs * float(shape.qk_dim) / rate.get()
+            }),
             memory: pairs * self.bytes_per_pair / (self.bandwidth.get() * self.memory_efficiency),
             overhead: self.overhead_picos.as_secs() * f64::from(self.num_kernels),
         }

@@ -182,7 +182,10 @@ impl TuningSet {
     #[must_use]
     pub fn spread(&self, group: &str, has_experts: bool) -> Option<f64> {
         let name = Self::spread_name(group, has_experts);
-        self.spreads.iter().find(|(known, _)| *known == name).map(|&(_, spread)| spread)
+        self.spreads
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|&(_, spread)| spread)
     }
 
     /// Reads a set.
@@ -194,8 +197,15 @@ impl TuningSet {
         if set.schema != Self::SCHEMA {
             return Err(format!("schema `{}`; this program reads `tuning/1`", set.schema));
         }
-        match set.parameters.iter().find(|parameter| !(parameter.value > 0.0 && parameter.value.is_finite())) {
-            Some(wrong) => Err(format!("{:?} of `{}` is {}, which is no positive number", wrong.term, wrong.scope, wrong.value)),
+        match set
+            .parameters
+            .iter()
+            .find(|parameter| !(parameter.value > 0.0 && parameter.value.is_finite()))
+        {
+            Some(wrong) => Err(format!(
+                "{:?} of `{}` is {}, which is no positive number",
+                wrong.term, wrong.scope, wrong.value
+            )),
             None => Ok(set),
         }
     }
@@ -222,8 +232,16 @@ impl TuningSet {
             return tuning;
         }
         for term in Term::ALL {
-            let of = |scope: &String| self.parameters.iter().find(|known| known.term == term && known.scope == *scope);
-            let factors: Vec<f64> = scopes(term).iter().filter_map(of).map(|known| known.value).collect();
+            let of = |scope: &String| {
+                self.parameters
+                    .iter()
+                    .find(|known| known.term == term && known.scope == *scope)
+            };
+            let factors: Vec<f64> = scopes(term)
+                .iter()
+                .filter_map(of)
+                .map(|known| known.value)
+                .collect();
             if !factors.is_empty() {
                 tuning.values[term as usize] = factors.iter().product();
             }
@@ -287,7 +305,11 @@ mod tests {
         let text = set().to_json();
         assert_eq!(TuningSet::from_json(&text), Ok(set()));
         let wrong = text.replace("0.8", "0.0");
-        assert!(TuningSet::from_json(&wrong).unwrap_err().contains("no positive number"));
+        assert!(
+            TuningSet::from_json(&wrong)
+                .unwrap_err()
+                .contains("no positive number")
+        );
         let other = text.replace("tuning/1", "tuning/2");
         assert!(TuningSet::from_json(&other).unwrap_err().contains("tuning/2"));
     }

@@ -8,7 +8,9 @@ use crate::diagnostics::{Diagnostic, Fault, Faults};
 use crate::document::{Files, Item, Node, Place, Table, merge, parse, set};
 use crate::plan::{Identity, Plan, Price, RunSettings};
 use crate::raw::{ROOT, Raw, SCHEMA, check_table};
-use crate::resolve::{Assumptions, cluster, layout, model, narrow, profile, routing, stack, training, tuning};
+use crate::resolve::{
+    Assumptions, cluster, layout, model, narrow, profile, routing, stack, training, tuning,
+};
 use crate::source::LoadContext;
 use crate::{catalog, expect, validate};
 

@@ -20,9 +20,9 @@ use orrery_workload::lower::model_flops;
 
 use super::table::Table;
 use super::{Compared, Row};
+use crate::facts;
 use crate::pipeline::{self, Watch};
 use crate::tuning::{self, LeaveOut, Step};
-use crate::facts;
 pub(super) use cells::foot;
 use row::{Measured, StepRow};
 
@@ -114,7 +114,10 @@ pub(super) fn rows(
     let prepared: Vec<Result<MeasuredStep, String>> = table.rows.iter().map(measured_step).collect();
     let answers = match mode {
         Mode::Simulated => simulated(&prepared, progress),
-        Mode::Estimated => prepared.iter().map(|step| Some(estimated(step.as_ref().ok()?))).collect(),
+        Mode::Estimated => prepared
+            .iter()
+            .map(|step| Some(estimated(step.as_ref().ok()?)))
+            .collect(),
         Mode::HeldOut(leave_out) => held_out(table, &prepared, leave_out),
     };
     let rows = table.rows.iter().zip(prepared).zip(answers);
@@ -197,7 +200,9 @@ fn simulate(step: &MeasuredStep) -> Result<Answer, String> {
     let (low, high) = metrics.interval(key).unwrap_or((seconds, seconds));
     // What most of the simulated time rests on.
     let share = |evidence: &Evidence| simulation.report.backed_by(*evidence).unwrap_or(0.0);
-    let most = Evidence::ALL.into_iter().max_by(|a, b| share(a).total_cmp(&share(b)));
+    let most = Evidence::ALL
+        .into_iter()
+        .max_by(|a, b| share(a).total_cmp(&share(b)));
     let evidence = most.unwrap_or_default().name();
     Ok(Answer {
         seconds,
@@ -297,7 +302,11 @@ pub fn measured_step(row: &BTreeMap<String, String>) -> Result<MeasuredStep, Str
         Measured::Seconds(seconds) => seconds,
         Measured::Rate { tflops, is_causal } => {
             let flops = model_flops(&plan);
-            let flops = if is_causal { flops.causal } else { flops.full_attention };
+            let flops = if is_causal {
+                flops.causal
+            } else {
+                flops.full_attention
+            };
             flops.get() / (tflops * 1e12 * f64::from(plan.layout.world()))
         }
     };
@@ -310,7 +319,17 @@ pub(super) fn step(row: &BTreeMap<String, String>) -> Option<Step> {
 }
 
 fn with_facts(row: &BTreeMap<String, String>, step: &MeasuredStep) -> Step {
-    let columns = ["id", "tier", "model", "arch", "gpu", "gpus", "stack", "source", "precision"];
+    let columns = [
+        "id",
+        "tier",
+        "model",
+        "arch",
+        "gpu",
+        "gpus",
+        "stack",
+        "source",
+        "precision",
+    ];
     let mut facts: BTreeMap<&'static str, String> = columns
         .into_iter()
         .map(|column| (column, StepRow(row).text(column).to_owned()))

@@ -148,11 +148,20 @@ fn traps_of_the_columns() {
 /// measurement.
 #[test]
 fn one_configuration_is_simulated_once() {
-    let releases = [row(&[("release", "25.02")]), row(&[("release", "25.04"), ("step_time_s", "11")])];
+    let releases = [
+        row(&[("release", "25.02")]),
+        row(&[("release", "25.04"), ("step_time_s", "11")]),
+    ];
     let prepared: Vec<_> = releases.iter().map(measured_step).collect();
     let told = std::sync::Mutex::new(Vec::new());
     let answers = simulated(&prepared, &|done| told.lock().unwrap().push(done));
-    let seconds = |at: usize| answers[at].clone().expect("it is predicted").expect("it runs").seconds;
+    let seconds = |at: usize| {
+        answers[at]
+            .clone()
+            .expect("it is predicted")
+            .expect("it runs")
+            .seconds
+    };
     assert_eq!(seconds(0).to_bits(), seconds(1).to_bits());
     assert_eq!(told.into_inner().unwrap().len(), 1, "one simulation for two rows");
     let measured = prepared.iter().flatten().map(|step| step.measured);
@@ -189,8 +198,21 @@ fn the_closed_form_follows_the_event_simulation() {
         vec![],
         gpt.to_vec(),
         [&gpt[..], &[("vpp", "6")]].concat(),
-        [&gpt[..], &[("gpu", "A100-80GB"), ("stack", "megatron-lm"), ("recompute", "full")]].concat(),
-        vec![("stack", "llm-foundry"), ("zero_stage", "3"), ("gpus", "64"), ("recompute", "full")],
+        [
+            &gpt[..],
+            &[
+                ("gpu", "A100-80GB"),
+                ("stack", "megatron-lm"),
+                ("recompute", "full"),
+            ],
+        ]
+        .concat(),
+        vec![
+            ("stack", "llm-foundry"),
+            ("zero_stage", "3"),
+            ("gpus", "64"),
+            ("recompute", "full"),
+        ],
         experts.to_vec(),
     ];
     for changes in cases {
@@ -198,7 +220,10 @@ fn the_closed_form_follows_the_event_simulation() {
         let simulated = simulate(&step).expect("it runs").seconds;
         let closed = estimated(&step).expect("it is one").seconds;
         let apart = closed / simulated - 1.0;
-        assert!(apart.abs() < 0.04, "{changes:?}: {closed} s, {simulated} s simulated");
+        assert!(
+            apart.abs() < 0.04,
+            "{changes:?}: {closed} s, {simulated} s simulated"
+        );
     }
 }
 

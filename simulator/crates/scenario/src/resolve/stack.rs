@@ -119,7 +119,10 @@ fn fsdp(name: &str) -> Preset {
             ),
             ("overlap_gradients", "FSDP scatters gradients beside backward"),
             ("overlap_parameters", "FSDP prefetches the next layer"),
-            ("tensor_overlap", "off unless asynchronous tensor parallelism is on"),
+            (
+                "tensor_overlap",
+                "off unless asynchronous tensor parallelism is on",
+            ),
             ("launch", LAUNCH_REASON),
             ("graph_scope", "off unless the model is compiled to graphs"),
             ("split_weight_gradients", "none: autograd runs both together"),

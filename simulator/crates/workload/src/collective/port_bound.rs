@@ -9,8 +9,8 @@ use orrery_profile::{Bottleneck, Profile};
 use orrery_scenario::plan::{Cluster, GroupShape};
 use orrery_units::{Bytes, Evidence, SimDuration};
 
-use super::nccl::{Architecture, Graph};
 use super::Timing;
+use super::nccl::{Architecture, Graph};
 use crate::cost::ExchangePorts;
 
 /// The share of the NVLinks that NCCL counts which its grouped sends were measured to reach: 344 of 371 GB/s, H100.

@@ -117,19 +117,27 @@ impl CostModel {
     /// An attention core, forward.
     #[must_use]
     pub fn attention_forward(&self, shape: &Attention) -> Kernel {
-        self.lasting(self.kernels.attention_forward(shape), self.tuning.get(Term::Attention))
+        self.lasting(
+            self.kernels.attention_forward(shape),
+            self.tuning.get(Term::Attention),
+        )
     }
 
     /// An attention core, backward.
     #[must_use]
     pub fn attention_backward(&self, shape: &Attention) -> Kernel {
-        self.lasting(self.kernels.attention_backward(shape), self.tuning.get(Term::Attention))
+        self.lasting(
+            self.kernels.attention_backward(shape),
+            self.tuning.get(Term::Attention),
+        )
     }
 
     /// Passes over memory.
     #[must_use]
     pub fn pass(&self, shape: &MemoryPass) -> Kernel {
-        self.kernels.pass(shape).tuned(self.tuning.get(Term::Passes), self.gap)
+        self.kernels
+            .pass(shape)
+            .tuned(self.tuning.get(Term::Passes), self.gap)
     }
 
     /// A collective among a group that lies on nodes as `shape` says.

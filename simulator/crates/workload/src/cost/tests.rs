@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use orrery_operation::{Attention, Collective, CollectiveOp, Gemm, GroupedGemm, Mask, MemoryPass, Precision};
 use orrery_profile::{Profile, Term, Tuning};
-use orrery_scenario::plan::{Cluster, Device, Dispatcher, Fabric, GraphScope, GroupShape, Node, Stack, StackFamily};
+use orrery_scenario::plan::{
+    Cluster, Device, Dispatcher, Fabric, GraphScope, GroupShape, Node, Stack, StackFamily,
+};
 use orrery_units::{Bytes, BytesPerSec, Evidence, FlopsPerSec, SimDuration, Watts};
 
 use super::{CostModel, ExchangePorts};
@@ -206,7 +208,10 @@ fn tuning_slows_what_it_is_of() {
     let pass = MemoryPass::new(Bytes::new(1 << 30), Bytes::ZERO, 3);
     assert_eq!(tuned.pass(&pass), plain.pass(&pass));
     let spaced = plain.clone().tuned(Tuning::default().with(Term::Gap, 1e-6));
-    assert_eq!(spaced.pass(&pass).alone, plain.pass(&pass).alone + SimDuration::from_micros(3));
+    assert_eq!(
+        spaced.pass(&pass).alone,
+        plain.pass(&pass).alone + SimDuration::from_micros(3)
+    );
 }
 
 /// Few rows per expert: the weights decide. 4 experts of 4096 x 7168 in FP8 are 117 MB; at 0.703 of 3,350 GB/s 50 us.

@@ -200,7 +200,11 @@ impl Builder<'_> {
             crate::lower::costs::BlockCost::default()
         };
         let mut forward = attention.forward.then(mtp.forward);
-        let mut backward = mtp.backward.then(mtp.weight).then(attention.backward).then(attention.weight);
+        let mut backward = mtp
+            .backward
+            .then(mtp.weight)
+            .then(attention.backward)
+            .then(attention.weight);
         let [gather, scatter] = self.tensor;
         let blocks = if routed { 1 } else { 2 };
         let around = (gather + scatter) * blocks;

@@ -29,7 +29,11 @@ impl Parts {
     #[must_use]
     pub fn step(&self, tuning: &Tuning) -> Estimate {
         let issue = self.order.issue(tuning);
-        let passes: Vec<[f64; 2]> = self.ranks.iter().map(|rank| rank.seconds(self, tuning, issue)).collect();
+        let passes: Vec<[f64; 2]> = self
+            .ranks
+            .iter()
+            .map(|rank| rank.seconds(self, tuning, issue))
+            .collect();
         let times = passes.iter().map(|[forward, backward]| forward + backward);
         let sum: f64 = times.clone().sum();
         let slowest = times.fold(0.0, f64::max);
@@ -42,7 +46,11 @@ impl Parts {
         };
         let bubble = fill + self.messages(microbatches);
         let data = self.traffic(tuning, passes.first().copied().unwrap_or_default(), chunks);
-        let update = self.ranks.iter().map(|rank| rank.update.alone.as_secs()).fold(0.0, f64::max);
+        let update = self
+            .ranks
+            .iter()
+            .map(|rank| rank.update.alone.as_secs())
+            .fold(0.0, f64::max);
         let end = update * tuning.get(Term::Update)
             + self.barrier.as_secs()
             + self.tied.as_secs()

@@ -34,7 +34,11 @@ fn parts(ranks: usize, chunks: u32) -> Parts {
         tied: SimDuration::ZERO,
         order: Order {
             microbatches: 8,
-            schedule: if chunks > 1 { ScheduleKind::Interleaved } else { ScheduleKind::OneFOneB },
+            schedule: if chunks > 1 {
+                ScheduleKind::Interleaved
+            } else {
+                ScheduleKind::OneFOneB
+            },
             chunks,
             overlaps_gradients: true,
             overlaps_parameters: true,
@@ -46,7 +50,10 @@ fn parts(ranks: usize, chunks: u32) -> Parts {
 }
 
 fn close(value: f64, expected: f64) {
-    assert!((value - expected).abs() < 1e-9 * expected.max(1.0), "{value}, not {expected}");
+    assert!(
+        (value - expected).abs() < 1e-9 * expected.max(1.0),
+        "{value}, not {expected}"
+    );
 }
 
 /// 1F1B on even stages: `(m + p − 1)(t_f + t_b) = 11 · 3`; `v` chunks divide the bubble: `(8 + 3 / 3) · 3`.
@@ -88,7 +95,9 @@ fn the_slower_of_host_and_device_decides() {
 #[test]
 fn sharded_parameters_hide_behind_compute_or_hold_it_up() {
     let mut sharded = parts(1, 1);
-    let RankParts { forward, backward, .. } = &mut sharded.ranks[0];
+    let RankParts {
+        forward, backward, ..
+    } = &mut sharded.ranks[0];
     for (pass, seconds) in [(forward, 0.5), (backward, 4.0)] {
         pass.shards = SimDuration::from_secs(seconds);
         pass.shards_held = 0.1 * seconds;

@@ -173,7 +173,11 @@ fn expert_launches(model: &CostModel, rows: MoeRows) -> u32 {
 
 /// A number of kernels.
 pub(crate) fn count(kernels: f64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a layer has thousands of kernels")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a layer has thousands of kernels"
+    )]
     let whole = kernels.round() as u32;
     whole
 }
@@ -258,7 +262,11 @@ fn tensor_collective(
         ranks: u64::from(layout.tp),
         bytes: exposed,
     };
-    Some(model.collective(collective, shape).times(model.tuning().get(Term::Tensor)))
+    Some(
+        model
+            .collective(collective, shape)
+            .times(model.tuning().get(Term::Tensor)),
+    )
 }
 
 /// How many ranks share a parameter's gradient, and how they lie: dense (0) or expert (1) parameters.

@@ -242,7 +242,12 @@ impl Emit<'_, '_, '_> {
             layer.experts.is_some(),
             layer.dense.forward.slowed(share),
         );
-        let done = self.compute(self.shared.kinds.attention_forward, attention, &[gathered, sharded], tag);
+        let done = self.compute(
+            self.shared.kinds.attention_forward,
+            attention,
+            &[gathered, sharded],
+            tag,
+        );
         backward.last = self.tensor_after(done, tag);
         if moe {
             let kind = self.shared.kinds.dispatch_forward;

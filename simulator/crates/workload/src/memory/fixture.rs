@@ -5,9 +5,9 @@ use std::sync::Arc;
 use orrery_operation::Precision;
 use orrery_profile::{Profile, Tuning};
 use orrery_scenario::plan::{
-    AttentionShape, Axis, Cluster, Device, Dispatcher, Fabric, Formats, Gate, Identity, Law, Layer, Layout,
-    MlpShape, Model, Noise, Plan, Recompute, Routing, RunSettings, Schedule, ScheduleKind, Stack, Training,
-    VirtualStage, ZeroStage, GraphScope, StackFamily,
+    AttentionShape, Axis, Cluster, Device, Dispatcher, Fabric, Formats, Gate, GraphScope, Identity, Law,
+    Layer, Layout, MlpShape, Model, Noise, Plan, Recompute, Routing, RunSettings, Schedule, ScheduleKind,
+    Stack, StackFamily, Training, VirtualStage, ZeroStage,
 };
 use orrery_units::{Bytes, BytesPerSec, FlopsPerSec, Seed, SimDuration, Watts};
 

@@ -44,7 +44,9 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
         schema: Profile::SCHEMA.to_owned(),
         name: "a100-megatron-2025-09".to_owned(),
         device: "A100-SXM4-80GB".to_owned(),
-        stacks: ["megatron-lm", "megatron-deepspeed", "megatron"].map(str::to_owned).to_vec(),
+        stacks: ["megatron-lm", "megatron-deepspeed", "megatron"]
+            .map(str::to_owned)
+            .to_vec(),
         date: "2025-09".to_owned(),
         notes: vec![
             "Attention is that of Megatron-LM in 2022: separate kernels with the scores in memory."
@@ -175,11 +177,15 @@ fn unaligned_rate(truth: &Path) -> Result<FlopsPerSec, Fault> {
     for (aligned, not) in [(62, 63), (93, 94), (96, 97), (98, 99)] {
         let row = |number: u32| {
             let id = format!("bigsci-{number:03}");
-            table.iter().find(|row| row.text("id") == id).ok_or_else(|| format!("no row {id}"))
+            table
+                .iter()
+                .find(|row| row.text("id") == id)
+                .ok_or_else(|| format!("no row {id}"))
         };
         let (aligned, not) = (row(aligned)?, row(not)?);
         let of = |row: &table::Row, column: &str| row.number(column).ok_or_else(|| format!("no {column}"));
-        let products = 16.0 * of(not, "seq")?.powi(2) * of(not, "hidden")? * of(not, "layers")? * of(not, "gbs")?;
+        let products =
+            16.0 * of(not, "seq")?.powi(2) * of(not, "hidden")? * of(not, "layers")? * of(not, "gbs")?;
         let microbatches = of(not, "gbs")? / of(not, "dp")? / of(not, "mbs")?;
         let stretched = 1.0 + (of(not, "pp")? - 1.0) / microbatches;
         let added = of(not, "step_time_s")? - of(aligned, "step_time_s")?;

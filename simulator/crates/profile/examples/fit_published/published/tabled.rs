@@ -103,7 +103,10 @@ const DEVICES: [Device; 7] = [
 
 /// Their profiles.
 pub(crate) fn profiles(truth: &Path, hopper: &Profile) -> Result<Vec<Profile>, Fault> {
-    DEVICES.iter().map(|device| profile(truth, hopper, device)).collect()
+    DEVICES
+        .iter()
+        .map(|device| profile(truth, hopper, device))
+        .collect()
 }
 
 fn profile(truth: &Path, hopper: &Profile, device: &Device) -> Result<Profile, Fault> {
@@ -186,7 +189,13 @@ fn products(truth: &Path, device: &Device) -> Result<Vec<KernelCurve>, Fault> {
                 format!("{}, gemm, {dtype}, 64 rows of tokens and more", device.gpu),
                 "Products of 1e12 operations and more set `sustained`.",
             );
-            curves.push(gemm::curve(&start(device, which), &rows, precision, "cublaslt", provenance));
+            curves.push(gemm::curve(
+                &start(device, which),
+                &rows,
+                precision,
+                "cublaslt",
+                provenance,
+            ));
         }
     }
     Ok(curves)
@@ -239,7 +248,10 @@ fn core(truth: &Path, device: &Device) -> Result<KernelCurve, Fault> {
 
 /// Hopper's share of the memory bandwidth, taken for this device's (assumption).
 fn passes(hopper: &Profile, device: &Device) -> Result<KernelCurve, Fault> {
-    let known = hopper.kernels.iter().find(|curve| curve.op == OpClass::MemoryPass);
+    let known = hopper
+        .kernels
+        .iter()
+        .find(|curve| curve.op == OpClass::MemoryPass);
     let mut curve = known.ok_or("no curve of a memory pass")?.clone();
     let law = h800::pass_law(&curve)?;
     curve.law = Law::Pass(PassLaw {
@@ -247,6 +259,9 @@ fn passes(hopper: &Profile, device: &Device) -> Result<KernelCurve, Fault> {
         memory_efficiency: rounded(law.memory_efficiency),
         ..law
     });
-    curve.provenance.note.push_str(" H800's share of the memory bandwidth is taken for this device (assumption).");
+    curve
+        .provenance
+        .note
+        .push_str(" H800's share of the memory bandwidth is taken for this device (assumption).");
     Ok(curve)
 }
