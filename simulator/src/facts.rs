@@ -2,8 +2,8 @@
 
 use orrery_profile::{Profile, TuningSet};
 use orrery_report::{Assumption, DeviceFacts, Identity, ModelError, Price, Rank, RunFacts, StepWork};
-use orrery_scenario::{Plan, catalog};
 use orrery_scenario::plan::{ScheduleKind, ZeroStage};
+use orrery_scenario::{Plan, catalog};
 use orrery_taskgraph::Driver as _;
 use orrery_units::{FlopsPerSec, LaneId, ProgramId, Seed, significant};
 use orrery_workload::lower::{TrainingDriver, model_flops};
@@ -108,7 +108,10 @@ fn layout(plan: &Plan) -> String {
         ScheduleKind::GPipe => "GPipe".to_owned(),
         ScheduleKind::OneFOneB => "1F1B".to_owned(),
         ScheduleKind::Interleaved => format!("interleaved 1F1B, {} chunks", layout.schedule.chunks),
+        ScheduleKind::ZeroBubbleH1 => "ZB-H1".to_owned(),
+        ScheduleKind::ZeroBubbleV => "ZB-V".to_owned(),
         ScheduleKind::DualPipe => "DualPipe".to_owned(),
+        ScheduleKind::DualPipeV => "DualPipeV".to_owned(),
     };
     let zero = match layout.zero {
         ZeroStage::None => "no ZeRO",

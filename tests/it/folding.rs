@@ -110,5 +110,10 @@ fn a_balanced_plan_with_experts_folds() {
         &text,
         &[("parallel.schedule", "{ kind = \"interleaved\", chunks = 2 }")],
     );
-    check(&text, &[("parallel.schedule", "{ kind = \"dualpipe\" }")]);
+    for kind in ["zb-h1", "zb-v", "dualpipe", "dualpipe-v"] {
+        check(
+            &text,
+            &[("parallel.schedule", &format!("{{ kind = \"{kind}\" }}"))],
+        );
+    }
 }

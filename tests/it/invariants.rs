@@ -175,3 +175,12 @@ fn a_step_with_experts_keeps_its_invariants() {
 fn a_dual_pipe_step_keeps_its_invariants() {
     check(EXPERTS, &[DUAL_PIPE]);
 }
+
+#[test]
+fn a_step_with_split_backwards_keeps_its_invariants() {
+    for kind in ["zb-h1", "zb-v", "dualpipe-v"] {
+        let schedule = format!("{{ kind = \"{kind}\" }}");
+        check(DENSE, &[("parallel.schedule", &schedule)]);
+        check(EXPERTS, &[("parallel.schedule", &schedule)]);
+    }
+}

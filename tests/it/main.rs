@@ -1,6 +1,7 @@
 //! Tests of the whole house: one binary, one file per way of failing.
 
 mod balance;
+mod causality;
 mod closed_form;
 mod collectives;
 mod command;
@@ -9,6 +10,7 @@ mod diagnostics;
 mod expectations;
 mod folding;
 mod imports;
+mod in_flight;
 mod invariants;
 mod layering;
 mod levels;

@@ -1,7 +1,7 @@
 //! What Escape leaves, and when it stops the run.
 
+use eframe::egui::Key;
 use eframe::egui::accesskit::Role;
-use eframe::egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use orrery_gui::App;

@@ -1,7 +1,7 @@
 //! What stacks make of devices over whole steps, fitted on measured ones.
 //!
 //! Kernels and collectives stay as they were measured alone; fitted is what only whole steps tell, each parameter shared
-//! by all rows of a device, an architecture or a stack (see [`Term`](orrery_profile::Term)). The closed form
+//! by all rows of a device, an architecture or a stack (see [`Term`]). The closed form
 //! ([`Parts`]) stands for the event simulation while parameters are sought: a step of it takes microseconds.
 
 mod folds;

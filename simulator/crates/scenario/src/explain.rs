@@ -86,7 +86,7 @@ const CODES: &[(&str, &str)] = &[
     ),
     (
         "S036",
-        "DualPipe feeds microbatches from both ends of the pipeline: it needs an even pp, and an even number of at least 2 pp microbatches.",
+        "DualPipe feeds microbatches from both ends of the pipeline: it needs an even pp, and an even number of at least 2 pp microbatches. DualPipeV needs at least 2 pp of them, and ZB-V at least 2 pp - 1, to fill both arms of their V.",
     ),
     (
         "S037",

@@ -228,6 +228,69 @@ fn interleaving_needs_a_multiple_of_the_stages() {
     check(&text, &["25:16 S037 global_batch = 4096"]);
 }
 
+/// pp = 16 and dp = 128: 32 microbatches are 4,096 sequences, 31 are 3,968.
+#[test]
+fn schedules_along_a_v_need_two_chunks_and_microbatches_for_both_arms() {
+    let text = |schedule: &str, batch: &str| {
+        GOOD.replace("{ kind = \"dualpipe\" }", schedule)
+            .replace("15360", batch)
+    };
+    for (schedule, batch, expected) in [
+        ("{ kind = \"zb-v\" }", "3968", None),
+        (
+            "{ kind = \"zb-v\" }",
+            "3840",
+            Some("25:16 S036 global_batch = 3968"),
+        ),
+        (
+            "{ kind = \"zb-v\", chunks = 3 }",
+            "3968",
+            Some("21:38 S035 chunks = 2"),
+        ),
+        ("{ kind = \"dualpipe-v\" }", "4224", None),
+        (
+            "{ kind = \"dualpipe-v\" }",
+            "3968",
+            Some("25:16 S036 global_batch = 4096"),
+        ),
+        (
+            "{ kind = \"dualpipe-v\", chunks = 1 }",
+            "4096",
+            Some("21:44 S035 chunks = 2"),
+        ),
+        ("{ kind = \"zb-h1\" }", "128", None),
+        (
+            "{ kind = \"zb-h1\", chunks = 2 }",
+            "128",
+            Some("21:39 S035 kind = \"zb-v\", which has two"),
+        ),
+    ] {
+        let expected: Vec<&str> = expected.into_iter().collect();
+        check(&text(schedule, batch), &expected);
+    }
+}
+
+/// 61 layers and a prediction module over 16 ranks, each holding two stages of the V; both ends on rank 0.
+#[test]
+fn stages_along_a_v_turn_at_the_last_rank() {
+    for kind in ["zb-v", "dualpipe-v"] {
+        let text = changed("kind = \"dualpipe\"", &format!("kind = \"{kind}\""));
+        let layout = load_with(&text, &[], &[]).unwrap().layout;
+        assert_eq!(layout.stages.len(), 32, "{kind}");
+        assert_eq!(
+            (layout.stage_index(0, 0), layout.stage_index(0, 1)),
+            (0, 31),
+            "{kind}"
+        );
+        assert_eq!(
+            (layout.stage_index(15, 0), layout.stage_index(15, 1)),
+            (15, 16),
+            "{kind}"
+        );
+        assert!(layout.stages[0].embedding && layout.stages[31].head, "{kind}");
+    }
+}
+
 #[test]
 fn notes_of_the_user_are_free() {
     check(

@@ -37,8 +37,14 @@ pub enum ScheduleKind {
     OneFOneB,
     /// The same with several chunks per rank.
     Interleaved,
+    /// One forward, one backward, with weight gradients moved into the bubble (Qi et al. 2023, ZB-H1).
+    ZeroBubbleH1,
+    /// Two chunks per rank along a V, with weight gradients moved into the bubble (Qi et al. 2023, section 6, ZB-V).
+    ZeroBubbleV,
     /// Bidirectional, forward of one microbatch overlapped with backward of another (DeepSeek-V3).
     DualPipe,
+    /// DualPipe cut in half: one copy of the model along a V (Qi et al. 2025; DeepSeek).
+    DualPipeV,
 }
 
 /// A pipeline schedule.
@@ -46,8 +52,16 @@ pub enum ScheduleKind {
 pub struct Schedule {
     /// The order of work.
     pub kind: ScheduleKind,
-    /// Model chunks on each rank: 1 for GPipe and 1F1B, `v` for interleaved, 2 for DualPipe.
+    /// Model chunks on each rank: 1 for GPipe, 1F1B and ZB-H1, `v` for interleaved, 2 for the others.
     pub chunks: u32,
+}
+
+impl Schedule {
+    /// Whether the model goes down the ranks with chunk 0 and back up with chunk 1, so that rank 0 holds both ends.
+    #[must_use]
+    pub const fn is_v_shaped(self) -> bool {
+        matches!(self.kind, ScheduleKind::ZeroBubbleV | ScheduleKind::DualPipeV)
+    }
 }
 
 /// A contiguous run of layers that one rank works on at a time.
@@ -251,21 +265,26 @@ impl Layout {
 
     /// The virtual stage of chunk `chunk` on pipeline rank `pipeline`.
     ///
-    /// Interleaved: chunk `c` of rank `p` is stage `c pp + p`. DualPipe: chunk 0 of rank `p` is stage `p`,
-    /// chunk 1 is stage `pp − 1 − p`, run in the other direction.
+    /// Interleaved: chunk `c` of rank `p` is stage `c pp + p`. Along a V (ZB-V, DualPipeV): chunk 0 of rank `p` is
+    /// stage `p`, chunk 1 is stage `2 pp − 1 − p`. DualPipe: chunk 0 of rank `p` is stage `p`, chunk 1 is stage
+    /// `pp − 1 − p`, run in the other direction.
     #[must_use]
     pub const fn stage_index(&self, pipeline: u32, chunk: u32) -> u32 {
         match self.schedule.kind {
-            ScheduleKind::DualPipe => {
-                if chunk == 0 {
-                    pipeline
-                } else {
-                    self.pp - 1 - pipeline
-                }
-            }
-            ScheduleKind::GPipe | ScheduleKind::OneFOneB | ScheduleKind::Interleaved => {
-                chunk * self.pp + pipeline
-            }
+            ScheduleKind::DualPipe if chunk == 1 => self.pp - 1 - pipeline,
+            _ if chunk == 1 && self.schedule.is_v_shaped() => 2 * self.pp - 1 - pipeline,
+            _ => chunk * self.pp + pipeline,
+        }
+    }
+
+    /// The pipeline rank that holds virtual stage `stage`, for DualPipe in direction 0: the inverse of
+    /// [`stage_index`](Self::stage_index).
+    #[must_use]
+    pub const fn pipeline_of_stage(&self, stage: u32) -> u32 {
+        if self.schedule.is_v_shaped() && stage >= self.pp {
+            2 * self.pp - 1 - stage
+        } else {
+            stage % self.pp
         }
     }
 }

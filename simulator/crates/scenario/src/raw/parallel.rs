@@ -4,7 +4,15 @@ use super::key::{Key, Kind};
 use super::view::{Given, View};
 
 /// The pipeline schedules, by the names that a file may use.
-pub(crate) const SCHEDULES: &[&str] = &["1f1b", "interleaved", "dualpipe", "gpipe"];
+pub(crate) const SCHEDULES: &[&str] = &[
+    "1f1b",
+    "interleaved",
+    "dualpipe",
+    "dualpipe-v",
+    "zb-h1",
+    "zb-v",
+    "gpipe",
+];
 
 const SCHEDULE: &[Key] = &[
     Key::new(

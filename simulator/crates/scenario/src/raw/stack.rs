@@ -13,6 +13,7 @@ pub(crate) const NAMES: &[&str] = &[
     "nemo",
     "megatron-lm",
     "megatron-deepspeed",
+    "vtrain-megatron",
     "llm-foundry",
     "torchtitan",
     "nemo-automodel",

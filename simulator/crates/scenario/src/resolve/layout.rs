@@ -52,9 +52,7 @@ pub(crate) fn layout(
     };
     let count = match schedule.kind {
         ScheduleKind::DualPipe => pp,
-        ScheduleKind::GPipe | ScheduleKind::OneFOneB | ScheduleKind::Interleaved => {
-            pp.saturating_mul(schedule.chunks)
-        }
+        _ => pp.saturating_mul(schedule.chunks),
     };
     let layers = layers_per_stage(raw, count as usize, model, place, assumed, faults)?;
     layout.stages = stages(&layers, model.mtp_layers);
@@ -77,17 +75,20 @@ fn schedule(raw: &RawParallel, pp: u32, assumed: &mut Assumptions) -> Schedule {
     let kind = match name.as_str() {
         "gpipe" => ScheduleKind::GPipe,
         "dualpipe" => ScheduleKind::DualPipe,
+        "dualpipe-v" => ScheduleKind::DualPipeV,
+        "zb-h1" => ScheduleKind::ZeroBubbleH1,
+        "zb-v" => ScheduleKind::ZeroBubbleV,
         // One chunk per rank, or one stage, is no interleaving.
         "interleaved" if chunks.unwrap_or(2) > 1 && pp > 1 => ScheduleKind::Interleaved,
         _ => ScheduleKind::OneFOneB,
     };
     let chunks = match kind {
-        ScheduleKind::DualPipe => 2,
+        ScheduleKind::DualPipe | ScheduleKind::DualPipeV | ScheduleKind::ZeroBubbleV => 2,
         ScheduleKind::Interleaved => chunks.unwrap_or_else(|| {
             assumed.note("parallel.schedule.chunks", 2, "the least that interleaves");
             2
         }),
-        ScheduleKind::GPipe | ScheduleKind::OneFOneB => 1,
+        ScheduleKind::GPipe | ScheduleKind::OneFOneB | ScheduleKind::ZeroBubbleH1 => 1,
     };
     Schedule { kind, chunks }
 }

@@ -222,7 +222,7 @@ pub(crate) fn stack(raw: &RawStack<'_>, assumed: &mut Assumptions) -> Stack {
     let preset = match name.as_str() {
         "deepseek" => deepseek(),
         "llama3" => llama3(),
-        "megatron-lm" | "megatron-deepspeed" => megatron_lm(&name),
+        "megatron-lm" | "megatron-deepspeed" | "vtrain-megatron" => megatron_lm(&name),
         "llm-foundry" | "torchtitan" | "nemo-automodel" => fsdp(&name),
         _ => megatron_core(&name),
     };

@@ -23,6 +23,10 @@ pub fn tuning_scopes(term: Term, cluster: &Cluster, training: &Training) -> Vec<
         Term::Experts => vec![on_architecture(format)],
         Term::Attention => vec![on_architecture(&family), device],
         Term::Passes => vec![stack.name.clone(), on_architecture(format)],
+        // Stacks that fuse little differ in what lies between their many kernels.
+        Term::Gap if stack.family == StackFamily::MegatronLm => {
+            vec![architecture.to_owned(), stack.name.clone()]
+        }
         Term::Gap => vec![architecture.to_owned()],
         Term::Launch => vec![family],
         Term::SmallKernels | Term::Update => vec![String::new()],

@@ -35,7 +35,8 @@ pub(crate) fn batch_divides(
     None
 }
 
-/// S036, S037: DualPipe needs an even number of at least `2 pp`; interleaving needs a multiple of `pp`.
+/// S036, S037: DualPipe needs an even number of at least `2 pp`, DualPipeV at least `2 pp`, ZB-V at least `2 pp − 1`;
+/// interleaving needs a multiple of `pp`.
 pub(crate) fn schedule_has_enough_microbatches(
     raw: &Raw<'_>,
     layout: &Layout,
@@ -59,6 +60,16 @@ pub(crate) fn schedule_has_enough_microbatches(
                 2 * pp
             ),
             count.next_multiple_of(2).max(2 * pp),
+        ),
+        ScheduleKind::DualPipeV if count < 2 * pp => (
+            "S036",
+            format!("DualPipeV needs at least 2 x pp = {} microbatches", 2 * pp),
+            2 * pp,
+        ),
+        ScheduleKind::ZeroBubbleV if count + 1 < 2 * pp => (
+            "S036",
+            format!("ZB-V needs at least 2 x pp - 1 = {} microbatches", 2 * pp - 1),
+            2 * pp - 1,
         ),
         ScheduleKind::Interleaved if !count.is_multiple_of(pp) => (
             "S037",

@@ -86,12 +86,15 @@ pub(crate) fn uneven_ends_divide(
     None
 }
 
-/// S035: several chunks per rank belong to an interleaved schedule; DualPipe always has two.
+/// S035: several chunks per rank belong to an interleaved schedule; DualPipe and those along a V always have two.
 pub(crate) fn chunks_fit_the_schedule(raw: &RawParallel, schedule: Schedule, faults: &mut Faults) {
     let Some(given) = &raw.chunks else { return };
     let (fits, help) = match schedule.kind {
         ScheduleKind::Interleaved => (true, ""),
-        ScheduleKind::DualPipe => (given.value == 2, "chunks = 2"),
+        ScheduleKind::DualPipe | ScheduleKind::DualPipeV | ScheduleKind::ZeroBubbleV => {
+            (given.value == 2, "chunks = 2")
+        }
+        ScheduleKind::ZeroBubbleH1 => (given.value == 1, "kind = \"zb-v\", which has two"),
         ScheduleKind::GPipe | ScheduleKind::OneFOneB => {
             let interleaves = raw
                 .schedule

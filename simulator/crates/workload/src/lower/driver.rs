@@ -1,9 +1,10 @@
 //! The driver of a training job: one cursor per simulated rank.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orrery_scenario::Plan;
 use orrery_profile::Term;
+use orrery_scenario::Plan;
 use orrery_scenario::plan::{GraphScope, Law, Layout};
 use orrery_taskgraph::{Driver, Pulled, Resources, Sequence, Sink};
 use orrery_units::{ProgramId, Seed, SimDuration};
@@ -19,7 +20,7 @@ use super::step_end::StepEnd;
 use crate::block::MoeRows;
 use crate::cost::{CostModel, Kernel};
 use crate::routing::Router;
-use crate::schedule::{Action, order};
+use crate::schedule::{Action, Slot, order};
 
 /// Which ranks are simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub(super) struct Cursor {
     pub(super) gathers: Vec<Vec<Sequence>>,
     /// The last gradient reduction of this step that was emitted early.
     pub(super) last_data: Option<Sequence>,
+    /// What a chunk of this rank hands to another of its chunks: what the next pass of that slot waits for.
+    pub(super) handed: BTreeMap<(usize, Slot), Sequence>,
     /// Whether static memory has been taken.
     pub(super) placed: bool,
 }
@@ -141,6 +144,7 @@ impl<'p> TrainingDriver<'p> {
                     pace: Pace::new(plan, seed, member.rank, 0),
                     gathers: vec![Vec::new(); layout.schedule.chunks as usize],
                     last_data: None,
+                    handed: BTreeMap::new(),
                     placed: false,
                     member,
                 }

@@ -9,7 +9,7 @@ use super::groups::{Party, RECEIVE_ACTIVATION, RECEIVE_GRADIENT, SEND_ACTIVATION
 use super::holding::Changes;
 use super::layer::{Backward, Forward};
 use crate::cost::{Kernel, Transfer};
-use crate::schedule::{Action, Slot};
+use crate::schedule::{Action, Slot, next_of, previous_of};
 
 /// Puts the tasks of one rank into the sink.
 pub(super) struct Emit<'a, 'p, 's> {
@@ -214,20 +214,36 @@ impl Emit<'_, '_, '_> {
 
     /// Receives the activation of `slot` from the stage before, if it is on another rank.
     pub(super) fn receive_activation(&mut self, slot: Slot) -> Option<Sequence> {
-        self.channel(
-            slot,
-            RECEIVE_ACTIVATION,
-            self.shared.kinds.receive_activation,
-            None,
-        )
+        let kind = self.shared.kinds.receive_activation;
+        self.channel(slot, RECEIVE_ACTIVATION, kind, None)
+            .or_else(|| self.cursor.handed.remove(&(RECEIVE_ACTIVATION, slot)))
     }
 
     /// Receives the gradient of `slot` from the stage after, if it is on another rank.
     pub(super) fn receive_gradient(&mut self, slot: Slot) -> Option<Sequence> {
-        self.channel(slot, RECEIVE_GRADIENT, self.shared.kinds.receive_gradient, None)
+        let kind = self.shared.kinds.receive_gradient;
+        self.channel(slot, RECEIVE_GRADIENT, kind, None)
+            .or_else(|| self.cursor.handed.remove(&(RECEIVE_GRADIENT, slot)))
+    }
+
+    /// Keeps the `last` of `slot` for the stage beside it, where that is a chunk of the same rank.
+    fn hand_over(&mut self, which: usize, slot: Slot, to: Option<(u32, u32)>, last: Option<Sequence>) {
+        if let (Some((pipeline, chunk)), Some(last)) = (to, last)
+            && pipeline == self.cursor.member.pipeline_rank
+        {
+            self.cursor.handed.insert((which, Slot { chunk, ..slot }), last);
+        }
     }
 
     pub(super) fn send_activation(&mut self, forward: &Forward) {
+        let (layout, slot) = (&self.shared.plan.layout, forward.slot);
+        let to = next_of(
+            layout.schedule,
+            layout.pp,
+            self.cursor.member.pipeline_rank,
+            slot.chunk,
+        );
+        self.hand_over(RECEIVE_ACTIVATION, slot, to, forward.last);
         self.channel(
             forward.slot,
             SEND_ACTIVATION,
@@ -237,6 +253,14 @@ impl Emit<'_, '_, '_> {
     }
 
     pub(super) fn send_gradient(&mut self, backward: &Backward) {
+        let (layout, slot) = (&self.shared.plan.layout, backward.slot);
+        let to = previous_of(
+            layout.schedule,
+            layout.pp,
+            self.cursor.member.pipeline_rank,
+            slot.chunk,
+        );
+        self.hand_over(RECEIVE_GRADIENT, slot, to, backward.last);
         self.channel(
             backward.slot,
             SEND_GRADIENT,

@@ -47,7 +47,8 @@ impl StepEnd {
         let crosses = next / layout.devices_per_domain != 0;
         let ends = [0, layout.group(0, Axis::Pipeline)[layout.pp as usize - 1]];
         let embedding = plan.model.embedding_parameters().div_ceil(u64::from(layout.tp));
-        let tied = plan.model.tied_embeddings && layout.pp > 1;
+        // Along a V, embedding and head are on one rank.
+        let tied = plan.model.tied_embeddings && layout.pp > 1 && !layout.schedule.is_v_shaped();
         let tied = tied.then(|| all(plan.training.formats.gradient_traffic.bytes_of(embedding), &ends));
         let expert_ranks: Vec<u32> = layout
             .stage_ranks(0)

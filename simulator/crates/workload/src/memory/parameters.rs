@@ -1,7 +1,7 @@
 //! Parameters that one rank holds.
 
 use orrery_scenario::plan::Plan;
-use orrery_scenario::plan::{AttentionShape, Layer, MlpShape, ScheduleKind, VirtualStage};
+use orrery_scenario::plan::{AttentionShape, Layer, MlpShape, VirtualStage};
 
 /// Parameters on one rank, split by which ranks hold copies of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,7 +88,9 @@ fn stage_parameters(plan: &Plan, stage: &VirtualStage) -> RankParameters {
         sum.dense += model.embedding_parameters().div_ceil(tp);
     }
     if stage.head {
-        let copied = if model.tied_embeddings && !stage.embedding {
+        // Along a V, both ends are on the first rank and share one matrix.
+        let apart = !stage.embedding && !plan.layout.schedule.is_v_shaped();
+        let copied = if model.tied_embeddings && apart {
             model.vocab * model.hidden
         } else {
             0
@@ -110,13 +112,8 @@ fn stage_parameters(plan: &Plan, stage: &VirtualStage) -> RankParameters {
 
 /// Virtual stages of pipeline rank `pipeline`, one per chunk; for DualPipe both of its stages.
 pub(super) fn stages_of(plan: &Plan, pipeline: u32) -> impl Iterator<Item = &VirtualStage> {
-    let chunks = match plan.layout.schedule.kind {
-        ScheduleKind::DualPipe => 2,
-        ScheduleKind::GPipe | ScheduleKind::OneFOneB | ScheduleKind::Interleaved => {
-            plan.layout.schedule.chunks
-        }
-    };
-    (0..chunks).map(move |chunk| &plan.layout.stages[plan.layout.stage_index(pipeline, chunk) as usize])
+    (0..plan.layout.schedule.chunks)
+        .map(move |chunk| &plan.layout.stages[plan.layout.stage_index(pipeline, chunk) as usize])
 }
 
 /// Parameters on a rank of pipeline rank `pipeline`: all its chunks; for DualPipe, both of its stages.

@@ -240,8 +240,8 @@ fn pipeline_of(plan: &Plan, layer: usize) -> u32 {
         .iter()
         .position(|stage| holds(&stage))
         .unwrap_or(stages.len().saturating_sub(1));
-    // Stage `c pp + p` lies on rank `p`; DualPipe has only `pp` stages.
-    u32::try_from(at).expect("a plan has fewer than 2^32 stages") % plan.layout.pp
+    let at = u32::try_from(at).expect("a plan has fewer than 2^32 stages");
+    plan.layout.pipeline_of_stage(at)
 }
 
 /// Nodes of the ranks of every expert group, by pipeline rank and group. With expert tensor parallelism the

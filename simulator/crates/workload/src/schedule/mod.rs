@@ -6,15 +6,20 @@
 //!
 //! Microbatches are numbered per data-parallel replica, from 0. A chunk is what
 //! [`Layout::stage_index`](orrery_scenario::plan::Layout::stage_index) says it is: for interleaved schedules
-//! chunk `c` of rank `p` is virtual stage `c pp + p`; for DualPipe chunk 0 belongs to direction 0 (rank `p`
-//! is stage `p`), chunk 1 to direction 1 (rank `p` is stage `pp − 1 − p`).
+//! chunk `c` of rank `p` is virtual stage `c pp + p`; along a V (ZB-V, DualPipeV) chunk 0 of rank `p` is stage `p`
+//! and chunk 1 stage `2 pp − 1 − p`; for DualPipe chunk 0 belongs to direction 0 (rank `p` is stage `p`), chunk 1 to
+//! direction 1 (rank `p` is stage `pp − 1 − p`).
 
 mod dual_pipe;
+mod dual_pipe_v;
 mod gpipe;
 mod interleaved;
 mod one_f_one_b;
+mod phases;
 #[cfg(test)]
 mod tests;
+mod zero_bubble_h1;
+mod zero_bubble_v;
 
 use std::ops::Range;
 
@@ -23,7 +28,7 @@ use orrery_scenario::plan::{Schedule, ScheduleKind};
 /// One microbatch on one chunk of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot {
-    /// The chunk of the rank's model; for DualPipe, the direction.
+    /// The chunk of the rank's model; for DualPipe, the direction; along a V, its way down or up.
     pub chunk: u32,
     /// The microbatch, numbered over the step.
     pub microbatch: u32,
@@ -88,7 +93,7 @@ impl Action {
 /// # Panics
 /// When the schedule does not exist for these numbers, which a validated plan rules out: interleaved needs
 /// `num_microbatches` to be a multiple of `pp`; DualPipe needs an even `pp` and an even number of at least
-/// `2 pp` microbatches.
+/// `2 pp` microbatches, DualPipeV at least `2 pp`, ZB-V at least `2 pp − 1`.
 #[must_use]
 pub fn order(schedule: Schedule, pp: u32, pipeline: u32, num_microbatches: u32) -> Vec<Action> {
     assert!(pipeline < pp, "pipeline rank {pipeline} of {pp}");
@@ -96,7 +101,10 @@ pub fn order(schedule: Schedule, pp: u32, pipeline: u32, num_microbatches: u32) 
         ScheduleKind::GPipe => gpipe::order(num_microbatches),
         ScheduleKind::OneFOneB => one_f_one_b::order(pp, pipeline, num_microbatches),
         ScheduleKind::Interleaved => interleaved::order(pp, pipeline, num_microbatches, schedule.chunks),
+        ScheduleKind::ZeroBubbleH1 => zero_bubble_h1::order(pp, pipeline, num_microbatches),
+        ScheduleKind::ZeroBubbleV => zero_bubble_v::order(pp, pipeline, num_microbatches),
         ScheduleKind::DualPipe => dual_pipe::order(pp, pipeline, num_microbatches),
+        ScheduleKind::DualPipeV => dual_pipe_v::order(pp, pipeline, num_microbatches),
     }
 }
 
@@ -108,7 +116,7 @@ pub const fn microbatches_of(schedule: Schedule, chunk: u32, num_microbatches: u
     match (schedule.kind, chunk) {
         (ScheduleKind::DualPipe, 0) => 0..half,
         (ScheduleKind::DualPipe, _) => half..num_microbatches,
-        (ScheduleKind::GPipe | ScheduleKind::OneFOneB | ScheduleKind::Interleaved, _) => 0..num_microbatches,
+        _ => 0..num_microbatches,
     }
 }
 
@@ -119,7 +127,10 @@ pub const fn microbatches_of(schedule: Schedule, chunk: u32, num_microbatches: u
 pub fn next_of(schedule: Schedule, pp: u32, pipeline: u32, chunk: u32) -> Option<(u32, u32)> {
     match schedule.kind {
         ScheduleKind::DualPipe if chunk == 1 => pipeline.checked_sub(1).map(|rank| (rank, 1)),
+        _ if chunk == 1 && schedule.is_v_shaped() => pipeline.checked_sub(1).map(|rank| (rank, 1)),
         _ if pipeline + 1 < pp => Some((pipeline + 1, chunk)),
+        // The turn of the V.
+        _ if schedule.is_v_shaped() => Some((pipeline, 1)),
         ScheduleKind::Interleaved if chunk + 1 < schedule.chunks => Some((0, chunk + 1)),
         _ => None,
     }
@@ -130,6 +141,12 @@ pub fn next_of(schedule: Schedule, pp: u32, pipeline: u32, chunk: u32) -> Option
 pub fn previous_of(schedule: Schedule, pp: u32, pipeline: u32, chunk: u32) -> Option<(u32, u32)> {
     match schedule.kind {
         ScheduleKind::DualPipe if chunk == 1 => (pipeline + 1 < pp).then_some((pipeline + 1, 1)),
+        // The turn of the V is the last rank.
+        _ if chunk == 1 && schedule.is_v_shaped() => Some(if pipeline + 1 < pp {
+            (pipeline + 1, 1)
+        } else {
+            (pipeline, 0)
+        }),
         _ if pipeline > 0 => Some((pipeline - 1, chunk)),
         ScheduleKind::Interleaved if chunk > 0 => Some((pp - 1, chunk - 1)),
         _ => None,

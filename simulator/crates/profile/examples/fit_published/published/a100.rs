@@ -44,7 +44,7 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
         schema: Profile::SCHEMA.to_owned(),
         name: "a100-megatron-2025-09".to_owned(),
         device: "A100-SXM4-80GB".to_owned(),
-        stacks: ["megatron-lm", "megatron-deepspeed", "megatron"]
+        stacks: ["megatron-lm", "megatron-deepspeed", "vtrain-megatron", "megatron"]
             .map(str::to_owned)
             .to_vec(),
         date: "2025-09".to_owned(),
