@@ -1,4 +1,4 @@
-//! ZB-H1 (Qi et al. 2023, arXiv 2401.10241, section 3.1 and figure 3 top): 1F1B with backwards split, so that input
+//! ZB-H1 (Qi et al. 2023, arXiv 2401.10241, section 2.1 and figure 3, top): 1F1B with backwards split, so that input
 //! gradients go on at once and weight gradients fill the bubble, in no more memory than 1F1B takes.
 
 use super::{Action, Slot};

@@ -1,7 +1,7 @@
-//! ZB-V (Qi et al. 2023, arXiv 2401.10241, section 6 and figure 7; "V-ZB" of the same authors' arXiv 2405.15362): two
+//! ZB-V (Qi et al. 2023, arXiv 2401.10241, section 6; "V-ZB" of the same authors' arXiv 2405.15362): two
 //! chunks per rank along a V, so that microbatches come back to the rank where they entered.
 //!
-//! The order by hand for equal times of forward, input and weight gradients, with the counts of the figure, which
+//! The order by hand for equal times of forward, input and weight gradients, with the counts of the paper, which
 //! PyTorch's `ScheduleZBVZeroBubble` has too.
 
 use super::{Action, Slot};

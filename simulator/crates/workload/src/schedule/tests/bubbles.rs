@@ -65,7 +65,7 @@ fn interleaved() {
     }
 }
 
-/// Qi et al. 2023, table 1: `(p − 1)(T_F + T_B − T_W)`, where `T_B` is of input gradients only. (The README of
+/// Qi et al. 2023, section 2.3: `(p − 1)(T_F + T_B − T_W)`, where `T_B` is of input gradients only. (The README of
 /// DualPipe, whose B is both: `(PP − 1)(F + B − 2 W)`.)
 #[test]
 fn zero_bubble_h1() {

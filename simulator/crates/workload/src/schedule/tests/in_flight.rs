@@ -22,7 +22,7 @@ fn peak(schedule: Schedule, pp: u32, rank: u32, n: u32) -> u32 {
 /// * 1F1B (Narayanan et al. 2021): `p − r` on rank `r`, `p` on the first.
 /// * Interleaved (Korthikanti et al. 2022, section 4.2.3: `L (1 + (p − 1) / (p v))` layers on the first rank):
 ///   `p v + p − 1` chunks there, two fewer on each rank after it.
-/// * ZB-H1 (Qi et al. 2023, table 1: `p M_B`): `p` on every rank.
+/// * ZB-H1 (Qi et al. 2023, section 2: `p M_B`): `p` on every rank.
 /// * ZB-V (Qi et al. 2023, section 6: `p M_B`): `2 p` chunks of half a stage on every rank.
 /// * DualPipe (its README: `PP + 1`), and DualPipeV the same, of `PP = 2 p` stages.
 #[test]
