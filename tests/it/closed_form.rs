@@ -278,7 +278,7 @@ fn an_exchange_takes_the_time_of_its_busiest_port() {
     let plan = plan(EXPERTS, &[]);
     let shape = expert_shape(&plan);
     assert!(shape.ranks == 4, "an expert group has four ranks");
-    let model = CostModel::new(&plan);
+    let model = CostModel::alone(&plan);
     let exchange = port_bound::Exchange::new(&plan.cluster, &plan.profile, "nccl");
     let mut router = Router::new(&plan, plan.run.seed);
     for (layer, microbatch) in [(0, 0), (3, 1), (15, 2)] {

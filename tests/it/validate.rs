@@ -72,10 +72,10 @@ fn a_bound_that_is_exceeded_is_a_failure_and_no_row_is_missing_data() {
     assert_eq!(tight.code, 1, "{}", tight.err);
     let loose = orrery(&root, &["validate", "--truth", sweep, "--fail-over", "mape=0.5"]);
     assert_eq!(loose.code, 0, "{}", loose.err);
-    let memory = "tests/truth/megatron_ci_memory.csv.gz";
-    let none = orrery(&root, &["validate", "--truth", memory]);
+    let none = orrery(&root, &["validate", "--truth", "tests/truth/models.csv"]);
     assert_eq!(none.code, 3, "{}", none.err);
-    assert!(none.err.contains("memory cannot be compared yet"), "{}", none.err);
+    let unknown = orrery(&root, &["validate", "--truth", sweep, "--metric", "beauty"]);
+    assert_eq!(unknown.code, 2, "{}", unknown.err);
     let absent = orrery(&root, &["validate", "--truth", "no/such/folder.csv"]);
     assert_eq!(absent.code, 3, "{}", absent.err);
     let bare = orrery(Path::new("."), &["validate"]);
@@ -162,7 +162,7 @@ fn measured_steps_are_simulated_row_by_row() {
     let rows: Vec<&str> = lines.clone().filter(is_ours).step_by(4).collect();
     assert!(rows.len() >= 8, "{} rows", rows.len());
     let other = lines
-        .find(|line| line.contains(",NVFP4,") && line.contains(",A,"))
+        .find(|line| line.contains(",B,") && line.contains(",FP8,,"))
         .expect("there is one");
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("steps.csv");
@@ -173,8 +173,29 @@ fn measured_steps_are_simulated_row_by_row() {
     assert!(mean < 0.08, "{mean}");
     let skipped = answer["rows"].as_array().into_iter().flatten();
     let reasons: Vec<&str> = skipped.filter_map(|row| row["skipped"].as_str()).collect();
+    assert_eq!(reasons, ["recompute"], "the field that the row lacks");
+}
+
+/// What the fit of steps reaches is held: tier A by the closed form, and held out of the fit by model, device and stack.
+/// Bars of the first are 5 % and 9 % with experts; the second is at 8.1 %, and must not get worse.
+#[test]
+fn fitted_steps_keep_their_accuracy() {
+    let truth = "tests/truth/training.csv.gz";
+    let fitted = answer(&["--truth", truth, "--estimate"]);
+    let tier = |answer: &serde_json::Value, group: &str, figure: &str| {
+        answer["groups"][group][figure].as_f64().unwrap_or(f64::NAN)
+    };
     assert!(
-        reasons.iter().any(|reason| reason.starts_with("precision NVFP4")),
-        "{reasons:?}"
+        tier(&fitted, "tier A", "coverage") > 0.95,
+        "rows of tier A are predicted"
     );
+    for (group, mape) in [("tier A", 0.05), ("tier A MoE", 0.09), ("tier B", 0.10)] {
+        let reached = tier(&fitted, group, "mape");
+        assert!(reached < mape, "{group}: {reached}");
+    }
+    let inside = tier(&fitted, "tier A", "interval_coverage");
+    assert!((0.75..=0.85).contains(&inside), "{inside}");
+    let held_out = answer(&["--truth", truth, "--folds", "5"]);
+    let reached = tier(&held_out, "tier A", "mape");
+    assert!(reached < 0.085, "{reached}");
 }

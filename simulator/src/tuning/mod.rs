@@ -19,6 +19,9 @@ pub use folds::{LeaveOut, held_out};
 /// (experts) on average, and the noise of a table is of that size.
 const SCATTER: f64 = 0.03;
 
+/// Stacks that no step was measured of: a device keeps its rates under them as under others (assumption).
+const SHARING: [&str; 1] = ["llama3"];
+
 /// How much less is known of a base than of the factors on it.
 const FACTOR: f64 = 0.6;
 
@@ -225,7 +228,12 @@ pub fn fit(steps: &[&Step]) -> TuningSet {
                 models: count(models.len()),
             }
         });
-    let stacks: BTreeSet<String> = steps.iter().map(|step| step.stack.clone()).collect();
+    let shared = SHARING.iter().map(|&stack| stack.to_owned());
+    let stacks: BTreeSet<String> = steps
+        .iter()
+        .map(|step| step.stack.clone())
+        .chain(shared)
+        .collect();
     let mut set = TuningSet {
         schema: TuningSet::SCHEMA.to_owned(),
         notes: Vec::new(),

@@ -223,8 +223,8 @@ impl TuningSet {
 
     /// What the parameters come to for `stack`, where each term has the scopes that `scopes` gives it.
     ///
-    /// A term is the product of its parameters; one that has none keeps the value of [`Tuning::default`]. A stack that
-    /// the set does not describe gets that for all of them.
+    /// A term is the product of its parameters; one that has none keeps the value of [`Tuning::default`], and attention that
+    /// of products. A stack that the set does not describe gets the default for all of them.
     #[must_use]
     pub fn resolve(&self, stack: &str, has_experts: bool, scopes: impl Fn(Term) -> Vec<String>) -> Tuning {
         let mut tuning = Tuning::default();
@@ -245,6 +245,13 @@ impl TuningSet {
             if !factors.is_empty() {
                 tuning.values[term as usize] = factors.iter().product();
             }
+        }
+        // An attention core that no step tells of keeps what products keep: both run at the clock of the device.
+        let base = scopes(Term::Attention).into_iter().next();
+        let is_told =
+            |known: &TuningParameter| known.term == Term::Attention && Some(&known.scope) == base.as_ref();
+        if !self.parameters.iter().any(is_told) {
+            tuning.values[Term::Attention as usize] *= tuning.get(Term::Products);
         }
         tuning.spread = self.spread(stack, has_experts);
         tuning

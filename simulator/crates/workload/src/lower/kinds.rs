@@ -57,6 +57,7 @@ kinds! {
     step_barrier: "gradient norm all-reduce", Optimizer;
     gradient_norm: "gradient norm", Optimizer;
     optimizer: "optimizer", Optimizer;
+    rest_of_step: "rest of the step", Optimizer;
 }
 
 impl Default for Kinds {

@@ -291,7 +291,7 @@ impl Emit<'_, '_, '_> {
         let kind = self.shared.kinds.step_barrier;
         let agreed = self.transfer(lane, kind, &barrier, meeting, &[Some(normed)], tag);
         let updated = self.compute(self.shared.kinds.optimizer, update, &[Some(agreed)], tag);
-        let updated = self.pause(self.shared.kinds.optimizer, updated, tag);
+        let updated = self.pause(self.shared.kinds.rest_of_step, updated, tag);
         self.gather_parameters(updated);
     }
 
