@@ -360,5 +360,9 @@ fn draw(question: &Question, sizes: Option<&[Bytes]>, path: &Path) -> anyhow::Re
         }
     }
     lines.sort_by_key(|line| line.name);
-    picture::draw(&title(question), &lines, path).map_err(Failure::invalid)
+    let drawing = picture::Lines {
+        title: &title(question),
+        lines: &lines,
+    };
+    super::picture::draw(&drawing, path).map_err(Failure::invalid)
 }

@@ -11,6 +11,7 @@ mod export;
 mod import;
 mod list;
 mod output;
+mod picture;
 mod progress;
 mod report;
 mod run;
@@ -271,6 +272,9 @@ pub(crate) struct ValidateArgs {
     /// The same, but let so many sizes of the sweep itself, from 1 MiB on, fix its platform; they are not scored.
     #[arg(long, value_name = "N")]
     pub(crate) anchor_points: Option<usize>,
+    /// Draw every prediction over its measurement to an SVG or PNG.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) picture: Option<PathBuf>,
     /// Exit 1 when the summary is above this, such as `mape=0.07`.
     #[arg(long, value_name = "BOUND", value_parser = validate::parse_bound)]
     pub(crate) fail_over: Option<validate::Bound>,

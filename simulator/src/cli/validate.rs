@@ -1,5 +1,7 @@
 //! `validate`: predicted against measured.
 
+mod scatter;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -47,6 +49,9 @@ pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow
     }
     for reason in &outcome.refused {
         writeln!(console.err, "orrery: not read: {reason}")?;
+    }
+    if let Some(path) = &args.picture {
+        super::picture::draw(&scatter::Scatter::of(&outcome), path).map_err(Failure::invalid)?;
     }
     write!(console.out, "{}", print(&outcome, args.format.format))?;
     match args.fail_over {
