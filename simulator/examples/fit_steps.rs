@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let others: Vec<Step> = all
         .iter()
         .filter(|step| step.facts["tier"] == "B" && !step.facts["source"].starts_with("vTrain"))
+        .filter(|step| step.facts["assumed"].is_empty())
         .cloned()
         .collect();
     let steps: Vec<Step> = all.into_iter().filter(|step| step.facts["tier"] == "A").collect();

@@ -257,11 +257,20 @@ fn macro_cell(row: StepRow<'_>) -> String {
 
 fn groups(row: StepRow<'_>, by: Option<By>) -> Vec<String> {
     let kind = if row.is_moe() { "MoE" } else { "dense" };
-    let mut groups = vec![
-        format!("tier {}", row.text("tier")),
-        format!("tier {} {kind}", row.text("tier")),
-        cells::name(kind, row.scale(), row.routing()),
-    ];
+    let assumed = row.assumed();
+    let mut groups = if assumed.is_empty() {
+        vec![
+            format!("tier {}", row.text("tier")),
+            format!("tier {} {kind}", row.text("tier")),
+            cells::name(kind, row.scale(), row.routing()),
+        ]
+    } else {
+        // What stands on an assumption says less of the simulator than of the assumption.
+        vec![
+            format!("tier {}, with fields assumed", row.text("tier")),
+            format!("assumed: {}", assumed.join(", ")),
+        ]
+    };
     if let Some(by) = by {
         groups.push(format!("{} {}", by.name(), by.of(row)));
     }
@@ -334,6 +343,7 @@ fn with_facts(row: &BTreeMap<String, String>, step: &MeasuredStep) -> Step {
         .into_iter()
         .map(|column| (column, StepRow(row).text(column).to_owned()))
         .collect();
+    facts.insert("assumed", StepRow(row).assumed().join(" "));
     facts.insert("generation", step.plan.cluster.device.architecture.clone());
     Step::new(&step.plan, step.measured, facts)
 }

@@ -46,6 +46,35 @@ impl<'t> StepRow<'t> {
         number(self.0, column)
     }
 
+    /// The fields that are assumed where the row has none: a microbatch of one sequence, nothing computed again, and of
+    /// rates whose convention is not stated that attention counts causally. Never of complete rows (tier A).
+    pub(super) fn assumed(self) -> Vec<&'static str> {
+        let by_rate = self.number("step_time_s").is_none() && self.number("tokens_per_s_per_gpu").is_none();
+        let missing = [
+            ("mbs", self.text("mbs").is_empty()),
+            ("recompute", self.text("recompute").is_empty()),
+            (
+                "flops_def",
+                by_rate && self.text("flops_def").starts_with("not stated"),
+            ),
+        ];
+        let is_open = self.text("tier") != "A";
+        missing
+            .into_iter()
+            .filter(|(_, missing)| is_open && *missing)
+            .map(|(field, _)| field)
+            .collect()
+    }
+
+    /// The text of `column`, or `default` where it may be assumed.
+    pub(super) fn or(self, column: &'static str, default: &'static str) -> Result<&'t str, String> {
+        if self.assumed().contains(&column) {
+            Ok(default)
+        } else {
+            self.known(column)
+        }
+    }
+
     pub(super) fn is_moe(self) -> bool {
         self.text("arch") == "moe"
     }
@@ -63,7 +92,7 @@ impl<'t> StepRow<'t> {
         }
         let tflops = self.number("tflops_per_gpu").ok_or("step_time_s")?;
         let convention = self.text("flops_def");
-        let is_causal = convention.contains("half");
+        let is_causal = convention.contains("half") || self.assumed().contains(&"flops_def");
         // Hardware FLOPs, parameters counted six times or other heads are conventions of their own.
         if is_causal || convention == "full-attn" {
             Ok(Measured::Rate { tflops, is_causal })

@@ -167,14 +167,21 @@ fn training(row: StepRow<'_>) -> Result<String, String> {
          precision = \"{precision}\"\nrecompute = {}\n",
         row.count("seq")?,
         row.count("gbs")?,
-        row.count("mbs")?,
+        whole(row.or("mbs", "1")?).ok_or("mbs")?,
         recompute(if row.text("recompute_src").contains("(assumed)") {
             // A default of somebody's program is no measurement: steps that recompute take a third longer than these.
             "none"
         } else {
-            row.known("recompute")?
+            row.or("recompute", "none")?
         })?,
     ))
+}
+
+/// A whole number as tables write it, which may be `2.0`.
+fn whole(text: &str) -> Option<u64> {
+    let value: f64 = text.parse().ok()?;
+    let is_whole = value.fract() == 0.0 && (1.0..1e15).contains(&value);
+    is_whole.then(|| format!("{value}").parse().ok())?
 }
 
 /// `none`, `full` or the modules in `selective(…)`.

@@ -102,6 +102,24 @@ fn every_figure_of_a_row_gives_the_same_seconds() {
     );
 }
 
+/// Rows that are not complete may leave a few fields to an assumption, and then count apart.
+#[test]
+fn what_is_assumed_counts_apart() {
+    let open = [("tier", "B"), ("mbs", ""), ("recompute", "")];
+    let compared = compared(&open).expect("it is assumed");
+    let known = self::compared(&[]).expect("it names all");
+    assert_eq!(
+        compared.predicted.to_bits(),
+        known.predicted.to_bits(),
+        "one sequence, nothing computed again"
+    );
+    let row = row(&open);
+    assert_eq!(
+        groups(StepRow(&row), None),
+        ["tier B, with fields assumed", "assumed: mbs, recompute"]
+    );
+}
+
 #[test]
 fn traps_of_the_columns() {
     let of = |changes: &[(&str, &str)]| scenario(StepRow(&row(changes))).expect("it names all");
