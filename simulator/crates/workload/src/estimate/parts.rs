@@ -36,6 +36,8 @@ pub struct RankParts {
     pub forward: Pass,
     /// Backward of one microbatch: recomputation, input and weight gradients.
     pub backward: Pass,
+    /// Of these, gradients of weights, which some schedules defer.
+    pub weight: Pass,
     /// Gradients brought together, once a step.
     pub reduce: SimDuration,
     /// Parameters gathered, once a step.
@@ -205,6 +207,7 @@ impl Builder<'_> {
             .then(mtp.weight)
             .then(attention.backward)
             .then(attention.weight);
+        let mut weight = mtp.weight.then(attention.weight);
         let [gather, scatter] = self.tensor;
         let blocks = if routed { 1 } else { 2 };
         let around = (gather + scatter) * blocks;
@@ -223,6 +226,7 @@ impl Builder<'_> {
             parts.routed += 1;
             add(&mut forward, experts[0]);
             add(&mut backward, experts[1].then(experts[2]));
+            add(&mut weight, experts[2]);
             parts.forward.exchange += exchange;
             parts.backward.exchange += exchange;
             if full {
@@ -231,6 +235,7 @@ impl Builder<'_> {
         } else {
             add(&mut forward, dense.forward);
             add(&mut backward, dense.backward.then(dense.weight));
+            add(&mut weight, dense.weight);
         }
         if full {
             add(&mut backward, forward);
@@ -238,6 +243,7 @@ impl Builder<'_> {
         }
         add(&mut parts.forward.kernel, forward);
         add(&mut parts.backward.kernel, backward);
+        add(&mut parts.weight.kernel, weight);
         self.data(reduced, gathered, parts);
     }
 

@@ -40,9 +40,10 @@ impl Parts {
         let microbatches = f64::from(u32::try_from(self.order.microbatches).unwrap_or(u32::MAX));
         let chunks = f64::from(self.order.chunks.max(1));
         let (busy, fill) = match self.order.schedule {
-            // Each rank holds two stages and passes every microbatch through one of them.
-            ScheduleKind::DualPipe => (microbatches * slowest / 2.0, (sum - 2.0 * slowest).max(0.0) / 4.0),
-            _ => (microbatches * slowest, (sum - slowest) / chunks),
+            ScheduleKind::GPipe | ScheduleKind::OneFOneB | ScheduleKind::Interleaved => {
+                (microbatches * slowest, (sum - slowest) / chunks)
+            }
+            other => self.deferred(other, &passes, tuning, microbatches),
         };
         let bubble = fill + self.messages(microbatches);
         let data = self.traffic(tuning, passes.first().copied().unwrap_or_default(), chunks);
@@ -61,6 +62,46 @@ impl Parts {
             bubble,
             data,
             end,
+        }
+    }
+
+    /// Time at work and bubble of schedules that defer gradients of weights, on the slowest rank, as published for even
+    /// stages: ZB-H1 `(p − 1)(T_F + T_B − T_W)` (Qi 2023, table 2); ZB-V none but `(p − 1) T_F` where ranks wait for each
+    /// other at the end; DualPipe `(p / 2 − 1)(F&B + B − 3 W)` and DualPipeV `(p − 1)(F&B + B − 3 W)` of a chunk (DeepSeek's
+    /// own tables). `F&B` is the longer of what is computed and what is exchanged meanwhile.
+    fn deferred(
+        &self,
+        schedule: ScheduleKind,
+        passes: &[[f64; 2]],
+        tuning: &Tuning,
+        microbatches: f64,
+    ) -> (f64, f64) {
+        let whole = |[forward, backward]: &[f64; 2]| forward + backward;
+        let slowest = (0..passes.len()).max_by(|&a, &b| whole(&passes[a]).total_cmp(&whole(&passes[b])));
+        let at = slowest.unwrap_or(0);
+        let [forward, backward] = passes.get(at).copied().unwrap_or_default();
+        let weight = self.ranks.get(at).map_or(0.0, |rank| {
+            rank.weight.seconds(rank.weight.spent(tuning), 0.0, tuning)
+        });
+        let exchanged = self.ranks.get(at).map_or(0.0, |rank| {
+            let shown = tuning.get(Term::Exchange) * tuning.get(Term::ExposedExchange);
+            (rank.forward.exchange + rank.backward.exchange).as_secs() * shown
+        });
+        let together = (forward + backward - exchanged).max(exchanged);
+        let neighbours = f64::from(u32::try_from(passes.len()).unwrap_or(u32::MAX)) - 1.0;
+        // Times of a rank are those of both of its chunks.
+        let around = (together + backward - 3.0 * weight).max(0.0) / 2.0;
+        match schedule {
+            ScheduleKind::DualPipe => {
+                let bubble = (neighbours.midpoint(1.0) - 1.0).max(0.0) * around;
+                (microbatches * together / 2.0, bubble)
+            }
+            ScheduleKind::DualPipeV => (microbatches * together, neighbours * around),
+            ScheduleKind::ZeroBubbleV => (microbatches * (forward + backward), neighbours * forward / 2.0),
+            _ => {
+                let bubble = neighbours * (forward + backward - 2.0 * weight).max(0.0);
+                (microbatches * (forward + backward), bubble)
+            }
         }
     }
 

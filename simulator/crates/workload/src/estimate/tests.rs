@@ -65,6 +65,31 @@ fn the_bubble_of_even_stages() {
     close(parts(4, 3).step(&tuning).step, 27.0);
 }
 
+/// Passes of 1 s forward, 1 s for inputs and 1 s for weights on four ranks, eight microbatches. ZB-H1: 3 (1 + 1 − 1); ZB-V
+/// with chunks of half: 3 · 0.5; DualPipe `(4 / 2 − 1)(1.5 + 1 − 1.5)` over 8 · 1.5; DualPipeV `3 (1.5 + 1 − 1.5)` over 8 · 3.
+#[test]
+fn the_bubble_of_schedules_that_defer_weights() {
+    let with = |schedule| {
+        let mut deferred = parts(4, 2);
+        deferred.order.schedule = schedule;
+        for rank in &mut deferred.ranks {
+            rank.weight = pass(Labour::Products, 1.0, 10);
+        }
+        let estimate = deferred.step(&Tuning::default());
+        (estimate.busy, estimate.bubble)
+    };
+    for (schedule, busy, bubble) in [
+        (ScheduleKind::ZeroBubbleH1, 24.0, 3.0),
+        (ScheduleKind::ZeroBubbleV, 24.0, 1.5),
+        (ScheduleKind::DualPipe, 12.0, 1.0),
+        (ScheduleKind::DualPipeV, 24.0, 3.0),
+    ] {
+        let found = with(schedule);
+        close(found.0, busy);
+        close(found.1, bubble);
+    }
+}
+
 /// Messages of 0.1 s on four ranks: one per microbatch and six to fill and drain; chunks hide those of microbatches.
 #[test]
 fn messages_show_where_nothing_else_can_run() {
