@@ -162,7 +162,7 @@ fn measured_steps_are_simulated_row_by_row() {
     let rows: Vec<&str> = lines.clone().filter(is_ours).step_by(4).collect();
     assert!(rows.len() >= 8, "{} rows", rows.len());
     let other = lines
-        .find(|line| line.contains(",SAVE_DOT_ONLY,"))
+        .find(|line| line.contains(",selective(SAVE_DOT_ONLY),"))
         .expect("there is one");
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("steps.csv");
