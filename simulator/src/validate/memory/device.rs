@@ -9,6 +9,7 @@ use orrery_workload::memory::deep_speed_device_used;
 use super::super::steps::{MeasuredStep, measured_step};
 use super::super::table::{Table, field, number};
 use super::super::{Compared, Row};
+use super::beside;
 
 /// Bytes of the unit that BigScience prints.
 const GIGABYTE: f64 = 1e9;
@@ -48,14 +49,7 @@ fn compare(row: &BTreeMap<String, String>) -> Result<Compared, String> {
     plan.layout.sequence_parallel = field(row, "seq_parallel") == "1";
     share_layers(&mut plan, field(row, "notes").contains("count as one layer each"));
     let predicted: Bytes = deep_speed_device_used(&plan).iter().map(|part| part.bytes).sum();
-    let predicted = predicted.as_f64();
-    Ok(Compared {
-        measured,
-        predicted,
-        low: predicted * INTERVAL.0,
-        high: predicted * INTERVAL.1,
-        evidence: "analytic",
-    })
+    Ok(beside(measured, predicted, INTERVAL))
 }
 
 /// Shares out the layers as DeepSpeed does: where embedding and head count as a layer each, the first and the last

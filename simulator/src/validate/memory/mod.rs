@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use orrery_scenario::import::megatron::{MegatronCluster, megatron};
+use orrery_units::Bytes;
 use orrery_workload::memory::{AllocatedPart, megatron_allocated};
 
 use super::table::{self, Table, field, number};
@@ -128,15 +129,20 @@ fn copied(table: &Table) -> BTreeSet<String> {
 fn compare(row: &BTreeMap<String, String>) -> Result<Compared, String> {
     let measured = number(row, "mem_max_allocated_bytes").ok_or("mem_max_allocated_bytes")?;
     let parts = parts(row)?;
-    let predicted: orrery_units::Bytes = parts.iter().map(|part| part.bytes).sum();
+    let predicted = parts.iter().map(|part| part.bytes).sum();
+    Ok(beside(measured, predicted, INTERVAL))
+}
+
+/// What was counted beside what was measured, in an interval of so many times the count.
+fn beside(measured: f64, predicted: Bytes, interval: (f64, f64)) -> Compared {
     let predicted = predicted.as_f64();
-    Ok(Compared {
+    Compared {
         measured,
         predicted,
-        low: predicted * INTERVAL.0,
-        high: predicted * INTERVAL.1,
+        low: predicted * interval.0,
+        high: predicted * interval.1,
         evidence: "analytic",
-    })
+    }
 }
 
 /// Measured over predicted at one tenth and nine tenths of the rows that were compared: the allocator's rounding, what
