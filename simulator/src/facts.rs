@@ -48,6 +48,7 @@ pub(crate) fn of_plan(plan: &Plan, driver: &TrainingDriver<'_>) -> RunFacts {
             memory: plan.cluster.device.memory,
         },
         kinds: driver.kinds().table.clone(),
+        shares: crate::why::work_shares(plan),
         causes: driver
             .resources()
             .causes
@@ -80,6 +81,7 @@ fn identity(plan: &Plan) -> Identity {
         notes: who.notes.clone(),
         file: who.file.clone(),
         hash: who.hash.clone(),
+        settings: settings(&who.resolved),
         seed: plan.run.seed.get(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         profile: match plan.profile.name.as_str() {
@@ -100,6 +102,32 @@ fn identity(plan: &Plan) -> Identity {
         ),
         layout: layout(plan),
     }
+}
+
+/// The keys of a resolved scenario with dots between their parts; texts for people and expectations left out.
+fn settings(resolved: &serde_json::Value) -> Vec<(String, String)> {
+    fn walk(path: &str, value: &serde_json::Value, into: &mut Vec<(String, String)>) {
+        match value {
+            serde_json::Value::Object(table) => {
+                for (key, value) in table {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    walk(&format!("{path}{dot}{key}"), value, into);
+                }
+            }
+            serde_json::Value::String(text) => into.push((path.to_owned(), text.clone())),
+            other => into.push((path.to_owned(), other.to_string())),
+        }
+    }
+    let mut settings = Vec::new();
+    walk("", resolved, &mut settings);
+    settings.retain(|(key, _)| {
+        !["scenario.", "expect.", "x-"]
+            .iter()
+            .any(|prefix| key.starts_with(prefix))
+            && key != "schema"
+    });
+    settings.sort();
+    settings
 }
 
 fn layout(plan: &Plan) -> String {

@@ -6,13 +6,16 @@
 pub mod baseline;
 pub mod checks;
 pub mod cli;
+pub mod compare;
 pub mod exit;
 mod facts;
 pub mod files;
 mod network;
 pub mod pipeline;
+pub mod sweep;
 pub mod tuning;
 pub mod validate;
+pub mod why;
 
 pub use orrery_report as report;
 pub use orrery_scenario as scenario;

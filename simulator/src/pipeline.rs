@@ -19,6 +19,7 @@ use orrery_workload::lower::{Folding, NetworkMap, TrainingDriver};
 use crate::facts;
 use crate::files::DiskSource;
 use crate::network;
+use crate::why::{self, Found};
 
 /// Spans kept for eyes; more are counted as dropped.
 const SPAN_BUDGET: usize = 400_000;
@@ -80,6 +81,21 @@ pub fn metric_table() -> MetricTable {
 /// # Errors
 /// When the tasks deadlock: a bug in the lowering.
 pub fn simulate(plan: &Plan, watch: &Watch) -> Result<Simulation, EngineError> {
+    run(plan, watch, None)
+}
+
+/// [`simulate`], with the critical path and the phases of the last step of the first replication.
+///
+/// # Errors
+/// When the tasks deadlock: a bug in the lowering.
+pub fn simulate_explained(plan: &Plan, watch: &Watch) -> Result<Simulation, EngineError> {
+    let found = Found::default();
+    let mut simulation = run(plan, watch, Some(&found))?;
+    simulation.report.why = found.get().cloned();
+    Ok(simulation)
+}
+
+fn run(plan: &Plan, watch: &Watch, found: Option<&Found>) -> Result<Simulation, EngineError> {
     let folding = Folding::of(plan);
     let facts = facts::of_plan(plan, &TrainingDriver::new(plan, plan.run.seed, folding));
     let settings = Settings {
@@ -93,7 +109,10 @@ pub fn simulate(plan: &Plan, watch: &Watch) -> Result<Simulation, EngineError> {
         Prepared {
             network: driver.take_network(),
             recorded: one_per_pipeline_rank(&driver),
-            driver: Box::new(driver),
+            driver: match found.filter(|_| replication == 0) {
+                Some(found) => Box::new(why::watched(plan, driver, found)),
+                None => Box::new(driver),
+            },
             lookahead: LOOKAHEAD,
         }
     };
@@ -198,6 +217,17 @@ impl Watch {
         Self {
             controls: (0..replications).map(|_| RunControl::default()).collect(),
         }
+    }
+
+    /// A watch over each `replications` of these, for runs that are watched as one.
+    #[must_use]
+    pub fn split(&self, replications: u32) -> Vec<Self> {
+        let parts = self.controls.chunks(replications.max(1) as usize);
+        parts
+            .map(|controls| Self {
+                controls: controls.to_vec(),
+            })
+            .collect()
     }
 
     /// Asks every replication to stop soon.
@@ -381,6 +411,7 @@ mod tests {
                 memory: Bytes::new(1),
             },
             kinds: kinds.clone(),
+            shares: Vec::new(),
             causes: Vec::new(),
             stages: vec!["stage 0".to_owned()],
             ranks: vec![Rank {

@@ -6,6 +6,7 @@ mod balance;
 mod baseline;
 mod check;
 mod collective;
+mod compare;
 mod explain;
 mod export;
 mod import;
@@ -15,6 +16,7 @@ mod picture;
 mod progress;
 mod report;
 mod run;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -58,21 +60,23 @@ enum Command {
     Baseline(BaselineCommand),
     /// Show a stored run.
     Report(ReportArgs),
+    /// Explain the difference between two scenarios or stored runs.
+    Compare(CompareArgs),
     /// Write a stored run in a format of another program.
     Export(ExportArgs),
     /// List every metric with unit, labels and definition.
     Metrics(MetricsArgs),
+    /// Many plans of one scenario: layouts searched; keys on a grid, a Latin hypercube or by bisection.
+    Sweep(Box<sweep::SweepArgs>),
     /// Compare what is predicted with published or measured tables.
     Validate(ValidateArgs),
     /// One collective on one machine: every algorithm, the fastest marked.
     Collective(CollectiveArgs),
     /// Print the JSON Schema of scenario files.
     Schema,
-    /// Explain the code of an error (`S014`), or list the defaults that a stored run filled in.
-    Explain {
-        /// A code, or the folder or run.json of a run.
-        what: String,
-    },
+    /// Explain the code of an error (`S014`), list the defaults that a stored run filled in, or show what the step
+    /// is sensitive to.
+    Explain(ExplainArgs),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -114,6 +118,9 @@ pub(crate) struct RunArgs {
     pub(crate) write: Vec<Look>,
     #[command(flatten)]
     pub(crate) format: FormatArg,
+    /// Find the critical path and the phases of the last step, of every rank; takes some more time and memory.
+    #[arg(long)]
+    pub(crate) why: bool,
     /// The stored metrics that `baseline` in a check means [default: baselines/<scenario>.json].
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
@@ -200,11 +207,67 @@ struct BaselineArgs {
 }
 
 #[derive(Args, Debug)]
-struct ReportArgs {
+pub(crate) struct ReportArgs {
     /// The folder or the run.json of a run.
-    run: PathBuf,
+    pub(crate) run: PathBuf,
+    /// Draw to an SVG or PNG.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) picture: Option<PathBuf>,
+    /// What is drawn.
+    #[arg(long, value_enum, default_value_t = report::View::Waterfall, requires = "picture")]
+    pub(crate) view: report::View,
+    /// A table of published parts of steps (scenario, part, seconds, source) to set the phases beside.
+    #[arg(long, value_name = "CSV")]
+    pub(crate) beside: Option<PathBuf>,
     #[command(flatten)]
-    format: FormatArg,
+    pub(crate) format: FormatArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// A code, a scenario file, or the folder or run.json of a run.
+    pub(crate) what: String,
+    /// Simulate the scenario with 10 % more and 10 % less of each resource.
+    #[arg(long)]
+    pub(crate) sensitivity: bool,
+    /// With `--sensitivity`: the closed form of the step instead of its simulation.
+    #[arg(long, requires = "sensitivity")]
+    pub(crate) estimate: bool,
+    /// With `--sensitivity`: set a key of the scenario, such as `parallel.pp=8`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_set, requires = "sensitivity")]
+    pub(crate) set: Vec<(String, String)>,
+    /// With `--sensitivity`: draw it to an SVG or PNG.
+    #[arg(long, value_name = "FILE", requires = "sensitivity")]
+    pub(crate) picture: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompareArgs {
+    /// What is compared with: a scenario file, or the folder or the run.json of a run.
+    #[arg(value_name = "A")]
+    pub(crate) before: String,
+    /// What is compared: the same.
+    #[arg(value_name = "B")]
+    pub(crate) after: String,
+    /// Set a key of both scenarios, such as `parallel.pp=8`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_set)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Set a key of B alone, such as `parallel.pp=8`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_set)]
+    pub(crate) set_b: Vec<(String, String)>,
+    /// Seed of every random number of both.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Exit 1 when the step of B is longer than that of A by more than this, such as `0.5%`.
+    #[arg(long, value_name = "SHARE", value_parser = compare::parse_share)]
+    pub(crate) fail_over: Option<f64>,
+    /// Draw the difference by cause to an SVG or PNG.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) picture: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
 }
 
 #[derive(Args, Debug)]
@@ -260,8 +323,9 @@ pub(crate) struct ValidateArgs {
     /// into so many.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     pub(crate) folds: Option<u32>,
-    /// The same, each model, source or generation of devices left out in turn.
-    #[arg(long, value_parser = ["model", "source", "generation"], conflicts_with = "folds")]
+    /// The same, each model, source or generation of devices left out in turn; kernels are predicted without their
+    /// shape, or with `device` without their device.
+    #[arg(long, value_parser = ["model", "source", "generation", "device"], conflicts_with = "folds")]
     pub(crate) leave_out: Option<String>,
     /// Fit the platforms to the sweeps that are given, not to those that ship.
     #[arg(long)]
@@ -442,13 +506,15 @@ pub(crate) fn execute(cli: Cli, console: &mut Console<'_>) -> anyhow::Result<Exi
         Command::Baseline(BaselineCommand::Show { file, format }) => {
             baseline::show(&file, format.format, console)
         }
-        Command::Report(args) => report::report(&args.run, args.format.format, console),
+        Command::Report(args) => report::report(&args, console),
+        Command::Compare(args) => compare::compare(&args, console),
         Command::Export(args) => export::export(&args.run, args.to, args.output.as_deref(), console),
         Command::Metrics(args) => list::metrics(args.kind.as_deref(), args.format.format, console),
+        Command::Sweep(args) => sweep::sweep(&args, console),
         Command::Validate(args) => validate::validate(&args, console),
         Command::Collective(args) => collective::collective(&args, console),
         Command::Schema => list::schema(console),
-        Command::Explain { what } => explain::explain(&what, console),
+        Command::Explain(args) => explain::explain(&args, console),
         Command::Completions { shell } => list::completions(shell, console),
     }
 }

@@ -1,5 +1,9 @@
 //! Pictures as SVG or PNG: the same drawing on either.
 
+pub(super) mod chart;
+pub(super) mod route;
+pub(super) mod why;
+
 use std::path::Path;
 
 use plotters::coord::Shift;
@@ -9,6 +13,11 @@ const SIZE: (u32, u32) = (960, 600);
 
 /// Something that can be drawn on any backend.
 pub(super) trait Drawing {
+    /// Width and height in pixels.
+    fn size(&self) -> (u32, u32) {
+        SIZE
+    }
+
     /// Draws itself on `area`, white when it comes.
     fn on<B: DrawingBackend>(
         &self,
@@ -27,8 +36,8 @@ pub(super) fn draw(drawing: &impl Drawing, path: &Path) -> Result<(), String> {
         epaint_default_fonts::UBUNTU_LIGHT,
     );
     match path.extension().and_then(|end| end.to_str()) {
-        Some("svg") => finish(drawing, SVGBackend::new(path, SIZE)),
-        Some("png") => finish(drawing, BitMapBackend::new(path, SIZE)),
+        Some("svg") => finish(drawing, SVGBackend::new(path, drawing.size())),
+        Some("png") => finish(drawing, BitMapBackend::new(path, drawing.size())),
         _ => Err(format!(
             "a picture is an SVG or a PNG\n  = help: end the name in `.svg` or `.png`: {}",
             path.display()

@@ -1,30 +1,120 @@
-//! `report`: a stored run, shown again.
+//! `report`: a stored run, shown again, and its pictures.
 
 use std::path::Path;
 
+use crate::compare;
 use crate::exit::Exit;
 use crate::files;
-use orrery_report::{State, quantity};
+use clap::ValueEnum;
+use orrery_report::{Phase, quantity};
 use orrery_timeline::find_metric;
+use orrery_units::SimDuration;
 use serde_json::{Value, json};
 
 use super::output::print_values;
-use super::{Console, Failure, Format};
+use super::picture::why::{self, Published};
+use super::{Console, Failure, Format, ReportArgs};
+
+/// Kinds of the critical path that are shown.
+const SHOWN_KINDS: usize = 8;
+
+/// What a picture shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum View {
+    /// The mean step by cause.
+    Waterfall,
+    /// The critical path from stage to stage.
+    CriticalPath,
+    /// The last step by phases of its schedule.
+    Phases,
+}
+
+/// Published parts of a step, and where they come from.
+#[derive(Debug, Default)]
+struct Beside {
+    parts: Vec<Published>,
+    source: String,
+}
 
 /// Shows the run; to have shown it is a success, whatever it says.
-pub(crate) fn report(run: &Path, format: Format, console: &mut Console<'_>) -> anyhow::Result<Exit> {
-    let (_, value) = files::read_run(run).map_err(Failure::missing)?;
-    let text = match format {
+pub(crate) fn report(args: &ReportArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+    let (_, value) = files::read_run(&args.run).map_err(Failure::missing)?;
+    let beside = match &args.beside {
+        Some(path) => read_beside(path, &value)?,
+        None => Beside::default(),
+    };
+    let text = match args.format.format {
         Format::Json => format!("{value:#}\n"),
         Format::Jsonl => format!("{value}\n"),
         Format::Csv => print_values(&rows(&value), Format::Csv, String::new),
-        Format::Human | Format::Github => human(&value),
+        Format::Human | Format::Github => human(&value, &beside),
     };
     write!(console.out, "{text}")?;
+    if let Some(path) = &args.picture {
+        draw(args.view, &value, &beside, path)?;
+    }
     Ok(Exit::Success)
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+fn draw(view: View, run: &Value, beside: &Beside, path: &Path) -> anyhow::Result<()> {
+    let unknown = || {
+        Failure::missing(
+            "this run does not know its critical path\n  = help: run the scenario again with `--why`, to its end",
+        )
+    };
+    let drawn = match view {
+        View::Waterfall => {
+            let chart = why::waterfall(run).map_err(|fault| Failure::missing(fault.to_string()))?;
+            super::picture::draw(&chart, path)
+        }
+        View::CriticalPath => super::picture::draw(&why::path(run).ok_or_else(unknown)?, path),
+        View::Phases => {
+            let chart = why::phases(run, &beside.parts, &beside.source).ok_or_else(unknown)?;
+            super::picture::draw(&chart, path)
+        }
+    };
+    drawn.map_err(Failure::invalid)
+}
+
+/// The published parts of the scenario of `run` in the table at `path`.
+fn read_beside(path: &Path, run: &Value) -> anyhow::Result<Beside> {
+    let bad = |what: String| {
+        Failure::missing(format!(
+            "{what}: {}\n  = help: the columns are scenario, part, seconds, source",
+            path.display()
+        ))
+    };
+    let text = files::read(path).map_err(Failure::missing)?;
+    let mut beside = Beside::default();
+    let mut reader = csv::ReaderBuilder::new()
+        .comment(Some(b'#'))
+        .from_reader(text.as_bytes());
+    for row in reader.deserialize::<std::collections::BTreeMap<String, String>>() {
+        let row = row.map_err(|fault| bad(fault.to_string()))?;
+        let cell = |name: &str| {
+            row.get(name)
+                .cloned()
+                .ok_or_else(|| bad(format!("no column `{name}`")))
+        };
+        if run["scenario"].as_str() == Some(cell("scenario")?.as_str()) {
+            let (part, seconds) = (cell("part")?, cell("seconds")?);
+            let seconds = seconds
+                .parse()
+                .map_err(|fault| bad(format!("`{seconds}`: {fault}")))?;
+            beside.parts.push(Published { part, seconds });
+            beside.source = cell("source")?;
+        }
+    }
+    if beside.parts.is_empty() {
+        return Err(bad(format!(
+            "nothing is published there of `{}`",
+            text_of(run, "scenario")
+        )));
+    }
+    Ok(beside)
+}
+
+fn text_of<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
@@ -36,15 +126,15 @@ fn rows(run: &Value) -> Vec<Value> {
 }
 
 /// The verdict, the means with their units, the step by state, and the checks.
-fn human(run: &Value) -> String {
+fn human(run: &Value, beside: &Beside) -> String {
     let mut out = format!(
         "{}\n  scenario {}, seed {}, profile {}, orrery {}\n\n{}\n\n",
-        text(run, "title"),
-        text(run, "scenario"),
+        text_of(run, "title"),
+        text_of(run, "scenario"),
         run["seed"],
-        text(run, "profile"),
-        text(run, "version"),
-        text(run, "verdict")
+        text_of(run, "profile"),
+        text_of(run, "version"),
+        text_of(run, "verdict")
     );
     for (key, value) in run["metrics"].as_object().into_iter().flatten() {
         let Some(path) = key.strip_suffix(".mean") else {
@@ -54,23 +144,74 @@ fn human(run: &Value) -> String {
         let value = quantity(value.as_f64().unwrap_or_default(), unit);
         out.push_str(&format!("  {path:<52} {value}\n"));
     }
-    out.push_str("\nwhere the mean step goes\n");
-    for state in State::ALL {
-        let share = run["breakdown"][state.name()]["share"]
-            .as_f64()
-            .unwrap_or_default();
-        if share > 0.0 {
-            out.push_str(&format!("  {:<40} {:>6.2} %\n", state.title(), share * 100.0));
+    if let Ok(waterfall) = compare::waterfall(run) {
+        out.push_str("\nwhere the mean step goes\n");
+        for (cause, time) in waterfall.bars() {
+            let share = time.as_secs() / waterfall.step().as_secs() * 100.0;
+            let time = time.to_string();
+            out.push_str(&format!("  {:<40} {time:>10} {share:>8.2} %\n", cause.title()));
         }
     }
+    critical_path(&mut out, run);
+    phases(&mut out, run, beside);
     for check in run["checks"].as_array().into_iter().flatten() {
         out.push_str(&format!(
             "{} {}  {}   {}\n",
-            text(check, "verdict"),
-            text(check, "id"),
-            text(check, "check"),
-            text(check, "at")
+            text_of(check, "verdict"),
+            text_of(check, "id"),
+            text_of(check, "check"),
+            text_of(check, "at")
         ));
     }
     out
+}
+
+fn critical_path(out: &mut String, run: &Value) {
+    let path = &run["why"]["critical_path"];
+    let Some(step) = path["step_ps"].as_u64() else {
+        return;
+    };
+    out.push_str(&format!(
+        "\nthe critical path of the last step: {} activities, {} changes of rank\n",
+        path["pieces"], path["hops"]
+    ));
+    for kind in path["by_kind"].as_array().into_iter().flatten().take(SHOWN_KINDS) {
+        let time = SimDuration::from_picos(kind["ps"].as_u64().unwrap_or_default());
+        let share = time.as_secs() / SimDuration::from_picos(step).as_secs() * 100.0;
+        let time = time.to_string();
+        out.push_str(&format!(
+            "  {:<40} {time:>10} {share:>8.2} %\n",
+            text_of(kind, "kind")
+        ));
+    }
+}
+
+/// Phases in the mean of all ranks and by stage; beside published ones, and by how much they differ.
+fn phases(out: &mut String, run: &Value, beside: &Beside) {
+    if run["why"]["phases"].is_null() {
+        return;
+    }
+    out.push_str("\nthe last step by phases of its schedule          mean   least … most of a stage\n");
+    for phase in Phase::ALL {
+        let Some([mean, least, most]) = why::phase_range(run, phase) else {
+            continue;
+        };
+        let printed = beside.parts.iter().find(|known| known.part == phase.name());
+        if most <= 0.0 && printed.is_none() {
+            continue;
+        }
+        let [mean_text, least, most] =
+            [mean, least, most].map(|part| SimDuration::from_secs(part).to_string());
+        out.push_str(&format!(
+            "  {:<40} {mean_text:>10}   {least:>8} … {most:<8}",
+            phase.title()
+        ));
+        if let Some(printed) = printed {
+            out.push_str(&format!("   published {}", why::beside(mean, printed.seconds)));
+        }
+        out.push('\n');
+    }
+    if !beside.parts.is_empty() {
+        out.push_str(&format!("  published: {}\n", beside.source));
+    }
 }

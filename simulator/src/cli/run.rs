@@ -29,6 +29,7 @@ pub(crate) fn run_default(console: &mut Console<'_>) -> anyhow::Result<Exit> {
         format: FormatArg {
             format: Format::Human,
         },
+        why: true,
         baseline: None,
         no_fail: false,
     };
@@ -115,7 +116,13 @@ fn simulate(
         name: &plan.identity.name,
         expected_tasks: console.terminal.then(|| pipeline::expected_tasks(plan)),
     };
-    let simulation = watched(job, &watch, signals, console, || pipeline::simulate(plan, &watch))?;
+    let simulation = watched(job, &watch, signals, console, || {
+        if args.why {
+            pipeline::simulate_explained(plan, &watch)
+        } else {
+            pipeline::simulate(plan, &watch)
+        }
+    })?;
     Ok((simulation, baseline))
 }
 

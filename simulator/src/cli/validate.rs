@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget};
 use super::{Console, Failure, Format, ValidateArgs};
 use crate::exit::Exit;
 use crate::tuning::LeaveOut;
-use crate::validate::{self, By, Metric, Mode, Options, Outcome};
+use crate::validate::{self, By, KernelsBy, Metric, Mode, Options, Outcome};
 
 /// Compares the tables with what is predicted, prints it, and fails over the bound that was asked for.
 pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
@@ -35,6 +35,10 @@ pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow
         by: args.by,
         mode: mode(args),
         metric,
+        kernels: match args.leave_out.as_deref() {
+            Some("device") => KernelsBy::Device,
+            _ => KernelsBy::Shape,
+        },
     };
     let bar = bar(console.terminal);
     let outcome = validate::validate(&paths, options, &mut |done, all| {
@@ -63,10 +67,12 @@ pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow
 /// How training steps are predicted.
 fn mode(args: &ValidateArgs) -> Mode {
     let folds = args.folds.map(LeaveOut::Folds);
-    let left = args.leave_out.as_deref().map(|name| match name {
-        "model" => LeaveOut::Model,
-        "source" => LeaveOut::Source,
-        _ => LeaveOut::Generation,
+    let left = args.leave_out.as_deref().and_then(|name| match name {
+        "model" => Some(LeaveOut::Model),
+        "source" => Some(LeaveOut::Source),
+        "generation" => Some(LeaveOut::Generation),
+        // Kernels are left out by device, steps are not.
+        _ => None,
     });
     match folds.or(left) {
         Some(leave_out) => Mode::HeldOut(leave_out),

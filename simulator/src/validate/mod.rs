@@ -3,11 +3,13 @@
 //! A table is recognised by its columns. Sweeps of nccl-tests are predicted by the law of their platform
 //! (scenarios/platforms), all-to-all tables by the law of their kernels with the row's own cell left out. Every row of
 //! a table of training steps that names enough of itself is simulated, for its step time or for its memory, and every row of a table of allocated memory is counted.
+//! Tables of kernels' times are predicted with each shape, or device, left out.
 
 mod compare;
 mod exchange;
 mod fitting;
 mod import;
+mod kernels;
 mod machine;
 mod memory;
 mod prior;
@@ -24,6 +26,7 @@ use orrery_profile::PlatformSet;
 use sweep::Found;
 
 use crate::tuning::Step;
+pub use kernels::KernelsBy;
 pub(crate) use machine::Device;
 pub use render::{human, json};
 pub use steps::{By, MeasuredStep, Mode, measured_step};
@@ -56,6 +59,8 @@ pub struct Options {
     pub mode: Mode,
     /// What of training steps is compared.
     pub metric: Metric,
+    /// What is left out of the fit that predicts a kernel.
+    pub kernels: KernelsBy,
 }
 
 /// One row of a table, compared or skipped.
@@ -140,6 +145,7 @@ pub fn validate(
 ) -> Result<Outcome, String> {
     let mut outcome = Outcome::default();
     let mut sweeps = Vec::new();
+    let mut kernels = Vec::new();
     let mut all = Vec::new();
     for path in paths {
         all.extend(files(path)?);
@@ -151,7 +157,8 @@ pub fn validate(
                 sweeps.extend(found.sweeps);
                 outcome.rows.extend(found.lost.into_iter().map(lost));
             }
-            Ok(None) => match memory::of(file, options.metric)
+            Ok(None) => match kernels_of(file, &mut kernels)
+                .or_else(|| memory::of(file, options.metric))
                 .or_else(|| steps_of(file, (options.by, options.mode), progress))
                 .or_else(|| Some(exchange::rows(file)))
             {
@@ -162,6 +169,9 @@ pub fn validate(
             Err(reason) => outcome.refused.push(reason),
         }
     }
+    outcome
+        .rows
+        .extend(kernels::rows(kernels, options.kernels, progress));
     let groups = fitting::by_platform(&sweeps);
     outcome.platforms = groups
         .iter()
@@ -200,6 +210,13 @@ fn sweeps_of(file: &Path) -> Result<Option<Found>, String> {
     }
     let table = table::parse(&text).map_err(|fault| format!("{fault}: {}", file.display()))?;
     Ok(sweep::sweeps(&table, &name))
+}
+
+/// Adds the rows of a file of kernels' times to `all`, which are predicted together; none when it is another.
+fn kernels_of(file: &Path, all: &mut Vec<kernels::Entry>) -> Option<Result<Vec<Row>, String>> {
+    let read = table::text(file).and_then(|text| table::parse(&text));
+    all.extend(kernels::entries(&read.ok()?, &stem(file))?);
+    Some(Ok(Vec::new()))
 }
 
 /// The rows of a file of training steps; none when it is another.

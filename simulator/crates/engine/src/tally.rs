@@ -1,7 +1,9 @@
 //! Totals while they grow.
 //!
 //! Counting a task is the commonest write of a run, so cells lie flat: of a step, `slots` cells per lane, one
-//! cache line each. Which slot a kind has is decided once for all lanes of one name.
+//! cache line each. Which slot a kind has is decided once for all lanes of one name. A run goes from rank to rank,
+//! so that nearly every cell is far away when it is needed: what happened is written down in order and counted
+//! later, many at a time, when the processor can fetch several cells at once.
 
 use orrery_taskgraph::{Resources, Task, Work};
 use orrery_timeline::{Cell, ProgramTotals, StepTotals, Totals};
@@ -11,6 +13,9 @@ use crate::program::Mark;
 
 /// Slots per lane before anything is known of its kinds.
 const FEW_SLOTS: usize = 4;
+
+/// Entries that are written down before they are counted: as many as stay near the processor.
+const WRITTEN: usize = 4096;
 
 /// The counting recorder: complete whatever is recorded for eyes.
 #[derive(Debug)]
@@ -25,6 +30,37 @@ pub(crate) struct Tally {
     pub(crate) tasks: u64,
     /// Bytes that flows over each path moved.
     paths: IndexVec<PathId, Bytes>,
+    /// Completions that are not counted yet, in order.
+    completions: Vec<Completion>,
+    /// Gaps that are not counted yet, in order.
+    gaps: Vec<Gap>,
+}
+
+/// A task that completed.
+#[derive(Clone, Copy, Debug)]
+struct Completion {
+    step: u16,
+    program: ProgramId,
+    /// Its cell in the step.
+    place: usize,
+    times: u32,
+    busy: SimDuration,
+    alone: SimDuration,
+    waited: SimDuration,
+    flops: Flops,
+    bytes: Bytes,
+    at: SimTime,
+}
+
+/// A lane that was idle.
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    step: u16,
+    /// The cell in the step.
+    place: usize,
+    /// Whether the task that released it was running.
+    running: bool,
+    span: SimDuration,
 }
 
 /// What lanes of one name have in common.
@@ -93,6 +129,8 @@ impl Tally {
             classes,
             tasks: 0,
             paths: IndexVec::filled(Bytes::ZERO, resources.paths.len()),
+            completions: Vec::with_capacity(WRITTEN),
+            gaps: Vec::with_capacity(WRITTEN),
         }
     }
 
@@ -134,6 +172,7 @@ impl Tally {
         let number = u8::try_from(slot).expect("a lane sees at most 256 kinds");
         class.slot_of[kind.index()] = Some(number);
         if slot == self.slots {
+            self.count();
             let wider = 2 * self.slots;
             for step in &mut self.steps {
                 let mut cells = vec![Line::default(); self.num_lanes * wider];
@@ -156,14 +195,48 @@ impl Tally {
     pub(crate) fn idle(&mut self, step: u16, lane: LaneId, reason: Idle, span: SimDuration) {
         match reason {
             Idle::Host => self.step(step).idle_host[lane.index()] += span,
-            Idle::Waiting(kind) => {
-                let place = self.place(lane, kind);
-                self.step(step).cells[place].0.idle_waiting += span;
+            Idle::Waiting(kind) => self.gap(step, lane, kind, false, span),
+            Idle::Running(kind) => self.gap(step, lane, kind, true, span),
+        }
+    }
+
+    fn gap(&mut self, step: u16, lane: LaneId, kind: KindId, running: bool, span: SimDuration) {
+        let place = self.place(lane, kind);
+        self.step(step);
+        self.gaps.push(Gap {
+            step,
+            place,
+            running,
+            span,
+        });
+        if self.gaps.len() == WRITTEN {
+            self.count();
+        }
+    }
+
+    /// Counts what was written down.
+    fn count(&mut self) {
+        for gap in self.gaps.drain(..) {
+            let cell = &mut self.steps[usize::from(gap.step)].cells[gap.place].0;
+            if gap.running {
+                cell.idle_running += gap.span;
+            } else {
+                cell.idle_waiting += gap.span;
             }
-            Idle::Running(kind) => {
-                let place = self.place(lane, kind);
-                self.step(step).cells[place].0.idle_running += span;
-            }
+        }
+        for done in self.completions.drain(..) {
+            let step = &mut self.steps[usize::from(done.step)];
+            let of_program = &mut step.programs[done.program];
+            of_program.end = done.at;
+            of_program.tasks += 1;
+            let cell = &mut step.cells[done.place].0;
+            let times = u64::from(done.times);
+            cell.count += times;
+            cell.busy += done.busy;
+            cell.alone += done.alone;
+            cell.waited += done.waited;
+            cell.flops += done.flops * f64::from(done.times);
+            cell.bytes += done.bytes * times;
         }
     }
 
@@ -186,29 +259,31 @@ impl Tally {
     /// Counts a completed task.
     pub(crate) fn complete(&mut self, program: ProgramId, task: &Task, mark: &Mark, now: SimTime) {
         let busy = now - mark.start;
-        let times = u64::from(task.multiplicity);
         let (flops, bytes) = amounts(&task.work);
         self.tasks += 1;
         if let Work::Flow { path, .. } = task.work {
-            self.paths[path] += bytes * times;
+            self.paths[path] += bytes * u64::from(task.multiplicity);
         }
         let place = self.place(task.lane, task.kind);
         let step = self.step(task.step);
         // Tasks complete in order of time: the last one seen ends the step.
         step.end = now;
         step.evidence[task.evidence as usize] += busy;
-        let of_program = &mut step.programs[program];
-        of_program.end = now;
-        of_program.tasks += 1;
-        let cell = &mut step.cells[place].0;
-        cell.count += times;
-        cell.busy += busy;
-        cell.alone += mark.alone;
-        cell.waited += mark.start - mark.ready;
-        if flops > Flops::ZERO {
-            cell.flops += flops * f64::from(task.multiplicity);
+        self.completions.push(Completion {
+            step: task.step,
+            program,
+            place,
+            times: task.multiplicity,
+            busy,
+            alone: mark.alone,
+            waited: mark.start - mark.ready,
+            flops,
+            bytes,
+            at: now,
+        });
+        if self.completions.len() == WRITTEN {
+            self.count();
         }
-        cell.bytes += bytes * times;
     }
 
     /// Bytes by path, which are taken out.
@@ -218,6 +293,7 @@ impl Tally {
 
     /// The totals, with the beginnings of steps filled in.
     pub(crate) fn finish(mut self) -> Totals {
+        self.count();
         let mut end = SimTime::ZERO;
         let mut totals = Totals {
             tasks: self.tasks,

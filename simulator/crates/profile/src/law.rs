@@ -3,6 +3,8 @@
 //! Every law gives two roof times, arithmetic and memory, and a fixed overhead; the time alone is the smooth
 //! maximum of the roofs and then the overhead. Bare floats live in here and nowhere above.
 
+pub mod library;
+
 use orrery_operation::{Attention, Gemm, GroupedGemm, MemoryPass};
 use orrery_units::{BytesPerSec, FlopsPerSec, SimDuration};
 use serde::{Deserialize, Serialize};

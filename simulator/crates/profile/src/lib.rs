@@ -18,7 +18,7 @@ pub use collective::{Bottleneck, CollectiveCurve, RatioTable, TransferLaw};
 pub use exchange::ExchangeCurve;
 pub use file::ProfileError;
 pub use kernel::{KernelCurve, MaskClass, OpClass, Points, Range};
-pub use law::{AttentionLaw, Law, PassLaw, Roof, TiledLaw, UnfusedLaw};
+pub use law::{AttentionLaw, Law, PassLaw, Roof, TiledLaw, UnfusedLaw, library};
 pub use platform::{Parameter, Platform, PlatformLaw, PlatformSet};
 pub use provenance::{Fitted, Provenance};
 pub use tuning::{Term, Tuning, TuningParameter, TuningSet};

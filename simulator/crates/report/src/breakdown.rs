@@ -203,7 +203,8 @@ impl Breakdown {
         self.contention = self.contention.min(self.picos[State::Compute as usize]);
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Adds the lane-steps of `other`.
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.merge_times(other, 1);
     }
 
@@ -219,6 +220,11 @@ impl Breakdown {
     #[must_use]
     pub const fn picos(&self, state: State) -> i128 {
         self.picos[state as usize]
+    }
+
+    /// Lane-steps added up.
+    pub(crate) const fn samples(&self) -> i128 {
+        self.samples
     }
 
     /// Picoseconds over all states and lane-steps.

@@ -3,7 +3,7 @@
 use orrery_timeline::KindTable;
 use orrery_units::{Bytes, Flops, FlopsPerSec, LaneId, SimDuration};
 
-use crate::Network;
+use crate::{Network, WorkShares};
 
 /// Who the run is. Everything here is printed, nothing is computed with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Identity {
     pub file: String,
     /// SHA-256 of the resolved scenario, hexadecimal.
     pub hash: String,
+    /// Every key of the resolved scenario and its value, sorted.
+    pub settings: Vec<(String, String)>,
     /// Seed of the run; replications derive theirs from it.
     pub seed: u64,
     /// Version of the program.
@@ -119,6 +121,8 @@ pub struct RunFacts {
     pub device: DeviceFacts,
     /// Kinds of tasks.
     pub kinds: KindTable,
+    /// What compute of each kind consists of, by its number; empty where nobody knows.
+    pub shares: Vec<WorkShares>,
     /// Names of memory causes, in the order of the totals.
     pub causes: Vec<String>,
     /// Names of pipeline stages.

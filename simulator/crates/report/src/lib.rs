@@ -6,24 +6,39 @@
 
 mod breakdown;
 mod check;
+mod critical_path;
 mod facts;
 mod memory;
 mod metrics;
 mod network;
+mod phases;
 mod rank;
 pub mod render;
 mod verdict;
+mod waterfall;
 
 use orrery_timeline::Totals;
 use orrery_units::{Bytes, Evidence, significant, with_si_prefix};
 
 pub use breakdown::{Breakdown, State};
 pub use check::{Check, Level, Verdict};
+pub use critical_path::{CriticalPath, Hold, PathShare, Piece, Stroke};
 pub use facts::{Assumption, DeviceFacts, Identity, ModelError, Price, Rank, RunFacts, StepWork};
 pub use memory::{Memory, StagePeak};
 pub use metrics::Metrics;
 pub use network::{KindLoad, LinkLoad, Network, NetworkFacts, PairLoad, TrafficMatrix};
+pub use phases::{Phase, RankPhases};
 pub use rank::{RankLoad, Ranks};
+pub use waterfall::{Cause, Waterfall, WorkShares};
+
+/// Why the last step took as long as it did.
+#[derive(Clone, Debug)]
+pub struct Why {
+    /// The chain of activities that ended with the step.
+    pub critical_path: CriticalPath,
+    /// Every rank by phases of its schedule.
+    pub phases: Vec<RankPhases>,
+}
 
 /// Everything that is said about a run.
 #[derive(Clone, Debug)]
@@ -38,12 +53,16 @@ pub struct Report {
     pub metrics: Metrics,
     /// The mean step by state.
     pub breakdown: Breakdown,
+    /// The same by cause, in whole picoseconds that sum to the step.
+    pub waterfall: Waterfall,
     /// Memory.
     pub memory: Memory,
     /// Ranks.
     pub ranks: Ranks,
     /// Shares of busy time by evidence, in the order of [`Evidence::ALL`]; absent when nothing was busy.
     pub provenance: Option<[f64; 4]>,
+    /// Critical path and phases of the last step, if they were asked for and the run came to its end.
+    pub why: Option<Why>,
     /// What limits the step.
     pub verdict: String,
     /// Expectations, evaluated.
@@ -75,10 +94,12 @@ impl Report {
             replications: runs.len(),
             steps: runs.iter().map(measured).max().unwrap_or(0),
             breakdown,
+            waterfall: Waterfall::of_runs(runs, &facts),
             ranks: Ranks::of_runs(runs, &facts),
             provenance: metrics::evidence_shares(runs, facts.warmup_steps),
             verdict,
             checks: Vec::new(),
+            why: None,
             partial: None,
             metrics,
             memory,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use orrery_timeline::{OPERATIONS, Statistic, StepTotals, Totals, find_metric};
 use orrery_units::{Bytes, Dimension, Evidence};
 
-use crate::{Breakdown, Network, RunFacts, State};
+use crate::{Breakdown, Network, RunFacts, State, Waterfall};
 
 /// The normal quantile that leaves 10 % on either side.
 const QUANTILE_80: f64 = 1.281_551_565_544_6;
@@ -136,6 +136,12 @@ impl Samples {
         if let Some(price) = &facts.price {
             let step = price.device_hour * devices * seconds / 3600.0;
             time("cost.per_mtok", step / work.tokens * 1e6);
+        }
+        for (cause, part) in Waterfall::of_step(step, facts).bars() {
+            time(
+                &format!("train.cause_time{{cause='{}'}}", cause.name()),
+                part.as_secs(),
+            );
         }
         self.add_states(&Breakdown::of_step(step, facts));
         for program in step.programs.iter() {

@@ -110,6 +110,7 @@ fn facts() -> RunFacts {
             memory: Bytes::new(80 << 30),
         },
         kinds: kinds(),
+        shares: Vec::new(),
         causes: vec!["weights".to_owned(), "activations".to_owned()],
         stages: vec!["stage 0".to_owned(), "stage 1".to_owned()],
         ranks: vec![rank("rank 0", 0), rank("rank 1", 1)],

@@ -283,7 +283,8 @@ fn identity(raw: &Raw<'_>, file_name: &str, root: &Table, config: &str) -> Optio
             .map_or_else(String::new, |given| given.value.clone())
     };
     let mut hasher = Sha256::new();
-    hasher.update(Node::Table(root.clone()).canonical().to_string());
+    let resolved = Node::Table(root.clone()).canonical();
+    hasher.update(resolved.to_string());
     hasher.update(config);
     let hash: String = hasher
         .finalize()
@@ -296,6 +297,7 @@ fn identity(raw: &Raw<'_>, file_name: &str, root: &Table, config: &str) -> Optio
         notes: text(&raw.scenario.notes),
         file: file_name.to_owned(),
         hash,
+        resolved,
     })
 }
 

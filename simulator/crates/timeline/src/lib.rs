@@ -21,6 +21,6 @@ pub use builder::TimelineBuilder;
 pub use chrome_trace::{ReadTraceError, read_chrome_trace, write_chrome_trace};
 pub use kind::{Kind, KindTable, OpClass};
 pub use memory::{MemoryPeak, MemoryTotals};
-pub use metric::{LINKS, Label, Metric, OPERATIONS, Statistic, find_metric, registry};
+pub use metric::{CAUSES, LINKS, Label, Metric, OPERATIONS, Statistic, find_metric, registry};
 pub use span::{Counter, LaneInfo, Span, SpanId, Timeline};
 pub use totals::{Cell, LaneTotals, ProgramTotals, StepTotals, Totals};

@@ -56,6 +56,27 @@ pub struct Label {
 /// Values that the label `op` takes: communication by who talks to whom.
 pub const OPERATIONS: [&str; 5] = ["all_to_all", "tensor", "context", "pipeline", "data"];
 
+/// Values that the label `cause` takes: what a device spends a step on, or waits for.
+pub const CAUSES: [&str; 17] = [
+    "products",
+    "experts",
+    "attention",
+    "passes",
+    "compute",
+    "recompute",
+    "contention",
+    "all_to_all",
+    "tensor",
+    "context",
+    "pipeline",
+    "data",
+    "bubble",
+    "imbalance_wait",
+    "host",
+    "optimizer",
+    "idle",
+];
+
 /// Values that the label `link` takes: what a link is.
 pub const LINKS: [&str; 14] = [
     "scale_up",
@@ -80,6 +101,11 @@ const NONE: &[Label] = &[];
 const BY_OPERATION: &[Label] = &[Label {
     name: "op",
     values: &OPERATIONS,
+}];
+
+const BY_CAUSE: &[Label] = &[Label {
+    name: "cause",
+    values: &CAUSES,
 }];
 
 const BY_LINK: &[Label] = &[Label {
@@ -107,7 +133,7 @@ const fn share(name: &'static str, definition: &'static str) -> Metric {
     metric(name, Dimension::Number, "ratio", definition)
 }
 
-static REGISTRY: [Metric; 34] = [
+static REGISTRY: [Metric; 35] = [
     metric(
         "cost.per_day",
         Dimension::Money,
@@ -188,6 +214,15 @@ static REGISTRY: [Metric; 34] = [
         "train.bubble_ratio",
         "Idle time of the compute lane for pipeline reasons over the step: waiting for another stage to reach a transfer or the end of the step; mean over ranks.",
     ),
+    Metric {
+        labels: BY_CAUSE,
+        ..metric(
+            "train.cause_time",
+            Dimension::Time,
+            "s",
+            "Time in a step that a device spends on a cause, or waits for it: compute by kind of work, recompute, slow-down by overlap, exposed traffic, waiting, host, optimiser; the causes sum to the step; mean over ranks.",
+        )
+    },
     share(
         "train.compute_ratio",
         "Time the compute lane spends on forward, backward and recompute over the step; mean over ranks.",

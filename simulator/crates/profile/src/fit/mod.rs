@@ -1,13 +1,17 @@
 //! Measurements into curves: pure functions, deterministic, robust against a few bad rows.
 
 mod attention;
+mod kriging;
 mod levenberg;
+mod library;
 mod simplex;
 mod tiled;
 mod transfer;
 
 pub use attention::{AttentionRow, attention};
+pub use kriging::{Component, Kriging};
 pub use levenberg::{Prior, least_squares};
+pub use library::LibraryFit;
 pub use simplex::minimise;
 pub use tiled::{GemmRow, GroupedRow, grouped, sustained, tiled};
 pub use transfer::{TransferRow, transfer};

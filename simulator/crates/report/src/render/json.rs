@@ -21,6 +21,11 @@ pub fn json(report: &Report) -> Value {
     put("title", json!(who.title));
     put("file", json!(who.file));
     put("hash", json!(who.hash));
+    let settings = who
+        .settings
+        .iter()
+        .map(|(key, value)| (key.clone(), json!(value)));
+    put("settings", Value::Object(settings.collect()));
     put("seed", json!(who.seed));
     put("version", json!(who.version));
     put("profile", json!(who.profile));
@@ -37,6 +42,14 @@ pub fn json(report: &Report) -> Value {
     put("checks", report.checks.iter().map(check).collect());
     put("provenance", provenance(report));
     put("breakdown", breakdown(report));
+    put("waterfall", super::waterfall_json(&report.waterfall));
+    put(
+        "why",
+        report
+            .why
+            .as_ref()
+            .map_or(Value::Null, |why| super::why_json(why, &report.facts)),
+    );
     put("memory", memory(report));
     put("ranks", ranks(report));
     put("network", report.network().map_or(Value::Null, network));

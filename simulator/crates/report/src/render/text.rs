@@ -6,7 +6,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, pres
 use orrery_units::{Evidence, SimDuration, significant};
 
 use super::headline::{headlines, percent};
-use crate::{Check, Level, Report, State, Verdict};
+use super::why;
+use crate::{Check, Level, Report, Verdict};
 
 /// Cells of the longest bar.
 const BAR_WIDTH: f64 = 32.0;
@@ -17,7 +18,8 @@ pub fn text(report: &Report) -> String {
     let mut out = String::new();
     head(&mut out, report);
     figures(&mut out, report);
-    states(&mut out, report);
+    why::waterfall(&mut out, &report.waterfall);
+    why::why(&mut out, report);
     memory(&mut out, report);
     ranks(&mut out, report);
     network(&mut out, report);
@@ -26,11 +28,11 @@ pub fn text(report: &Report) -> String {
     out
 }
 
-fn line(out: &mut String, text: &str) {
+pub(super) fn line(out: &mut String, text: &str) {
     writeln!(out, "{text}").expect("writing to a string cannot fail");
 }
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_style(TableComponent::HeaderLines, '─');
@@ -40,12 +42,12 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-fn put(out: &mut String, table: &Table) {
+pub(super) fn put(out: &mut String, table: &Table) {
     line(out, &table.trim_fmt());
     out.push('\n');
 }
 
-fn right(table: &mut Table, columns: &[usize]) {
+pub(super) fn right(table: &mut Table, columns: &[usize]) {
     for &at in columns {
         if let Some(column) = table.column_mut(at) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -103,34 +105,12 @@ fn figures(out: &mut String, report: &Report) {
     put(out, &table);
 }
 
-fn states(out: &mut String, report: &Report) {
-    let mut table = table(&["where the mean step goes", "time", "share", ""]);
-    let widest = State::ALL
-        .iter()
-        .map(|&state| report.breakdown.share(state))
-        .fold(f64::MIN_POSITIVE, f64::max);
-    for state in State::ALL {
-        let share = report.breakdown.share(state);
-        if report.breakdown.picos(state) == 0 {
-            continue;
-        }
-        table.add_row([
-            state.title().to_owned(),
-            SimDuration::from_secs(report.breakdown.seconds(state)).to_string(),
-            percent(share),
-            bar(share / widest),
-        ]);
-    }
-    right(&mut table, &[1, 2]);
-    put(out, &table);
-}
-
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a share of the bar's width"
 )]
-fn bar(share: f64) -> String {
+pub(super) fn bar(share: f64) -> String {
     "█".repeat((share * BAR_WIDTH).round().clamp(0.0, BAR_WIDTH) as usize)
 }
 

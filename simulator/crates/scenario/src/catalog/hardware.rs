@@ -1,5 +1,7 @@
 //! The hardware catalogue: scenarios/hardware/hardware.csv, and the other names of its devices.
 
+use std::sync::LazyLock;
+
 use orrery_operation::Precision;
 use orrery_units::{Bytes, BytesPerSec, FlopsPerSec, Watts};
 
@@ -63,7 +65,7 @@ const ALIASES: &[(&str, &str)] = &[
 /// One row of the hardware catalogue.
 pub(crate) struct Row<'h> {
     headers: &'h csv::StringRecord,
-    record: csv::StringRecord,
+    record: &'h csv::StringRecord,
 }
 
 impl Row<'_> {
@@ -74,23 +76,27 @@ impl Row<'_> {
     }
 }
 
+/// The header and the rows of the hardware catalogue, read once.
+fn table() -> &'static (csv::StringRecord, Vec<csv::StringRecord>) {
+    static TABLE: LazyLock<(csv::StringRecord, Vec<csv::StringRecord>)> = LazyLock::new(|| {
+        let mut reader = csv::ReaderBuilder::new()
+            .comment(Some(b'#'))
+            .from_reader(hardware_csv().as_bytes());
+        let headers = reader
+            .headers()
+            .expect("the embedded catalogue has a header; a test reads it")
+            .clone();
+        (headers, reader.records().filter_map(Result::ok).collect())
+    });
+    &TABLE
+}
+
 /// What `read` makes of every row of the hardware catalogue, in its order.
 pub(crate) fn rows<T>(read: impl Fn(&Row<'_>) -> Option<T>) -> Vec<T> {
-    let mut reader = csv::ReaderBuilder::new()
-        .comment(Some(b'#'))
-        .from_reader(hardware_csv().as_bytes());
-    let headers = reader
-        .headers()
-        .expect("the embedded catalogue has a header; a test reads it")
-        .clone();
-    let row = |record| Row {
-        headers: &headers,
-        record,
-    };
-    reader
-        .records()
-        .filter_map(Result::ok)
-        .filter_map(|record| read(&row(record)))
+    let (headers, records) = table();
+    records
+        .iter()
+        .filter_map(|record| read(&Row { headers, record }))
         .collect()
 }
 

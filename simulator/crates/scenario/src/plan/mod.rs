@@ -34,6 +34,8 @@ pub struct Identity {
     pub file: String,
     /// SHA-256 of the resolved scenario, hexadecimal.
     pub hash: String,
+    /// The resolved scenario: what it extends and what was overridden laid together.
+    pub resolved: serde_json::Value,
 }
 
 /// Something that the scenario did not say and that was filled in.

@@ -18,6 +18,20 @@ pub(crate) fn layout(
     assumed: &mut Assumptions,
     faults: &mut Faults,
 ) -> Option<Layout> {
+    let domain = devices_per_domain(cluster);
+    layout_on(domain, raw, cluster, model, place, assumed, faults)
+}
+
+/// The same where the devices of a scale-up network are known.
+pub(crate) fn layout_on(
+    devices_per_domain: u32,
+    raw: &RawParallel,
+    cluster: &Cluster,
+    model: &Model,
+    place: &Place,
+    assumed: &mut Assumptions,
+    faults: &mut Faults,
+) -> Option<Layout> {
     const ONE: &str = "not written: no parallelism of this kind";
     let mut degree = |given: &Option<Given<u64>>, key: &str| {
         narrow(assumed.or(given.as_ref(), &format!("parallel.{key}"), 1, ONE))
@@ -47,7 +61,7 @@ pub(crate) fn layout(
         ),
         schedule,
         order: order(raw, assumed, faults),
-        devices_per_domain: devices_per_domain(cluster),
+        devices_per_domain,
         stages: Vec::new(),
     };
     let count = match schedule.kind {

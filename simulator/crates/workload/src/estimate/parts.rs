@@ -86,15 +86,20 @@ pub struct Parts {
     pub order: Order,
 }
 
+/// Kernels and tensor-parallel traffic of a plan's layers, whatever lies around them.
+pub(super) struct Layers<'p> {
+    plan: &'p Plan,
+    model: &'p CostModel,
+    pub(super) costs: Costs,
+    tensor: [SimDuration; 2],
+}
+
 /// What the passes of a plan are made of.
 struct Builder<'p> {
-    plan: &'p Plan,
-    model: CostModel,
-    costs: Costs,
+    layers: Layers<'p>,
     stages: Vec<Stage>,
     end: StepEnd,
     router: Router,
-    tensor: [SimDuration; 2],
 }
 
 impl Parts {
@@ -102,30 +107,21 @@ impl Parts {
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let model = CostModel::alone(plan);
-        let costs = Costs::new(plan, &model);
+        let layers = Layers::new(plan, &model);
         let stages: Vec<Stage> = plan
             .layout
             .stages
             .iter()
-            .map(|stage| Stage::new(stage, &costs.shape_of_layer))
+            .map(|stage| Stage::new(stage, &layers.costs.shape_of_layer))
             .collect();
-        let end = StepEnd::new(plan, &model, &stages, &costs);
-        let time = |transfer: Option<Transfer>| transfer.map_or(SimDuration::ZERO, |known| known.time());
-        let tensor = if plan.layout.sequence_parallel {
-            [time(costs.tensor_gather), time(costs.tensor_scatter)]
-        } else {
-            [SimDuration::ZERO, time(costs.tensor_reduce)]
-        };
+        let end = StepEnd::new(plan, &model, &stages, &layers.costs);
         let hop = (plan.layout.pp > 1).then_some(end.pipeline_transfer);
         let (hop, barrier, tied) = (time(hop), end.barrier.time(), time(end.tied));
         let mut builder = Builder {
             router: Router::new(plan, Seed::new(1)),
-            plan,
-            model,
-            costs,
+            layers,
             stages,
             end,
-            tensor,
         };
         let ranks = (0..plan.layout.pp).map(|rank| builder.rank(rank)).collect();
         Self {
@@ -139,7 +135,7 @@ impl Parts {
 }
 
 impl Order {
-    fn of(plan: &Plan) -> Self {
+    pub(super) fn of(plan: &Plan) -> Self {
         let (training, stack) = (&plan.training, &plan.training.stack);
         Self {
             microbatches: training.num_microbatches,
@@ -156,19 +152,18 @@ impl Order {
 
 impl Builder<'_> {
     fn rank(&mut self, pipeline: u32) -> RankParts {
+        let plan = self.layers.plan;
         let mut parts = RankParts::default();
         let [norm, update] = self.end.updates[pipeline as usize];
         parts.update = norm.then(update);
-        for chunk in 0..self.plan.layout.schedule.chunks {
-            let index = self.plan.layout.stage_index(pipeline, chunk) as usize;
+        for chunk in 0..plan.layout.schedule.chunks {
+            let index = plan.layout.stage_index(pipeline, chunk) as usize;
             let stage = self.stages[index].clone();
             self.ends(&stage, &mut parts);
             for (at, &unit) in stage.units.iter().enumerate() {
                 self.layer(unit, &mut parts);
                 if at == 0 && stage.embedding && !unit.mtp {
-                    let embedding = self.costs.embedding;
-                    add(&mut parts.forward.kernel, embedding.forward);
-                    add(&mut parts.backward.kernel, embedding.weight);
+                    self.layers.add_embedding(&mut parts);
                 }
             }
         }
@@ -177,24 +172,66 @@ impl Builder<'_> {
 
     /// Head and loss, and the gradients of both ends.
     fn ends(&self, stage: &Stage, parts: &mut RankParts) {
+        let plan = self.layers.plan;
         for _ in 0..stage.heads {
-            let head = self.costs.head;
-            add(&mut parts.forward.kernel, head.forward);
-            add(&mut parts.backward.kernel, head.backward.then(head.weight));
+            self.layers.add_head(parts);
         }
-        let count = ends_parameters(self.plan, stage);
-        let formats = &self.plan.training.formats;
-        self.data(
-            [formats.gradient_traffic.bytes_of(count), Bytes::ZERO],
-            [formats.parameter_traffic.bytes_of(count), Bytes::ZERO],
-            parts,
-        );
+        let bytes = ends_bytes(plan, ends_parameters(plan, stage));
+        add_traffic(plan, self.layers.model, self.end.data_shapes, bytes, parts);
     }
 
     fn layer(&mut self, unit: Unit, parts: &mut RankParts) {
+        let (plan, model) = (self.layers.plan, self.layers.model);
+        let layer = &self.layers.costs.layers[unit.shape];
+        let bytes = [layer.reduced, layer.gathered];
+        let exchanged = if layer.experts.is_some() {
+            exchange(plan, model, &mut self.router, unit.layer, self.end.expert_shape)
+        } else {
+            (SimDuration::ZERO, MoeRows::default())
+        };
+        self.layers.add_layer(unit, exchanged, parts);
+        add_traffic(plan, model, self.end.data_shapes, bytes, parts);
+    }
+}
+
+impl<'p> Layers<'p> {
+    pub(super) fn new(plan: &'p Plan, model: &'p CostModel) -> Self {
+        let costs = Costs::new(plan, model);
+        let tensor = if plan.layout.sequence_parallel {
+            [time(costs.tensor_gather), time(costs.tensor_scatter)]
+        } else {
+            [SimDuration::ZERO, time(costs.tensor_reduce)]
+        };
+        Self {
+            plan,
+            model,
+            costs,
+            tensor,
+        }
+    }
+
+    pub(super) fn add_embedding(&self, parts: &mut RankParts) {
+        let embedding = self.costs.embedding;
+        add(&mut parts.forward.kernel, embedding.forward);
+        add(&mut parts.backward.kernel, embedding.weight);
+    }
+
+    /// The head and the loss once.
+    pub(super) fn add_head(&self, parts: &mut RankParts) {
+        let head = self.costs.head;
+        add(&mut parts.forward.kernel, head.forward);
+        add(&mut parts.backward.kernel, head.backward.then(head.weight));
+    }
+
+    /// A layer whose experts compute `rows` that take `exchange` to come and go.
+    pub(super) fn add_layer(
+        &mut self,
+        unit: Unit,
+        (exchange, rows): (SimDuration, MoeRows),
+        parts: &mut RankParts,
+    ) {
         let layer = &self.costs.layers[unit.shape];
         let (attention, dense, routed) = (layer.attention, layer.dense, layer.experts.is_some());
-        let (reduced, gathered) = (layer.reduced, layer.gathered);
         let full = self.costs.full_recompute;
         let mtp = if unit.mtp {
             self.costs.mtp_projection
@@ -214,8 +251,7 @@ impl Builder<'_> {
         parts.forward.tensor += around;
         parts.backward.tensor += around;
         if routed {
-            let (exchange, rows) = self.exchange(unit);
-            let (plan, model, costs) = (self.plan, &self.model, &mut self.costs);
+            let (plan, model, costs) = (self.plan, self.model, &mut self.costs);
             let experts = [Direction::Forward, Direction::Backward, Direction::Weight]
                 .map(|way| costs.experts(plan, model, way, unit.shape, rows));
             if plan.training.stack.expert_by_expert {
@@ -244,60 +280,82 @@ impl Builder<'_> {
         add(&mut parts.forward.kernel, forward);
         add(&mut parts.backward.kernel, backward);
         add(&mut parts.weight.kernel, weight);
-        self.data(reduced, gathered, parts);
     }
+}
 
-    /// Dispatch and combine of a layer, and the rows of the busiest rank.
-    fn exchange(&mut self, unit: Unit) -> (SimDuration, MoeRows) {
-        let shape = self.end.expert_shape;
-        let load = self.router.load(0, unit.layer, 0, 0);
-        let busiest = load.ranks().iter().max_by_key(|rank| rank.padded).copied();
-        let Some(busiest) = busiest else {
-            return (SimDuration::ZERO, MoeRows::default());
-        };
-        let rows = MoeRows {
-            rows: busiest.tokens,
-            padded: busiest.padded,
-            active: busiest.active,
-        };
-        let (dispatch, combine) = (busiest.dispatch, busiest.combine);
-        let time = if self.plan.layout.ep == 1 {
-            SimDuration::ZERO
-        } else {
-            self.model.exchange(&dispatch, shape).time() + self.model.exchange(&combine, shape).time()
-        };
-        (time, rows)
-    }
+/// Dispatch and combine of `layer`, and the rows of the busiest rank.
+pub(super) fn exchange(
+    plan: &Plan,
+    model: &CostModel,
+    router: &mut Router,
+    layer: u32,
+    shape: GroupShape,
+) -> (SimDuration, MoeRows) {
+    let load = router.load(0, layer, 0, 0);
+    let busiest = load.ranks().iter().max_by_key(|rank| rank.padded).copied();
+    let Some(busiest) = busiest else {
+        return (SimDuration::ZERO, MoeRows::default());
+    };
+    let rows = MoeRows {
+        rows: busiest.tokens,
+        padded: busiest.padded,
+        active: busiest.active,
+    };
+    let (dispatch, combine) = (busiest.dispatch, busiest.combine);
+    let time = if plan.layout.ep == 1 {
+        SimDuration::ZERO
+    } else {
+        model.exchange(&dispatch, shape).time() + model.exchange(&combine, shape).time()
+    };
+    (time, rows)
+}
 
-    /// Data-parallel traffic of parameters: once a step, or with every microbatch where they are sharded.
-    fn data(&self, reduced: [Bytes; 2], gathered: [Bytes; 2], parts: &mut RankParts) {
-        let zero = self.plan.layout.zero;
-        for (which, shape) in self.end.data_shapes.into_iter().enumerate() {
-            if shape.ranks == 1 {
-                continue;
+/// Bytes of so many parameters of embedding and head, as reduced and as gathered: (dense, experts).
+pub(super) fn ends_bytes(plan: &Plan, count: u64) -> [[Bytes; 2]; 2] {
+    let formats = &plan.training.formats;
+    [
+        [formats.gradient_traffic.bytes_of(count), Bytes::ZERO],
+        [formats.parameter_traffic.bytes_of(count), Bytes::ZERO],
+    ]
+}
+
+/// Data-parallel traffic of parameters: once a step, or with every microbatch where they are sharded.
+pub(super) fn add_traffic(
+    plan: &Plan,
+    model: &CostModel,
+    shapes: [GroupShape; 2],
+    [reduced, gathered]: [[Bytes; 2]; 2],
+    parts: &mut RankParts,
+) {
+    let zero = plan.layout.zero;
+    let collective = |op, bytes, shape: GroupShape| {
+        let ranks = u64::from(shape.ranks);
+        (bytes > Bytes::ZERO).then(|| model.collective(Collective { op, ranks, bytes }, shape))
+    };
+    for (which, shape) in shapes.into_iter().enumerate() {
+        if shape.ranks == 1 {
+            continue;
+        }
+        let reduce = collective(gradient_op(zero), reduced[which], shape);
+        let gather = collective(CollectiveOp::AllGather, gathered[which], shape);
+        match zero {
+            ZeroStage::None => add_data(&mut parts.reduce, &mut parts.held[0], reduce),
+            ZeroStage::Optimizer | ZeroStage::Gradients => {
+                add_data(&mut parts.reduce, &mut parts.held[0], reduce);
+                add_data(&mut parts.gather, &mut parts.held[1], gather);
             }
-            let reduce = self.collective(gradient_op(zero), reduced[which], shape);
-            let gather = self.collective(CollectiveOp::AllGather, gathered[which], shape);
-            match zero {
-                ZeroStage::None => add_data(&mut parts.reduce, &mut parts.held[0], reduce),
-                ZeroStage::Optimizer | ZeroStage::Gradients => {
-                    add_data(&mut parts.reduce, &mut parts.held[0], reduce);
-                    add_data(&mut parts.gather, &mut parts.held[1], gather);
-                }
-                ZeroStage::Parameters => {
-                    let (forward, backward) = (&mut parts.forward, &mut parts.backward);
-                    add_data(&mut forward.shards, &mut forward.shards_held, gather);
-                    add_data(&mut backward.shards, &mut backward.shards_held, gather);
-                    add_data(&mut backward.shards, &mut backward.shards_held, reduce);
-                }
+            ZeroStage::Parameters => {
+                let (forward, backward) = (&mut parts.forward, &mut parts.backward);
+                add_data(&mut forward.shards, &mut forward.shards_held, gather);
+                add_data(&mut backward.shards, &mut backward.shards_held, gather);
+                add_data(&mut backward.shards, &mut backward.shards_held, reduce);
             }
         }
     }
+}
 
-    fn collective(&self, op: CollectiveOp, bytes: Bytes, shape: GroupShape) -> Option<Transfer> {
-        let ranks = u64::from(shape.ranks);
-        (bytes > Bytes::ZERO).then(|| self.model.collective(Collective { op, ranks, bytes }, shape))
-    }
+fn time(transfer: Option<Transfer>) -> SimDuration {
+    transfer.map_or(SimDuration::ZERO, |known| known.time())
 }
 
 fn add_data(sum: &mut SimDuration, held: &mut f64, transfer: Option<Transfer>) {

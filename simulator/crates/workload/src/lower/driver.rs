@@ -45,6 +45,8 @@ pub(super) struct Shared<'p> {
     pub(super) stages: Vec<Stage>,
     pub(super) seed: Seed,
     pub(super) multiplicity: u32,
+    /// Time of the kernels emitted so far, by kind of task and kind of work.
+    pub(super) spent: Vec<[SimDuration; 4]>,
     /// Host time to issue one kernel.
     pub(super) issue: SimDuration,
 }
@@ -156,8 +158,10 @@ impl<'p> TrainingDriver<'p> {
             .iter()
             .map(|stage| Stage::new(stage, &costs.shape_of_layer))
             .collect();
+        let kinds = Kinds::new();
         let shared = Shared {
-            kinds: Kinds::new(),
+            spent: vec![[SimDuration::ZERO; 4]; kinds.table.len()],
+            kinds,
             router,
             holdings: Holdings::new(plan, &costs.distinct(plan)),
             step_end: StepEnd::new(plan, &model, &stages, &costs),
@@ -181,6 +185,13 @@ impl<'p> TrainingDriver<'p> {
     #[must_use]
     pub const fn kinds(&self) -> &Kinds {
         &self.shared.kinds
+    }
+
+    /// Time of the kernels emitted so far by kind of task, and within it by kind of work, in the order of
+    /// [`Labour::ALL`](crate::cost::Labour::ALL).
+    #[must_use]
+    pub fn spent(&self) -> &[[SimDuration; 4]] {
+        &self.shared.spent
     }
 
     /// The rank of each simulated program, and its pipeline rank.

@@ -147,6 +147,9 @@ impl Emit<'_, '_, '_> {
         let slowness = self.cursor.pace.of_compute(kind, tag);
         let nominal = slowness.to_bits() == 1.0f64.to_bits();
         let kernel = if nominal { kernel } else { kernel.slowed(slowness) };
+        for (sum, part) in self.shared.spent[kind.index()].iter_mut().zip(kernel.spent) {
+            *sum += part;
+        }
         let launch = self.shared.issue * u64::from(kernel.launches);
         if !self.cursor.placed {
             self.cursor.placed = true;

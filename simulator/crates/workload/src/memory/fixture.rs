@@ -192,6 +192,7 @@ fn assemble(
             notes: String::new(),
             file: String::new(),
             hash: String::new(),
+            resolved: serde_json::Value::Null,
         },
         model,
         cluster: cluster(num_nodes),

@@ -2,6 +2,7 @@
 
 mod network;
 mod picture;
+mod why;
 
 use std::fmt::Write as _;
 
@@ -35,6 +36,7 @@ pub fn html(report: &Report) -> String {
     cards(&mut page, report);
     checks(&mut page, report);
     step(&mut page, report);
+    why::section(&mut page, report);
     memory(&mut page, report);
     ranks(&mut page, report);
     network::section(&mut page, report);

@@ -1,0 +1,256 @@
+//! Attention of a library: whole prompts, and one token against a cache.
+
+use super::{LibraryKernel, Peaks, fill, overlapped, prior};
+use crate::fit::{Component, Prior};
+
+/// Rows of queries of a tile (FlashAttention-2 and -3).
+const QUERY_TILE: f64 = 128.0;
+/// Rows that a tensor core multiplies at least: heads that share keys fill them.
+const HEAD_TILE: f64 = 64.0;
+
+/// Causal attention over whole prompts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LibraryContext {
+    /// Data sheet.
+    pub peaks: Peaks,
+    /// Prompts.
+    pub sequences: u32,
+    /// Tokens of each.
+    pub tokens: u32,
+    /// Query heads.
+    pub heads: u32,
+    /// Heads of keys and values.
+    pub kv_heads: u32,
+    /// Width of a query and key head.
+    pub qk_dim: u32,
+    /// Width of a value head.
+    pub v_dim: u32,
+    /// Bytes of an element of the operands.
+    pub width: f64,
+}
+
+/// One token of each sequence against its cache. Where keys are wider than values and shared by all heads, the values
+/// are a part of the keys (absorbed latent attention).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LibraryGeneration {
+    /// Data sheet.
+    pub peaks: Peaks,
+    /// Sequences.
+    pub sequences: u32,
+    /// Tokens in the cache of each.
+    pub tokens: u32,
+    /// Query heads.
+    pub heads: u32,
+    /// Heads of keys and values.
+    pub kv_heads: u32,
+    /// Width of a query and key head.
+    pub qk_dim: u32,
+    /// Width of a value head.
+    pub v_dim: u32,
+    /// Whether values are a part of the keys.
+    pub absorbed: bool,
+    /// Bytes of an element of the cache.
+    pub width: f64,
+}
+
+impl LibraryKernel for LibraryContext {
+    const SCATTER: f64 = 0.05;
+
+    /// Efficiency, keys of a diagonal block, launch, share of the bandwidth, sharpness, share of the last wave that is
+    /// lost, and passes before the core over queries, and over keys and values.
+    fn priors() -> Vec<Prior> {
+        vec![
+            prior(0.6, 0.4),
+            prior(128.0, 1.0),
+            prior(6e-6, 0.8),
+            prior(0.8, 0.5),
+            prior(3.0, 0.4),
+            prior(0.7, 0.8),
+            prior(1.0, 1.0),
+            prior(1.0, 1.0),
+        ]
+    }
+
+    fn components() -> Vec<Component> {
+        vec![
+            Component::rough(0.15, &[(1, 0.7), (4, 1.0), (5, 2.0)]),
+            Component::rough(0.10, &[(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)]),
+        ]
+    }
+
+    /// `launch + corner(compute, memory) + passes`: `2 (d_qk + d_v) · b h s (s / 2 + block)` operations, at least those
+    /// of the longest row of tiles.
+    fn seconds(&self, parameters: &[f64]) -> f64 {
+        let [efficiency, block, launch, share, sharpness, tail, queries, keys] = parameters else {
+            return f64::NAN;
+        };
+        let [b, s, h, kv] = [self.sequences, self.tokens, self.heads, self.kv_heads].map(f64::from);
+        let (qk, v) = (f64::from(self.qk_dim), f64::from(self.v_dim));
+        let (units, bandwidth) = (f64::from(self.peaks.num_units), self.peaks.bandwidth.get());
+        let rate = self.peaks.rate.get() * efficiency;
+        let all = 2.0 * b * h * s * (s / 2.0 + block) * (qk + v) / rate;
+        let longest = 2.0 * QUERY_TILE * (s + block) * (qk + v) * units / rate;
+        let waves = b * h * (s / QUERY_TILE).ceil() / units;
+        let idle = if waves > 1.0 { waves.ceil() - waves } else { 0.0 };
+        let compute = overlapped(all, longest, 4.0) + tail.min(1.0) * longest * idle / 2.0;
+        let memory = b * s * (h + kv) * (qk + v) * self.width / (bandwidth * share);
+        let before = b * s * (queries * h * qk + keys * kv * (qk + v)) * 2.0 / bandwidth;
+        launch + overlapped(compute, memory, *sharpness) + before
+    }
+
+    fn coordinates(&self) -> Vec<f64> {
+        let [b, s, h, kv] = [self.sequences, self.tokens, self.heads, self.kv_heads].map(f64::from);
+        vec![b.ln(), s.ln(), h.ln(), kv.ln(), (b * h).ln(), (h / kv).ln()]
+    }
+}
+
+impl LibraryGeneration {
+    /// Sequences, tokens, heads, heads of keys.
+    fn sizes(&self) -> [f64; 4] {
+        [self.sequences, self.tokens, self.heads, self.kv_heads].map(f64::from)
+    }
+}
+
+impl LibraryKernel for LibraryGeneration {
+    const SCATTER: f64 = 0.05;
+
+    /// Efficiency, launch, share of the bandwidth, sharpness, least tokens of a part of the cache, seconds to combine
+    /// parts, share of the traffic that a warm cache leaves, the share of units that draws the whole bandwidth,
+    /// and seconds to begin another wave.
+    fn priors() -> Vec<Prior> {
+        vec![
+            prior(0.5, 0.6),
+            prior(6e-6, 0.8),
+            prior(0.8, 0.4),
+            prior(3.0, 0.4),
+            prior(256.0, 1.0),
+            prior(1e-6, 1.0),
+            prior(0.3, 1.0),
+            prior(0.5, 0.8),
+            prior(1e-6, 1.5),
+        ]
+    }
+
+    fn components() -> Vec<Component> {
+        vec![
+            Component::rough(0.20, &[(1, 0.8), (4, 1.0), (5, 0.5), (6, 1.5), (7, 0.5)]),
+            Component::rough(0.15, &[(0, 1.0), (1, 1.0), (2, 1.5), (3, 1.5), (7, 0.5)]),
+        ]
+    }
+
+    /// The cache is split into as many parts as fill the units, of no fewer than the least tokens; it is read at the
+    /// bandwidth that the busy units draw, faster where all of it fits the last level of cache:
+    /// `launch + corner(compute, memory) + combine`.
+    fn seconds(&self, parameters: &[f64]) -> f64 {
+        let [
+            efficiency,
+            launch,
+            share,
+            sharpness,
+            part,
+            combine,
+            warm,
+            drawing,
+            wave,
+        ] = parameters
+        else {
+            return f64::NAN;
+        };
+        let [b, s, h, kv] = self.sizes();
+        let (qk, v) = (f64::from(self.qk_dim), f64::from(self.v_dim));
+        let units = f64::from(self.peaks.num_units);
+        let bandwidth = self.peaks.bandwidth.get();
+        let blocks = (h / kv / HEAD_TILE).ceil();
+        let most = (s / part).max(1.0);
+        let parts = (units / (b * kv * blocks)).floor().min(most).max(1.0);
+        let waves = b * kv * blocks * parts / units;
+        let busy = fill(waves);
+        let kept = if self.absorbed { qk } else { qk + v };
+        let bytes = b * s * kv * kept * self.width + 4.0 * b * h * qk;
+        let drawn = (busy / drawing.min(1.0)).min(1.0);
+        let hot = (1.0 + (bytes / self.peaks.cache.as_f64()).powi(2)).recip();
+        let memory = bytes / (bandwidth * share * drawn) * (1.0 - hot * (1.0 - warm.min(1.0)));
+        let padded = kv * blocks * HEAD_TILE;
+        let compute = 2.0 * b * padded * s * (qk + v) / (self.peaks.rate.get() * efficiency * busy);
+        let combined = if parts > 1.0 { *combine } else { 0.0 };
+        let written = 8.0 * b * h * v * parts / bandwidth;
+        launch + overlapped(compute, memory, *sharpness) + combined + wave * (waves - 1.0).max(0.0) + written
+    }
+
+    fn coordinates(&self) -> Vec<f64> {
+        let [b, s, h, kv] = self.sizes();
+        let waves = b * kv / f64::from(self.peaks.num_units);
+        vec![
+            b.ln(),
+            s.ln(),
+            h.ln(),
+            kv.ln(),
+            (b * kv * s).ln(),
+            fill(waves),
+            (h / kv).ln(),
+            // Heads that share keys run on a kernel of their own when there are 2 to 16 of them to a tile; one head to
+            // a key, and all heads to one of many, on the general kernel.
+            f64::from(u8::from((1.5..17.0).contains(&(h / kv)))),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_units::{Bytes, BytesPerSec, FlopsPerSec};
+
+    use super::*;
+
+    fn peaks() -> Peaks {
+        Peaks {
+            rate: FlopsPerSec::new(1e15),
+            bandwidth: BytesPerSec::new(1e12),
+            num_units: 100,
+            cache: Bytes::new(1),
+        }
+    }
+
+    /// 8 sequences of 8192 tokens, 32 heads of 128: `2 · 256 · 8 · 32 · 8192² / 2 = 4.398e12` operations, at half of
+    /// 1 PFLOP/s 8.796 ms, with 10 us of launch.
+    #[test]
+    fn a_prompt_is_arithmetic() {
+        let prompt = LibraryContext {
+            peaks: peaks(),
+            sequences: 8,
+            tokens: 8192,
+            heads: 32,
+            kv_heads: 8,
+            qk_dim: 128,
+            v_dim: 128,
+            width: 2.0,
+        };
+        let seconds = prompt.seconds(&[0.5, 1e-9, 10e-6, 1.0, 20.0, 1e-9, 1e-9, 1e-9]);
+        assert!((seconds * 1e3 - 8.806).abs() < 2e-3, "{seconds}");
+    }
+
+    /// 100 sequences of 10,000 tokens with one head of keys, 128 wide and of two bytes: 0.512 GB of cache, 0.512 ms at
+    /// 1 TB/s when every unit has a sequence; queries add 51 KB, the result 102 KB.
+    #[test]
+    fn a_token_is_the_cache() {
+        let token = LibraryGeneration {
+            peaks: peaks(),
+            sequences: 100,
+            tokens: 10_000,
+            heads: 1,
+            kv_heads: 1,
+            qk_dim: 128,
+            v_dim: 128,
+            absorbed: false,
+            width: 2.0,
+        };
+        let seconds = token.seconds(&[1.0, 1e-12, 1.0, 20.0, 256.0, 1e-12, 1.0, 1.0, 1e-12]);
+        assert!((seconds * 1e3 - 0.51215).abs() < 1e-3, "{seconds}");
+        // Half the sequences leave half of the units for a second part of each cache.
+        let fewer = LibraryGeneration {
+            sequences: 50,
+            ..token
+        };
+        let half = fewer.seconds(&[1.0, 1e-12, 1.0, 20.0, 256.0, 1e-12, 1.0, 1.0, 1e-12]);
+        assert!((half / seconds - 0.5).abs() < 1e-2, "{half}");
+    }
+}

@@ -1,0 +1,312 @@
+//! Another layout of a validated job: the rules of the loader, without a file.
+//!
+//! A search asks for tens of thousands of layouts of one scenario. [`Relayout`] answers each from the plan, by the
+//! functions that [`load`](crate::load) resolves and validates with. What the scenario says of how layers lie on stages
+//! belongs to its own layout and is left out: layers are shared out anew.
+
+use orrery_profile::Tuning;
+
+use crate::catalog;
+use crate::diagnostics::Faults;
+use crate::document::{Files, Place, Table};
+use crate::plan::{Layout, Plan, Recompute, RecomputeModule, ScheduleKind, Training, ZeroStage};
+use crate::raw::{Given, Raw};
+use crate::resolve::{Assumptions, layout, tuning};
+use crate::validate;
+
+/// A scenario says nothing.
+static EMPTY: Table = Table(Vec::new());
+
+/// What of a job a search may choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayoutChoice {
+    /// Tensor-parallel degree of attention and dense layers.
+    pub tp: u32,
+    /// Pipeline degree.
+    pub pp: u32,
+    /// Context-parallel degree.
+    pub cp: u32,
+    /// Expert-parallel degree.
+    pub ep: u32,
+    /// Tensor-parallel degree inside an expert.
+    pub expert_tp: u32,
+    /// The pipeline schedule, by its name in a file.
+    pub schedule: &'static str,
+    /// Model chunks on each rank, where the schedule leaves a choice.
+    pub chunks: Option<u32>,
+    /// Sequences per microbatch.
+    pub micro_batch: u64,
+    /// What data-parallel ranks share out.
+    pub zero: ZeroStage,
+    /// What is recomputed.
+    pub recompute: Recompute,
+}
+
+/// Why a layout is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The code of the rule; [`explain`](crate::explain) has a paragraph on each.
+    pub code: &'static str,
+    /// What is wrong, with its numbers.
+    pub message: String,
+    /// A value that works, if one can be named.
+    pub help: Option<String>,
+}
+
+/// A plan that can be laid out anew.
+#[derive(Debug)]
+pub struct Relayout {
+    base: Plan,
+    raw: Raw<'static>,
+    place: Place,
+}
+
+fn given<T>(value: T) -> Given<T> {
+    Given {
+        value,
+        place: Place::default(),
+    }
+}
+
+impl LayoutChoice {
+    /// The layout that `plan` has.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
+        let layout = &plan.layout;
+        Self {
+            tp: layout.tp,
+            pp: layout.pp,
+            cp: layout.cp,
+            ep: layout.ep,
+            expert_tp: layout.expert_tp,
+            schedule: Self::schedule_name(layout.schedule.kind),
+            chunks: (layout.schedule.kind == ScheduleKind::Interleaved).then_some(layout.schedule.chunks),
+            micro_batch: plan.training.micro_batch,
+            zero: layout.zero,
+            recompute: plan.training.recompute.clone(),
+        }
+    }
+
+    /// The name of a schedule in a file.
+    #[must_use]
+    pub const fn schedule_name(kind: ScheduleKind) -> &'static str {
+        match kind {
+            ScheduleKind::GPipe => "gpipe",
+            ScheduleKind::OneFOneB => "1f1b",
+            ScheduleKind::Interleaved => "interleaved",
+            ScheduleKind::ZeroBubbleH1 => "zb-h1",
+            ScheduleKind::ZeroBubbleV => "zb-v",
+            ScheduleKind::DualPipe => "dualpipe",
+            ScheduleKind::DualPipeV => "dualpipe-v",
+        }
+    }
+
+    /// The same as keys and values of a scenario, for `--set`.
+    #[must_use]
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let mut settings = vec![
+            ("parallel.tp", self.tp.to_string()),
+            ("parallel.pp", self.pp.to_string()),
+            ("parallel.cp", self.cp.to_string()),
+            ("parallel.ep", self.ep.to_string()),
+            ("parallel.expert_tp", self.expert_tp.to_string()),
+            ("parallel.zero_stage", zero_number(self.zero).to_string()),
+            ("training.micro_batch", self.micro_batch.to_string()),
+            ("training.recompute", recompute_text(&self.recompute)),
+        ];
+        let chunks = self
+            .chunks
+            .map_or_else(String::new, |chunks| format!(", chunks = {chunks}"));
+        settings.push((
+            "parallel.schedule",
+            format!("{{ kind = \"{}\"{chunks} }}", self.schedule),
+        ));
+        settings
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect()
+    }
+}
+
+impl Relayout {
+    /// Layouts of `base`.
+    #[must_use]
+    pub fn new(base: Plan) -> Self {
+        let mut raw = Raw::read(&EMPTY);
+        let training = &base.training;
+        raw.training.seq_len = Some(given(training.sequence_length));
+        raw.training.global_batch = Some(given(training.global_batch));
+        // What was filled in follows the layout; what was written stays.
+        let derived = |key: &str| base.assumptions.iter().any(|known| known.key == key);
+        if !derived("parallel.sequence_parallel") {
+            raw.parallel.sequence_parallel = Some(given(base.layout.sequence_parallel));
+        }
+        Self {
+            base,
+            raw,
+            place: Place::default(),
+        }
+    }
+
+    /// The plan as it was loaded.
+    #[must_use]
+    pub const fn base(&self) -> &Plan {
+        &self.base
+    }
+
+    /// The layout of `choice`, and microbatches per step and data-parallel rank.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn layout(&mut self, choice: &LayoutChoice) -> Result<(Layout, u64), Refusal> {
+        self.write(choice);
+        let (mut faults, mut assumed) = (Faults::default(), Assumptions::default());
+        let Self { base, raw, place } = self;
+        let (cluster, model) = (&base.cluster, &base.model);
+        let domain = base.layout.devices_per_domain;
+        let laid = layout::layout_on(
+            domain,
+            &raw.parallel,
+            cluster,
+            model,
+            place,
+            &mut assumed,
+            &mut faults,
+        );
+        let Some(mut layout) = laid else {
+            return Err(refusal(faults));
+        };
+        layout.order = base.layout.order;
+        validate::check_layout(raw, cluster, model, &layout, place, &mut faults);
+        validate::recompute_names_apply(raw, model, &mut faults);
+        let microbatches = microbatches(raw, &layout, &base.training, &mut faults);
+        match microbatches {
+            Some(microbatches) if faults.is_empty() => Ok((layout, microbatches)),
+            _ => Err(refusal(faults)),
+        }
+    }
+
+    /// The plan of `choice`.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn plan(&mut self, choice: &LayoutChoice) -> Result<Plan, Refusal> {
+        let (layout, microbatches) = self.layout(choice)?;
+        let mut plan = self.base.clone();
+        plan.layout = layout;
+        plan.training.micro_batch = choice.micro_batch;
+        plan.training.recompute = choice.recompute.clone();
+        plan.training.num_microbatches = microbatches;
+        plan.tuning = self.tuning(&choice.recompute);
+        let settings = choice.settings();
+        plan.assumptions
+            .retain(|known| !settings.iter().any(|(key, _)| *key == known.key));
+        Ok(plan)
+    }
+
+    /// What the stack makes of the device over whole steps, where `recompute` is computed again.
+    #[must_use]
+    pub fn tuning(&self, recompute: &Recompute) -> Tuning {
+        let base = &self.base;
+        // Steps without measured kernels, and stacks that nobody measured, have none.
+        if base.tuning == Tuning::default() {
+            return base.tuning;
+        }
+        let mut training = base.training.clone();
+        training.recompute = recompute.clone();
+        let scopes = |term| tuning::tuning_scopes(term, &base.cluster, &training);
+        catalog::tuning().resolve(&training.stack.name, base.model.has_experts(), scopes)
+    }
+
+    /// Writes `choice` where the rules read.
+    fn write(&mut self, choice: &LayoutChoice) {
+        let parallel = &mut self.raw.parallel;
+        let degree = |value: u32| Some(given(u64::from(value)));
+        parallel.tp = degree(choice.tp);
+        parallel.pp = degree(choice.pp);
+        parallel.cp = degree(choice.cp);
+        parallel.ep = degree(choice.ep);
+        parallel.expert_tp = degree(choice.expert_tp);
+        parallel.zero_stage = Some(given(zero_number(choice.zero)));
+        parallel.schedule = Some(given(choice.schedule.to_owned()));
+        parallel.chunks = choice.chunks.and_then(degree);
+        self.raw.training.micro_batch = Some(given(choice.micro_batch));
+        self.base_recompute(&choice.recompute);
+    }
+
+    fn base_recompute(&mut self, recompute: &Recompute) {
+        self.raw.training.recompute_modules = match recompute {
+            Recompute::Selective(modules) => {
+                let names = modules
+                    .iter()
+                    .map(|&module| given(module_name(module).to_owned()));
+                Some(given(names.collect()))
+            }
+            Recompute::None | Recompute::Full => None,
+        };
+    }
+}
+
+/// Microbatches of a layout, by the rules on training; the job's own settings are sound already.
+fn microbatches(raw: &Raw<'_>, layout: &Layout, base: &Training, faults: &mut Faults) -> Option<u64> {
+    let mut training = base.clone();
+    let written = raw.training.micro_batch.as_ref();
+    training.micro_batch = written.map_or(base.micro_batch, |given| given.value);
+    let count = validate::batch_divides(raw, layout, &training, faults)?;
+    training.num_microbatches = count;
+    validate::schedule_has_enough_microbatches(raw, layout, &training, faults);
+    Some(count)
+}
+
+fn refusal(faults: Faults) -> Refusal {
+    let mut files = Files::default();
+    files.add("layout", "");
+    let first = faults.into_diagnostics(&files).into_iter().next();
+    first.map_or_else(
+        || Refusal {
+            code: "S035",
+            message: "layers do not divide among stages".to_owned(),
+            help: None,
+        },
+        |fault| Refusal {
+            code: fault.code,
+            message: fault.message,
+            help: fault.help,
+        },
+    )
+}
+
+const fn zero_number(zero: ZeroStage) -> u64 {
+    match zero {
+        ZeroStage::None => 0,
+        ZeroStage::Optimizer => 1,
+        ZeroStage::Gradients => 2,
+        ZeroStage::Parameters => 3,
+    }
+}
+
+/// The name of a module in a file.
+const fn module_name(module: RecomputeModule) -> &'static str {
+    match module {
+        RecomputeModule::CoreAttention => "core_attention",
+        RecomputeModule::Norm => "norm",
+        RecomputeModule::MlaUpProjection => "mla_up_proj",
+        RecomputeModule::Activation => "activation",
+        RecomputeModule::Mlp => "mlp",
+    }
+}
+
+/// What is recomputed, as a file says it.
+fn recompute_text(recompute: &Recompute) -> String {
+    match recompute {
+        Recompute::None => "\"none\"".to_owned(),
+        Recompute::Full => "\"full\"".to_owned(),
+        Recompute::Selective(modules) => {
+            let names: Vec<String> = modules
+                .iter()
+                .map(|&module| format!("\"{}\"", module_name(module)))
+                .collect();
+            format!("[{}]", names.join(", "))
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What a pipeline rank holds at once, by chunk: the moments of a step at which it can hold most.
+
+use std::collections::BTreeSet;
+
+use orrery_scenario::plan::{Schedule, ScheduleKind};
+
+use crate::schedule::{Action, order};
+
+/// A moment of a rank's step.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment {
+    /// Microbatches whose activations each chunk holds.
+    pub(super) held: Vec<u32>,
+    /// Microbatches of each chunk whose gradients of inputs are computed and those of weights are not.
+    pub(super) pending: Vec<u32>,
+    /// The chunk whose backward pass begins.
+    pub(super) backward: Option<u32>,
+}
+
+/// Bytes of one microbatch on one chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ChunkBytes {
+    /// From its forward pass until the gradients of its weights, those of the head included.
+    pub(super) held: i64,
+    /// Of the head, which backward gives back first.
+    pub(super) head: i64,
+    /// What comes back while its layers are computed again: of the largest layer, and of all.
+    pub(super) recomputed: [i64; 2],
+}
+
+impl Moment {
+    /// Bytes of activations at this moment.
+    pub(super) fn bytes(&self, chunks: &[ChunkBytes]) -> i64 {
+        let held = self.held.iter().zip(chunks);
+        let pending = self.pending.iter().zip(chunks);
+        let mut sum: i64 = held.map(|(&n, chunk)| i64::from(n) * chunk.held).sum();
+        sum += pending
+            .map(|(&n, chunk)| i64::from(n) * chunk.recomputed[1])
+            .sum::<i64>();
+        if let Some(chunk) = self.backward.and_then(|chunk| chunks.get(chunk as usize)) {
+            sum += chunk.recomputed[0] - chunk.head;
+        }
+        sum
+    }
+
+    /// Whether it holds at least as much as `other`, whatever the chunks hold.
+    fn covers(&self, other: &Self) -> bool {
+        let at_least = |a: &[u32], b: &[u32]| a.iter().zip(b).all(|(a, b)| a >= b);
+        self.backward == other.backward
+            && at_least(&self.held, &other.held)
+            && at_least(&self.pending, &other.pending)
+    }
+}
+
+/// The moments at which pipeline rank `rank` can hold most, each of which holds more of something than any other.
+pub(super) fn moments(schedule: Schedule, pp: u32, rank: u32, microbatches: u32) -> Vec<Moment> {
+    let chunks = schedule.chunks as usize;
+    let mut now = Moment {
+        held: vec![0; chunks],
+        pending: vec![0; chunks],
+        backward: None,
+    };
+    let mut seen: BTreeSet<Moment> = BTreeSet::new();
+    let mut actions = order(schedule, pp, rank, microbatches).into_iter().peekable();
+    while let Some(action) = actions.next() {
+        if let Some(forward) = action.forward() {
+            now.held[forward.chunk as usize] += 1;
+        }
+        let backward = action.input_gradient();
+        now.backward = backward.map(|slot| slot.chunk);
+        // Before another forward pass, a forward pass only adds.
+        let forward = |action: &Action| matches!(action, Action::Forward(_));
+        let adds = forward(&action) && actions.peek().is_some_and(forward);
+        if !adds && !seen.contains(&now) {
+            seen.insert(now.clone());
+        }
+        if let (Some(slot), Action::BackwardInput(_)) = (backward, action) {
+            now.pending[slot.chunk as usize] += 1;
+        }
+        if let Some(slot) = action.weight_gradient() {
+            let at = slot.chunk as usize;
+            now.held[at] -= 1;
+            if matches!(action, Action::BackwardWeight(_)) {
+                now.pending[at] -= 1;
+            }
+        }
+    }
+    let all: Vec<Moment> = seen.into_iter().collect();
+    let most = |moment: &&Moment| !all.iter().any(|other| other != *moment && other.covers(moment));
+    all.iter().filter(most).cloned().collect()
+}
+
+/// Fewer microbatches than `microbatches` in which every rank of `pp` holds as much at once: a pipeline that is full
+/// repeats itself. GPipe never does, for it holds all of them.
+pub(super) fn enough(schedule: Schedule, pp: u32, microbatches: u32) -> u32 {
+    let most = match schedule.kind {
+        ScheduleKind::GPipe => return microbatches,
+        ScheduleKind::Interleaved => 2 * pp,
+        _ => 2 * pp + microbatches % 2,
+    };
+    microbatches.min(most)
+}

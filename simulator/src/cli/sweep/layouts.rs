@@ -1,0 +1,458 @@
+//! A search over layouts, for people and for programs.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use orrery_scenario::plan::{Plan, Recompute, ZeroStage};
+use orrery_scenario::{LayoutChoice, catalog};
+use orrery_units::{Bytes, significant};
+use serde_json::{Value, json};
+
+use super::picture::{Cloud, Map};
+use super::{Job, SweepLook};
+use crate::cli::{Console, Failure, Format};
+use crate::exit::Exit;
+use crate::files;
+use crate::sweep::{Axes, Candidate, Confirmed, Confirming, Estimated, Progress};
+use crate::sweep::{confirm, estimate, front, regret};
+
+/// Points of the front that are printed.
+const FRONT_SHOWN: usize = 12;
+
+/// All that a search found.
+struct Found<'a> {
+    base: &'a Plan,
+    estimated: Estimated,
+    /// What the event simulation says of the first ones.
+    confirmed: Vec<Option<Confirmed>>,
+    /// Of the fitting ones, those of which none is both faster and smaller.
+    front: Vec<usize>,
+}
+
+pub(super) fn search(job: &Job<'_>, base: &Plan, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+    let args = job.args;
+    let axes = axes(base, &args.axes).map_err(Failure::invalid)?;
+    let (progress, shard) = (Progress::default(), args.shard.unwrap_or((0, 1)));
+    let stop = || progress.cancelled.store(true, Ordering::Relaxed);
+    let total = axes.len() / shard.1;
+    let estimated = job.watched("estimating", total, &progress.done, stop, console, || {
+        estimate(base, &axes, shard, &progress)
+    });
+    let top = if args.estimate_only { 0 } else { args.top };
+    let best = &estimated.fitting[..top.min(estimated.fitting.len())];
+    let confirming = Confirming::default();
+    let stop = || confirming.cancel();
+    let confirmed = job.watched("simulating", best.len(), &confirming.done, stop, console, || {
+        confirm(base, best, &confirming)
+    });
+    let confirmed = confirmed.map_err(anyhow::Error::msg)?;
+    let points: Vec<(f64, f64)> = estimated.fitting.iter().map(place).collect();
+    let found = Found {
+        base,
+        front: front(&points),
+        estimated,
+        confirmed,
+    };
+    match args.format.format {
+        Format::Human | Format::Github => write!(console.out, "{}", found.text())?,
+        Format::Json => writeln!(console.out, "{:#}", found.json())?,
+        Format::Jsonl => {
+            for row in found.rows() {
+                writeln!(console.out, "{row}")?;
+            }
+        }
+        Format::Csv => write!(console.out, "{}", found.csv())?,
+    }
+    for look in &args.write {
+        let (name, bytes) = match look {
+            SweepLook::Csv => ("points.csv", found.csv()),
+            SweepLook::Json => ("sweep.json", format!("{:#}\n", found.json())),
+        };
+        let path = args.out.join(name);
+        files::write(&path, bytes.as_bytes()).map_err(Failure::missing)?;
+        writeln!(console.err, "wrote {}", path.display())?;
+    }
+    if let Some(path) = &args.picture {
+        found.draw(path)?;
+        writeln!(console.err, "wrote {}", path.display())?;
+    }
+    Ok(job.exit(!found.estimated.fitting.is_empty()))
+}
+
+/// Step in seconds and peak in bytes, as estimated.
+fn place(candidate: &Candidate) -> (f64, f64) {
+    (candidate.survey.estimate.step, candidate.survey.peak.as_f64())
+}
+
+/// The axes of a search with the values that were named.
+fn axes(base: &Plan, named: &[(String, String)]) -> Result<Axes, String> {
+    let mut axes = Axes::of(base);
+    let mut chunks: Option<Vec<u32>> = None;
+    for (key, values) in named {
+        let values: Vec<&str> = values.split(',').map(str::trim).collect();
+        let numbers = || {
+            let number = |value: &&str| value.parse::<u32>().ok().filter(|&number| number > 0);
+            let numbers: Option<Vec<u32>> = values.iter().map(number).collect();
+            numbers.ok_or_else(|| format!("`{key}` takes numbers from 1, such as `{key}=1,2,4`"))
+        };
+        match key.as_str() {
+            "tp" => axes.tp = numbers()?,
+            "pp" => axes.pp = numbers()?,
+            "cp" => axes.cp = numbers()?,
+            "ep" => axes.ep = numbers()?,
+            "expert_tp" => axes.expert_tp = numbers()?,
+            "micro_batch" => axes.micro_batch = numbers()?.into_iter().map(u64::from).collect(),
+            "chunks" => chunks = Some(numbers()?),
+            "zero_stage" => {
+                let stage = |value: &&str| zero(value);
+                axes.zero = values.iter().map(stage).collect::<Result<_, _>>()?;
+            }
+            "schedule" => {
+                let keep: Vec<(&str, Option<u32>)> = axes.schedules.clone();
+                axes.schedules = keep
+                    .into_iter()
+                    .filter(|(name, _)| values.contains(name))
+                    .collect();
+                if values.contains(&"gpipe") {
+                    axes.schedules.push(("gpipe", None));
+                }
+                if axes.schedules.is_empty() {
+                    return Err(
+                        "`schedule` takes gpipe, 1f1b, interleaved, zb-h1, zb-v, dualpipe, dualpipe-v"
+                            .to_owned(),
+                    );
+                }
+            }
+            "recompute" => {
+                let written = base.training.recompute.clone();
+                axes.recompute = values
+                    .iter()
+                    .map(|&value| match value {
+                        "none" => Ok(Recompute::None),
+                        "full" => Ok(Recompute::Full),
+                        "scenario" => Ok(written.clone()),
+                        _ => Err("`recompute` takes none, full, scenario".to_owned()),
+                    })
+                    .collect::<Result<_, _>>()?;
+            }
+            _ => {
+                return Err(format!(
+                    "no degree is called `{key}`\n  = help: tp, pp, cp, ep, expert_tp, micro_batch, zero_stage, schedule, chunks, recompute"
+                ));
+            }
+        }
+    }
+    if let Some(chunks) = chunks {
+        axes.schedules.retain(|(_, known)| known.is_none());
+        axes.schedules
+            .extend(chunks.into_iter().map(|count| ("interleaved", Some(count))));
+    }
+    Ok(axes)
+}
+
+fn zero(text: &str) -> Result<ZeroStage, String> {
+    match text {
+        "0" => Ok(ZeroStage::None),
+        "1" => Ok(ZeroStage::Optimizer),
+        "2" => Ok(ZeroStage::Gradients),
+        "3" => Ok(ZeroStage::Parameters),
+        _ => Err("`zero_stage` takes 0 to 3".to_owned()),
+    }
+}
+
+/// A layout in a line.
+fn line(choice: &LayoutChoice) -> String {
+    let chunks = choice
+        .chunks
+        .map_or_else(String::new, |chunks| format!(" x{chunks}"));
+    let recompute = match &choice.recompute {
+        Recompute::None => "keeps all",
+        Recompute::Full => "recomputes all",
+        Recompute::Selective(_) => "recomputes some",
+    };
+    format!(
+        "TP{} PP{} CP{} EP{} ETP{} MB{} {}{chunks}, {recompute}",
+        choice.tp, choice.pp, choice.cp, choice.ep, choice.expert_tp, choice.micro_batch, choice.schedule
+    )
+}
+
+fn percent(share: f64) -> String {
+    format!("{} %", significant(share * 100.0, 3))
+}
+
+fn count(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+impl Found<'_> {
+    /// The simulated step of each of the first ones, in their order, as far as they were simulated.
+    fn simulated(&self) -> Vec<f64> {
+        self.confirmed
+            .iter()
+            .flatten()
+            .map(|confirmed| confirmed.step)
+            .collect()
+    }
+
+    /// Tokens of a device in a second, of a step that takes so long.
+    fn tokens(&self, step: f64) -> f64 {
+        let training = &self.base.training;
+        let tokens = Bytes::new(training.sequence_length * training.global_batch).as_f64();
+        tokens / step / f64::from(self.base.layout.world())
+    }
+
+    /// The numbers of the first ones, best simulated first.
+    fn ranked(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.confirmed.len()).collect();
+        let step = |&at: &usize| self.confirmed[at].map_or(f64::INFINITY, |confirmed| confirmed.step);
+        order.sort_by(|a, b| step(a).total_cmp(&step(b)).then(a.cmp(b)));
+        order
+    }
+
+    fn text(&self) -> String {
+        let mut out = String::new();
+        let base = self.base;
+        let (fits, all) = (self.estimated.fitting.len(), self.estimated.looked_at);
+        let too_large = self.estimated.too_large.len();
+        let world = base.layout.world();
+        let name = &base.cluster.device.name;
+        out.push_str(&format!(
+            "{}: layouts on {world} x {name}, experts balanced, no noise\n",
+            base.identity.name
+        ));
+        out.push_str(&format!(
+            "  {all} looked at, {} allowed by the rules, {fits} of them fit in {}\n",
+            fits + too_large,
+            base.cluster.device.memory
+        ));
+        if !self.estimated.infeasible.is_empty() {
+            out.push_str("\nWhy others cannot be:\n");
+        }
+        for reason in &self.estimated.infeasible {
+            out.push_str(&format!(
+                "  {:>7}  {:<6}  {} (such as {})\n",
+                reason.count,
+                reason.code,
+                reason.message,
+                line(&reason.example)
+            ));
+        }
+        self.push_top(&mut out);
+        self.push_front(&mut out);
+        out
+    }
+
+    fn push_top(&self, out: &mut String) {
+        if self.confirmed.is_empty() {
+            return;
+        }
+        out.push_str("\nThe best estimates, simulated:\n");
+        let header = [
+            "  #",
+            "estimate",
+            "simulated",
+            "MFU",
+            "tokens/s/GPU",
+            "peak",
+            "layout",
+        ];
+        let mut rows: Vec<[String; 7]> = vec![header.map(str::to_owned)];
+        for at in self.ranked() {
+            let candidate = &self.estimated.fitting[at];
+            let estimate = format!("{} s", significant(candidate.survey.estimate.step, 4));
+            let [step, mfu, tokens, peak] = self.confirmed[at].map_or_else(
+                || ["stopped", "", "", ""].map(str::to_owned),
+                |confirmed| {
+                    [
+                        format!("{} s", significant(confirmed.step, 4)),
+                        percent(confirmed.mfu),
+                        significant(confirmed.tokens, 4),
+                        Bytes::from_f64(confirmed.peak).to_string(),
+                    ]
+                },
+            );
+            let beyond = if candidate.survey.tensor_beyond_domain {
+                ", TP beyond the scale-up network"
+            } else {
+                ""
+            };
+            let layout = format!("{}{beyond}", line(&candidate.choice));
+            rows.push([format!("{}", at + 1), estimate, step, mfu, tokens, peak, layout]);
+        }
+        push_table(out, &rows);
+        let simulated = self.simulated();
+        if let Some(regret) = regret(&simulated) {
+            let off = self.estimated.fitting.iter().zip(&self.confirmed);
+            let off = off.filter_map(|(candidate, confirmed)| {
+                Some((candidate.survey.estimate.step / (*confirmed)?.step - 1.0).abs())
+            });
+            let mean = off.sum::<f64>() / count(simulated.len());
+            let _fits = writeln!(
+                out,
+                "The first estimate is {} behind the best simulated; estimates are {} off on average.",
+                percent(regret),
+                percent(mean)
+            );
+        }
+    }
+
+    fn push_front(&self, out: &mut String) {
+        if self.front.is_empty() {
+            return;
+        }
+        out.push_str("\nNone is both faster and smaller than these (estimates):\n");
+        let header = ["  step", "tokens/s/GPU", "peak", "layout"];
+        let mut rows: Vec<[String; 4]> = vec![header.map(str::to_owned)];
+        let step = self.front.len().div_ceil(FRONT_SHOWN).max(1);
+        for &at in self.front.iter().step_by(step) {
+            let candidate = &self.estimated.fitting[at];
+            let seconds = candidate.survey.estimate.step;
+            rows.push([
+                format!("  {} s", significant(seconds, 4)),
+                significant(self.tokens(seconds), 4),
+                candidate.survey.peak.to_string(),
+                line(&candidate.choice),
+            ]);
+        }
+        push_table(out, &rows);
+        if step > 1 {
+            let _fits = writeln!(out, "  ({} in all; every {step}th shown)", self.front.len());
+        }
+    }
+
+    /// One object for each layout that the rules allow.
+    fn rows(&self) -> Vec<Value> {
+        let fitting = self.estimated.fitting.iter().enumerate();
+        let mut rows: Vec<Value> = fitting
+            .map(|(at, candidate)| self.row(candidate, self.confirmed.get(at).copied().flatten(), true))
+            .collect();
+        let too_large = &self.estimated.too_large;
+        rows.extend(too_large.iter().map(|candidate| self.row(candidate, None, false)));
+        rows
+    }
+
+    fn row(&self, candidate: &Candidate, confirmed: Option<Confirmed>, fits: bool) -> Value {
+        let (choice, survey) = (&candidate.choice, &candidate.survey);
+        let recompute = match &choice.recompute {
+            Recompute::None => "none".to_owned(),
+            Recompute::Full => "full".to_owned(),
+            Recompute::Selective(_) => {
+                let settings = choice.settings();
+                let written = settings.into_iter().find(|(key, _)| key == "training.recompute");
+                written.map_or_else(String::new, |(_, value)| value)
+            }
+        };
+        json!({
+            "number": candidate.number,
+            "tp": choice.tp, "pp": choice.pp, "cp": choice.cp, "ep": choice.ep, "expert_tp": choice.expert_tp,
+            "dp": survey.dp, "micro_batch": choice.micro_batch, "microbatches": survey.microbatches,
+            "schedule": choice.schedule, "chunks": choice.chunks, "zero_stage": choice.zero as u8,
+            "recompute": recompute,
+            "fits": fits,
+            "estimate_step_s": survey.estimate.step,
+            "estimate_busy_s": survey.estimate.busy,
+            "estimate_bubble_s": survey.estimate.bubble,
+            "estimate_data_s": survey.estimate.data,
+            "estimate_end_s": survey.estimate.end,
+            "estimate_tokens_per_gpu_s": self.tokens(survey.estimate.step),
+            "estimate_peak_bytes": survey.peak.get(),
+            "peak_pipeline_rank": survey.peak_rank,
+            "tensor_beyond_domain": survey.tensor_beyond_domain,
+            "step_s": confirmed.map(|known| known.step),
+            "peak_bytes": confirmed.map(|known| known.peak),
+            "mfu": confirmed.map(|known| known.mfu),
+            "tokens_per_gpu_s": confirmed.map(|known| known.tokens),
+        })
+    }
+
+    fn csv(&self) -> String {
+        crate::cli::output::print_values(&self.rows(), Format::Csv, String::new)
+    }
+
+    fn json(&self) -> Value {
+        let top: Vec<Value> = self
+            .ranked()
+            .into_iter()
+            .map(|at| self.row(&self.estimated.fitting[at], self.confirmed[at], true))
+            .collect();
+        let front = self.front.iter().map(|&at| {
+            let confirmed = self.confirmed.get(at).copied().flatten();
+            self.row(&self.estimated.fitting[at], confirmed, true)
+        });
+        let infeasible = self.estimated.infeasible.iter().map(|reason| {
+            json!({
+                "code": reason.code,
+                "count": reason.count,
+                "message": reason.message,
+                "example": line(&reason.example),
+            })
+        });
+        json!({
+            "schema": "sweep/1",
+            "scenario": self.base.identity.name,
+            "seed": self.base.run.seed.get(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "profile": self.base.profile.name,
+            "tuning": catalog::tuning().schema,
+            "looked_at": self.estimated.looked_at,
+            "legal": self.estimated.fitting.len() + self.estimated.too_large.len(),
+            "fitting": self.estimated.fitting.len(),
+            "regret": regret(&self.simulated()),
+            "top": top,
+            "front": front.collect::<Vec<_>>(),
+            "infeasible": infeasible.collect::<Vec<_>>(),
+        })
+    }
+
+    fn draw(&self, path: &Path) -> anyhow::Result<()> {
+        let small = |&(step, peak): &(f64, f64)| (step, peak / f64::from(1 << 30));
+        let fitting: Vec<(f64, f64)> = self.estimated.fitting.iter().map(place).collect();
+        let too_large: Vec<(f64, f64)> = self.estimated.too_large.iter().map(place).collect();
+        let on_front: Vec<(f64, f64)> = self.front.iter().map(|&at| fitting[at]).collect();
+        let confirmed: Vec<(f64, f64)> = self
+            .confirmed
+            .iter()
+            .flatten()
+            .map(|known| (known.step, known.peak))
+            .collect();
+        let cloud = |name, points: &[(f64, f64)]| Cloud {
+            name,
+            points: points.iter().map(small).collect(),
+        };
+        let map = Map {
+            title: format!(
+                "{}: {} layouts on {} x {}",
+                self.base.identity.name,
+                fitting.len() + too_large.len(),
+                self.base.layout.world(),
+                self.base.cluster.device.name
+            ),
+            fitting: cloud("fit", &fitting),
+            too_large: cloud("do not fit", &too_large),
+            front: cloud("none faster and smaller", &on_front),
+            confirmed: cloud("simulated", &confirmed),
+            memory: self.base.cluster.device.memory.as_f64() / f64::from(1 << 30),
+        };
+        crate::cli::picture::draw(&map, path).map_err(Failure::invalid)
+    }
+}
+
+/// Rows with their columns aligned, the first as a header; the last column is text.
+fn push_table<const N: usize>(out: &mut String, rows: &[[String; N]]) {
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    for row in rows {
+        let (last, first) = row.split_last().expect("a table has columns");
+        for (cell, width) in first.iter().zip(&widths) {
+            let _fits = write!(out, "{cell:>width$}  ");
+        }
+        out.push_str(last);
+        out.push('\n');
+    }
+}

@@ -1,0 +1,328 @@
+//! Two runs held against each other: figures, the step by cause, the critical path, the configuration.
+//!
+//! It reads stored runs (`result/1`) and nothing else, so that a run of yesterday compares as one of today does.
+
+use std::collections::BTreeMap;
+
+use orrery_report::{Cause, Waterfall};
+use orrery_timeline::find_metric;
+use orrery_units::SimDuration;
+use serde_json::{Value, json};
+
+/// Figures that are compared, in the order of tables.
+const FIGURES: [(&str, &str); 12] = [
+    ("step time", "train.step_time.mean"),
+    ("throughput per GPU", "train.tokens_per_gpu_s.mean"),
+    ("throughput", "train.tokens_per_s.mean"),
+    ("model FLOP/s/GPU, causal attention", "train.tflops_per_gpu.mean"),
+    ("MFU, causal attention, BF16 peak", "train.mfu.mean"),
+    ("HFU (with recompute)", "train.hfu.mean"),
+    ("pipeline bubble", "train.bubble_ratio.mean"),
+    ("exposed communication, all", "train.exposed_comm_ratio.mean"),
+    ("imbalance wait", "train.imbalance_wait_ratio.mean"),
+    ("peak memory, worst rank", "mem.hbm_peak.max"),
+    ("cost per million tokens", "cost.per_mtok.mean"),
+    ("cost per day", "cost.per_day.mean"),
+];
+
+/// Why two runs cannot be compared.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompareError {
+    /// A run of an older version, or one that ended before its first measured step.
+    #[error(
+        "`{name}` has no step by cause, so no difference can be explained\n  = help: run it again with this version, \
+         to its end"
+    )]
+    NoWaterfall {
+        /// Name of the scenario.
+        name: String,
+    },
+    /// A run that ended early.
+    #[error("`{name}` is a part of a run and proves nothing: {reason}\n  = help: run it again, to its end")]
+    Partial {
+        /// Name of the scenario.
+        name: String,
+        /// Why it ended early.
+        reason: String,
+    },
+}
+
+/// One figure of both runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// What it is.
+    pub label: &'static str,
+    /// Its key in the metrics.
+    pub key: &'static str,
+    /// Its unit for people.
+    pub unit: &'static str,
+    /// Its value in either, where it has one.
+    pub values: [Option<f64>; 2],
+}
+
+/// Activities of one kind on the critical paths of both runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KindChange {
+    /// The kind.
+    pub kind: String,
+    /// Picoseconds on the path of A and of B.
+    pub picos: [i64; 2],
+}
+
+/// A key that the two differ in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The key.
+    pub key: String,
+    /// Its value in either, where it has one; what was filled in says so.
+    pub values: [Option<String>; 2],
+}
+
+/// What differs between two runs.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// Names for people: scenario and seed.
+    pub names: [String; 2],
+    /// Figures that either has.
+    pub figures: Vec<Figure>,
+    /// The mean step of either by cause.
+    pub waterfalls: [Waterfall; 2],
+    /// Kinds on the critical paths, the largest change first; none unless both know theirs.
+    pub kinds: Vec<KindChange>,
+    /// Keys that differ, what was filled in included.
+    pub settings: Vec<Setting>,
+}
+
+impl Comparison {
+    /// Compares stored run `a` with `b`.
+    ///
+    /// # Errors
+    /// When one of them ended early or does not know its step by cause.
+    pub fn of(a: &Value, b: &Value) -> Result<Self, CompareError> {
+        for run in [a, b] {
+            if let Some(reason) = run["partial"].as_str() {
+                let (name, reason) = (text(run, "scenario"), reason.to_owned());
+                return Err(CompareError::Partial { name, reason });
+            }
+        }
+        Ok(Self {
+            names: names(a, b),
+            figures: figures(a, b),
+            waterfalls: [waterfall(a)?, waterfall(b)?],
+            kinds: kinds(a, b),
+            settings: settings(a, b),
+        })
+    }
+
+    /// Picoseconds that the mean step of B takes longer than that of A.
+    #[must_use]
+    pub fn difference(&self) -> i64 {
+        let [a, b] = self
+            .waterfalls
+            .each_ref()
+            .map(|waterfall| signed(waterfall.step()));
+        b - a
+    }
+
+    /// The difference as a share of the step of A; zero where A took no time.
+    #[must_use]
+    pub fn relative(&self) -> f64 {
+        let step = self.waterfalls[0].step().as_secs();
+        if step > 0.0 {
+            seconds(self.difference()) / step
+        } else {
+            0.0
+        }
+    }
+
+    /// Causes that differ, in the order of legends, in picoseconds; they sum to [`difference`](Self::difference).
+    #[must_use]
+    pub fn bars(&self) -> Vec<(Cause, i64)> {
+        let [a, b] = &self.waterfalls;
+        let mut bars = a.difference(b);
+        bars.retain(|bar| bar.1 != 0);
+        let sum: i64 = bars.iter().map(|bar| bar.1).sum();
+        assert!(
+            sum == self.difference(),
+            "the bars of a comparison sum to the difference"
+        );
+        bars
+    }
+
+    /// One sentence: how much, and the three causes that changed most.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        let [a, b] = &self.waterfalls;
+        if self.difference() == 0 && self.bars().is_empty() {
+            return format!("Both steps take {}, of the same parts.", a.step());
+        }
+        let faster = if self.difference() < 0 { "faster" } else { "slower" };
+        let mut bars = self.bars();
+        bars.sort_by_key(|bar| std::cmp::Reverse(bar.1.unsigned_abs()));
+        let parts: Vec<String> = bars
+            .iter()
+            .take(3)
+            .map(|&(cause, picos)| format!("{} {}", shown(picos), cause.title()))
+            .collect();
+        format!(
+            "B is {} % {faster} per step ({} -> {}): {}.",
+            orrery_units::significant(self.relative().abs() * 100.0, 3),
+            a.step(),
+            b.step(),
+            parts.join(", ")
+        )
+    }
+
+    /// The comparison as a `compare/1` object.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let figures = self.figures.iter().map(|figure| {
+            let [a, b] = figure.values;
+            json!({"metric": figure.key, "a": a, "b": b, "difference": a.zip(b).map(|(a, b)| b - a), "unit": figure.unit})
+        });
+        let bars = self
+            .bars()
+            .into_iter()
+            .map(|(cause, picos)| (cause.name().to_owned(), json!(picos)));
+        let kinds = self.kinds.iter().map(|kind| {
+            let [a, b] = kind.picos;
+            json!({"kind": kind.kind, "a_ps": a, "b_ps": b, "difference_ps": b - a})
+        });
+        let settings = self.settings.iter().map(|setting| {
+            let [a, b] = &setting.values;
+            json!({"key": setting.key, "a": a, "b": b})
+        });
+        let [a, b] = self.waterfalls.each_ref();
+        json!({
+            "schema": "compare/1",
+            "a": self.names[0],
+            "b": self.names[1],
+            "verdict": self.verdict(),
+            "step_ps": {"a": a.step().as_picos(), "b": b.step().as_picos(), "difference": self.difference()},
+            "relative": self.relative(),
+            "causes_ps": Value::Object(bars.collect()),
+            "metrics": figures.collect::<Value>(),
+            "critical_path": kinds.collect::<Value>(),
+            "settings": settings.collect::<Value>(),
+        })
+    }
+}
+
+/// `+1.02 s`, of picoseconds.
+#[must_use]
+pub fn shown(picos: i64) -> String {
+    let sign = match picos {
+        0 => "",
+        picos if picos < 0 => "−",
+        _ => "+",
+    };
+    format!("{sign}{}", SimDuration::from_picos(picos.unsigned_abs()))
+}
+
+/// Seconds of a signed number of picoseconds.
+#[must_use]
+pub fn seconds(picos: i64) -> f64 {
+    let time = SimDuration::from_picos(picos.unsigned_abs()).as_secs();
+    if picos < 0 { -time } else { time }
+}
+
+fn signed(time: SimDuration) -> i64 {
+    i64::try_from(time.as_picos()).expect("a step is shorter than 106 days")
+}
+
+fn text(run: &Value, key: &str) -> String {
+    run[key].as_str().unwrap_or_default().to_owned()
+}
+
+/// Scenario and seed, the file too where these do not tell them apart.
+fn names(a: &Value, b: &Value) -> [String; 2] {
+    let short = |run: &Value| format!("{}, seed {}", text(run, "scenario"), run["seed"]);
+    let [short_a, short_b] = [short(a), short(b)];
+    if short_a == short_b && a["file"] != b["file"] {
+        return [a, b].map(|run| format!("{} ({})", short(run), text(run, "file")));
+    }
+    if short_a == short_b && a["hash"] != b["hash"] {
+        let hash = |run: &Value| text(run, "hash").chars().take(8).collect::<String>();
+        return [a, b].map(|run| format!("{} ({})", short(run), hash(run)));
+    }
+    [short_a, short_b]
+}
+
+/// The step by cause that a stored run holds.
+///
+/// # Errors
+/// When it holds none.
+pub fn waterfall(run: &Value) -> Result<Waterfall, CompareError> {
+    let causes = run["waterfall"]["causes_ps"].as_object();
+    let parts = causes
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, picos)| Some((Cause::parse(name)?, SimDuration::from_picos(picos.as_u64()?))));
+    let waterfall = Waterfall::of_parts(parts);
+    let whole = run["waterfall"]["step_ps"].as_u64() == Some(waterfall.step().as_picos());
+    if !whole || waterfall.step().is_zero() {
+        return Err(CompareError::NoWaterfall {
+            name: text(run, "scenario"),
+        });
+    }
+    Ok(waterfall)
+}
+
+fn figures(a: &Value, b: &Value) -> Vec<Figure> {
+    FIGURES
+        .iter()
+        .map(|&(label, key)| {
+            let name = key.rsplit_once('.').map_or(key, |(name, _)| name);
+            Figure {
+                label,
+                key,
+                unit: find_metric(name).map_or("", |metric| metric.unit),
+                values: [a, b].map(|run| run["metrics"][key].as_f64()),
+            }
+        })
+        .filter(|figure| figure.values.iter().any(Option::is_some))
+        .collect()
+}
+
+/// Kinds on both critical paths that changed, the most first.
+fn kinds(a: &Value, b: &Value) -> Vec<KindChange> {
+    let mut times: BTreeMap<String, [i64; 2]> = BTreeMap::new();
+    for (at, run) in [a, b].into_iter().enumerate() {
+        let Some(kinds) = run["why"]["critical_path"]["by_kind"].as_array() else {
+            return Vec::new();
+        };
+        for kind in kinds {
+            times.entry(text(kind, "kind")).or_default()[at] += kind["ps"].as_i64().unwrap_or_default();
+        }
+    }
+    let mut changes: Vec<KindChange> = times
+        .into_iter()
+        .map(|(kind, picos)| KindChange { kind, picos })
+        .filter(|change| change.picos[0] != change.picos[1])
+        .collect();
+    changes.sort_by_key(|change| std::cmp::Reverse((change.picos[1] - change.picos[0]).unsigned_abs()));
+    changes
+}
+
+/// Keys of the resolved scenario and what was filled in, where the two differ.
+fn settings(a: &Value, b: &Value) -> Vec<Setting> {
+    let mut all: BTreeMap<String, [Option<String>; 2]> = BTreeMap::new();
+    for (at, run) in [a, b].into_iter().enumerate() {
+        for (key, value) in run["settings"].as_object().into_iter().flatten() {
+            all.entry(key.clone()).or_default()[at] = value.as_str().map(str::to_owned);
+        }
+        for assumption in run["assumptions"].as_array().into_iter().flatten() {
+            let value = format!("{} (filled in)", text(assumption, "value"));
+            all.entry(text(assumption, "key")).or_default()[at].get_or_insert(value);
+        }
+        for key in ["profile", "version"] {
+            all.entry(key.to_owned()).or_default()[at] = Some(text(run, key));
+        }
+        // Given or not, a seed decides.
+        all.entry("run.seed".to_owned()).or_default()[at] = Some(run["seed"].to_string());
+    }
+    all.into_iter()
+        .filter(|(_, [a, b])| a != b)
+        .map(|(key, values)| Setting { key, values })
+        .collect()
+}

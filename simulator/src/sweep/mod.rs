@@ -1,0 +1,13 @@
+//! Many plans of one job: layouts that are searched, keys that are varied.
+//!
+//! The closed form looks at all of them and the event simulation confirms the best: two tiers of one model, on the same
+//! costs. Threads are this crate's affair; results come in the order asked, whoever finished first.
+
+mod axes;
+mod confirm;
+pub mod points;
+mod search;
+
+pub use axes::Axes;
+pub use confirm::{Confirmed, Confirming, confirm, front, regret};
+pub use search::{Candidate, Estimated, Infeasible, Progress, estimate, too_large};

@@ -1,0 +1,170 @@
+//! How many rows the experts of the most loaded rank are given.
+//!
+//! The tables draw expert loads from a power law and time the rank that has most (ai-dynamo/aiconfigurator,
+//! collector/helper.py): `x = ((xmax^(1−a) − 1) u + 1)^(1/(1−a))` with `xmax = 0.8 tokens`, scaled to `tokens · topk`
+//! rows. Their draws are not known; loads here are the quantiles of the law, dealt to ranks in sixteen keyed orders, and
+//! the mean over the orders of the loads of the fullest rank.
+
+use orrery_profile::library::LocalLoad;
+use orrery_units::Seed;
+
+/// Rows that a tile of the grouped product has.
+const TILE: f64 = 128.0;
+/// Orders in which experts are dealt to ranks.
+const ORDERS: u64 = 16;
+
+/// What is asked: tokens of all ranks, experts of each token, experts, ranks, and the exponent; 0 for equal loads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Routing {
+    pub(super) tokens: u32,
+    pub(super) chosen: u32,
+    pub(super) experts: u32,
+    pub(super) ranks: u32,
+    pub(super) skew: f64,
+}
+
+/// The load of the fullest rank.
+pub(super) fn fullest(routing: &Routing) -> LocalLoad {
+    let loads = if routing.skew > 0.0 {
+        uneven(routing)
+    } else {
+        equal(routing)
+    };
+    let mut load = LocalLoad {
+        rows: 0.0,
+        active: 0.0,
+        padded: 0.0,
+        largest: 1.0,
+    };
+    for rows in loads {
+        // An expert with an expected load below one has a row in some draws only.
+        let active = match (routing.skew > 0.0, rows >= 1.0) {
+            (_, true) => 1.0,
+            (true, false) => -(-rows).exp_m1(),
+            (false, false) => rows,
+        };
+        load.rows += rows;
+        load.active += active;
+        load.padded += active * TILE * (rows / TILE).ceil().max(1.0);
+        load.largest = load.largest.max(rows);
+    }
+    // A rank that is given nothing in the mean still runs its kernels.
+    load.rows = load.rows.max(0.01);
+    load.active = load.active.max(0.01);
+    load
+}
+
+/// Equal loads: with fewer rows than experts one row each, on as many experts as a rank's share of the rows.
+fn equal(routing: &Routing) -> Vec<f64> {
+    let rows = f64::from(routing.tokens) * f64::from(routing.chosen);
+    let local = routing.experts / routing.ranks.max(1);
+    let experts = f64::from(routing.experts);
+    if rows >= experts {
+        return vec![rows / experts; local as usize];
+    }
+    let used = (routing.tokens * routing.chosen).div_ceil(routing.ranks.max(1));
+    vec![1.0; used.min(local) as usize]
+}
+
+/// Quantiles of the power law, none above the number of tokens: a token takes an expert once.
+fn quantiles(routing: &Routing) -> Vec<f64> {
+    let tokens = f64::from(routing.tokens);
+    let rows = tokens * f64::from(routing.chosen);
+    let experts = f64::from(routing.experts);
+    let most = (0.8 * tokens).max(1.0001);
+    let power = 1.0 - routing.skew;
+    let mut loads: Vec<f64> = (0..routing.experts)
+        .map(|at| {
+            let share = (f64::from(at) + 0.5) / experts;
+            ((most.powf(power) - 1.0) * share + 1.0).powf(power.recip())
+        })
+        .collect();
+    let sum: f64 = loads.iter().sum();
+    for load in &mut loads {
+        *load *= rows / sum;
+    }
+    for _ in 0..6 {
+        let over: f64 = loads.iter().map(|load| (load - tokens).max(0.0)).sum();
+        if over < 1e-9 {
+            break;
+        }
+        let room: f64 = loads.iter().filter(|load| **load < tokens).sum();
+        for load in &mut loads {
+            *load = if *load < tokens {
+                *load * (1.0 + over / room)
+            } else {
+                tokens
+            };
+        }
+    }
+    loads.iter().map(|load| load.min(tokens)).collect()
+}
+
+/// Mean, over the orders, of the sorted loads of the fullest rank.
+fn uneven(routing: &Routing) -> Vec<f64> {
+    let loads = quantiles(routing);
+    let local = (routing.experts / routing.ranks.max(1)).max(1) as usize;
+    let mut mean = vec![0.0; local];
+    for order in 0..ORDERS {
+        let seed = Seed::new(0);
+        let mut keyed: Vec<(f64, f64)> = (0..)
+            .zip(&loads)
+            .map(|(at, load)| (seed.at("expert order", &[order, at]).uniform(), *load))
+            .collect();
+        keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let sum = |part: &[(f64, f64)]| part.iter().map(|(_, load)| load).sum::<f64>();
+        let fullest = keyed
+            .chunks_exact(local)
+            .max_by(|a, b| sum(a).total_cmp(&sum(b)))
+            .unwrap_or_default();
+        let mut sorted: Vec<f64> = fullest.iter().map(|(_, load)| *load).collect();
+        sorted.sort_by(|a, b| b.total_cmp(a));
+        for (mean, load) in mean.iter_mut().zip(sorted) {
+            *mean += load / f64::from(u32::try_from(ORDERS).unwrap_or(u32::MAX));
+        }
+    }
+    mean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 1024 tokens of 8 experts over 256 experts on 8 ranks: 32 rows for each of 32 experts of a rank.
+    #[test]
+    fn equal_loads() {
+        let routing = Routing {
+            tokens: 1024,
+            chosen: 8,
+            experts: 256,
+            ranks: 8,
+            skew: 0.0,
+        };
+        let load = fullest(&routing);
+        assert!((load.rows - 1024.0).abs() < 1e-9, "{load:?}");
+        assert!((load.padded - 32.0 * 128.0).abs() < 1e-9, "{load:?}");
+        // Two tokens are 16 rows, two on each rank, each on an expert of its own.
+        let few = fullest(&Routing { tokens: 2, ..routing });
+        assert!(
+            (few.rows - 2.0).abs() < 1e-9 && (few.active - 2.0).abs() < 1e-9,
+            "{few:?}"
+        );
+    }
+
+    /// With one rank nothing can be uneven between ranks; with 32 the fullest has more than its share, and no expert
+    /// has more rows than there are tokens.
+    #[test]
+    fn a_power_law_fills_one_rank_more() {
+        let routing = |ranks| Routing {
+            tokens: 4096,
+            chosen: 8,
+            experts: 256,
+            ranks,
+            skew: 1.2,
+        };
+        let all = fullest(&routing(1));
+        assert!((all.rows - 32_768.0).abs() < 1e-6, "{all:?}");
+        let one = fullest(&routing(32));
+        assert!(one.rows > 1.5 * 1024.0 && one.largest <= 4096.0, "{one:?}");
+    }
+}

@@ -1,0 +1,167 @@
+//! Phases of the schedule on every rank, told from the tasks that each action brought.
+//!
+//! An action begins when the first of its tasks on the compute or the exchange lane stands ready and the compute lane
+//! is done with the action before; it ends with its last task on the compute lane. What lies between two actions is
+//! bubble. At the end of the step only what runs counts as optimiser; waiting there is bubble too.
+
+use orrery_report::{Phase, RankPhases};
+use orrery_scenario::Plan;
+use orrery_taskgraph::Resources;
+use orrery_workload::schedule::{Action, order};
+
+use super::witness::Completed;
+
+/// What a lane is to the phases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Compute,
+    Exchange,
+    Data,
+    Other,
+}
+
+#[derive(Clone, Debug)]
+struct OfRank {
+    phases: RankPhases,
+    /// The action under way, and when its first task stood ready.
+    action: Option<u32>,
+    begun: u64,
+    /// When the compute lane was done.
+    until: u64,
+    /// When the step was known to have begun at the last entry.
+    as_of: u64,
+}
+
+impl OfRank {
+    /// A rank may be ahead: what it did before the last one ended the step before belongs to no step.
+    fn settle(&mut self, begin: u64) {
+        if self.as_of < begin {
+            self.phases.picos = [0; 6];
+            self.as_of = begin;
+        }
+    }
+}
+
+/// Grows the phases of the last step.
+#[derive(Debug)]
+pub(super) struct PhasesBuilder {
+    step: u16,
+    roles: Vec<Role>,
+    /// Phase of each action by pipeline rank.
+    orders: Vec<Vec<Phase>>,
+    ranks: Vec<OfRank>,
+    begin: u64,
+    end: u64,
+}
+
+impl PhasesBuilder {
+    /// For the ranks of `plan` whose pipeline ranks are `stages`.
+    pub(super) fn new(plan: &Plan, resources: &Resources, stages: &[u32], step: u16) -> Self {
+        let microbatches = u32::try_from(plan.training.num_microbatches).expect("validated");
+        let layout = &plan.layout;
+        let phases = |stage| {
+            order(layout.schedule, layout.pp, stage, microbatches)
+                .into_iter()
+                .map(phase_of)
+                .collect()
+        };
+        let role = |name| match name {
+            "compute" => Role::Compute,
+            "expert exchange" => Role::Exchange,
+            "data parallel" => Role::Data,
+            _ => Role::Other,
+        };
+        Self {
+            step,
+            roles: resources.lanes.iter().map(|lane| role(lane.name)).collect(),
+            orders: (0..layout.pp).map(phases).collect(),
+            ranks: stages
+                .iter()
+                .zip(0..)
+                .map(|(&stage, rank)| OfRank {
+                    phases: RankPhases {
+                        rank,
+                        stage,
+                        ..RankPhases::default()
+                    },
+                    action: None,
+                    begun: u64::MAX,
+                    until: 0,
+                    as_of: 0,
+                })
+                .collect(),
+            begin: 0,
+            end: 0,
+        }
+    }
+
+    pub(super) fn completed(&mut self, done: &Completed<'_>) {
+        let role = self.roles[done.task.lane as usize];
+        self.end = self.end.max(done.end);
+        let of = &mut self.ranks[done.program as usize];
+        if done.task.step < self.step {
+            self.begin = self.begin.max(done.end);
+            if role == Role::Compute {
+                of.until = done.end;
+            }
+            return;
+        }
+        let next = of
+            .action
+            .map_or(0, |action| action + u32::from(role != Role::Compute));
+        // An exchange of an action that compute has not reached yet tells when that action could begin.
+        if role == Role::Exchange && done.task.pull >= next && of.action != Some(done.task.pull) {
+            of.begun = of.begun.min(done.ready);
+        }
+        let phases = &self.orders[of.phases.stage as usize];
+        // Gradients and parameters that travel at the end of the step are a part of that end.
+        let at_end = done.task.pull as usize >= phases.len();
+        if role != Role::Compute && !(role == Role::Data && at_end) {
+            return;
+        }
+        let phase = phases
+            .get(done.task.pull as usize)
+            .copied()
+            .unwrap_or(Phase::Optimizer);
+        let first = of.action != Some(done.task.pull);
+        of.settle(self.begin);
+        let idle_from = of.until.max(self.begin);
+        let begun = if phase == Phase::Optimizer {
+            done.start.max(idle_from).min(done.end)
+        } else if first {
+            of.begun.clamp(idle_from.min(done.start), done.start)
+        } else {
+            idle_from.min(done.start)
+        };
+        if first {
+            of.action = Some(done.task.pull);
+            of.begun = u64::MAX;
+            of.phases.passes[phase as usize] += 1;
+        }
+        let begun = begun.max(self.begin).min(done.end.max(self.begin));
+        of.phases.picos[Phase::Bubble as usize] += begun.saturating_sub(idle_from);
+        of.phases.picos[phase as usize] += done.end.max(self.begin) - begun;
+        of.until = done.end.max(of.until);
+    }
+
+    /// The phases of every rank; they sum to the step.
+    pub(super) fn finish(&self) -> Vec<RankPhases> {
+        let close = |of: &OfRank| {
+            let mut of = of.clone();
+            of.settle(self.begin);
+            let mut phases = of.phases;
+            phases.picos[Phase::Bubble as usize] += self.end - of.until.max(self.begin);
+            phases
+        };
+        self.ranks.iter().map(close).collect()
+    }
+}
+
+const fn phase_of(action: Action) -> Phase {
+    match action {
+        Action::Forward(_) => Phase::Forward,
+        Action::Backward(_) | Action::BackwardInput(_) => Phase::Backward,
+        Action::BackwardWeight(_) => Phase::Weight,
+        Action::Overlapped { .. } => Phase::Overlapped,
+    }
+}
