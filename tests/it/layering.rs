@@ -9,6 +9,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("orrery-units", &[]),
     ("orrery-timeline", &["orrery-units"]),
     ("orrery-operation", &["orrery-units"]),
+    ("orrery-experts", &["orrery-units"]),
     ("orrery-profile", &["orrery-units", "orrery-operation"]),
     ("orrery-taskgraph", &["orrery-units"]),
     ("orrery-kernels", &["orrery-units", "orrery-operation"]),
@@ -47,7 +48,12 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ),
     (
         "orrery-scenario",
-        &["orrery-units", "orrery-operation", "orrery-profile"],
+        &[
+            "orrery-units",
+            "orrery-operation",
+            "orrery-profile",
+            "orrery-experts",
+        ],
     ),
     ("orrery-report", &["orrery-units", "orrery-timeline"]),
     (
@@ -56,6 +62,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "orrery-units",
             "orrery-operation",
             "orrery-profile",
+            "orrery-experts",
             "orrery-scenario",
             "orrery-taskgraph",
             "orrery-timeline",
@@ -70,6 +77,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "orrery-profile",
             "orrery-taskgraph",
             "orrery-engine",
+            "orrery-experts",
             "orrery-scenario",
             "orrery-workload",
             "orrery-report",

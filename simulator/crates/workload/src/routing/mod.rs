@@ -8,7 +8,6 @@
 //! ([`Layout::expert_place`](orrery_scenario::plan::Layout::expert_place)); all of them process the same
 //! microbatch number at the same time.
 
-mod draw;
 mod exchange;
 mod load;
 mod memo;
@@ -16,6 +15,7 @@ mod popularity;
 #[cfg(test)]
 mod tests;
 
+use orrery_experts::load::{Chain, draw};
 use orrery_scenario::plan::{Law, Layout, MlpShape, Plan, Routing};
 use orrery_units::Seed;
 
@@ -23,7 +23,6 @@ pub use exchange::token_bytes;
 pub use load::{LayerLoad, RankLoad, TILE_ROWS, bytes_out};
 
 use crate::cost::ExchangePorts;
-use draw::Chain;
 use exchange::{Exchange, Geometry};
 use load::Scratch;
 use memo::{Place, Ring};
@@ -85,7 +84,7 @@ impl Router {
             + layers
                 .iter()
                 .flatten()
-                .map(|layer| layer.chain.shares.len())
+                .map(|layer| layer.chain.shares().len())
                 .max()
                 .unwrap_or(0)
                 * size_of::<u32>();
@@ -122,13 +121,15 @@ impl Router {
                     .at("routing", &[layer, step, microbatch, group].map(u64::from));
                 let load = ring.load_mut(at);
                 let tokens = self.tokens * self.sources;
-                let experts = routed.chain.shares.len() as u64;
+                let experts = routed.chain.shares().len();
+                load.per_expert.resize(experts, 0);
                 match self.routing.law {
-                    Law::Balanced => draw::balanced(experts, tokens, routed.top_k, &mut load.per_expert),
+                    Law::Balanced => draw::balanced(tokens, routed.top_k, &mut load.per_expert),
                     _ => draw::multinomial(&routed.chain, tokens, routed.top_k, key, &mut load.per_expert),
                 }
                 load.dropped = self.routing.capacity_factor.map_or(0, |factor| {
-                    let capacity = draw::capacity(self.tokens, routed.top_k, experts, factor) * self.sources;
+                    let capacity =
+                        draw::capacity(self.tokens, routed.top_k, experts as u64, factor) * self.sources;
                     let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
                     draw::apply_capacity(capacity, self.routing.pad_to_capacity, &mut load.per_expert)
                 });
@@ -174,7 +175,7 @@ impl Router {
     pub fn popularity(&self, layer: u32) -> &[f64] {
         self.layers[layer as usize]
             .as_ref()
-            .map_or(&[], |routed| &routed.chain.shares)
+            .map_or(&[], |routed| routed.chain.shares())
     }
 
     /// Loads drawn so far; more than asked for means that some were forgotten and drawn again.

@@ -1,4 +1,4 @@
-//! Tokens per expert: one multinomial draw per (layer, step, microbatch, expert group), never per token.
+//! Tokens per expert by one multinomial draw of a whole layer, never token by token.
 
 use orrery_units::Key;
 use rand::{Rng, RngExt as _};
@@ -10,15 +10,17 @@ const NORMAL_FROM: f64 = 30.0;
 
 /// Shares of popularity, ready to be drawn from.
 #[derive(Clone, Debug)]
-pub(super) struct Chain {
+pub struct Chain {
     /// Shares by expert; they add up to one.
-    pub shares: Vec<f64>,
+    shares: Vec<f64>,
     /// Share of each expert in what the experts before it left over; one for the last.
     of_rest: Vec<f64>,
 }
 
 impl Chain {
-    pub(super) fn new(shares: Vec<f64>) -> Self {
+    /// The chain of `shares`, which add up to one.
+    #[must_use]
+    pub fn new(shares: Vec<f64>) -> Self {
         let mut rest = 0.0;
         let mut of_rest: Vec<f64> = shares
             .iter()
@@ -31,6 +33,12 @@ impl Chain {
         of_rest.reverse();
         Self { shares, of_rest }
     }
+
+    /// Shares by expert.
+    #[must_use]
+    pub fn shares(&self) -> &[f64] {
+        &self.shares
+    }
 }
 
 /// Tokens per expert when `tokens` tokens go to `top_k` different experts each, by popularity.
@@ -39,26 +47,31 @@ impl Chain {
 /// of what is left) gives the multinomial law with an exact sum. Assignments are drawn as if independent;
 /// real ones of a token are distinct, which lowers the variance of a count by about `top_k / experts`. No
 /// expert receives more than `tokens`: the excess goes to the others by popularity.
-pub(super) fn multinomial(chain: &Chain, tokens: u64, top_k: u64, key: Key, counts: &mut Vec<u32>) {
-    counts.clear();
+///
+/// # Panics
+/// When `counts` is not one entry per expert, or an expert gets 2^32 assignments or more.
+pub fn multinomial(chain: &Chain, tokens: u64, top_k: u64, key: Key, counts: &mut [u32]) {
+    assert_eq!(counts.len(), chain.of_rest.len(), "one count per expert");
     let mut rng = key.rng();
     let mut left = tokens * top_k;
-    counts.extend(chain.of_rest.iter().map(|&chance| {
-        let count = binomial(left, chance, &mut rng);
-        left -= count;
-        u32::try_from(count).expect("an expert group has fewer than 2^32 assignments")
-    }));
+    for (count, &chance) in counts.iter_mut().zip(&chain.of_rest) {
+        let drawn = binomial(left, chance, &mut rng);
+        left -= drawn;
+        *count = u32::try_from(drawn).expect("an expert has fewer than 2^32 assignments");
+    }
     limit(&chain.shares, tokens, counts);
 }
 
 /// The same number for every expert, to the token: `tokens top_k / experts`, remainders spread evenly.
-pub(super) fn balanced(experts: u64, tokens: u64, top_k: u64, counts: &mut Vec<u32>) {
-    let total = tokens * top_k;
-    counts.clear();
-    counts.extend((0..experts).map(|expert| {
-        let count = total * (expert + 1) / experts - total * expert / experts;
-        u32::try_from(count).expect("an expert group has fewer than 2^32 assignments")
-    }));
+///
+/// # Panics
+/// When an expert gets 2^32 assignments or more.
+pub fn balanced(tokens: u64, top_k: u64, counts: &mut [u32]) {
+    let (total, experts) = (tokens * top_k, counts.len() as u64);
+    for (expert, count) in (0..experts).zip(counts) {
+        let even = total * (expert + 1) / experts - total * expert / experts;
+        *count = u32::try_from(even).expect("an expert has fewer than 2^32 assignments");
+    }
 }
 
 /// A draw of the binomial law: exact by inversion where it is short, a rounded normal elsewhere.
@@ -148,7 +161,7 @@ fn limit(shares: &[f64], tokens: u64, counts: &mut [u32]) {
 
 /// Applies a capacity per expert, of the whole group: drops what is beyond it, and pads up to it when asked.
 /// Returns the assignments dropped.
-pub(super) fn apply_capacity(capacity: u32, pad: bool, counts: &mut [u32]) -> u64 {
+pub fn apply_capacity(capacity: u32, pad: bool, counts: &mut [u32]) -> u64 {
     let mut dropped = 0;
     for count in counts {
         dropped += u64::from(count.saturating_sub(capacity));
@@ -167,7 +180,8 @@ pub(super) fn apply_capacity(capacity: u32, pad: bool, counts: &mut [u32]) -> u6
     clippy::cast_sign_loss,
     reason = "token counts are far below 2^53; the factor is positive"
 )]
-pub(super) fn capacity(tokens: u64, top_k: u64, experts: u64, factor: f64) -> u64 {
+#[must_use]
+pub fn capacity(tokens: u64, top_k: u64, experts: u64, factor: f64) -> u64 {
     ((tokens * top_k) as f64 / experts as f64 * factor).ceil() as u64
 }
 
@@ -183,7 +197,7 @@ mod tests {
 
     #[test]
     fn counts_add_up_exactly_and_no_expert_exceeds_the_tokens() {
-        let mut counts = Vec::new();
+        let mut counts = [0; 8];
         let skewed = Chain::new(vec![0.5, 0.25, 0.1, 0.05, 0.04, 0.03, 0.02, 0.01]);
         for draw in 0..2000 {
             for tokens in [1, 3, 64, 4096] {
@@ -240,8 +254,8 @@ mod tests {
 
     #[test]
     fn balanced_counts_differ_by_one_token_at_most() {
-        let mut counts = Vec::new();
-        balanced(8, 5, 2, &mut counts);
+        let mut counts = [0; 8];
+        balanced(5, 2, &mut counts);
         assert_eq!(sum(&counts), 10);
         assert_eq!((counts.iter().min(), counts.iter().max()), (Some(&1), Some(&2)));
     }
