@@ -3,4 +3,5 @@
 //! Knows quantities and keyed random numbers, and nothing else of the house: no engine, no scenario, no file, no
 //! device. Where experts lie, and what their load costs, is decided elsewhere.
 
+pub mod gate;
 pub mod load;

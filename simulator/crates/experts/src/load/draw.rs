@@ -6,7 +6,7 @@ use rand_distr::{Distribution as _, StandardNormal};
 
 /// Above this mean on both sides, a binomial law is drawn as a rounded normal: its skewness is then below
 /// `1 / sqrt(30) = 0.18`, far less than the noise of a draw.
-const NORMAL_FROM: f64 = 30.0;
+pub(super) const NORMAL_FROM: f64 = 30.0;
 
 /// Shares of popularity, ready to be drawn from.
 #[derive(Clone, Debug)]
@@ -74,6 +74,22 @@ pub fn balanced(tokens: u64, top_k: u64, counts: &mut [u32]) {
     }
 }
 
+/// What is expected of `total` assignments by `shares`, which add up to one, in whole numbers of the same sum:
+/// running sums are rounded, so each is within one of its real number.
+///
+/// # Panics
+/// When an expert gets 2^32 assignments or more.
+pub fn expected(shares: &[f32], total: u64, counts: &mut [u32]) {
+    let sum: f64 = shares.iter().copied().map(f64::from).sum();
+    let (mut running, mut given) = (0.0, 0);
+    for (count, &share) in counts.iter_mut().zip(shares) {
+        running += f64::from(share) / sum;
+        let upto = ((running * total as f64 + 0.5) as u64).min(total);
+        *count = u32::try_from(upto - given).expect("an expert has fewer than 2^32 assignments");
+        given = upto;
+    }
+}
+
 /// A draw of the binomial law: exact by inversion where it is short, a rounded normal elsewhere.
 #[expect(
     clippy::cast_possible_truncation,
@@ -81,7 +97,7 @@ pub fn balanced(tokens: u64, top_k: u64, counts: &mut [u32]) {
     clippy::cast_sign_loss,
     reason = "clamped to 0..=trials, and trials are far below 2^53"
 )]
-fn binomial(trials: u64, chance: f64, rng: &mut impl Rng) -> u64 {
+pub(super) fn binomial(trials: u64, chance: f64, rng: &mut impl Rng) -> u64 {
     if chance >= 1.0 || trials == 0 {
         return trials;
     }
@@ -123,7 +139,7 @@ fn inversion(trials: u64, chance: f64, rng: &mut impl Rng) -> u64 {
     clippy::cast_sign_loss,
     reason = "counts fit 32 bits"
 )]
-fn limit(shares: &[f64], tokens: u64, counts: &mut [u32]) {
+pub(crate) fn limit<S: Copy + Into<f64>>(shares: &[S], tokens: u64, counts: &mut [u32]) {
     let cap = u32::try_from(tokens).unwrap_or(u32::MAX);
     let mut excess: u64 = 0;
     for count in counts.iter_mut().filter(|count| **count > cap) {
@@ -137,11 +153,11 @@ fn limit(shares: &[f64], tokens: u64, counts: &mut [u32]) {
         .iter()
         .zip(&*counts)
         .filter(|&(_, &count)| count < cap)
-        .map(|(share, _)| share)
+        .map(|(&share, _)| share.into())
         .sum();
     let portion = excess as f64 / free.max(f64::MIN_POSITIVE);
-    for (count, share) in counts.iter_mut().zip(shares) {
-        let given = ((share * portion).floor() as u64)
+    for (count, &share) in counts.iter_mut().zip(shares) {
+        let given = ((share.into() * portion).floor() as u64)
             .min(excess)
             .min(u64::from(cap - *count));
         *count += given as u32;

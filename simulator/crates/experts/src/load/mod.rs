@@ -3,14 +3,29 @@
 //! A process is a function of the place that it is asked about: draws are keyed, so any step can be drawn alone,
 //! in any order, and policies that are compared see the same tokens.
 
+mod domain;
 pub mod draw;
-mod steady;
+mod gaussian;
+mod mixture;
+mod normal;
+mod pool;
+mod popularity;
+mod replay;
+#[cfg(test)]
+mod tests;
+mod workload;
 
 use std::fmt;
 use std::ops::Range;
 
+pub use domain::{Domain, Layers, Shape};
 pub use draw::Chain;
-pub use steady::Steady;
+pub use gaussian::spread;
+pub use mixture::{Burst, Draws, Mixture, Phase, Scatter};
+pub(crate) use normal::fill as normals;
+pub use popularity::{Law, power_law, shares, zipf_sorted};
+pub use replay::{Replay, ReplayError};
+pub use workload::{Benchmark, Workload};
 
 /// A layer of experts at a step. Layers count those that have experts, from zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +77,12 @@ pub trait LoadProcess: fmt::Debug + Send + Sync {
                 *sum += u64::from(count);
             }
         }
+    }
+
+    /// What [`history`](Self::history) may have been, drawn at once where the process can: by the same law, up to the
+    /// little that popularity moved meanwhile, on numbers of its own.
+    fn window(&self, layer: u32, steps: Range<u64>, into: &mut [u64]) {
+        self.history(layer, steps, into);
     }
 
     /// The shares of the tokens of `step` that come from each of the ranks that send them: evenly, unless the

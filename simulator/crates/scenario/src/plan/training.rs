@@ -149,29 +149,7 @@ pub struct Training {
     pub stack: Stack,
 }
 
-/// The law of expert popularity within a layer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Law {
-    /// Every expert equally, to the token: what benchmarks call forced balance.
-    Balanced,
-    /// Every expert equally likely, drawn.
-    Uniform,
-    /// Log-normal popularity with this sigma of the logarithm.
-    LogNormal {
-        /// Standard deviation of the logarithm of popularity.
-        sigma: f64,
-    },
-    /// Popularity of rank r proportional to `r^-exponent`, shuffled per layer.
-    Zipf {
-        /// The exponent.
-        exponent: f64,
-    },
-    /// Symmetric Dirichlet popularity.
-    Dirichlet {
-        /// Concentration per expert.
-        concentration: f64,
-    },
-}
+pub use orrery_experts::load::Law;
 
 /// How tokens find experts.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,11 +11,10 @@
 mod exchange;
 mod load;
 mod memo;
-mod popularity;
 #[cfg(test)]
 mod tests;
 
-use orrery_experts::load::{Chain, draw};
+use orrery_experts::load::{self as popularity, Chain, draw};
 use orrery_scenario::plan::{Law, Layout, MlpShape, Plan, Routing};
 use orrery_units::Seed;
 

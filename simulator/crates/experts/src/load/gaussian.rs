@@ -1,0 +1,197 @@
+//! The multinomial law where counts are large: normal numbers with its covariance.
+
+use orrery_units::Key;
+
+use super::draw::{self, NORMAL_FROM};
+use super::normal;
+
+/// Tokens per expert when `tokens` tokens go to `top_k` different experts each, by `shares` that add up to one.
+///
+/// `c_i = n p_i + sqrt(n p_i) z_i − p_i Σ_j sqrt(n p_j) z_j` has the mean `n p_i` and the covariance
+/// `n (p_i δ_ij − p_i p_j)` of the multinomial law, and adds up to `n`. Experts of fewer than 30 expected
+/// assignments are drawn first, one by one and exactly; what they leave over is the `n` of the others. Whole
+/// numbers come from rounding running sums, so each is within one of its real number, and they add up. No expert
+/// receives more than `tokens`.
+///
+/// Worked: `n` = 1,000,000 and a share of 1/4: standard deviation `sqrt(1e6 · 3/16)` = 433.
+///
+/// # Panics
+/// When `counts` and `shares` differ in length.
+pub fn spread(shares: &[f32], tokens: u64, top_k: u64, key: Key, counts: &mut [u32]) {
+    assert_eq!(counts.len(), shares.len(), "one count per expert");
+    let total = tokens * top_k;
+    let least = shares.iter().copied().fold(f32::INFINITY, f32::min);
+    if f64::from(least) * total as f64 >= NORMAL_FROM {
+        let mut scratch = vec![0.0; shares.len()];
+        normals(shares, total, key, &mut scratch, counts);
+    } else {
+        mixed(shares, total, key, counts);
+    }
+    draw::limit(shares, tokens, counts);
+}
+
+/// Every expert by normal numbers: `total` assignments by `shares`, which add up to one.
+fn normals(shares: &[f32], total: u64, key: Key, scratch: &mut [f32], counts: &mut [u32]) {
+    normal::fill(key, scratch);
+    let trials = total as f32;
+    let mut sum = 0.0;
+    for (noise, &share) in scratch.iter_mut().zip(shares) {
+        *noise *= (trials * share).sqrt();
+        sum += *noise;
+    }
+    let mut running = 0.0_f64;
+    let (mut given, most) = (0, total.cast_signed());
+    for ((count, &noise), &share) in counts.iter_mut().zip(&*scratch).zip(shares) {
+        running += f64::from(share) * (total as f64 - f64::from(sum)) + f64::from(noise);
+        // A negative count is left to the next expert: it is one in fifty million. Signed, for that is one
+        // instruction.
+        let upto = ((running + 0.5) as i64).clamp(given, most);
+        *count = (upto - given) as u32;
+        given = upto;
+    }
+    // Shares in single precision add up to one to seven digits; the rest is the last expert's.
+    if let Some(last) = counts.last_mut() {
+        *last += (most - given) as u32;
+    }
+}
+
+/// Rare experts one by one and exactly, the others by normal numbers of what is left.
+fn mixed(shares: &[f32], total: u64, key: Key, counts: &mut [u32]) {
+    let is_rare = |share: f32| f64::from(share) * (total as f64) < NORMAL_FROM;
+    let mut rng = key.with(0).rng();
+    let (mut left, mut rest) = (total, 1.0_f64);
+    for (count, &share) in counts
+        .iter_mut()
+        .zip(shares)
+        .filter(|(_, share)| is_rare(**share))
+    {
+        let chance = (f64::from(share) / rest).min(1.0);
+        let drawn = if share > 0.0 {
+            draw::binomial(left, chance, &mut rng)
+        } else {
+            0
+        };
+        *count = drawn as u32;
+        left -= drawn;
+        rest = (rest - f64::from(share)).max(f64::MIN_POSITIVE);
+    }
+    let frequent: Vec<usize> = (0..shares.len())
+        .filter(|&expert| !is_rare(shares[expert]))
+        .collect();
+    if frequent.is_empty() {
+        // All are rare: the last binomial had what was left of the chance, up to rounding.
+        if let Some(most) = (0..shares.len()).max_by(|&a, &b| shares[a].total_cmp(&shares[b])) {
+            counts[most] += left as u32;
+        }
+        return;
+    }
+    let theirs: f32 = frequent.iter().map(|&expert| shares[expert]).sum();
+    let theirs: Vec<f32> = frequent.iter().map(|&expert| shares[expert] / theirs).collect();
+    let (mut scratch, mut drawn) = (vec![0.0; theirs.len()], vec![0; theirs.len()]);
+    normals(&theirs, left, key.with(1), &mut scratch, &mut drawn);
+    for (&expert, &count) in frequent.iter().zip(&drawn) {
+        counts[expert] = count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_units::Seed;
+
+    use super::super::Chain;
+    use super::*;
+
+    const SHARES: [f32; 6] = [0.4, 0.25, 0.2, 0.1, 0.049, 0.001];
+
+    /// Means and covariances of many draws of `draw`.
+    fn moments(draw: impl Fn(u64, &mut [u32])) -> (Vec<f64>, Vec<f64>) {
+        let draws = 40_000;
+        let mut counts = [0; 6];
+        let (mut sum, mut products) = (vec![0.0; 6], vec![0.0; 36]);
+        for number in 0..draws {
+            draw(number, &mut counts);
+            for (i, &a) in counts.iter().enumerate() {
+                sum[i] += f64::from(a);
+                for (j, &b) in counts.iter().enumerate() {
+                    products[6 * i + j] += f64::from(a) * f64::from(b);
+                }
+            }
+        }
+        let num = draws as f64;
+        let means: Vec<f64> = sum.iter().map(|sum| sum / num).collect();
+        let covariances = (0..36).map(|at| products[at] / num - means[at / 6] * means[at % 6]);
+        let covariances = covariances.collect();
+        (means, covariances)
+    }
+
+    /// Both against the law `n p`, `n (p_i δ_ij − p_i p_j)`, within five standard errors; 3,000 assignments leave
+    /// the last expert 3 on average, so that both branches are met.
+    #[test]
+    fn normal_draws_have_the_covariance_of_exact_ones() {
+        let tokens = 3000;
+        let chain = Chain::new(SHARES.map(f64::from).to_vec());
+        let key = |number| Seed::new(1).at("draw", &[number]);
+        let fast = moments(|number, counts| spread(&SHARES, tokens, 1, key(number), counts));
+        let slow = moments(|number, counts| draw::multinomial(&chain, tokens, 1, key(number), counts));
+        let (n, p) = (tokens as f64, SHARES.map(f64::from));
+        for (name, (means, covariances)) in [("fast", fast), ("slow", slow)] {
+            for i in 0..6 {
+                let deviation = (n * p[i] * (1.0 - p[i])).sqrt();
+                assert!(
+                    (means[i] - n * p[i]).abs() < 5.0 * deviation / 200.0,
+                    "{name} mean {i}"
+                );
+                for j in 0..6 {
+                    let own = if i == j { n * p[i] } else { 0.0 };
+                    let error = (covariances[6 * i + j] - (own - n * p[i] * p[j])).abs();
+                    let scale = deviation * (n * p[j] * (1.0 - p[j])).sqrt();
+                    // Rounding to whole numbers adds 1/6 to a variance.
+                    assert!(
+                        error < 5.0 * 1.5 * scale / 200.0 + 0.2,
+                        "{name} {i} {j}: {error} of {scale}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn counts_add_up_and_no_expert_exceeds_the_tokens() {
+        let skewed = [0.5, 0.2, 0.1, 0.1, 0.09, 0.01];
+        let mut counts = [0; 6];
+        for number in 0..2000 {
+            for tokens in [0, 1, 17, 300, 4096, 600_000] {
+                spread(
+                    &skewed,
+                    tokens,
+                    2,
+                    Seed::new(2).at("sum", &[number, tokens]),
+                    &mut counts,
+                );
+                assert_eq!(
+                    counts.iter().map(|&count| u64::from(count)).sum::<u64>(),
+                    tokens * 2
+                );
+                assert!(
+                    counts.iter().all(|&count| u64::from(count) <= tokens),
+                    "{counts:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_expert_without_a_share_gets_nothing() {
+        let mut counts = [9; 4];
+        for number in 0..100 {
+            spread(
+                &[0.5, 0.0, 0.5, 0.0],
+                1000,
+                1,
+                Seed::new(3).at("none", &[number]),
+                &mut counts,
+            );
+            assert_eq!((counts[1], counts[3]), (0, 0));
+        }
+    }
+}
