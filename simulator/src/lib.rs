@@ -13,6 +13,7 @@ pub mod files;
 mod network;
 pub mod pipeline;
 pub mod sweep;
+pub mod traces;
 pub mod tuning;
 pub mod validate;
 pub mod why;

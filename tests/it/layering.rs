@@ -56,6 +56,16 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("orrery-report", &["orrery-units", "orrery-timeline"]),
+    ("orrery-trace", &["orrery-units", "orrery-timeline"]),
+    (
+        "orrery-replay",
+        &[
+            "orrery-units",
+            "orrery-timeline",
+            "orrery-taskgraph",
+            "orrery-trace",
+        ],
+    ),
     (
         "orrery-workload",
         &[
@@ -81,6 +91,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "orrery-scenario",
             "orrery-workload",
             "orrery-report",
+            "orrery-trace",
+            "orrery-replay",
         ],
     ),
 ];

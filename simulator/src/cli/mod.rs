@@ -19,6 +19,7 @@ mod run;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod validate;
 
 use std::ffi::OsString;
@@ -62,6 +63,8 @@ enum Command {
     Report(ReportArgs),
     /// Explain the difference between two scenarios or stored runs.
     Compare(CompareArgs),
+    /// Replay what a trainer recorded: reproduce its step, and say what made it slow.
+    Replay(ReplayArgs),
     /// Write a stored run in a format of another program.
     Export(ExportArgs),
     /// List every metric with unit, labels and definition.
@@ -161,6 +164,34 @@ enum ImportCommand {
     },
     /// A Megatron argument list.
     Megatron(MegatronArgs),
+    /// What a trainer recorded of a run: traces of PyTorch's profiler (Kineto, Chrome JSON, also packed), one a rank, or a
+    /// trace by operation (Parquet). Written as a run that `report` and `compare` read.
+    #[command(visible_aliases = ["kineto", "chrome", "straggler-parquet"])]
+    Trace(TraceArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TraceArgs {
+    /// Files of one run, or a folder of them.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Folder for run.json and trace.json.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// What the run is called [default: the name of the folder].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// Files of one run, or a folder of them.
+    #[arg(value_name = "TRACE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -497,6 +528,7 @@ pub(crate) fn execute(cli: Cli, console: &mut Console<'_>) -> anyhow::Result<Exi
             import::hugging_face(&file, output.as_deref(), console)
         }
         Command::Import(ImportCommand::Megatron(args)) => import::megatron(&args, console),
+        Command::Import(ImportCommand::Trace(args)) => traces::import(&args, console),
         Command::Baseline(BaselineCommand::Save(args)) => {
             baseline::save(&args.run, args.baseline.as_deref(), console)
         }
@@ -507,6 +539,7 @@ pub(crate) fn execute(cli: Cli, console: &mut Console<'_>) -> anyhow::Result<Exi
             baseline::show(&file, format.format, console)
         }
         Command::Report(args) => report::report(&args, console),
+        Command::Replay(args) => traces::replay(&args, console),
         Command::Compare(args) => compare::compare(&args, console),
         Command::Export(args) => export::export(&args.run, args.to, args.output.as_deref(), console),
         Command::Metrics(args) => list::metrics(args.kind.as_deref(), args.format.format, console),

@@ -116,23 +116,28 @@ impl Samples {
         let devices = f64::from(facts.device.count);
         let work = &facts.work;
         time("train.step_time", seconds);
-        time("train.tokens_per_s", work.tokens / seconds);
-        time("train.tokens_per_gpu_s", work.tokens / seconds / devices);
-        time("train.samples_per_s", work.samples / seconds);
-        let rate = |flops: orrery_units::Flops| flops.get() / seconds / devices;
-        let peak = facts.device.peak.get();
-        time("train.tflops_per_gpu", rate(work.model_flops));
-        time(
-            "train.tflops_per_gpu_full_attention",
-            rate(work.model_flops_full_attention),
-        );
-        time("train.mfu", rate(work.model_flops) / peak);
-        time(
-            "train.mfu_full_attention",
-            rate(work.model_flops_full_attention) / peak,
-        );
-        time("train.hfu", rate(work.hardware_flops) / peak);
-        time("train.mfu_weighted", work.weighted_ideal.as_secs() / seconds);
+        // A recording does not say what it computed.
+        if work.tokens > 0.0 {
+            time("train.tokens_per_s", work.tokens / seconds);
+            time("train.tokens_per_gpu_s", work.tokens / seconds / devices);
+            time("train.samples_per_s", work.samples / seconds);
+        }
+        if work.model_flops.get() > 0.0 {
+            let rate = |flops: orrery_units::Flops| flops.get() / seconds / devices;
+            let peak = facts.device.peak.get();
+            time("train.tflops_per_gpu", rate(work.model_flops));
+            time(
+                "train.tflops_per_gpu_full_attention",
+                rate(work.model_flops_full_attention),
+            );
+            time("train.mfu", rate(work.model_flops) / peak);
+            time(
+                "train.mfu_full_attention",
+                rate(work.model_flops_full_attention) / peak,
+            );
+            time("train.hfu", rate(work.hardware_flops) / peak);
+            time("train.mfu_weighted", work.weighted_ideal.as_secs() / seconds);
+        }
         if let Some(price) = &facts.price {
             let step = price.device_hour * devices * seconds / 3600.0;
             time("cost.per_mtok", step / work.tokens * 1e6);

@@ -55,9 +55,11 @@ fn limit_sentence(metrics: &Metrics, breakdown: &Breakdown, step: f64) -> String
     };
     let step = SimDuration::from_secs(step);
     if first == State::Compute {
-        let mfu = orrery_units::significant(metrics.mean("train.mfu") * 100.0, 3);
+        let mfu = metrics.get("train.mfu.mean").map_or_else(String::new, |mfu| {
+            format!(" at {} % MFU", orrery_units::significant(mfu * 100.0, 3))
+        });
         format!(
-            "Compute limits the step of {step}: {} at {mfu} % MFU; the largest loss is the {}, {}.",
+            "Compute limits the step of {step}: {}{mfu}; the largest loss is the {}, {}.",
             of(first),
             loss.title(),
             of(loss)

@@ -1,0 +1,114 @@
+//! A public trace of eight ranks, replayed: the closed form and the engine give its step again.
+
+use std::fs::File;
+
+use flate2::read::GzDecoder;
+use orrery_engine::{Options, RunControl, run};
+use orrery_replay::{CauseKind, Graph, Timing, attribute, totals, waits};
+use orrery_trace::Recording;
+use orrery_trace::kineto::{join, read};
+use orrery_units::SimTime;
+
+const ROOT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../../tests/truth/traces/kineto/param_dlrm_8rank/"
+);
+
+fn recording() -> Recording {
+    let rank = |number: u32| {
+        let file = File::open(format!("{ROOT}rank-{number}.json.gz")).expect("it is shipped");
+        read(GzDecoder::new(file)).expect("a trace")
+    };
+    join((0..8).map(rank).collect()).recording
+}
+
+/// The last end over all ranks, by the closed form and by the engine; picosecond for picosecond.
+#[test]
+fn the_engine_and_the_closed_form_agree() {
+    let recording = recording();
+    let graph = Graph::new(&recording).expect("an order");
+    let measured = Timing::measured(&graph);
+    for timing in [
+        measured.clone(),
+        measured.without_delays(&graph).begun_together(&graph),
+    ] {
+        let ends = graph.evaluate(&timing);
+        let mut driver = graph.driver(&timing, None);
+        let options = Options {
+            lookahead: graph.most_tasks(),
+            ..Options::default()
+        };
+        let outcome = run(&mut driver, &options, &RunControl::default()).expect("nothing blocks");
+        let engine = outcome.totals.steps.iter().map(|step| step.end).max();
+        assert_eq!(engine, ends.ends.iter().copied().max());
+    }
+}
+
+/// Most of what the devices wait for is known: launches and the other streams. What is left of their delays is what a
+/// launch takes to arrive, some 3 us each.
+#[test]
+fn the_step_is_reproduced_and_its_straggler_named() {
+    let recording = recording();
+    let graph = Graph::new(&recording).expect("an order");
+    let job = attribute(&graph);
+    let off = job.replayed.as_secs() / job.measured.as_secs() - 1.0;
+    assert!(off.abs() < 0.02, "{off}");
+    let timing = Timing::measured(&graph);
+    let on_devices = (0..)
+        .zip(&recording.operations)
+        .filter(|(_, operation)| !recording.lanes[operation.lane].is_host);
+    let (delays, count) = on_devices.fold((0.0, 0.0), |(sum, count), (at, _): (usize, _)| {
+        (sum + timing.delays[at].as_secs(), count + 1.0)
+    });
+    assert!(
+        delays / count < 5e-6,
+        "{} us a device operation",
+        delays / count * 1e6
+    );
+    let waits = waits(&graph);
+    let straggler = waits
+        .iter_enumerated()
+        .max_by_key(|(_, waits)| waits.caused)
+        .expect("eight ranks");
+    assert_eq!(recording.programs[straggler.0].name, "rank 7");
+    // The straggler is the rank with the least time in collectives.
+    let least = waits
+        .iter_enumerated()
+        .min_by_key(|(_, waits)| waits.meeting)
+        .expect("eight ranks");
+    assert_eq!(least.0, straggler.0);
+    let first = &job.causes[0];
+    assert_eq!(first.kind, CauseKind::LateStart, "{:?}", job.causes);
+    assert!(first.evidence.starts_with("rank 7 began"), "{first:?}");
+}
+
+/// What the replay counts of a lane is its step: busy, waiting, and idle by cause.
+#[test]
+fn totals_account_for_every_lane() {
+    let recording = recording();
+    let graph = Graph::new(&recording).expect("an order");
+    let totals = totals(&graph);
+    let step = &totals.steps[0];
+    assert!(step.duration().as_secs() > 0.0);
+    for (id, lane) in recording.lanes.iter_enumerated() {
+        let mine = recording
+            .operations
+            .iter()
+            .filter(|operation| operation.lane == id);
+        let last = mine
+            .map(orrery_trace::Operation::end)
+            .max()
+            .unwrap_or(SimTime::ZERO);
+        let known = &step.lanes[id];
+        let cells = known
+            .iter()
+            .map(|(_, cell)| cell.busy + cell.idle_waiting + cell.idle_running);
+        let sum: orrery_units::SimDuration = cells.sum();
+        assert_eq!(
+            sum + known.idle_host,
+            last.saturating_since(step.start),
+            "{}",
+            lane.name
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! Traces of PyTorch's profiler (Kineto), one file a rank, and Chrome traces of the same shape.
+//!
+//! A file is read as a stream of events, so that its size does not matter; what is kept of an event is a few words. Host
+//! operators are counted and not kept: launches and waits of the CUDA runtime stand for the host.
+
+mod event;
+mod facts;
+mod join;
+mod meetings;
+mod names;
+mod rank;
+mod scan;
+mod waits;
+
+pub use facts::RankFacts;
+pub use join::{JoinReport, Joined, join};
+pub use rank::{Collective, RankTrace, Stop, Track, read};

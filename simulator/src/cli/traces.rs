@@ -1,0 +1,276 @@
+//! `import trace` and `replay`: what trainers recorded, as a run and explained.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use orrery_replay::{Attribution, CauseKind, Slowdown};
+use orrery_report::render;
+use orrery_timeline::write_chrome_trace;
+use orrery_units::SimDuration;
+use serde_json::{Value, json};
+
+use crate::exit::Exit;
+use crate::files;
+use crate::traces::{self, Opened, Replayed};
+
+use super::output::{print, print_values};
+use super::{Console, Failure, Format, ReplayArgs, TraceArgs};
+
+/// Spans that are kept for eyes.
+const SPANS: usize = 2_000_000;
+/// Parts of the job that are shown of each kind.
+const SHOWN: usize = 5;
+
+/// Writes the recording as a run.
+pub(crate) fn import(args: &TraceArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+    let opened = open(&args.files, console)?;
+    let name = args.name.clone().unwrap_or_else(|| {
+        let folder = args.output.file_name();
+        folder.map_or_else(
+            || "recorded".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        )
+    });
+    let report = traces::measured(&opened.recording, &name, &opened.devices).map_err(Failure::missing)?;
+    let mut trace = Vec::new();
+    write_chrome_trace(&opened.recording.timeline(SPANS), &mut trace)?;
+    for (file, bytes) in [
+        ("run.json", render::json_text(&report).into_bytes()),
+        ("trace.json", trace),
+    ] {
+        let path = args.output.join(file);
+        files::write(&path, &bytes).map_err(Failure::missing)?;
+        writeln!(console.err, "wrote {}", path.display())?;
+    }
+    say(&opened, console)?;
+    write!(console.out, "{}", print(&[&report], args.format.format))?;
+    Ok(Exit::Success)
+}
+
+/// Replays the recording and explains it.
+pub(crate) fn replay(args: &ReplayArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+    let opened = open(&args.files, console)?;
+    say(&opened, console)?;
+    let replayed = traces::replay(&opened.recording).map_err(Failure::missing)?;
+    let text = match args.format.format {
+        Format::Human | Format::Github => human(&opened, &replayed),
+        format => print_values(&[value(&opened, &replayed)], format, String::new),
+    };
+    write!(console.out, "{text}")?;
+    Ok(Exit::Success)
+}
+
+fn open(paths: &[std::path::PathBuf], console: &mut Console<'_>) -> anyhow::Result<Opened> {
+    let terminal = console.terminal;
+    let mut progress = |done: usize, all: usize| {
+        if terminal && all > 1 {
+            // A progress line that cannot be written is no reason to stop.
+            let _unseen = write!(console.err, "\rread {done} of {all} files");
+        }
+    };
+    let opened = traces::open(paths, &mut progress).map_err(Failure::missing)?;
+    if terminal && opened.files.len() > 1 {
+        writeln!(console.err)?;
+    }
+    Ok(opened)
+}
+
+/// What was read, and what about it is not whole.
+fn say(opened: &Opened, console: &mut Console<'_>) -> anyhow::Result<()> {
+    for file in &opened.files {
+        let name = file.path.display();
+        if let Some(stop) = &file.stopped {
+            writeln!(
+                console.err,
+                "{name}: stopped at byte {}: {}; what lies before is used",
+                stop.byte, stop.reason
+            )?;
+        }
+        if let (count @ 1.., Some(first)) = &file.unreadable {
+            let reason = &first.reason;
+            writeln!(
+                console.err,
+                "{name}: {count} events could not be read, the first at byte {}: {reason}",
+                first.byte
+            )?;
+        }
+    }
+    let Some(report) = &opened.report else {
+        return Ok(());
+    };
+    if let Some(reason) = &report.incomplete {
+        writeln!(console.err, "incomplete: {reason}")?;
+    }
+    for refusal in &report.refusals {
+        writeln!(console.err, "not matched: {refusal}")?;
+    }
+    if report.collectives > 0 {
+        let turned = report.turned_back.iter().filter(|&&by| by.abs() > 0.0).count();
+        let clocks = match turned {
+            0 => "clocks agree".to_owned(),
+            turned => format!("the clocks of {turned} ranks were turned"),
+        };
+        writeln!(
+            console.err,
+            "{} collectives matched across ranks; {clocks}, their ends lie within {}",
+            report.collectives, report.residual_skew
+        )?;
+    }
+    Ok(())
+}
+
+fn human(opened: &Opened, replayed: &Replayed) -> String {
+    let recording = &opened.recording;
+    let attribution = &replayed.attribution;
+    let mut text = String::new();
+    let mut line = |line: String| {
+        text.push_str(&line);
+        text.push('\n');
+    };
+    line(format!(
+        "{} operations of {} ranks in {} steps; {} meetings",
+        recording.operations.len(),
+        recording.programs.len(),
+        recording.steps.len(),
+        recording.parties().len()
+    ));
+    line(verdict(attribution));
+    line(String::new());
+    let ideal = attribution.ideal.as_secs();
+    for (name, time) in [
+        ("as recorded", attribution.measured),
+        ("replayed", attribution.replayed),
+        ("without late launches", attribution.without_delays),
+        ("every operation as its like mostly are", attribution.ideal),
+    ] {
+        line(format!(
+            "  {name:<40} {:>12}   {:>6.3} x",
+            time.to_string(),
+            time.as_secs() / ideal
+        ));
+    }
+    line(format!(
+        "  through the engine: {} tasks, ends {} (closed form {})",
+        replayed.engine.tasks,
+        replayed
+            .engine
+            .engine
+            .saturating_since(orrery_units::SimTime::ZERO),
+        replayed
+            .engine
+            .closed_form
+            .saturating_since(orrery_units::SimTime::ZERO)
+    ));
+    line(String::new());
+    line("share of the loss that goes when a cause is removed (causes overlap)".to_owned());
+    for cause in &attribution.causes {
+        line(format!(
+            "  {:<18} {:>6.1} %   {}",
+            cause.kind.words(),
+            cause.share * 100.0,
+            cause.evidence
+        ));
+    }
+    for (title, parts) in [
+        ("kind", &attribution.by_kind),
+        ("stage", &attribution.by_stage),
+        ("data-parallel rank", &attribution.by_replica),
+        ("rank", &attribution.by_rank),
+    ] {
+        if parts.len() > 1 {
+            line(String::new());
+            line(format!("slow-down when one {title} alone keeps its times"));
+            for part in parts.iter().take(SHOWN) {
+                line(format!("  {:<40} {:.4} x", part.part, part.factor));
+            }
+        }
+    }
+    text.push_str(&waiting(opened, replayed));
+    text
+}
+
+/// One sentence: how much is lost, and to what.
+fn verdict(attribution: &Attribution) -> String {
+    let slowdown = attribution.slowdown();
+    let first = attribution.causes.first().filter(|cause| cause.share > 0.1);
+    match first {
+        Some(cause) if slowdown > 1.01 => format!(
+            "The step takes {slowdown:.4} x what it needs, first of all for its {}: {}.",
+            cause.kind.words(),
+            match cause.evidence.as_str() {
+                "" if cause.kind == CauseKind::Communication =>
+                    "transfers are slower than such ones mostly are",
+                "" => "see below",
+                evidence => evidence,
+            }
+        ),
+        _ => format!("The step takes {slowdown:.4} x what it needs; no single cause stands out."),
+    }
+}
+
+/// Who waited for whom.
+fn waiting(opened: &Opened, replayed: &Replayed) -> String {
+    let Some(straggler) = replayed.straggler() else {
+        return String::new();
+    };
+    let programs = &opened.recording.programs;
+    let mut text = format!(
+        "\nstraggler: {} came last to {} of its meetings and made others wait {} in all; it waited {} itself\n",
+        programs[straggler].name,
+        replayed.waits[straggler].last,
+        replayed.waits[straggler].caused,
+        replayed.waits[straggler].waited,
+    );
+    let mut by_caused: Vec<_> = replayed.waits.iter_enumerated().collect();
+    by_caused.sort_by_key(|(_, waits)| std::cmp::Reverse(waits.caused));
+    for (program, waits) in by_caused.iter().take(SHOWN) {
+        // Writing to a text cannot fail.
+        let _written = writeln!(
+            text,
+            "  {:<12} made others wait {:>12}, waited {:>12} of {:>12} in meetings",
+            programs[*program].name,
+            waits.caused.to_string(),
+            waits.waited.to_string(),
+            waits.meeting.to_string()
+        );
+    }
+    text
+}
+
+fn value(opened: &Opened, replayed: &Replayed) -> Value {
+    let attribution = &replayed.attribution;
+    let parts = |parts: &[Slowdown]| -> Value {
+        parts
+            .iter()
+            .map(|part| json!({"part": part.part, "factor": part.factor}))
+            .collect()
+    };
+    let seconds = |time: SimDuration| json!(time.as_secs());
+    let programs = &opened.recording.programs;
+    json!({
+        "schema": "replay/1",
+        "files": opened.files.iter().map(|file| path(&file.path)).collect::<Vec<_>>(),
+        "incomplete": opened.report.as_ref().and_then(|report| report.incomplete.clone()),
+        "measured_s": seconds(attribution.measured),
+        "replayed_s": seconds(attribution.replayed),
+        "without_delays_s": seconds(attribution.without_delays),
+        "ideal_s": seconds(attribution.ideal),
+        "slowdown": attribution.slowdown(),
+        "causes": attribution.causes.iter().map(|cause| json!({
+            "cause": cause.kind.words(), "share": cause.share, "evidence": cause.evidence,
+        })).collect::<Vec<_>>(),
+        "by_kind": parts(&attribution.by_kind),
+        "by_stage": parts(&attribution.by_stage),
+        "by_replica": parts(&attribution.by_replica),
+        "by_rank": parts(&attribution.by_rank),
+        "straggler": replayed.straggler().map(|program| programs[program].name.clone()),
+        "waits": replayed.waits.iter_enumerated().map(|(program, waits)| json!({
+            "rank": programs[program].name, "waited_s": waits.waited.as_secs(), "caused_s": waits.caused.as_secs(),
+            "last": waits.last,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn path(path: &Path) -> String {
+    path.display().to_string()
+}
