@@ -1,7 +1,7 @@
 //! Files into one recording, whatever they are.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek as _, SeekFrom};
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -36,7 +36,7 @@ pub struct Opened {
 
 /// What a file holds.
 enum Content {
-    Rank(RankTrace),
+    Rank(Box<RankTrace>),
     Pipeline(Vec<pipeline::PipelineOperation>),
 }
 
@@ -58,7 +58,7 @@ pub fn open(paths: &[PathBuf], progress: &mut dyn FnMut(usize, usize)) -> Result
     for (at, path) in files.iter().enumerate() {
         progress(at, files.len());
         match content(path).map_err(|reason| format!("{reason}: {}", path.display()))? {
-            Content::Rank(rank) => ranks.push((path.clone(), rank)),
+            Content::Rank(rank) => ranks.push((path.clone(), *rank)),
             Content::Pipeline(more) => rows.extend(more),
         }
     }
@@ -141,7 +141,11 @@ fn content(path: &Path) -> Result<Content, String> {
             file.read_to_end(&mut bytes).map_err(|fault| fault.to_string())?;
             pipeline::read(bytes.into()).map(Content::Pipeline)
         }
-        [0x1f, 0x8b, ..] => kineto::read(MultiGzDecoder::new(BufReader::new(file))).map(Content::Rank),
-        _ => kineto::read(file).map(Content::Rank),
+        [0x1f, 0x8b, ..] => profiled(kineto::read(MultiGzDecoder::new(BufReader::new(file)))),
+        _ => profiled(kineto::read(file)),
     }
+}
+
+fn profiled(read: Result<RankTrace, String>) -> Result<Content, String> {
+    read.map(|rank| Content::Rank(Box::new(rank)))
 }

@@ -10,13 +10,15 @@
 //! ```
 
 mod attribute;
+mod causes;
 mod driver;
 mod graph;
 mod timing;
 mod totals;
 mod waits;
 
-pub use attribute::{Attribution, Cause, CauseKind, Slowdown, attribute};
+pub use attribute::{Attribution, Slowdown, attribute};
+pub use causes::{Cause, CauseKind};
 pub use graph::{Ends, Graph, GraphError};
 pub use timing::Timing;
 pub use totals::totals;

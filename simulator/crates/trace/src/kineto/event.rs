@@ -143,7 +143,9 @@ pub(super) fn nanos(value: &RawValue) -> Option<u64> {
             clippy::cast_sign_loss,
             reason = "checked to be within u64"
         )]
-        return (micros >= 0.0 && micros < 1e16).then_some((micros * 1e3).round() as u64);
+        return (0.0..1e16)
+            .contains(&micros)
+            .then_some((micros * 1e3).round() as u64);
     }
     let micros: u64 = whole.parse().ok()?;
     let mut nanos = 0;

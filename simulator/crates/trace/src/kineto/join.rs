@@ -1,6 +1,6 @@
 //! Files of several ranks as one recording.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use orrery_timeline::OpClass;
 use orrery_units::{Bytes, KindId, LaneId, ProgramId, SimDuration, SimTime};
@@ -293,13 +293,13 @@ fn moved(collective: &Collective) -> Option<u64> {
 struct Annotations<'t> {
     launches: HashMap<u32, (u32, u64)>,
     /// By thread: (start, end, name), in order.
-    marks: HashMap<u32, Vec<(u64, u64, &'t str)>>,
+    marks: BTreeMap<u32, Vec<(u64, u64, &'t str)>>,
 }
 
 impl<'t> Annotations<'t> {
     fn of(rank: &'t RankTrace) -> Self {
         let mut launches = HashMap::new();
-        let mut marks: HashMap<u32, Vec<(u64, u64, &str)>> = HashMap::new();
+        let mut marks: BTreeMap<u32, Vec<(u64, u64, &str)>> = BTreeMap::new();
         for kept in &rank.kept {
             match kept.role {
                 Role::Runtime => {
