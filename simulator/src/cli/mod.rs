@@ -9,6 +9,7 @@ mod collective;
 mod compare;
 mod explain;
 mod export;
+mod fit;
 mod import;
 mod list;
 mod output;
@@ -73,6 +74,8 @@ enum Command {
     Sweep(Box<sweep::SweepArgs>),
     /// Compare what is predicted with published or measured tables.
     Validate(ValidateArgs),
+    /// Fit parameters of stacks and devices to measured steps; or move those of one platform to a few of its own.
+    Fit(fit::FitArgs),
     /// One collective on one machine: every algorithm, the fastest marked.
     Collective(CollectiveArgs),
     /// Print the JSON Schema of scenario files.
@@ -367,6 +370,19 @@ pub(crate) struct ValidateArgs {
     /// The same, but let so many sizes of the sweep itself, from 1 MiB on, fix its platform; they are not scored.
     #[arg(long, value_name = "N")]
     pub(crate) anchor_points: Option<usize>,
+    /// Leave every stack and every device out of the fit in turn, and print what 0, 1, 3 and 10 measured steps of its
+    /// own are worth; by the closed form.
+    #[arg(long, conflicts_with_all = ["folds", "leave_out"])]
+    pub(crate) anchor_rows: bool,
+    /// Show beside the prediction a variant with one factor per release of a stack, where it rests on two models.
+    #[arg(long)]
+    pub(crate) release_factors: bool,
+    /// Print the fitted parameters, with the rows and the models that each rests on, and stop.
+    #[arg(long)]
+    pub(crate) parameters: bool,
+    /// With `--format csv`: a line per summary instead of a line per row.
+    #[arg(long)]
+    pub(crate) summaries: bool,
     /// Draw every prediction over its measurement to an SVG or PNG.
     #[arg(long, value_name = "FILE")]
     pub(crate) picture: Option<PathBuf>,
@@ -545,6 +561,7 @@ pub(crate) fn execute(cli: Cli, console: &mut Console<'_>) -> anyhow::Result<Exi
         Command::Metrics(args) => list::metrics(args.kind.as_deref(), args.format.format, console),
         Command::Sweep(args) => sweep::sweep(&args, console),
         Command::Validate(args) => validate::validate(&args, console),
+        Command::Fit(args) => fit::fit(&args, console),
         Command::Collective(args) => collective::collective(&args, console),
         Command::Schema => list::schema(console),
         Command::Explain(args) => explain::explain(&args, console),

@@ -1,11 +1,13 @@
 //! `validate`: predicted against measured.
 
+pub(super) mod parameters;
 mod scatter;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
+use orrery_scenario::catalog;
 
 use super::{Console, Failure, Format, ValidateArgs};
 use crate::exit::Exit;
@@ -14,6 +16,11 @@ use crate::validate::{self, By, KernelsBy, Metric, Mode, Options, Outcome};
 
 /// Compares the tables with what is predicted, prints it, and fails over the bound that was asked for.
 pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+    if args.parameters {
+        let text = parameters::print(catalog::tuning(), args.format.format);
+        write!(console.out, "{text}")?;
+        return Ok(Exit::Success);
+    }
     let paths: Vec<PathBuf> = args.truth.iter().chain(&args.nccl).cloned().collect();
     if paths.is_empty() {
         return Err(Failure::invalid(
@@ -39,6 +46,8 @@ pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow
             Some("device") => KernelsBy::Device,
             _ => KernelsBy::Shape,
         },
+        releases: args.release_factors,
+        anchor_rows: args.anchor_rows,
     };
     let bar = bar(console.terminal);
     let outcome = validate::validate(&paths, options, &mut |done, all| {
@@ -57,7 +66,12 @@ pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow
     if let Some(path) = &args.picture {
         super::picture::draw(&scatter::Scatter::of(&outcome), path).map_err(Failure::invalid)?;
     }
-    write!(console.out, "{}", print(&outcome, args.format.format))?;
+    let text = if args.summaries {
+        validate::summaries_csv(&outcome)
+    } else {
+        print(&outcome, args.format.format)
+    };
+    write!(console.out, "{text}")?;
     match args.fail_over {
         Some(bound) => judge(&outcome, bound, console),
         None => Ok(Exit::Success),
@@ -76,7 +90,7 @@ fn mode(args: &ValidateArgs) -> Mode {
     });
     match folds.or(left) {
         Some(leave_out) => Mode::HeldOut(leave_out),
-        None if args.estimate => Mode::Estimated,
+        None if args.estimate || args.anchor_rows => Mode::Estimated,
         None => Mode::Simulated,
     }
 }

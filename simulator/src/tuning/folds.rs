@@ -74,7 +74,7 @@ pub fn held_out(steps: &[Step], leave_out: LeaveOut) -> Vec<f64> {
 }
 
 /// FNV-1a, 32 bits: deals groups into folds.
-fn hash(text: &str) -> u32 {
+pub(super) fn hash(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     })

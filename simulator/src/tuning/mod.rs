@@ -4,7 +4,11 @@
 //! by all rows of a device, an architecture or a stack (see [`Term`]). The closed form
 //! ([`Parts`]) stands for the event simulation while parameters are sought: a step of it takes microseconds.
 
+mod anchor;
 mod folds;
+mod measurements;
+mod recipe;
+mod scale;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +17,11 @@ use orrery_profile::{Term, Tuning, TuningParameter, TuningSet};
 use orrery_scenario::{Plan, tuning_scopes};
 use orrery_workload::estimate::Parts;
 
+pub use anchor::anchored;
 pub use folds::{LeaveOut, held_out};
+pub use measurements::{COUNTS, Worth, worth};
+pub use recipe::fitted;
+pub use scale::{LargestRun, SMALL, scale_up};
 
 /// The scatter that is expected of a measured step: releases of one configuration differ by 1.4 % (dense) to 6 %
 /// (experts) on average, and the noise of a table is of that size.

@@ -21,15 +21,15 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
-use orrery_profile::PlatformSet;
+use orrery_profile::{PlatformSet, Term};
 
 use sweep::Found;
 
-use crate::tuning::Step;
+use crate::tuning::{self, LargestRun, Step, Worth};
 pub use kernels::KernelsBy;
 pub(crate) use machine::Device;
-pub use render::{human, json};
-pub use steps::{By, MeasuredStep, Mode, measured_step};
+pub use render::{human, json, summaries_csv};
+pub use steps::{By, MeasuredStep, Mode, OWN_COLUMNS, OwnStep, StepCase, measured_step};
 pub use summary::{Summary, peaks, summary};
 pub(crate) use sweep::operation;
 
@@ -61,6 +61,10 @@ pub struct Options {
     pub metric: Metric,
     /// What is left out of the fit that predicts a kernel.
     pub kernels: KernelsBy,
+    /// Whether steps are also shown with one factor per release of a stack: a variant.
+    pub releases: bool,
+    /// Whether every stack and device is also left out, with a few of its own measurements given.
+    pub anchor_rows: bool,
 }
 
 /// One row of a table, compared or skipped.
@@ -100,6 +104,14 @@ pub struct Outcome {
     pub platforms: Vec<(String, usize)>,
     /// Files that could not be used, and why.
     pub refused: Vec<String>,
+    /// Training steps that were compared.
+    pub cases: Vec<StepCase>,
+    /// The largest runs of families, by what small ones tell.
+    pub largest_runs: Vec<LargestRun>,
+    /// What a few measurements are worth on platforms that were left out, where it was asked for.
+    pub worth: Vec<Worth>,
+    /// Whether factors of releases are shown beside.
+    pub with_releases: bool,
 }
 
 impl Compared {
@@ -143,7 +155,10 @@ pub fn validate(
     options: Options,
     progress: &mut (dyn FnMut(usize, usize) + Send),
 ) -> Result<Outcome, String> {
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome {
+        with_releases: options.releases,
+        ..Outcome::default()
+    };
     let mut sweeps = Vec::new();
     let mut kernels = Vec::new();
     let mut all = Vec::new();
@@ -159,7 +174,7 @@ pub fn validate(
             }
             Ok(None) => match kernels_of(file, &mut kernels)
                 .or_else(|| memory::of(file, options.metric))
-                .or_else(|| steps_of(file, (options.by, options.mode), progress))
+                .or_else(|| steps_of(file, options, &mut outcome, progress))
                 .or_else(|| Some(exchange::rows(file)))
             {
                 Some(Ok(rows)) => outcome.rows.extend(rows),
@@ -219,10 +234,11 @@ fn kernels_of(file: &Path, all: &mut Vec<kernels::Entry>) -> Option<Result<Vec<R
     Some(Ok(Vec::new()))
 }
 
-/// The rows of a file of training steps; none when it is another.
+/// The rows of a file of training steps, with what they are judged by added to `outcome`; none when it is another.
 fn steps_of(
     file: &Path,
-    how: (Option<By>, Mode),
+    options: Options,
+    outcome: &mut Outcome,
     progress: &mut (dyn FnMut(usize, usize) + Send),
 ) -> Option<Result<Vec<Row>, String>> {
     let read = table::text(file).and_then(|text| table::parse(&text));
@@ -233,7 +249,14 @@ fn steps_of(
         let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         told(done, all);
     };
-    Some(Ok(steps::rows(&table, &stem(file), how, &tell)))
+    let (rows, cases) = steps::rows(&table, &stem(file), (options.by, options.mode), &tell);
+    outcome.cases.extend(cases);
+    let complete = steps::complete(&table);
+    outcome.largest_runs.extend(tuning::scale_up(&complete));
+    if options.anchor_rows {
+        outcome.worth.extend(tuning::worth(&complete));
+    }
+    Some(Ok(rows))
 }
 
 /// The measured steps of the table at `path` that can be predicted, with their facts.
@@ -241,11 +264,59 @@ fn steps_of(
 /// # Errors
 /// When it cannot be read, or is no table of training steps.
 pub fn training_steps(path: &Path) -> Result<Vec<Step>, String> {
-    let table = table::parse(&table::text(path)?)?;
+    training_steps_of(&table::text(path)?).map_err(|fault| format!("{fault}: {}", path.display()))
+}
+
+/// The measured steps of the table in `text`, as [`training_steps`].
+///
+/// # Errors
+/// When it is no table of training steps.
+pub fn training_steps_of(text: &str) -> Result<Vec<Step>, String> {
+    let table = table::parse(text)?;
     if !steps::is_one(&table) {
-        return Err(format!("no table of training steps: {}", path.display()));
+        return Err("no table of training steps".to_owned());
     }
     Ok(table.rows.iter().filter_map(steps::step).collect())
+}
+
+/// Measurements of one's own: steps, and what collectives alone say of terms of traffic.
+#[derive(Debug, Default)]
+pub struct Own {
+    /// Measured steps.
+    pub steps: Vec<OwnStep>,
+    /// Measured time of collectives over that which the profile gives, by the terms that they tell of.
+    pub traffic: Vec<(Term, f64)>,
+}
+
+/// The measurements at `paths`: stored runs (`run.json` or its folder), tables of steps with [`OWN_COLUMNS`], and sweeps of
+/// nccl-tests.
+///
+/// # Errors
+/// When one cannot be read, or does not say enough; collectives need a step, which says on what they ran.
+pub fn own(paths: &[PathBuf]) -> Result<Own, String> {
+    let mut own = Own::default();
+    let mut sweeps = Vec::new();
+    for path in paths {
+        if path.is_dir() || path.extension().is_some_and(|end| end == "json") {
+            own.steps.push(steps::step_of_run(path)?);
+        } else if let Some(found) = sweeps_of(path)? {
+            if let Some((id, reason)) = found.lost.first() {
+                return Err(format!("{id}: {reason}"));
+            }
+            sweeps.extend(found.sweeps);
+        } else {
+            let table = table::parse(&table::text(path)?)?;
+            own.steps.extend(steps::own_steps(&table, path)?);
+        }
+    }
+    let Some(first) = own.steps.first() else {
+        return Err(format!(
+            "no measured step\n  = help: name a run.json, or a table with the columns {}",
+            OWN_COLUMNS.join(",")
+        ));
+    };
+    own.traffic = steps::traffic(&first.measured.plan, &sweeps);
+    Ok(own)
 }
 
 /// The name of a file without its endings.

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json as object};
 
+use super::steps::{self, Judgement};
+use super::summary::mean;
 use super::{ANCHOR, Outcome, Row, Summary, peaks, summary};
 
 /// Groups of whose sweeps the peaks are compared too: peaks lie above 1 MiB.
@@ -18,12 +20,42 @@ pub fn json(outcome: &Outcome) -> Value {
         .into_iter()
         .map(|(name, summary)| (name, shares(&summary)))
         .collect();
-    object!({
+    let mut all = object!({
         "rows": rows,
         "summary": shares(&summary(outcome.rows.iter())),
         "macro": macro_average(outcome),
         "groups": groups,
-    })
+    });
+    if let Some((headline, cells)) = steps::cells_json(outcome) {
+        all["headline"] = headline;
+        all["cells"] = cells;
+    }
+    if let Some(judgement) = Judgement::of(outcome, outcome.with_releases) {
+        all["steps"] = judgement.json();
+    }
+    all
+}
+
+/// A line per summary: all rows, those that count once, and every group.
+#[must_use]
+pub fn summaries_csv(outcome: &Outcome) -> String {
+    let mut text = "name,n,coverage,mape,median,p90,bias,interval_coverage\n".to_owned();
+    let all = [("all rows".to_owned(), summary(outcome.rows.iter()))];
+    for (name, summary) in all.into_iter().chain(groups(outcome)) {
+        // Names of groups hold commas; writing to memory cannot fail.
+        let _written = writeln!(
+            text,
+            "\"{name}\",{},{:.4},{:.4},{:.4},{:.4},{:.4},{:.4}",
+            summary.n,
+            summary.coverage,
+            summary.mape,
+            summary.median,
+            summary.p90,
+            summary.bias,
+            summary.interval_coverage
+        );
+    }
+    text
 }
 
 fn row(row: &Row) -> Value {
@@ -67,27 +99,28 @@ fn whole(value: f64) -> Value {
     }
 }
 
-fn shares(summary: &Summary) -> Value {
+/// A summary by the names of its figures.
+pub(super) fn shares(summary: &Summary) -> Value {
     object!({
         "n": summary.n, "coverage": summary.coverage, "mape": summary.mape, "median": summary.median,
         "p90": summary.p90, "bias": summary.bias, "interval_coverage": summary.interval_coverage,
     })
 }
 
-/// Every sweep, or cell, and size band counts once.
+/// Every sweep, or cell, and size band counts once; of training steps each source, model and device.
 fn macro_average(outcome: &Outcome) -> Value {
+    let once = |name: &str| name.starts_with("sweep ") || name.starts_with("cell ");
     let all: Vec<Summary> = groups(outcome)
         .into_iter()
-        .filter(|(name, summary)| (name.starts_with("sweep ") || name.starts_with("cell ")) && summary.n > 0)
+        .filter(|(name, summary)| once(name) && summary.n > 0)
         .map(|(_, summary)| summary)
+        .chain(steps::sets(outcome).into_values())
         .collect();
-    let mean = |of: fn(&Summary) -> f64| -> f64 {
-        let count = u32::try_from(all.len().max(1)).unwrap_or(u32::MAX);
-        all.iter().map(of).sum::<f64>() / f64::from(count)
-    };
+    let average = |of: fn(&Summary) -> f64| mean(&all.iter().map(of).collect::<Vec<f64>>());
     object!({
-        "n": all.len(), "mape": mean(|s| s.mape), "median": mean(|s| s.median),
-        "bias": mean(|s| s.bias), "interval_coverage": mean(|s| s.interval_coverage),
+        "n": all.len(), "coverage": average(|s| s.coverage), "mape": average(|s| s.mape),
+        "median": average(|s| s.median), "p90": average(|s| s.p90), "bias": average(|s| s.bias),
+        "interval_coverage": average(|s| s.interval_coverage),
     })
 }
 
@@ -153,7 +186,10 @@ pub fn human(outcome: &Outcome) -> String {
             .collect();
         foot.push_str(&format!("\nplatforms with their sweeps: {}\n", names.join(", ")));
     }
-    foot.push_str(&super::steps::foot(outcome));
+    foot.push_str(&steps::foot(outcome));
+    if let Some(judgement) = Judgement::of(outcome, outcome.with_releases) {
+        foot.push_str(&judgement.human());
+    }
     if anchors > 0 {
         foot.push_str(&format!(
             "{anchors} rows anchored their sweep and are not compared\n"
@@ -170,5 +206,5 @@ pub fn human(outcome: &Outcome) -> String {
     for (reason, rows) in reasons {
         foot.push_str(&format!("{rows} rows skipped: {reason}\n"));
     }
-    header + &text + &foot
+    steps::headline(outcome) + &header + &text + &foot
 }

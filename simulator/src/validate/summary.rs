@@ -95,6 +95,21 @@ pub fn peaks<'a>(rows: impl Iterator<Item = &'a Row>) -> Summary {
     summary(rows.iter())
 }
 
+/// The middle of `values`, or the mean of the two in the middle; 0 of none.
+pub(super) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        n => f64::midpoint(sorted[(n - 1) / 2], sorted[n / 2]),
+    }
+}
+
+/// The mean of `values`; 0 of none.
+pub(super) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() * share(1, values.len())
+}
+
 #[expect(clippy::cast_precision_loss, reason = "tables have fewer than 2^52 rows")]
 fn share(part: usize, whole: usize) -> f64 {
     part as f64 / whole.max(1) as f64

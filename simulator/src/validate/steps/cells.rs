@@ -1,8 +1,11 @@
 //! The table of cells: kind of model, scale and routing, with empty ones printed as empty.
 
-use std::fmt::Write as _;
+use serde_json::{Value, json as object};
 
+use super::super::render::shares;
+use super::super::summary::mean;
 use super::super::{Outcome, Row, Summary, summary};
+use super::judge::sets;
 
 /// What the groups of cells begin with.
 const CELL: &str = "steps of ";
@@ -34,72 +37,82 @@ fn cells(outcome: &Outcome) -> Vec<(String, Option<Summary>)> {
     cells
 }
 
-/// The worst filled cell, those that are empty, and the mean over rows that count once together; nothing without
-/// training steps.
-pub(in super::super) fn foot(outcome: &Outcome) -> String {
+/// The worst cell of enough rows.
+fn worst(cells: &[(String, Option<Summary>)]) -> Option<(&str, Summary)> {
+    let filled = cells
+        .iter()
+        .filter_map(|(name, cell)| Some((name.as_str(), (*cell)?)));
+    let enough = filled.filter(|(_, cell)| cell.n >= ENOUGH);
+    enough.max_by(|(_, a), (_, b)| a.mape.total_cmp(&b.mape))
+}
+
+fn has_steps(outcome: &Outcome) -> bool {
     let is_step = |row: &Row| row.groups.iter().any(|group| group.starts_with(CELL));
-    if !outcome.rows.iter().any(is_step) {
+    outcome.rows.iter().any(is_step)
+}
+
+/// The headline, which is the worst filled cell; nothing without training steps.
+pub(in super::super) fn headline(outcome: &Outcome) -> String {
+    if !has_steps(outcome) {
+        return String::new();
+    }
+    worst(&cells(outcome)).map_or_else(String::new, |(name, cell)| {
+        format!(
+            "worst cell of {ENOUGH} rows or more: {name}, {:.1} % over {} rows\n\n",
+            cell.mape * 100.0,
+            cell.n
+        )
+    })
+}
+
+/// The table of cells, and the mean over rows that count once together; nothing without training steps.
+pub(in super::super) fn foot(outcome: &Outcome) -> String {
+    if !has_steps(outcome) {
         return String::new();
     }
     let cells = cells(outcome);
-    let filled = cells.iter().filter_map(|(name, cell)| Some((name, (*cell)?)));
-    let enough = filled.filter(|(_, cell)| cell.n >= ENOUGH);
-    let worst = enough.max_by(|(_, a), (_, b)| a.mape.total_cmp(&b.mape));
-    let mut text = String::new();
-    if let Some((name, cell)) = worst {
-        // Writing to memory cannot fail.
-        let _written = writeln!(
-            text,
-            "\nworst cell of {ENOUGH} rows or more: {name}, {:.1} % over {} rows",
-            cell.mape * 100.0,
-            cell.n
-        );
+    let width = 16;
+    let mut text = format!("\n{:<width$}", "mean % (rows)");
+    for scale in SCALES {
+        text += &format!(" {scale:>width$}");
     }
-    let empty: Vec<&str> = cells
-        .iter()
-        .filter(|(_, cell)| cell.is_none())
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let (count, mean) = macro_average(outcome);
-    let _written = writeln!(
-        text,
-        "empty cells: {}\neach source, model and device once: {:.1} % over {count}",
-        if empty.is_empty() {
-            "none".to_owned()
-        } else {
-            empty.join("; ")
-        },
-        mean * 100.0
-    );
-    text
+    for kind in KINDS {
+        for routing in ROUTINGS {
+            text += &format!("\n{:<width$}", format!("{kind}, {routing}"));
+            for scale in SCALES {
+                let wanted = name(kind, scale, routing);
+                let cell = cells.iter().find(|(name, _)| *name == wanted);
+                let cell = cell.and_then(|(_, cell)| *cell).map_or_else(
+                    || "empty".to_owned(),
+                    |cell| format!("{:.1} ({})", cell.mape * 100.0, cell.n),
+                );
+                text += &format!(" {cell:>width$}");
+            }
+        }
+    }
+    let sets: Vec<f64> = sets(outcome).values().map(|set| set.mape).collect();
+    text + &format!(
+        "\n\neach source, model and device once: {:.1} % over {}\n",
+        mean(&sets) * 100.0,
+        sets.len()
+    )
 }
 
-/// How many sets of rows count once, and the mean of their mean errors.
-fn macro_average(outcome: &Outcome) -> (usize, f64) {
-    let mut names: Vec<&str> = outcome
-        .rows
-        .iter()
-        .filter_map(|row| row.facts.iter().find(|(fact, _)| *fact == "macro"))
-        .map(|(_, name)| name.as_str())
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    let of = |name: &str| {
-        let same = |row: &&Row| {
-            row.facts
-                .iter()
-                .any(|(fact, own)| *fact == "macro" && own == name)
-        };
-        summary(outcome.rows.iter().filter(same))
-    };
-    let means: Vec<f64> = names
-        .into_iter()
-        .map(of)
-        .filter(|summary| summary.n > 0)
-        .map(|summary| summary.mape)
-        .collect();
-    let count = u32::try_from(means.len()).unwrap_or(u32::MAX);
-    (means.len(), means.iter().sum::<f64>() / f64::from(count.max(1)))
+/// The headline and every cell, an empty one as `null`; nothing without training steps.
+pub(in super::super) fn json(outcome: &Outcome) -> Option<(Value, Value)> {
+    if !has_steps(outcome) {
+        return None;
+    }
+    let cells = cells(outcome);
+    let headline = worst(&cells).map_or(
+        Value::Null,
+        |(name, cell)| object!({"cell": name, "mape": cell.mape, "n": cell.n}),
+    );
+    let all = cells.into_iter().map(|(name, cell)| {
+        let cell = cell.map_or(Value::Null, |cell| shares(&cell));
+        (name, cell)
+    });
+    Some((headline, Value::Object(all.collect())))
 }
 
 #[cfg(test)]
@@ -133,20 +146,23 @@ mod tests {
             rows,
             ..Outcome::default()
         };
-        let foot = foot(&outcome);
+        let headline = headline(&outcome);
         assert!(
-            foot.contains("worst cell of 5 rows or more: steps of dense, <= 64 GPUs, forced routing, 10.0 %"),
-            "{foot}"
+            headline
+                .contains("worst cell of 5 rows or more: steps of dense, <= 64 GPUs, forced routing, 10.0 %"),
+            "{headline}"
         );
+        let foot = foot(&outcome);
         assert!(
             foot.contains("each source, model and device once: 50.0 % over 2"),
             "{foot}"
         );
-        assert_eq!(
-            foot.matches("steps of MoE").count(),
-            7,
-            "all but one are empty: {foot}"
-        );
+        assert_eq!(foot.matches("empty").count(), 14, "all but two are empty: {foot}");
+        let (headline, cells) = json(&outcome).expect("there are steps");
+        assert_eq!(headline["n"], 5);
+        let cells = cells.as_object().expect("they have names");
+        let empty = cells.values().filter(|cell| cell.is_null()).count();
+        assert_eq!((cells.len(), empty), (16, 14));
         assert_eq!(
             super::foot(&Outcome::default()),
             "",

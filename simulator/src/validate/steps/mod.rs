@@ -3,9 +3,15 @@
 //! A row becomes a scenario ([`scenario`]) that says what the row says; what it leaves open is the preset of its
 //! stack, whose nearest stands in for those that have none. Nothing is fitted to a row, a model or a source.
 
+mod case;
 mod cells;
+mod judge;
+mod own;
+mod ranking;
+mod releases;
 mod row;
 mod scenario;
+mod skill;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +29,11 @@ use super::{Compared, Row};
 use crate::facts;
 use crate::pipeline::{self, Watch};
 use crate::tuning::{self, LeaveOut, Step};
-pub(super) use cells::foot;
+pub use case::StepCase;
+pub(super) use cells::{foot, headline, json as cells_json};
+pub(super) use judge::{Judgement, sets};
+pub use own::{OWN_COLUMNS, OwnStep};
+pub(super) use own::{step_of_run, steps_of as own_steps, traffic};
 use row::{Measured, StepRow};
 
 /// What a table of training steps has.
@@ -104,13 +114,14 @@ pub enum Mode {
     HeldOut(LeaveOut),
 }
 
-/// Every row of `table`, predicted over all cores; `progress` is told how many are done.
+/// Every row of `table`, predicted over all cores, and what the compared ones are judged by; `progress` is told how
+/// many are done.
 pub(super) fn rows(
     table: &Table,
     name: &str,
     (by, mode): (Option<By>, Mode),
     progress: &(dyn Fn(usize) + Sync),
-) -> Vec<Row> {
+) -> (Vec<Row>, Vec<StepCase>) {
     let prepared: Vec<Result<MeasuredStep, String>> = table.rows.iter().map(measured_step).collect();
     let answers = match mode {
         Mode::Simulated => simulated(&prepared, progress),
@@ -120,28 +131,43 @@ pub(super) fn rows(
             .collect(),
         Mode::HeldOut(leave_out) => held_out(table, &prepared, leave_out),
     };
-    let rows = table.rows.iter().zip(prepared).zip(answers);
-    rows.map(|((cells, prepared), answer)| {
+    let (mut rows, mut cases) = (Vec::new(), Vec::new());
+    for ((cells, prepared), answer) in table.rows.iter().zip(prepared).zip(answers) {
         let row = StepRow(cells);
-        let compared = prepared.and_then(|step| match answer {
-            Some(Ok(answer)) => Ok(answer.beside(step.measured)),
+        let result = prepared.and_then(|step| match answer {
+            Some(Ok(answer)) => {
+                let compared = answer.beside(step.measured);
+                cases.push(StepCase::new(row, &step.plan, compared));
+                Ok(compared)
+            }
             Some(Err(why)) => Err(why),
             None => Err("tier B: only tier A is held out".to_owned()),
         });
-        Row {
+        rows.push(Row {
             id: format!("{name}/{}", row.text("id")),
-            facts: vec![
-                ("model", row.text("model").to_owned()),
-                ("gpu", row.text("gpu").to_owned()),
-                ("gpus", row.text("gpus").to_owned()),
-                ("tier", row.text("tier").to_owned()),
-                ("macro", macro_cell(row)),
-            ],
+            facts: facts_of(row),
             groups: groups(row, by),
-            result: compared,
-        }
-    })
-    .collect()
+            result,
+        });
+    }
+    (rows, cases)
+}
+
+fn facts_of(row: StepRow<'_>) -> Vec<(&'static str, String)> {
+    vec![
+        ("metric", "step_time_s".to_owned()),
+        ("model", row.text("model").to_owned()),
+        ("gpu", row.text("gpu").to_owned()),
+        ("gpus", row.text("gpus").to_owned()),
+        ("tier", row.text("tier").to_owned()),
+        ("macro", macro_cell(row)),
+    ]
+}
+
+/// The steps of the rows of `table` that say all that their prediction needs.
+pub(super) fn complete(table: &Table) -> Vec<Step> {
+    let steps = table.rows.iter().filter_map(step);
+    steps.filter(|step| step.facts["assumed"].is_empty()).collect()
 }
 
 /// A predicted step.
