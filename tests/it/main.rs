@@ -8,6 +8,7 @@ mod command;
 mod determinism;
 mod diagnostics;
 mod expectations;
+mod fit;
 mod folding;
 mod imports;
 mod in_flight;

@@ -252,7 +252,10 @@ fn steps_of(
     let (rows, cases) = steps::rows(&table, &stem(file), (options.by, options.mode), &tell);
     outcome.cases.extend(cases);
     let complete = steps::complete(&table);
-    outcome.largest_runs.extend(tuning::scale_up(&complete));
+    // What is held out has a fit of its own.
+    if !matches!(options.mode, Mode::HeldOut(_)) {
+        outcome.largest_runs.extend(tuning::scale_up(&complete));
+    }
     if options.anchor_rows {
         outcome.worth.extend(tuning::worth(&complete));
     }

@@ -140,6 +140,14 @@ const CODES: &[(&str, &str)] = &[
     ),
     ("S051", "The profile's text is no profile."),
     (
+        "S052",
+        "The set of fitted parameters is no file that can be read.",
+    ),
+    (
+        "S053",
+        "The file holds no set of fitted parameters as `orrery fit` writes it.",
+    ),
+    (
         "E001",
         "A check cannot be read. It is a comparison, `train.mfu.mean >= 0.35`, or a range, `train.step_time.mean in 18 s .. 22 s`.",
     ),

@@ -12,7 +12,7 @@ use crate::resolve::{
     Assumptions, cluster, layout, model, narrow, profile, routing, stack, training, tuning,
 };
 use crate::source::LoadContext;
-use crate::{catalog, expect, validate};
+use crate::{expect, validate};
 
 /// How deep `extends` may go; deeper ones are taken for a ring.
 const MOST_EXTENDS: usize = 8;
@@ -244,15 +244,17 @@ fn plan(
     let described = (device, stack);
     let source = context.source;
     let profile = profile::profile(profile_name, described, file_name, source, &mut assumed, faults);
+    let tunings = tuning::set(raw.run.tuning.as_ref(), file_name, source, faults);
     let expectations = expect::expectations(&raw.expect, context.metrics, files, faults);
     let noise = routing::noise(&raw.noise, &mut assumed);
     let is_measured = profile_name.is_none_or(|given| given.value != profile::NONE);
     let resolved = resolved?;
+    let tunings = tunings?;
     let tuning = match (&cluster, &training) {
         (Some(cluster), Some(training)) if is_measured => {
             let has_experts = resolved.model.has_experts();
             let scopes = |term| tuning::tuning_scopes(term, cluster, training);
-            catalog::tuning().resolve(&training.stack.name, has_experts, scopes)
+            tunings.resolve(&training.stack.name, has_experts, scopes)
         }
         _ => Tuning::default(),
     };
@@ -268,6 +270,7 @@ fn plan(
         noise,
         profile: profile?,
         tuning,
+        tunings,
         price: price(&raw),
         run,
         expectations,

@@ -6,7 +6,6 @@
 
 use orrery_profile::Tuning;
 
-use crate::catalog;
 use crate::diagnostics::Faults;
 use crate::document::{Files, Place, Table};
 use crate::plan::{Layout, Plan, Recompute, RecomputeModule, ScheduleKind, Training, ZeroStage};
@@ -215,7 +214,8 @@ impl Relayout {
         let mut training = base.training.clone();
         training.recompute = recompute.clone();
         let scopes = |term| tuning::tuning_scopes(term, &base.cluster, &training);
-        catalog::tuning().resolve(&training.stack.name, base.model.has_experts(), scopes)
+        base.tunings
+            .resolve(&training.stack.name, base.model.has_experts(), scopes)
     }
 
     /// Writes `choice` where the rules read.

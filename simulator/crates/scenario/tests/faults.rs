@@ -183,6 +183,11 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "15:11 S050 name a shipped profile, or a path relative to this file; \"none\" for analytic times",
     ),
     (
+        "[cluster.node]",
+        "[calibration]\ntuning = \"nowhere.json\"\n[cluster.node]",
+        "15:10 S052 name a file that `orrery fit -o` wrote, relative to this one",
+    ),
+    (
         "{ kind = \"dualpipe\" }",
         "{ kind = \"1f1b\", chunks = 2 }",
         "21:38 S035 kind = \"interleaved\"",

@@ -2,9 +2,10 @@
 
 mod support;
 
+use orrery_profile::Term;
 use orrery_scenario::expect::{Level, MetricRef, Verdict};
 use orrery_scenario::plan::Law;
-use orrery_scenario::{Diagnostic, Plan, render};
+use orrery_scenario::{Diagnostic, Plan, catalog, render};
 use support::load_with;
 
 const BASE: &str = r#"schema = "scenario/1"
@@ -154,4 +155,25 @@ fn uneven_stages_are_as_written() {
     assert_eq!(layers, [15, 17]);
     let faults = load_with(&text.replace("17", "16"), &[], &[]).unwrap_err();
     assert_eq!(faults[0].code, "S038");
+}
+
+/// Parameters of one's own stand in for those that ship.
+#[test]
+fn fitted_parameters_may_be_ones_own() {
+    let over = "extends = \"base.toml\"\n[scenario]\nname = \"own\"\n[stack]\nname = \"nemo\"\n\
+                [calibration]\ntuning = \"own.json\"\n";
+    let with = |set: &str| load_with(over, &[("base.toml", BASE), ("own.json", set)], &[]);
+    let mut set = catalog::tuning().clone();
+    for known in &mut set.parameters {
+        if known.term == Term::Step && known.scope == "nemo" {
+            known.value = 1.5;
+        }
+    }
+    let plan = loaded(with(&set.to_json()));
+    assert!(
+        (plan.tuning.get(Term::Step) - 1.5).abs() < 1e-12,
+        "seconds of a step of its own"
+    );
+    let wrong = with("{}").expect_err("that is no set");
+    assert_eq!(wrong[0].code, "S053");
 }

@@ -10,4 +10,5 @@ pub use hardware::{HardwareEntry, hardware, hardware_csv, pods_csv};
 pub use models::{CatalogModel, models};
 pub(crate) use profiles::names as profile_names;
 pub use profiles::profile;
+pub(crate) use tuning::shared_tuning;
 pub use tuning::tuning;

@@ -1,6 +1,6 @@
 //! The shipped set of parameters fitted on measured steps, embedded.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use orrery_profile::TuningSet;
 
@@ -12,7 +12,13 @@ const TEXT: &str = include_str!("../../../../../scenarios/tuning/training.json")
 /// # Panics
 /// Never: a test reads the shipped file.
 pub fn tuning() -> &'static TuningSet {
-    static SET: LazyLock<TuningSet> =
-        LazyLock::new(|| TuningSet::from_json(TEXT).expect("the shipped set is one"));
     &SET
 }
+
+/// The same, for plans to hold.
+pub(crate) fn shared_tuning() -> Arc<TuningSet> {
+    Arc::clone(&SET)
+}
+
+static SET: LazyLock<Arc<TuningSet>> =
+    LazyLock::new(|| Arc::new(TuningSet::from_json(TEXT).expect("the shipped set is one")));

@@ -10,7 +10,7 @@ mod training;
 
 use std::sync::Arc;
 
-use orrery_profile::{Profile, Tuning};
+use orrery_profile::{Profile, Tuning, TuningSet};
 use orrery_units::Seed;
 
 use crate::expect::Expectation;
@@ -94,6 +94,8 @@ pub struct Plan {
     pub profile: Arc<Profile>,
     /// What the stack makes of the device over whole steps.
     pub tuning: Tuning,
+    /// The parameters that this comes from.
+    pub tunings: Arc<TuningSet>,
     /// What it costs, if the scenario says.
     pub price: Option<Price>,
     /// How to run.

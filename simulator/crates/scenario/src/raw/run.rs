@@ -5,13 +5,21 @@ use orrery_units::Dimension;
 use super::key::{Key, Kind};
 use super::view::{Given, View};
 
-pub(crate) const CALIBRATION: &[Key] = &[Key::new(
-    "profile",
-    Kind::Text,
-    "A profile: a path relative to this file, the name of a shipped one, or none for analytic times. Left out: the \
-     shipped one of this device and stack.",
-)
-.also(&["bundle"])];
+pub(crate) const CALIBRATION: &[Key] = &[
+    Key::new(
+        "profile",
+        Kind::Text,
+        "A profile: a path relative to this file, the name of a shipped one, or none for analytic times. Left out: the \
+         shipped one of this device and stack.",
+    )
+    .also(&["bundle"]),
+    Key::new(
+        "tuning",
+        Kind::Text,
+        "Parameters fitted on measured steps, as `orrery fit` writes them: a path relative to this file. Left out: those \
+         that ship.",
+    ),
+];
 
 pub(crate) const COST: &[Key] = &[
     Key::new(
@@ -58,6 +66,7 @@ pub(crate) const RUN: &[Key] = &[
 #[derive(Debug)]
 pub(crate) struct RawRun {
     pub(crate) profile: Option<Given<String>>,
+    pub(crate) tuning: Option<Given<String>>,
     pub(crate) currency: Option<Given<String>>,
     pub(crate) gpu_hour: Option<Given<f64>>,
     pub(crate) priced_on: Option<Given<String>>,
@@ -72,6 +81,7 @@ impl RawRun {
         let (run, cost) = (root.table("run"), root.table("cost"));
         Self {
             profile: root.table("calibration").text("profile"),
+            tuning: root.table("calibration").text("tuning"),
             currency: cost.text("currency"),
             gpu_hour: cost.quantity("gpu_hour", Dimension::Money),
             priced_on: cost.text("priced_on"),

@@ -1,9 +1,15 @@
 //! Which parameters fitted on steps a plan shares with others.
 
-use orrery_operation::Precision;
-use orrery_profile::Term;
+use std::sync::Arc;
 
+use orrery_operation::Precision;
+use orrery_profile::{Term, TuningSet};
+
+use crate::catalog;
+use crate::diagnostics::{Fault, Faults};
 use crate::plan::{Cluster, Dispatcher, GraphScope, Recompute, StackFamily, Training};
+use crate::raw::Given;
+use crate::source::Source;
 
 /// The scopes of `term` for a job, the one that holds its base first.
 ///
@@ -50,6 +56,35 @@ pub fn tuning_scopes(term: Term, cluster: &Cluster, training: &Training) -> Vec<
             vec![family]
         }
         Term::ExpertLaunches | Term::ExposedExchange | Term::Recompute => Vec::new(),
+    }
+}
+
+/// The parameters in the file that `given` names; those that ship when it names none.
+pub(crate) fn set(
+    given: Option<&Given<String>>,
+    file: &str,
+    source: &dyn Source,
+    faults: &mut Faults,
+) -> Option<Arc<TuningSet>> {
+    let Some(given) = given else {
+        return Some(catalog::shared_tuning());
+    };
+    let text = match source.read(file, &given.value) {
+        Ok(text) => text,
+        Err(why) => {
+            let message = format!("no set of parameters `{}`: {why}", given.value);
+            let fault = Fault::new("S052", &given.place, message);
+            faults.push(fault.help("name a file that `orrery fit -o` wrote, relative to this one"));
+            return None;
+        }
+    };
+    match TuningSet::from_json(&text) {
+        Ok(set) => Some(Arc::new(set)),
+        Err(why) => {
+            let message = format!("parameters `{}`: {why}", given.value);
+            faults.push(Fault::new("S053", &given.place, message));
+            None
+        }
     }
 }
 

@@ -229,6 +229,7 @@ fn assemble(
         },
         noise: Noise::default(),
         profile: Arc::new(Profile::default()),
+        tunings: std::sync::Arc::default(),
         tuning: Tuning::default(),
         price: None,
         run: RunSettings {
