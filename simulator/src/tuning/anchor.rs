@@ -12,9 +12,8 @@ use orrery_scenario::catalog;
 
 use super::{FACTOR, SCATTER, Space, Step};
 
-/// How far a parameter that others were fitted to lies off on one cluster with one release: what the next release of a
-/// known stack costs (reference: 5 to 6 %).
-const KNOWN: f64 = 0.05;
+/// What unknown parameters of a platform scatter at least by, as logarithms (assumption).
+const LEAST: f64 = 0.05;
 
 /// What a parameter is shared by. Parameters of one term that are shared by the same kind of thing tell of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +59,8 @@ pub fn anchored(
     let steps: Vec<&Step> = anchors.iter().chain(platform).copied().collect();
     let space = of_platform(set, &steps, traffic);
     let residuals = |point: &[f64]| -> Vec<f64> {
-        let residual = |(at, step): (usize, &&Step)| step.residual(&space.tuning(at, point)) / SCATTER;
+        let residual =
+            |(at, step): (usize, &&Step)| step.residual(&space.tuning(at, point)) / scatter(set, step);
         anchors.iter().enumerate().map(residual).collect()
     };
     let point = if anchors.is_empty() {
@@ -96,6 +96,12 @@ pub fn anchored(
     own
 }
 
+/// How far one step lies off a law that nothing of its platform was fitted to: as far as steps that were held out.
+fn scatter(set: &TuningSet, step: &Step) -> f64 {
+    let of = |set: &TuningSet| set.spread(TuningSet::UNSEEN, step.has_experts());
+    of(set).or_else(|| of(catalog::tuning())).unwrap_or(SCATTER)
+}
+
 /// Every parameter of the platform that `steps` ran on, with what is known of it.
 fn of_platform(set: &TuningSet, steps: &[&Step], traffic: &[(Term, f64)]) -> Space {
     let mut space = Space {
@@ -126,24 +132,24 @@ fn of_platform(set: &TuningSet, steps: &[&Step], traffic: &[(Term, f64)]) -> Spa
     space
 }
 
-/// What is known of a parameter: its own value, else the mean of its like and how they scatter, else what is expected of
-/// its term.
+/// What is known of a parameter: its own value, off which this platform may lie by as much as a factor of its own on that
+/// term may be; else the mean of its like and how they scatter; else what is expected of its term.
 fn prior(set: &TuningSet, term: Term, scope: &str, is_base: bool) -> Prior {
     let mine = set.parameters.iter().filter(|known| known.term == term);
+    let (expected, spread) = term.expected();
     if let Some(known) = mine.clone().find(|known| known.scope == scope) {
         return Prior {
             centre: known.value.ln(),
-            spread: KNOWN,
+            spread: spread * FACTOR,
         };
     }
-    let alike = mine.filter(|known| Kind::of(&known.scope) == Kind::of(scope));
-    let logs: Vec<f64> = alike.map(|known| known.value.ln()).collect();
-    let (expected, spread) = term.expected();
     let (expected, spread) = if is_base {
         (expected.ln(), spread)
     } else {
         (0.0, spread * FACTOR)
     };
+    let alike = mine.filter(|known| Kind::of(&known.scope) == Kind::of(scope));
+    let logs: Vec<f64> = alike.map(|known| known.value.ln()).collect();
     if logs.len() < 2 {
         return Prior {
             centre: logs.first().copied().unwrap_or(expected),
@@ -155,7 +161,7 @@ fn prior(set: &TuningSet, term: Term, scope: &str, is_base: bool) -> Prior {
     let variance = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / (count - 1.0);
     Prior {
         centre: mean,
-        spread: variance.sqrt().max(KNOWN),
+        spread: variance.sqrt().max(LEAST),
     }
 }
 
@@ -192,7 +198,7 @@ mod tests {
     }
 
     /// Of two stacks with steps of 10 and 40 ms beside their microbatches a third is expected at their geometric mean,
-    /// 20 ms, and may be off by as much as they are apart: ln 4 / √2. What was fitted may be off by one release.
+    /// 20 ms, and may be off by as much as they are apart: ln 4 / √2. What was fitted may be off by a factor of its own.
     #[test]
     fn what_is_unknown_is_expected_where_its_like_are() {
         let set = set(&[(Term::Step, "nemo", 0.01), (Term::Step, "megatron-lm", 0.04)]);
@@ -201,7 +207,8 @@ mod tests {
         assert!((unknown.spread - 4.0_f64.ln() / 2.0_f64.sqrt()).abs() < 1e-12);
         let known = prior(&set, Term::Step, "nemo", true);
         assert!((known.centre.exp() - 0.01).abs() < 1e-12);
-        assert!((known.spread - KNOWN).abs() < 1e-12);
+        let factor = Term::Step.expected().1 * FACTOR;
+        assert!((known.spread - factor).abs() < 1e-12);
         let (expected, _) = Term::Products.expected();
         let alone = prior(&set, Term::Products, "Hopper bf16", true);
         assert!((alone.centre - expected.ln()).abs() < 1e-12, "nothing else tells");
