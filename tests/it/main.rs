@@ -23,6 +23,7 @@ mod support;
 mod sweep;
 mod tidy;
 mod trace;
+mod traces;
 mod training_trace;
 mod validate;
 mod why;

@@ -43,7 +43,9 @@ pub(crate) fn import(args: &TraceArgs, console: &mut Console<'_>) -> anyhow::Res
         writeln!(console.err, "wrote {}", path.display())?;
     }
     say(&opened, console)?;
-    write!(console.out, "{}", print(&[&report], args.format.format))?;
+    let text = print(&[&report], args.format.format);
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    write!(console.out, "{text}{end}")?;
     Ok(Exit::Success)
 }
 

@@ -51,14 +51,18 @@ impl Timing {
         Self { delays, own }
     }
 
-    /// The same without delays of devices: launches that are never late. What lies between the calls of a host that was
-    /// recorded is its own work, and stays.
+    /// The same without delays of devices: launches that are never late.
+    ///
+    /// What lies between the calls of a host that was recorded is its own work, and stays; so does, then, the instant at
+    /// which an operation begins that waits for nothing.
     #[must_use]
     pub fn without_delays(mut self, graph: &Graph<'_>) -> Self {
         let recording = graph.recording();
-        for (operation, delay) in recording.operations.iter().zip(&mut self.delays) {
-            if !recording.lanes[operation.lane].is_host {
-                *delay = SimDuration::ZERO;
+        let hosts = recording.lanes.iter().any(|lane| lane.is_host);
+        for (at, operation) in (0_u32..).zip(&recording.operations) {
+            let begins = hosts && graph.waits(at).is_empty();
+            if !begins && !recording.lanes[operation.lane].is_host {
+                self.delays[at as usize] = SimDuration::ZERO;
             }
         }
         self

@@ -53,6 +53,10 @@ fn the_step_is_reproduced_and_its_straggler_named() {
     let job = attribute(&graph);
     let off = job.replayed.as_secs() / job.measured.as_secs() - 1.0;
     assert!(off.abs() < 0.02, "{off}");
+    assert!(
+        job.without_delays <= job.measured,
+        "launches that are never late cost nothing: {job:?}"
+    );
     let timing = Timing::measured(&graph);
     let on_devices = (0..)
         .zip(&recording.operations)
