@@ -4,4 +4,6 @@
 //! device. Where experts lie, and what their load costs, is decided elsewhere.
 
 pub mod gate;
+pub mod law;
 pub mod load;
+pub mod record;
