@@ -1,10 +1,12 @@
 //! The one place that reads and writes files.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use orrery_scenario::Source;
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::record::Field;
 
 /// Reads what scenarios refer to from disk, relative to the file that names it.
 ///
@@ -49,6 +51,51 @@ pub fn read_scenario(path: &str) -> Result<String, String> {
             .map(str::to_owned)
             .ok_or_else(|| format!("cannot read the scenario: {}: {path}", phrase(&fault)))
     })
+}
+
+/// The text of a recording of expert loads: unpacked where its name ends in `.gz`, a table of Parquet as CSV.
+///
+/// # Errors
+/// Why it cannot be read, with the path last, or what turns it into something that can.
+pub fn read_recording(path: &Path) -> Result<String, String> {
+    let fail = |why: &str| format!("cannot read: {why}: {}", path.display());
+    if path.extension().is_some_and(|end| end == "parquet") {
+        let file = fs::File::open(path).map_err(|fault| fail(&phrase(&fault)))?;
+        return table_of_parquet(file).map_err(|why| fail(&why));
+    }
+    let mut bytes = fs::read(path).map_err(|fault| fail(&phrase(&fault)))?;
+    if path.extension().is_some_and(|end| end == "gz") {
+        let mut unpacked = Vec::new();
+        let mut reader = flate2::read::GzDecoder::new(&bytes[..]);
+        reader
+            .read_to_end(&mut unpacked)
+            .map_err(|fault| fail(&phrase(&fault)))?;
+        bytes = unpacked;
+    }
+    if let Some(refused) = orrery_experts::record::refuse(&bytes) {
+        return Err(fail(&refused.to_string()));
+    }
+    String::from_utf8(bytes).map_err(|_binary| fail("it is no text"))
+}
+
+/// The rows of a Parquet file as CSV, a column of the same name for each of its own.
+fn table_of_parquet(file: fs::File) -> Result<String, String> {
+    let reader = SerializedFileReader::new(file).map_err(|fault| format!("no Parquet file: {fault}"))?;
+    let schema = reader.metadata().file_metadata().schema();
+    let header: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let wrong = |fault: &dyn std::fmt::Display| fault.to_string();
+    table.write_record(&header).map_err(|fault| wrong(&fault))?;
+    for row in reader.get_row_iter(None).map_err(|fault| wrong(&fault))? {
+        let row = row.map_err(|fault| wrong(&fault))?;
+        let cells = row.get_column_iter().map(|(_, field)| match field {
+            Field::Str(text) => text.clone(),
+            other => other.to_string(),
+        });
+        table.write_record(cells).map_err(|fault| wrong(&fault))?;
+    }
+    let bytes = table.into_inner().map_err(|fault| wrong(&fault))?;
+    String::from_utf8(bytes).map_err(|fault| wrong(&fault))
 }
 
 /// The text of `path`.

@@ -16,6 +16,7 @@ mod output;
 mod picture;
 mod progress;
 mod report;
+mod routing;
 mod run;
 mod sweep;
 #[cfg(test)]
@@ -171,6 +172,8 @@ enum ImportCommand {
     /// trace by operation (Parquet). Written as a run that `report` and `compare` read.
     #[command(visible_aliases = ["kineto", "chrome", "straggler-parquet"])]
     Trace(TraceArgs),
+    /// A recorded expert load: its law, and a scenario's `[load]` that follows it.
+    Routing(RoutingArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -195,6 +198,18 @@ pub(crate) struct ReplayArgs {
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) format: FormatArg,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RoutingArgs {
+    /// A table of counts or of routed tokens (CSV, also .gz; Parquet), or a dump of a serving stack (JSON).
+    pub(crate) file: PathBuf,
+    /// A task or domain of it, or half of its tokens, such as `law` or `law/first-half`; every one by default.
+    #[arg(long, value_name = "PART")]
+    pub(crate) select: Option<String>,
+    /// Where to write the load; standard output by default.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -545,6 +560,7 @@ pub(crate) fn execute(cli: Cli, console: &mut Console<'_>) -> anyhow::Result<Exi
         }
         Command::Import(ImportCommand::Megatron(args)) => import::megatron(&args, console),
         Command::Import(ImportCommand::Trace(args)) => traces::import(&args, console),
+        Command::Import(ImportCommand::Routing(args)) => routing::routing(&args, console),
         Command::Baseline(BaselineCommand::Save(args)) => {
             baseline::save(&args.run, args.baseline.as_deref(), console)
         }

@@ -37,7 +37,6 @@ fn recorded_loads_follow_the_laws_they_are_known_to_follow() {
             .iter()
             .map(|&family| (family.name(), fitted.r_squared(family)))
             .collect();
-        println!("{model}: {} layers, {:?}, {medians:?}", layers.len(), fitted.law);
         assert!(
             matches!(fitted.family, Family::LogNormal | Family::DirichletZipf),
             "{model}: {medians:?}"

@@ -74,7 +74,7 @@ pub(super) fn read(text: &str) -> Result<Recording, RecordError> {
     let lines_before = text[..skipped].lines().count() as u64;
     let mut reader = csv::ReaderBuilder::new()
         .comment(Some(b'#'))
-        .from_reader(text[skipped..].as_bytes());
+        .from_reader(&text.as_bytes()[skipped..]);
     let malformed = |fault: csv::Error| RecordError::Malformed(fault.to_string());
     let columns = Columns::of(reader.headers().map_err(malformed)?)?;
     let mut parts: Vec<(String, Gathered, Tokens)> = Vec::new();

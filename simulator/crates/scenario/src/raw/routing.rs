@@ -4,7 +4,15 @@ use super::key::{Key, Kind};
 use super::view::{Given, View};
 
 /// Laws of expert popularity.
-pub(crate) const LAWS: &[&str] = &["balanced", "uniform", "lognormal", "zipf", "dirichlet"];
+pub(crate) const LAWS: &[&str] = &[
+    "balanced",
+    "uniform",
+    "lognormal",
+    "zipf",
+    "power-law",
+    "dirichlet",
+    "dirichlet-zipf",
+];
 
 pub(crate) const ROUTING: &[Key] = &[
     Key::new(
@@ -18,11 +26,20 @@ pub(crate) const ROUTING: &[Key] = &[
         Kind::Number(0.0),
         "`lognormal`: standard deviation of the logarithm.",
     ),
-    Key::new("exponent", Kind::Number(0.0), "`zipf`: the exponent."),
+    Key::new(
+        "exponent",
+        Kind::Number(0.0),
+        "`zipf`, `power-law`, `dirichlet-zipf`: the exponent.",
+    ),
+    Key::new(
+        "span",
+        Kind::Number(1.0),
+        "`power-law`: the largest popularity over the least.",
+    ),
     Key::new(
         "concentration",
         Kind::Number(0.0),
-        "`dirichlet`: concentration per expert.",
+        "`dirichlet`, `dirichlet-zipf`: concentration per expert.",
     ),
     Key::new(
         "max_nodes",
@@ -69,6 +86,7 @@ pub(crate) struct RawRouting<'a> {
     pub(crate) kind: Option<Given<String>>,
     pub(crate) sigma: Option<Given<f64>>,
     pub(crate) exponent: Option<Given<f64>>,
+    pub(crate) span: Option<Given<f64>>,
     pub(crate) concentration: Option<Given<f64>>,
     pub(crate) max_nodes: Option<Given<u64>>,
     pub(crate) capacity_factor: Option<Given<f64>>,
@@ -82,6 +100,7 @@ impl<'a> RawRouting<'a> {
             kind: view.text("kind"),
             sigma: view.number("sigma"),
             exponent: view.number("exponent"),
+            span: view.number("span"),
             concentration: view.number("concentration"),
             max_nodes: view.integer("max_nodes"),
             capacity_factor: view.number("capacity_factor"),

@@ -53,26 +53,24 @@ fn law(raw: &RawRouting<'_>, family: &str, assumed: &mut Assumptions) -> Law {
         "lognormal".to_owned(),
         "the law that fits recorded expert loads best (480 layers of Qwen3, 104 of DeepSeek-V2-Lite, 18 of OLMoE)",
     );
+    let mut exponent =
+        |usual: f64, reason: &str| value(raw.exponent.as_ref(), "routing.exponent", usual, reason, assumed);
     match kind.as_str() {
         "balanced" => Law::Balanced,
         "uniform" => Law::Uniform,
         "zipf" => Law::Zipf {
-            exponent: value(
-                raw.exponent.as_ref(),
-                "routing.exponent",
-                0.15,
-                "assumed: a mild skew",
-                assumed,
-            ),
+            exponent: exponent(0.15, "assumed: a mild skew"),
+        },
+        "power-law" => Law::PowerLaw {
+            alpha: exponent(1.01, "what aiconfigurator takes for DeepSeek-V3"),
+            span: value(raw.span.as_ref(), "routing.span", 100.0, "assumed", assumed),
         },
         "dirichlet" => Law::Dirichlet {
-            concentration: value(
-                raw.concentration.as_ref(),
-                "routing.concentration",
-                1.0,
-                "assumed",
-                assumed,
-            ),
+            concentration: concentration(raw, 1.0, assumed),
+        },
+        "dirichlet-zipf" => Law::DirichletZipf {
+            exponent: exponent(0.3, "median of recorded loads of DeepSeek-V2-Lite"),
+            concentration: concentration(raw, 3.0, assumed),
         },
         _ => {
             let (sigma, reason) = usual_sigma(family);
@@ -81,6 +79,16 @@ fn law(raw: &RawRouting<'_>, family: &str, assumed: &mut Assumptions) -> Law {
             }
         }
     }
+}
+
+fn concentration(raw: &RawRouting<'_>, usual: f64, assumed: &mut Assumptions) -> f64 {
+    value(
+        raw.concentration.as_ref(),
+        "routing.concentration",
+        usual,
+        "assumed",
+        assumed,
+    )
 }
 
 fn value(

@@ -91,19 +91,29 @@ pub(crate) fn routing_parameters_fit_the_law(raw: &RawRouting<'_>, faults: &mut 
         .as_ref()
         .map_or("lognormal", |given| given.value.as_str());
     for (key, of, given) in [
-        ("sigma", "lognormal", &raw.sigma),
-        ("exponent", "zipf", &raw.exponent),
-        ("concentration", "dirichlet", &raw.concentration),
+        ("sigma", &["lognormal"][..], &raw.sigma),
+        (
+            "exponent",
+            &["zipf", "power-law", "dirichlet-zipf"],
+            &raw.exponent,
+        ),
+        ("span", &["power-law"], &raw.span),
+        (
+            "concentration",
+            &["dirichlet", "dirichlet-zipf"],
+            &raw.concentration,
+        ),
     ] {
         let Some(given) = given else { continue };
-        if of != law {
+        let of_law = of[0];
+        if !of.contains(&law) {
             let place = raw.view.key_place(key).unwrap_or(&given.place);
             let fault = Fault::new(
                 "S042",
                 place,
-                format!("`{key}` belongs to `kind = \"{of}\"`, not \"{law}\""),
+                format!("`{key}` belongs to `kind = \"{of_law}\"`, not \"{law}\""),
             );
-            faults.push(fault.help(format!("kind = \"{of}\", or remove `{key}`")));
+            faults.push(fault.help(format!("kind = \"{of_law}\", or remove `{key}`")));
         } else if key == "concentration" && given.value <= 0.0 {
             let fault = Fault::new("S042", &given.place, "`concentration` is positive");
             faults.push(fault.help("concentration = 1.0"));
