@@ -1,11 +1,10 @@
 //! `import routing`: the law of a recorded expert load, layer by layer, and a scenario's load made of it.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use orrery_experts::law::{self, Family, RecordingFit};
 use orrery_experts::load::Law;
-use orrery_experts::record::{self, Part};
+use orrery_experts::record::{self, Part, RecordError, Recording};
 
 use super::{Console, Failure, RoutingArgs};
 use crate::exit::Exit;
@@ -18,32 +17,20 @@ pub(crate) fn routing(args: &RoutingArgs, console: &mut Console<'_>) -> anyhow::
     let fail = |fault: String| Failure::invalid(format!("cannot import: {fault}: {}", file.display()));
     let text = files::read_recording(file).map_err(Failure::missing)?;
     let recording = record::read(&text).map_err(|fault| fail(fault.to_string()))?;
-    let parts: Vec<(&str, Vec<Vec<u64>>, Vec<u64>)> = match &args.select {
-        Some(select) => {
-            let counts = recording
-                .counts(Some(select))
-                .map_err(|fault| fail(fault.to_string()))?;
-            let numbers = recording
-                .parts
-                .iter()
-                .find(|part| select.starts_with(part.name.as_str()));
-            vec![(
-                select,
-                counts,
-                numbers.map_or(Vec::new(), |part| part.layer_numbers.clone()),
-            )]
-        }
-        None => recording.parts.iter().map(whole).collect(),
+    let parts = match &args.select {
+        Some(select) => vec![Chosen::of(&recording, select).map_err(|fault| fail(fault.to_string()))?],
+        None => recording.parts.iter().map(Chosen::whole).collect(),
     };
     let mut fragment = String::new();
-    for (name, layers, numbers) in &parts {
-        let fitted = law::fit(layers).ok_or_else(|| {
+    for part in &parts {
+        let fitted = law::fit(&part.layers).ok_or_else(|| {
+            let name = &part.name;
             fail(format!(
                 "`{name}` has no layer of four experts or more with tokens"
             ))
         })?;
-        write!(console.err, "{}", told(name, layers, numbers, &fitted))?;
-        fragment.push_str(&phase(name, &fitted));
+        write!(console.err, "{}", part.told(&fitted))?;
+        fragment.push_str(&phase(&part.name, &fitted));
     }
     let scenario = format!(
         "# Expert load as recorded in {}: `orrery import routing`.\n\
@@ -54,59 +41,73 @@ pub(crate) fn routing(args: &RoutingArgs, console: &mut Console<'_>) -> anyhow::
     write(&scenario, args.output.as_deref(), console)
 }
 
-/// A part of a recording with its counts and the numbers of its layers.
-fn whole(part: &Part) -> (&str, Vec<Vec<u64>>, Vec<u64>) {
-    (&part.name, part.layers(), part.layer_numbers.clone())
+/// What is fitted: a part of a recording, or half of its tokens.
+struct Chosen {
+    name: String,
+    /// Counts of experts by layer.
+    layers: Vec<Vec<u64>>,
+    /// Numbers of the layers as recorded.
+    numbers: Vec<u64>,
 }
 
-/// What fits, layer by layer, and how the other laws do.
-fn told(name: &str, layers: &[Vec<u64>], numbers: &[u64], fitted: &RecordingFit) -> String {
-    let mut text = String::new();
-    let name = if name.is_empty() { "recording" } else { name };
-    let experts = layers.first().map_or(0, Vec::len);
-    let tell = |text: &mut String, line: std::fmt::Arguments<'_>| {
-        text.write_fmt(line).expect("a string takes everything");
-        text.push('\n');
-    };
-    let others: Vec<String> = Family::ALL
-        .iter()
-        .map(|&family| format!("{} {:.3}", family.name(), fitted.r_squared(family)))
-        .collect();
-    tell(
-        &mut text,
-        format_args!(
-            "{name}: {} layers of {experts} experts follow {}",
-            layers.len(),
-            fitted.family.name()
-        ),
-    );
-    tell(
-        &mut text,
-        format_args!("  median R² of sorted shares, linear: {}", others.join(", ")),
-    );
-    tell(
-        &mut text,
-        format_args!("  layer  {:<34}  R²     R² of logarithms", "parameters"),
-    );
-    for (layer, fits) in fitted.layers.iter().enumerate() {
-        let fit = fits.of(fitted.family);
-        let values = fit.values();
-        let parameters = fitted.family.parameters().iter().zip(&values);
-        let parameters: Vec<String> = parameters
-            .map(|(name, value)| format!("{name} {value:.3}"))
+impl Chosen {
+    fn whole(part: &Part) -> Self {
+        Self {
+            name: part.name.clone(),
+            layers: part.layers(),
+            numbers: part.layer_numbers.clone(),
+        }
+    }
+
+    fn of(recording: &Recording, select: &str) -> Result<Self, RecordError> {
+        let layers = recording.counts(Some(select))?;
+        let part = recording.parts.iter().find(|part| select.starts_with(&part.name));
+        Ok(Self {
+            name: select.to_owned(),
+            layers,
+            numbers: part.map_or(Vec::new(), |part| part.layer_numbers.clone()),
+        })
+    }
+
+    /// What fits, layer by layer, and how the other laws do.
+    fn told(&self, fitted: &RecordingFit) -> String {
+        let name = if self.name.is_empty() {
+            "recording"
+        } else {
+            &self.name
+        };
+        let experts = self.layers.first().map_or(0, Vec::len);
+        let medians: Vec<String> = Family::ALL
+            .iter()
+            .map(|&family| format!("{} {:.3}", family.name(), fitted.r_squared(family)))
             .collect();
-        let number = numbers.get(layer).copied().unwrap_or(layer as u64);
-        tell(
-            &mut text,
-            format_args!(
-                "  {number:>5}  {:<34}  {:.3}  {:.3}",
+        let mut lines = vec![
+            format!(
+                "{name}: {} layers of {experts} experts follow {}",
+                self.layers.len(),
+                fitted.family.name()
+            ),
+            format!("  median R² of sorted shares, linear: {}", medians.join(", ")),
+            format!("  layer  {:<34}  R²     R² of logarithms", "parameters"),
+        ];
+        for (layer, fits) in fitted.layers.iter().enumerate() {
+            let fit = fits.of(fitted.family);
+            let values = fit.values();
+            let parameters = fitted.family.parameters().iter().zip(&values);
+            let parameters: Vec<String> = parameters
+                .map(|(name, value)| format!("{name} {value:.3}"))
+                .collect();
+            lines.push(format!(
+                "  {:>5}  {:<34}  {:.3}  {:.3}",
+                self.numbers.get(layer).copied().unwrap_or(layer as u64),
                 parameters.join(", "),
                 fit.r_squared,
                 fit.log_r_squared
-            ),
-        );
+            ));
+        }
+        lines.push(String::new());
+        lines.join("\n")
     }
-    text
 }
 
 /// A phase of a load by the fitted law, its parameters the medians over layers.
