@@ -22,9 +22,9 @@ use crate::network;
 use crate::why::{self, Found};
 
 /// Spans kept for eyes; more are counted as dropped.
-const SPAN_BUDGET: usize = 400_000;
+pub const SPAN_BUDGET: usize = 400_000;
 /// Tasks a program may have live: what a rank has in flight over all its lanes, with room.
-const LOOKAHEAD: u32 = 128;
+pub const LOOKAHEAD: u32 = 128;
 /// Most readings of what links carried; there are half as many at least, in any but the shortest run.
 const LINK_SAMPLES: u32 = 128;
 

@@ -49,7 +49,7 @@ fn by_hand(kernel: &Kernel, transfer: &Transfer) -> [f64; 2] {
 
 /// Experts of one device for its rows of a microbatch.
 fn experts(plan: &Plan, model: &CostModel, rows: u64) -> Kernel {
-    model.grouped_gemm(&GroupedGemm {
+    let experts = model.grouped_gemm(&GroupedGemm {
         rows,
         padded_rows: rows,
         active_groups: 4,
@@ -57,7 +57,8 @@ fn experts(plan: &Plan, model: &CostModel, rows: u64) -> Kernel {
         k: 2048,
         precision: plan.training.formats.gemm,
         output: plan.training.formats.activations,
-    })
+    });
+    experts.into()
 }
 
 fn check(kernel: &Kernel, transfer: &Transfer) {

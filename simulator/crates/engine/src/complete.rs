@@ -31,6 +31,7 @@ impl Run {
         state.pending -= 1;
         if state.pending == 0 {
             let lanes = std::mem::take(&mut state.lanes);
+            self.fetch(&lanes);
             for &lane in &lanes {
                 self.complete(lane);
             }
@@ -43,17 +44,19 @@ impl Run {
         let lane = &self.lanes[lane_id as usize];
         let (sequence, owner) = (lane.head, lane.program);
         let program = &mut self.programs[owner as usize];
-        let task = program.task(sequence);
-        let mark = program.mark(sequence);
-        self.tally.complete(ProgramId::new(owner), task, mark, self.now);
-        if task.notify {
+        let slot = program.slot(sequence);
+        let (id, step, holds) = (ProgramId::new(owner), slot.record.step, slot.record.holds);
+        self.tally.complete(id, LaneId::new(lane_id), slot, self.now);
+        if slot.record.notify {
             self.notices.push_back((owner, sequence));
         }
-        if self.recorder.wants(ProgramId::new(owner), task.step) {
-            let span = self.recorder.complete(task, mark, self.now);
+        if self.recorder.wants(id, step) {
+            let span = self.recorder.complete(LaneId::new(lane_id), slot, self.now);
             program.mark_mut(sequence).span = span;
         }
-        self.change_memory(owner, sequence, true);
+        if holds {
+            self.change_memory(owner, sequence, true);
+        }
         self.leave_device(lane_id);
         let program = &mut self.programs[owner as usize];
         let next = program.mark(sequence).next_in_lane;
@@ -77,7 +80,7 @@ impl Run {
     /// Takes what ran on a lane off its device.
     fn leave_device(&mut self, lane_id: u32) {
         let lane = &mut self.lanes[lane_id as usize];
-        let work = &self.programs[lane.program as usize].task(lane.head).work;
+        let work = &self.programs[lane.program as usize].record(lane.head).work;
         let device = &mut self.devices[lane.device as usize];
         match work {
             Work::Delay(_) => return,
@@ -96,20 +99,22 @@ impl Run {
         }
     }
 
-    /// Looks at every lane of a program that may go on after `sequence` has completed.
+    /// Looks at every lane of a program that may go on after `sequence` has completed on `lane_id`, in order.
     fn release(&mut self, lane_id: u32, owner: u32, sequence: u32, host: bool) {
-        let (first, last) = self.lanes_of[owner as usize];
-        for place in first..last {
-            let other = self.lane_list[place as usize];
-            let goes_on = match self.lanes[other as usize].state {
-                Head::AwaitsTask(awaited) => awaited == sequence,
-                Head::AwaitsHost => host,
-                Head::Absent => other == lane_id,
-                Head::AwaitsIssue | Head::Arrived | Head::Runs => false,
+        let (mut own, mut from) = (Some(lane_id), 0);
+        loop {
+            let program = &mut self.programs[owner as usize];
+            let other = program.let_go(from, sequence, host);
+            let Some(lane) = own.into_iter().chain(other).min() else {
+                return;
             };
-            if goes_on {
-                self.consider(other);
+            if own == Some(lane) {
+                own = None;
+            } else {
+                program.stop_waiting(lane);
             }
+            from = lane + 1;
+            self.consider(lane);
         }
     }
 
@@ -142,7 +147,7 @@ impl Run {
         if let Head::AwaitsTask(awaited) = lane.state {
             return WaitsFor::Task(awaited);
         }
-        match program.task(lane.head).meeting {
+        match program.record(lane.head).meeting {
             Some(meeting) if lane.state == Head::Arrived => self.absent_from(meeting),
             _ => WaitsFor::Host {
                 behind: program.host_awaits(),
@@ -154,13 +159,13 @@ impl Run {
     fn absent_from(&self, meeting: Meeting) -> WaitsFor {
         let (arrived, parties) = self.meetings.attendance(meeting);
         let mut missing = Vec::new();
-        for (program, name) in self.programs.iter().zip(self.resources.programs.iter()) {
+        for (owner, name) in self.resources.programs.iter_enumerated() {
+            let program = &self.programs[owner.index()];
             let first = program.next.saturating_sub(program.window());
             let is_absent = |sequence: u32| {
-                let task = program.task(sequence);
-                task.meeting == Some(meeting)
+                program.record(sequence).meeting == Some(meeting)
                     && !program.is_complete(sequence)
-                    && !self.has_arrived(task.lane.get(), sequence)
+                    && !self.has_arrived(owner, sequence)
             };
             if (first..program.next).any(is_absent) && missing.len() < LISTED {
                 missing.push(name.clone());

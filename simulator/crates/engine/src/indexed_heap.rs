@@ -109,13 +109,22 @@ impl<K: Owned> IndexedHeap<K> {
         self.place(at, key);
     }
 
+    /// The least of the children of `at`, if it has any.
+    #[inline]
+    fn least_child(&self, at: usize) -> Option<usize> {
+        let first = 4 * at + 1;
+        let children = self.keys.get(first..)?;
+        if let Some([a, b, c, d]) = children.first_chunk() {
+            let (left, right) = (usize::from(b < a), 2 + usize::from(d < c));
+            let least = if c.min(d) < a.min(b) { right } else { left };
+            return Some(first + least);
+        }
+        (first..self.keys.len()).min_by_key(|&child| self.keys[child])
+    }
+
     fn sift_down(&mut self, mut at: usize, key: K) {
         loop {
-            let first = 4 * at + 1;
-            let children = first..(first + 4).min(self.keys.len());
-            let Some(least) = children.min_by_key(|&child| self.keys[child]) else {
-                break;
-            };
+            let Some(least) = self.least_child(at) else { break };
             if key <= self.keys[least] {
                 break;
             }

@@ -54,6 +54,7 @@ mod network;
 mod options;
 mod program;
 mod queue;
+mod record;
 mod recorder;
 mod run;
 mod series;

@@ -42,6 +42,11 @@ impl Pool {
         self.total
     }
 
+    /// What is held now.
+    pub(crate) const fn held(&self) -> i64 {
+        self.total
+    }
+
     fn totals(&self, causes: usize) -> MemoryTotals {
         let bytes = |held: i64| Bytes::new(u64::try_from(held).expect("holdings are never negative"));
         MemoryTotals {

@@ -1,40 +1,14 @@
 //! Programs: rings of their latest tasks, and the host that issues them.
 
-use orrery_taskgraph::{Task, Work};
-use orrery_units::{KindId, LaneId, SimDuration, SimTime};
+use orrery_taskgraph::Task;
+use orrery_units::SimTime;
+use smallvec::SmallVec;
 
 use crate::lane::NONE;
+use crate::record::{Detail, Mark, Record, Slot};
 
 /// Instant at which something ends that has not ended.
 const UNKNOWN: u64 = u64::MAX;
-
-/// What is known of a task besides what its driver said.
-///
-/// Kept until its place in the ring is needed, so that who waited for it can be told why it was late.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-pub(crate) struct Mark {
-    /// When the host issued it.
-    pub(crate) issue: SimTime,
-    /// When its lane was free and the last task that it waits for had completed.
-    pub(crate) released: SimTime,
-    /// When it stood ready: released and issued.
-    pub(crate) ready: SimTime,
-    /// When it started: ready, and everybody it meets had arrived.
-    pub(crate) start: SimTime,
-    /// Time it would have taken alone.
-    pub(crate) alone: SimDuration,
-    /// The task whose end released it (lane or dependency), or [`NONE`].
-    pub(crate) releaser: u32,
-    /// The task after it on its lane, or [`NONE`].
-    pub(crate) next_in_lane: u32,
-    /// Its own span in the timeline, or [`NONE`].
-    pub(crate) span: u32,
-    /// The span that released it, or [`NONE`].
-    pub(crate) released_by: u32,
-    /// Its kind, which its successors ask for after it has completed.
-    pub(crate) kind: KindId,
-}
 
 /// Whether a program is to be pulled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +21,23 @@ pub(crate) enum Supply {
     Ended,
 }
 
+/// A lane whose head waits for a task, or for the host.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    lane: u32,
+    /// The task, or [`NONE`] for the host.
+    on: u32,
+}
+
 /// One program.
 #[derive(Debug)]
 pub(crate) struct Program {
-    /// Tasks by number, masked.
-    tasks: Vec<Task>,
-    /// Marks by number, masked; as long as `tasks`.
-    marks: Vec<Mark>,
-    /// Picosecond of completion by number, masked; at least as long as `marks` and as the run-ahead.
+    /// Tasks by number, masked, and what is known of each.
+    slots: Vec<Slot>,
+    /// Picosecond of completion by number, masked; at least as long as `slots` and as the run-ahead.
     ends: Vec<u64>,
+    /// Lanes that a completion may let go on, by number.
+    waiting: SmallVec<[Waiting; 4]>,
     /// Number of the next task.
     pub(crate) next: u32,
     /// All tasks below this number have completed.
@@ -85,32 +67,15 @@ struct Host {
     blocked_on: u32,
 }
 
-const MARK: Mark = Mark {
-    issue: SimTime::ZERO,
-    released: SimTime::ZERO,
-    ready: SimTime::ZERO,
-    start: SimTime::ZERO,
-    alone: SimDuration::ZERO,
-    releaser: NONE,
-    next_in_lane: NONE,
-    span: NONE,
-    released_by: NONE,
-    kind: KindId::new(0),
-};
-
-fn blank() -> Task {
-    Task::new(LaneId::new(0), KindId::new(0), Work::Delay(SimDuration::ZERO))
-}
-
 impl Program {
     pub(crate) fn new(lookahead: u32, run_ahead: u32) -> Self {
         // Twice the lookahead, so that a completed task is still known when somebody asks why it was late.
         let ring = (2 * lookahead as usize).next_power_of_two();
         let ends = (run_ahead as usize + 1).next_power_of_two().max(ring);
         Self {
-            tasks: vec![blank(); ring],
-            marks: vec![MARK; ring],
+            slots: vec![Slot::empty(); ring],
             ends: vec![UNKNOWN; ends],
+            waiting: SmallVec::new(),
             next: 0,
             prefix: 0,
             kept: 0,
@@ -128,25 +93,35 @@ impl Program {
     }
 
     #[inline]
-    pub(crate) fn task(&self, sequence: u32) -> &Task {
-        &self.tasks[sequence as usize & (self.tasks.len() - 1)]
+    pub(crate) fn slot(&self, sequence: u32) -> &Slot {
+        &self.slots[sequence as usize & (self.slots.len() - 1)]
+    }
+
+    #[inline]
+    pub(crate) fn record(&self, sequence: u32) -> &Record {
+        &self.slot(sequence).record
     }
 
     #[inline]
     pub(crate) fn mark(&self, sequence: u32) -> &Mark {
-        &self.marks[sequence as usize & (self.marks.len() - 1)]
+        &self.slot(sequence).mark
     }
 
     #[inline]
     pub(crate) fn mark_mut(&mut self, sequence: u32) -> &mut Mark {
-        let mask = self.marks.len() - 1;
-        &mut self.marks[sequence as usize & mask]
+        let mask = self.slots.len() - 1;
+        &mut self.slots[sequence as usize & mask].mark
+    }
+
+    #[inline]
+    pub(crate) fn detail(&self, sequence: u32) -> &Detail {
+        &self.slot(sequence).detail
     }
 
     /// Whether the mark of `sequence` is still in the ring.
     #[inline]
     pub(crate) fn remembers(&self, sequence: u32) -> bool {
-        sequence >= self.kept && (self.next - sequence) as usize <= self.marks.len()
+        sequence >= self.kept && (self.next - sequence) as usize <= self.slots.len()
     }
 
     /// When `sequence` completed, if it did and is not forgotten; forgotten tasks count as long completed.
@@ -171,20 +146,17 @@ impl Program {
     }
 
     /// Takes in the next task and returns its number.
+    #[inline]
     pub(crate) fn emit(&mut self, task: Task) -> u32 {
         let sequence = self.next;
         assert!(sequence < NONE, "a program has fewer than 2^32 tasks");
         assert!(task.step >= self.step, "the step never decreases along a program");
-        if (sequence - self.prefix) as usize >= self.tasks.len() {
+        if (sequence - self.prefix) as usize >= self.slots.len() {
             self.grow();
         }
         self.step = task.step;
-        *self.mark_mut(sequence) = Mark {
-            kind: task.kind,
-            ..MARK
-        };
-        let at = sequence as usize & (self.tasks.len() - 1);
-        self.tasks[at] = task;
+        let at = sequence as usize & (self.slots.len() - 1);
+        self.slots[at] = Slot::of(task);
         let at = sequence as usize & (self.ends.len() - 1);
         self.ends[at] = UNKNOWN;
         self.next += 1;
@@ -194,14 +166,12 @@ impl Program {
 
     /// Doubles the rings: one old task holds many younger ones in.
     fn grow(&mut self) {
-        let old = self.tasks.len();
-        let mut tasks = vec![blank(); 2 * old];
-        let mut marks = vec![MARK; 2 * old];
+        let old = self.slots.len();
+        let mut slots = vec![Slot::empty(); 2 * old];
         self.kept = self.prefix;
         for sequence in self.prefix..self.next {
             let (from, to) = (sequence as usize & (old - 1), sequence as usize & (2 * old - 1));
-            tasks[to] = std::mem::replace(&mut self.tasks[from], blank());
-            marks[to] = self.marks[from];
+            std::mem::swap(&mut slots[to], &mut self.slots[from]);
         }
         if self.ends.len() < 2 * old {
             // What the old ring had forgotten completed long ago.
@@ -213,8 +183,29 @@ impl Program {
             }
             self.ends = ends;
         }
-        self.tasks = tasks;
-        self.marks = marks;
+        self.slots = slots;
+    }
+
+    /// Notes that the head of `lane` waits for the task `on`, or for the host if that is [`NONE`].
+    pub(crate) fn wait(&mut self, lane: u32, on: u32) {
+        let place = self.waiting.partition_point(|waiting| waiting.lane < lane);
+        self.waiting.insert(place, Waiting { lane, on });
+    }
+
+    /// The first lane from `lane` on that the end of `sequence` lets go on, and that of the host's wait if `host`.
+    pub(crate) fn let_go(&mut self, lane: u32, sequence: u32, host: bool) -> Option<u32> {
+        let goes_on = |waiting: &Waiting| {
+            waiting.lane >= lane && (waiting.on == sequence || (host && waiting.on == NONE))
+        };
+        self.waiting
+            .iter()
+            .find(|waiting| goes_on(waiting))
+            .map(|waiting| waiting.lane)
+    }
+
+    /// Notes that `lane` waits no longer.
+    pub(crate) fn stop_waiting(&mut self, lane: u32) {
+        self.waiting.retain(|waiting| waiting.lane != lane);
     }
 
     /// Notes that `sequence` completed at `now`; says whether the host waited for it.
@@ -236,7 +227,7 @@ impl Program {
         self.host.blocked_on = NONE;
         while self.host.next < self.next {
             let sequence = self.host.next;
-            let mut at = self.host.last + self.task(sequence).launch;
+            let mut at = self.host.last + self.detail(sequence).launch;
             for awaited in [
                 sequence.checked_sub(run_ahead),
                 Some(self.host.drains).filter(|&s| s != NONE),
@@ -248,7 +239,7 @@ impl Program {
                 };
                 at = at.max(end);
             }
-            let drains = self.task(sequence).drains_host;
+            let drains = self.detail(sequence).drains_host;
             self.mark_mut(sequence).issue = at;
             self.host.last = at;
             self.host.drains = if drains { sequence } else { NONE };
@@ -270,6 +261,9 @@ impl Program {
 
 #[cfg(test)]
 mod tests {
+    use orrery_taskgraph::Work;
+    use orrery_units::{KindId, LaneId, SimDuration};
+
     use super::*;
 
     /// Claim: when an old task holds many younger ones in, the rings grow and nothing known of any is lost.
@@ -293,11 +287,25 @@ mod tests {
             program.complete(number, SimTime::from_picos(u64::from(number)));
         }
         assert_eq!((program.live, program.window()), (1, 180));
-        assert_eq!(program.task(old).work, task(20).work);
+        assert_eq!(program.record(old).work, task(20).work);
         assert_eq!(program.end(old), None);
         assert!((0..200).all(|number| program.is_complete(number) == (number != old)));
         assert!((0..20).all(|number| program.end(number).is_some()));
         assert_eq!(program.end(150), Some(SimTime::from_picos(150)));
         assert!(!program.remembers(3) && program.remembers(old));
+    }
+
+    #[test]
+    fn an_end_lets_go_who_waits_for_it_by_number_of_lane() {
+        let mut program = Program::new(4, 3);
+        for (lane, on) in [(7, 2), (3, NONE), (5, 2), (4, 1)] {
+            program.wait(lane, on);
+        }
+        assert_eq!(program.let_go(0, 2, true), Some(3), "the host was waited for");
+        assert_eq!(program.let_go(0, 2, false), Some(5));
+        assert_eq!(program.let_go(6, 2, false), Some(7));
+        program.stop_waiting(7);
+        assert_eq!(program.let_go(6, 2, true), None);
+        assert_eq!(program.let_go(0, 1, false), Some(4), "the others wait on");
     }
 }

@@ -102,6 +102,12 @@ impl Queue {
         self.heap.first().map(Key::time)
     }
 
+    /// Whose event is next.
+    #[inline]
+    pub(crate) fn next_owner(&self) -> Option<u32> {
+        self.heap.first().map(Owned::owner)
+    }
+
     /// Takes the next event.
     pub(crate) fn pop(&mut self) -> Option<Event> {
         let first = self.heap.pop()?;

@@ -1,12 +1,12 @@
 //! Spans and counters of the chosen programs and steps.
 
-use orrery_taskgraph::{Resources, Task};
+use orrery_taskgraph::Resources;
 use orrery_timeline::{Span, Timeline, TimelineBuilder};
 use orrery_units::{IndexVec, LaneId, ProgramId, SimTime};
 
 use crate::RecordPolicy;
 use crate::lane::NONE;
-use crate::program::Mark;
+use crate::record::Slot;
 use crate::tally::amounts;
 
 /// The recorder for eyes.
@@ -69,19 +69,20 @@ impl Recorder {
     }
 
     /// Adds the span of a completed task; gives its number, or [`NONE`] beyond the budget.
-    pub(crate) fn complete(&mut self, task: &Task, mark: &Mark, now: SimTime) -> u32 {
-        let (flops, bytes) = amounts(&task.work);
+    pub(crate) fn complete(&mut self, lane: LaneId, slot: &Slot, now: SimTime) -> u32 {
+        let Slot { record, mark, detail } = slot;
+        let (flops, bytes) = amounts(&record.work);
         let span = Span {
-            lane: self.lanes[task.lane],
-            kind: task.kind,
+            lane: self.lanes[lane],
+            kind: mark.kind,
             start: mark.start,
             duration: now - mark.start,
-            step: task.step,
-            tag: (task.tag.major, task.tag.minor),
+            step: record.step,
+            tag: (detail.tag.major, detail.tag.minor),
             released_by: Some(mark.released_by).filter(|&span| span != NONE),
             flops,
             bytes,
-            evidence: task.evidence,
+            evidence: record.evidence,
         };
         self.builder.add(span).unwrap_or(NONE)
     }

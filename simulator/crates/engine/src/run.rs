@@ -105,9 +105,6 @@ pub(crate) struct Run {
     pub(crate) queue: Queue,
     pub(crate) programs: Vec<Program>,
     pub(crate) lanes: Vec<Lane>,
-    /// Lanes of each program: positions in `lane_list`.
-    pub(crate) lanes_of: Vec<(u32, u32)>,
-    pub(crate) lane_list: Vec<u32>,
     pub(crate) devices: Vec<Device>,
     pub(crate) meetings: Meetings,
     pub(crate) network: Network,
@@ -144,14 +141,6 @@ impl Run {
             .map(|lane| Lane::new(lane.program.get(), lane.device.get()))
             .collect();
         let count = u32::try_from(num_lanes).expect("fewer than 2^24 lanes");
-        let mut lane_list: Vec<u32> = (0..count).collect();
-        lane_list.sort_by_key(|&lane| lanes[lane as usize].program);
-        let place = |program: u32| lane_list.partition_point(|&lane| lanes[lane as usize].program < program);
-        let place = |program: u32| u32::try_from(place(program)).expect("fewer than 2^24 lanes");
-        let lanes_of = resources
-            .programs
-            .ids()
-            .map(|p| (place(p.get()), place(p.get() + 1)));
         Self {
             now: SimTime::ZERO,
             events: 0,
@@ -161,8 +150,6 @@ impl Run {
             programs: (0..num_programs)
                 .map(|_| Program::new(options.lookahead, resources.run_ahead))
                 .collect(),
-            lanes_of: lanes_of.collect(),
-            lane_list,
             devices: (0..resources.num_devices).map(|_| Device::new()).collect(),
             meetings: Meetings::new(&resources.groups),
             network: Network::new(&resources, options.link_samples),
@@ -251,6 +238,13 @@ impl Run {
     fn handle(&mut self, driver: &mut dyn Driver) {
         let Some(event) = self.queue.pop() else { return };
         self.events += 1;
+        if let Some(next) = self
+            .queue
+            .next_owner()
+            .filter(|&next| (next as usize) < self.lanes.len())
+        {
+            self.fetch(&[next]);
+        }
         match event.class {
             Class::Links => self.end_flows(),
             Class::End => self.end(event.owner),
@@ -375,9 +369,35 @@ impl Run {
 }
 
 impl Run {
-    /// Whether the head of a lane stands at the meeting it waits for.
-    pub(crate) fn has_arrived(&self, lane: u32, sequence: u32) -> bool {
-        let lane = &self.lanes[lane as usize];
-        lane.head == sequence && lane.state == Head::Arrived
+    /// Whether `sequence` is the head of a lane of `program` and stands at the meeting it waits for.
+    pub(crate) fn has_arrived(&self, program: ProgramId, sequence: u32) -> bool {
+        let stands = |lane: &Lane| {
+            lane.program == program.get() && lane.head == sequence && lane.state == Head::Arrived
+        };
+        self.lanes.iter().any(stands)
+    }
+
+    /// Reads what is asked for when the heads of these lanes start or end. Reads that wait for nothing are under way
+    /// many at a time; where one lane is worked on after the other, the processor would wait for each anew.
+    pub(crate) fn fetch(&self, lanes: &[u32]) {
+        let mut seen = 0;
+        for &lane in lanes {
+            let lane = &self.lanes[lane as usize];
+            let program = &self.programs[lane.program as usize];
+            let slot = program.slot(lane.head);
+            seen ^= u64::from(slot.record.step) ^ slot.mark.start.as_picos();
+            seen ^= u64::from(program.is_complete(lane.head));
+            seen ^= u64::from(self.devices[lane.device as usize].is_idle());
+            if slot.record.holds {
+                seen ^= program.detail(lane.head).memory.len() as u64;
+                seen ^= self.pools[lane.program as usize].held().unsigned_abs();
+            }
+            if slot.mark.next_in_lane != NONE {
+                let next = program.slot(slot.mark.next_in_lane);
+                seen ^= u64::from(next.record.step) ^ next.mark.issue.as_picos();
+                seen ^= program.detail(slot.mark.next_in_lane).after.len() as u64;
+            }
+        }
+        std::hint::black_box(seen);
     }
 }

@@ -24,9 +24,10 @@ impl Run {
         }
         let program = &mut self.programs[lane.program as usize];
         let (mut released, mut releaser) = (lane.free_since, lane.last);
-        for &awaited in &program.task(sequence).after {
+        for &awaited in &program.detail(sequence).after {
             let Some(end) = program.end(awaited) else {
                 lane.state = Head::AwaitsTask(awaited);
+                program.wait(lane_id, awaited);
                 return;
             };
             if end >= released {
@@ -35,6 +36,7 @@ impl Run {
         }
         let Some(issue) = program.issued(sequence) else {
             lane.state = Head::AwaitsHost;
+            program.wait(lane_id, NONE);
             return;
         };
         if issue > self.now {
@@ -46,8 +48,8 @@ impl Run {
         mark.released = released;
         mark.releaser = releaser;
         mark.ready = self.now;
-        let task = program.task(sequence);
-        let start = match task.meeting {
+        let record = *program.record(sequence);
+        let start = match record.meeting {
             None => {
                 lane.state = Head::Runs;
                 Start::Lane(lane_id)
@@ -61,7 +63,7 @@ impl Run {
                 Start::Meeting(activity)
             }
         };
-        match task.work {
+        match record.work {
             Work::Flow { .. } => self.ready_flows.push_back(start),
             Work::Compute { .. } | Work::Delay(_) => self.ready.push_back(start),
         }
@@ -70,8 +72,8 @@ impl Run {
     /// Lets the head of a lane hold its units while it waits at its meeting, if it is one that spins.
     fn spin(&mut self, lane_id: u32) {
         let lane = &mut self.lanes[lane_id as usize];
-        let task = self.programs[lane.program as usize].task(lane.head);
-        if let (true, Work::Flow { occupancy, .. }) = (task.spins, task.work) {
+        let record = self.programs[lane.program as usize].record(lane.head);
+        if let (true, Work::Flow { occupancy, .. }) = (record.spins, record.work) {
             lane.share = Share::of(occupancy).units_only();
             lane.spinning = true;
             let (device, share) = (lane.device, lane.share);
@@ -92,6 +94,7 @@ impl Run {
             }
             Start::Meeting(activity) => {
                 let mut lanes = std::mem::take(&mut self.meetings.activity(activity).lanes);
+                self.fetch(&lanes);
                 self.blame_last(&lanes);
                 for &lane in &lanes {
                     self.begin(lane);
@@ -133,7 +136,7 @@ impl Run {
         let Some(&last) = lanes.last() else { return };
         if !waited.is_zero() {
             let lane = &self.lanes[last as usize];
-            let step = self.programs[lane.program as usize].task(lane.head).step;
+            let step = self.programs[lane.program as usize].record(lane.head).step;
             self.tally.blame(step, ProgramId::new(lane.program), waited);
         }
     }
@@ -145,7 +148,7 @@ impl Run {
         let (sequence, free_since, owner) = (lane.head, lane.free_since, lane.program);
         let program = &mut self.programs[owner as usize];
         program.mark_mut(sequence).start = self.now;
-        let step = program.task(sequence).step;
+        let (step, holds) = (program.record(sequence).step, program.record(sequence).holds);
         if free_since < self.now {
             self.charge_idle(lane_id, sequence);
         }
@@ -154,7 +157,9 @@ impl Run {
         {
             self.recorder.add_program(slowest, &self.resources);
         }
-        self.change_memory(owner, sequence, false);
+        if holds {
+            self.change_memory(owner, sequence, false);
+        }
         if self.recorder.wants(ProgramId::new(owner), step) {
             let program = &mut self.programs[owner as usize];
             let releaser = program.mark(sequence).releaser;
@@ -183,10 +188,12 @@ impl Run {
 
     /// Applies the memory changes of a task at its start or end.
     pub(crate) fn change_memory(&mut self, owner: u32, sequence: u32, at_end: bool) {
-        let task = self.programs[owner as usize].task(sequence);
-        for &change in task.memory.iter().filter(|change| change.at_end == at_end) {
-            let held = self.pools[owner as usize].apply(change, self.now, task.step);
-            if self.recorder.wants(ProgramId::new(owner), task.step) {
+        let program = &self.programs[owner as usize];
+        let step = program.record(sequence).step;
+        let changes = program.detail(sequence).memory.iter();
+        for &change in changes.filter(|change| change.at_end == at_end) {
+            let held = self.pools[owner as usize].apply(change, self.now, step);
+            if self.recorder.wants(ProgramId::new(owner), step) {
                 self.recorder.memory(ProgramId::new(owner), self.now, held);
             }
         }
@@ -201,7 +208,7 @@ impl Run {
         let lane = &self.lanes[lane_id as usize];
         let program = &self.programs[lane.program as usize];
         let (free, id) = (lane.free_since, LaneId::new(lane_id));
-        let step = program.task(sequence).step;
+        let step = program.record(sequence).step;
         let mut until = self.now;
         let tally = &mut self.tally;
         let mut charge = |from: SimTime, reason: Idle| {
@@ -212,7 +219,7 @@ impl Run {
             }
             until > free
         };
-        let (mut at, mut kind) = (sequence, program.task(sequence).kind);
+        let (mut at, mut kind) = (sequence, program.mark(sequence).kind);
         for _ in 0..WALK {
             let mark = program.mark(at);
             if !(charge(mark.start, Idle::Running(kind))
@@ -238,7 +245,7 @@ impl Run {
     fn start_alone(&mut self, lane_id: u32) -> bool {
         let lane = &mut self.lanes[lane_id as usize];
         let program = &mut self.programs[lane.program as usize];
-        match program.task(lane.head).work {
+        match program.record(lane.head).work {
             Work::Flow { .. } => return true,
             Work::Delay(span) => {
                 program.mark_mut(lane.head).alone = span;
@@ -277,7 +284,7 @@ impl Run {
                 bound,
                 path,
                 ..
-            } = program.task(lane.head).work
+            } = program.record(lane.head).work
             else {
                 continue;
             };
@@ -309,7 +316,8 @@ impl Run {
     fn occupy(&mut self, lanes: &[u32]) {
         for &lane_id in lanes {
             let lane = &mut self.lanes[lane_id as usize];
-            if let Work::Flow { occupancy, .. } = self.programs[lane.program as usize].task(lane.head).work {
+            if let Work::Flow { occupancy, .. } = self.programs[lane.program as usize].record(lane.head).work
+            {
                 if std::mem::take(&mut lane.spinning) {
                     self.devices[lane.device as usize].remove(lane.share);
                 }
@@ -340,7 +348,7 @@ impl Run {
     /// The latency of a flow is over: it joins the links, with all that it meets.
     pub(crate) fn join(&mut self, lane_id: u32) {
         let lane = &self.lanes[lane_id as usize];
-        let task = self.programs[lane.program as usize].task(lane.head);
+        let task = self.programs[lane.program as usize].record(lane.head);
         let Work::Flow { bytes, bound, .. } = task.work else {
             return;
         };
@@ -353,7 +361,7 @@ impl Run {
         };
         for &party in together {
             let party = &self.lanes[party as usize];
-            let task = self.programs[party.program as usize].task(party.head);
+            let task = self.programs[party.program as usize].record(party.head);
             if let Work::Flow { bytes: own, path, .. } = task.work {
                 // Bytes of this party per byte of the slowest, whose progress is that of all.
                 let whole = bytes.as_f64() * f64::from(copies);

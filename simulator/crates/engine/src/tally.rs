@@ -5,17 +5,17 @@
 //! so that nearly every cell is far away when it is needed: what happened is written down in order and counted
 //! later, many at a time, when the processor can fetch several cells at once.
 
-use orrery_taskgraph::{Resources, Task, Work};
+use orrery_taskgraph::{Resources, Work};
 use orrery_timeline::{Cell, ProgramTotals, StepTotals, Totals};
 use orrery_units::{Bytes, Flops, IndexVec, KindId, LaneId, PathId, ProgramId, SimDuration, SimTime};
 
-use crate::program::Mark;
+use crate::record::Slot;
 
 /// Slots per lane before anything is known of its kinds.
 const FEW_SLOTS: usize = 4;
 
 /// Entries that are written down before they are counted: as many as stay near the processor.
-const WRITTEN: usize = 4096;
+const WRITTEN: usize = 1024;
 
 /// The counting recorder: complete whatever is recorded for eyes.
 #[derive(Debug)]
@@ -257,23 +257,24 @@ impl Tally {
     }
 
     /// Counts a completed task.
-    pub(crate) fn complete(&mut self, program: ProgramId, task: &Task, mark: &Mark, now: SimTime) {
+    pub(crate) fn complete(&mut self, program: ProgramId, lane: LaneId, slot: &Slot, now: SimTime) {
+        let Slot { record, mark, .. } = slot;
         let busy = now - mark.start;
-        let (flops, bytes) = amounts(&task.work);
+        let (flops, bytes) = amounts(&record.work);
         self.tasks += 1;
-        if let Work::Flow { path, .. } = task.work {
-            self.paths[path] += bytes * u64::from(task.multiplicity);
+        if let Work::Flow { path, .. } = record.work {
+            self.paths[path] += bytes * u64::from(record.multiplicity);
         }
-        let place = self.place(task.lane, task.kind);
-        let step = self.step(task.step);
+        let place = self.place(lane, mark.kind);
+        let step = self.step(record.step);
         // Tasks complete in order of time: the last one seen ends the step.
         step.end = now;
-        step.evidence[task.evidence as usize] += busy;
+        step.evidence[record.evidence as usize] += busy;
         self.completions.push(Completion {
-            step: task.step,
+            step: record.step,
             program,
             place,
-            times: task.multiplicity,
+            times: record.multiplicity,
             busy,
             alone: mark.alone,
             waited: mark.start - mark.ready,

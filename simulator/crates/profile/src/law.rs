@@ -131,16 +131,12 @@ impl Roof {
         self.overhead + compute.mul_add(compute, memory * memory).sqrt().sqrt()
     }
 
-    /// Share of the execution units that it needs to run at full speed: arithmetic time over time alone.
+    /// Share of the execution units that it needs to run at full speed, arithmetic time over time alone; and of the
+    /// achievable memory bandwidth, memory time over time alone.
     #[must_use]
-    pub fn unit_share(&self) -> f32 {
-        share(self.compute, self.seconds())
-    }
-
-    /// Share of the achievable memory bandwidth: memory time over time alone.
-    #[must_use]
-    pub fn bandwidth_share(&self) -> f32 {
-        share(self.memory, self.seconds())
+    pub fn shares(&self) -> [f32; 2] {
+        let seconds = self.seconds();
+        [share(self.compute, seconds), share(self.memory, seconds)]
     }
 }
 

@@ -65,6 +65,7 @@ impl<'a> Sink<'a> {
     ///
     /// # Panics
     /// When the task waits for itself or for a task not emitted yet: programs are acyclic by construction.
+    #[inline]
     pub fn push(&mut self, task: Task) -> Sequence {
         let sequence = self.next;
         assert!(

@@ -134,6 +134,7 @@ impl Work {
 impl Task {
     /// A task of `kind` on `lane` doing `work`, with nothing to wait for and no host cost.
     #[must_use]
+    #[inline]
     pub fn new(lane: LaneId, kind: KindId, work: Work) -> Self {
         Self {
             lane,

@@ -27,6 +27,7 @@ impl Flops {
     /// # Panics
     /// When `flops` is negative or not a number.
     #[must_use]
+    #[inline]
     pub fn new(flops: f64) -> Self {
         assert!(flops >= 0.0 && flops.is_finite(), "{flops} is no amount of work");
         Self(flops)
@@ -34,6 +35,7 @@ impl Flops {
 
     /// The number of operations.
     #[must_use]
+    #[inline]
     pub const fn get(self) -> f64 {
         self.0
     }
@@ -45,6 +47,7 @@ impl FlopsPerSec {
     /// # Panics
     /// When `rate` is not a positive number.
     #[must_use]
+    #[inline]
     pub fn new(rate: f64) -> Self {
         assert!(rate > 0.0 && rate.is_finite(), "{rate} is no arithmetic rate");
         Self(rate)
@@ -52,6 +55,7 @@ impl FlopsPerSec {
 
     /// Operations per second.
     #[must_use]
+    #[inline]
     pub const fn get(self) -> f64 {
         self.0
     }
@@ -59,12 +63,14 @@ impl FlopsPerSec {
 
 impl Add for Flops {
     type Output = Self;
+    #[inline]
     fn add(self, other: Self) -> Self {
         Self(self.0 + other.0)
     }
 }
 
 impl AddAssign for Flops {
+    #[inline]
     fn add_assign(&mut self, other: Self) {
         self.0 += other.0;
     }
@@ -72,6 +78,7 @@ impl AddAssign for Flops {
 
 impl Mul<f64> for Flops {
     type Output = Self;
+    #[inline]
     fn mul(self, factor: f64) -> Self {
         Self::new(self.0 * factor)
     }
@@ -79,6 +86,7 @@ impl Mul<f64> for Flops {
 
 impl Div<FlopsPerSec> for Flops {
     type Output = SimDuration;
+    #[inline]
     fn div(self, rate: FlopsPerSec) -> SimDuration {
         SimDuration::from_secs(self.0 / rate.0)
     }

@@ -24,6 +24,7 @@ impl Bytes {
 
     /// `bytes` bytes.
     #[must_use]
+    #[inline]
     pub const fn new(bytes: u64) -> Self {
         Self(bytes)
     }
@@ -38,6 +39,7 @@ impl Bytes {
         clippy::cast_sign_loss,
         reason = "range asserted"
     )]
+    #[inline]
     pub fn from_f64(bytes: f64) -> Self {
         assert!((0.0..1.8e19).contains(&bytes), "{bytes} is no amount of data");
         Self(bytes.ceil() as u64)
@@ -45,6 +47,7 @@ impl Bytes {
 
     /// The number of bytes.
     #[must_use]
+    #[inline]
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -52,6 +55,7 @@ impl Bytes {
     /// The number of bytes as a float, for cost models.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "exact below 9 PB")]
+    #[inline]
     pub fn as_f64(self) -> f64 {
         self.0 as f64
     }
@@ -64,6 +68,7 @@ impl Bytes {
 
     /// `self` without `other`; zero when `other` is more.
     #[must_use]
+    #[inline]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -75,6 +80,7 @@ impl BytesPerSec {
     /// # Panics
     /// When `rate` is not a positive number.
     #[must_use]
+    #[inline]
     pub fn new(rate: f64) -> Self {
         assert!(rate > 0.0 && rate.is_finite(), "{rate} is no data rate");
         Self(rate)
@@ -82,6 +88,7 @@ impl BytesPerSec {
 
     /// Bytes per second.
     #[must_use]
+    #[inline]
     pub const fn get(self) -> f64 {
         self.0
     }
@@ -95,6 +102,7 @@ impl BytesPerSec {
 
 impl Add for Bytes {
     type Output = Self;
+    #[inline]
     fn add(self, other: Self) -> Self {
         Self(
             self.0
@@ -105,6 +113,7 @@ impl Add for Bytes {
 }
 
 impl AddAssign for Bytes {
+    #[inline]
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
     }
@@ -112,6 +121,7 @@ impl AddAssign for Bytes {
 
 impl Sub for Bytes {
     type Output = Self;
+    #[inline]
     fn sub(self, other: Self) -> Self {
         Self(
             self.0
@@ -123,6 +133,7 @@ impl Sub for Bytes {
 
 impl Mul<u64> for Bytes {
     type Output = Self;
+    #[inline]
     fn mul(self, times: u64) -> Self {
         Self(
             self.0
@@ -135,6 +146,7 @@ impl Mul<u64> for Bytes {
 impl Div<u64> for Bytes {
     type Output = Self;
     /// One of `parts` equal parts, rounded up: a partition holds the remainder too.
+    #[inline]
     fn div(self, parts: u64) -> Self {
         Self(self.0.div_ceil(parts))
     }
@@ -142,6 +154,7 @@ impl Div<u64> for Bytes {
 
 impl Div<BytesPerSec> for Bytes {
     type Output = SimDuration;
+    #[inline]
     fn div(self, rate: BytesPerSec) -> SimDuration {
         SimDuration::from_secs(self.as_f64() / rate.0)
     }

@@ -24,18 +24,21 @@ macro_rules! define_index {
         impl $name {
             /// The handle of number `number`.
             #[must_use]
+            #[inline]
             pub const fn new(number: u32) -> Self {
                 Self(number)
             }
 
             /// The number of this handle.
             #[must_use]
+            #[inline]
             pub const fn get(self) -> u32 {
                 self.0
             }
 
             /// The position of this handle in a table.
             #[must_use]
+            #[inline]
             pub const fn index(self) -> usize {
                 self.0 as usize
             }
@@ -43,11 +46,13 @@ macro_rules! define_index {
 
         impl $crate::index::Idx for $name {
             #[expect(clippy::cast_possible_truncation, reason = "tables hold fewer than 2^32 entries, asserted")]
+            #[inline]
             fn from_position(position: usize) -> Self {
                 assert!(u32::try_from(position).is_ok(), "a table holds fewer than 2^32 entries");
                 Self(position as u32)
             }
 
+            #[inline]
             fn position(self) -> usize {
                 self.0 as usize
             }
@@ -66,6 +71,7 @@ pub struct IndexVec<I, T> {
 impl<I: Idx, T> IndexVec<I, T> {
     /// An empty table.
     #[must_use]
+    #[inline]
     pub const fn new() -> Self {
         Self {
             entries: Vec::new(),
@@ -103,6 +109,7 @@ impl<I: Idx, T> IndexVec<I, T> {
 
     /// The entry of `id`, if there is one.
     #[must_use]
+    #[inline]
     pub fn get(&self, id: I) -> Option<&T> {
         self.entries.get(id.position())
     }
@@ -160,6 +167,7 @@ impl<I: Idx, T> FromIterator<T> for IndexVec<I, T> {
 
 impl<I: Idx, T> Index<I> for IndexVec<I, T> {
     type Output = T;
+    #[inline]
     fn index(&self, id: I) -> &T {
         &self.entries[id.position()]
     }

@@ -47,6 +47,7 @@ impl Seed {
 impl Key {
     /// This key with one more coordinate.
     #[must_use]
+    #[inline]
     pub fn with(self, coordinate: u64) -> Self {
         let [low, high] = self.0;
         let low = mix(low ^ coordinate);
@@ -71,6 +72,7 @@ impl Key {
     /// One number in `[0, 1)` at this key, without a generator.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit a float exactly")]
+    #[inline]
     pub fn uniform(self) -> f64 {
         (mix(self.0[0] ^ self.0[1].rotate_left(32)) >> 11) as f64 / (1u64 << 53) as f64
     }
@@ -84,6 +86,7 @@ impl Key {
 }
 
 /// The finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+#[inline]
 const fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -29,24 +29,28 @@ impl SimTime {
 
     /// The instant `picos` picoseconds after the beginning.
     #[must_use]
+    #[inline]
     pub const fn from_picos(picos: u64) -> Self {
         Self(picos)
     }
 
     /// Picoseconds since the beginning.
     #[must_use]
+    #[inline]
     pub const fn as_picos(self) -> u64 {
         self.0
     }
 
     /// Seconds since the beginning, for reports; arithmetic stays in picoseconds.
     #[must_use]
+    #[inline]
     pub fn as_secs(self) -> f64 {
         SimDuration(self.0).as_secs()
     }
 
     /// Time from `earlier` to `self`; zero when `earlier` is later.
     #[must_use]
+    #[inline]
     pub const fn saturating_since(self, earlier: Self) -> SimDuration {
         SimDuration(self.0.saturating_sub(earlier.0))
     }
@@ -60,6 +64,7 @@ impl SimDuration {
 
     /// `picos` picoseconds.
     #[must_use]
+    #[inline]
     pub const fn from_picos(picos: u64) -> Self {
         Self(picos)
     }
@@ -89,20 +94,25 @@ impl SimDuration {
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
         clippy::cast_sign_loss,
-        reason = "range asserted just above"
+        reason = "range asserted; what is cut off is less than one, and nothing is from 2^53 on"
     )]
+    #[inline]
     pub fn from_secs(secs: f64) -> Self {
-        let picos = (secs * PICOS_PER_SEC).ceil();
+        let picos = secs * PICOS_PER_SEC;
         assert!(
-            (0.0..1.8e19).contains(&picos),
+            picos > -1.0 && picos < 1.8e19,
             "{secs} s is no span of simulated time"
         );
-        Self(picos as u64)
+        // As `f64::ceil`, which is a call into a library where the processor's own rounding is not assumed.
+        let whole = picos as u64;
+        Self(whole + u64::from((whole as f64) < picos))
     }
 
     /// Picoseconds.
     #[must_use]
+    #[inline]
     pub const fn as_picos(self) -> u64 {
         self.0
     }
@@ -113,24 +123,28 @@ impl SimDuration {
         clippy::cast_precision_loss,
         reason = "exact below 2^53 ps = 2.5 h, 1e-16 relative above"
     )]
+    #[inline]
     pub fn as_secs(self) -> f64 {
         self.0 as f64 / PICOS_PER_SEC
     }
 
     /// `self` without `other`; zero when `other` is longer.
     #[must_use]
+    #[inline]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
     /// `self` times a dimensionless factor, rounded up.
     #[must_use]
+    #[inline]
     pub fn scaled(self, factor: f64) -> Self {
         Self::from_secs(self.as_secs() * factor)
     }
 
     /// Whether this is no time at all.
     #[must_use]
+    #[inline]
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
@@ -138,6 +152,7 @@ impl SimDuration {
 
 impl Add<SimDuration> for SimTime {
     type Output = Self;
+    #[inline]
     fn add(self, span: SimDuration) -> Self {
         Self(
             self.0
@@ -148,6 +163,7 @@ impl Add<SimDuration> for SimTime {
 }
 
 impl AddAssign<SimDuration> for SimTime {
+    #[inline]
     fn add_assign(&mut self, span: SimDuration) {
         *self = *self + span;
     }
@@ -155,6 +171,7 @@ impl AddAssign<SimDuration> for SimTime {
 
 impl Sub for SimTime {
     type Output = SimDuration;
+    #[inline]
     fn sub(self, earlier: Self) -> SimDuration {
         SimDuration(
             self.0
@@ -166,12 +183,14 @@ impl Sub for SimTime {
 
 impl Add for SimDuration {
     type Output = Self;
+    #[inline]
     fn add(self, other: Self) -> Self {
         Self(self.0.checked_add(other.0).expect("a span stays below 213 days"))
     }
 }
 
 impl AddAssign for SimDuration {
+    #[inline]
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
     }
@@ -179,6 +198,7 @@ impl AddAssign for SimDuration {
 
 impl Sub for SimDuration {
     type Output = Self;
+    #[inline]
     fn sub(self, other: Self) -> Self {
         Self(
             self.0
@@ -189,6 +209,7 @@ impl Sub for SimDuration {
 }
 
 impl SubAssign for SimDuration {
+    #[inline]
     fn sub_assign(&mut self, other: Self) {
         *self = *self - other;
     }
@@ -196,6 +217,7 @@ impl SubAssign for SimDuration {
 
 impl Mul<u64> for SimDuration {
     type Output = Self;
+    #[inline]
     fn mul(self, times: u64) -> Self {
         Self(self.0.checked_mul(times).expect("a span stays below 213 days"))
     }
@@ -247,6 +269,18 @@ mod tests {
         assert_eq!(SimDuration::from_secs(1e-12), SimDuration::from_picos(1));
         assert_eq!(SimDuration::from_secs(1.2e-12), SimDuration::from_picos(2));
         assert_eq!(SimDuration::from_secs(0.0), SimDuration::ZERO);
+        assert_eq!(
+            SimDuration::from_secs(-0.5e-12),
+            SimDuration::ZERO,
+            "a rounding error below zero"
+        );
+        let mut picos: f64 = 0.3;
+        while picos < 1.7e19 {
+            let secs = picos / PICOS_PER_SEC;
+            let up = (secs * PICOS_PER_SEC).ceil();
+            assert_eq!(SimDuration::from_secs(secs).as_picos() as f64, up, "{picos}");
+            picos *= 1.37;
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use orrery_scenario::plan::Device;
 use orrery_taskgraph::Demand;
 use orrery_units::{Bytes, Evidence, Flops, SimDuration};
 
-use super::{Kernel, Labour, defaults};
+use super::{Labour, Single, defaults};
 
 /// A law and what backs it.
 #[derive(Clone, Debug)]
@@ -60,22 +60,20 @@ fn kernel(
     bytes: Bytes,
     evidence: Evidence,
     (labour, launches): (Labour, u32),
-) -> Kernel {
+) -> Single {
     let alone = roof.alone() + gap * u64::from(launches);
-    let [mut backed, mut spent] = [[SimDuration::ZERO; 4]; 2];
-    backed[evidence as usize] = alone;
-    spent[labour as usize] = alone;
-    Kernel {
+    let [units, bandwidth] = roof.shares();
+    Single {
         alone,
         demand: Demand {
             // A kernel bound by memory holds its units all the same, in whole waves.
-            units: roof.unit_share().max(roof.bandwidth_share()),
-            bandwidth: roof.bandwidth_share(),
+            units: units.max(bandwidth),
+            bandwidth,
         },
         flops,
         bytes,
-        backed,
-        spent,
+        evidence,
+        labour,
         launches,
     }
 }
@@ -145,7 +143,7 @@ impl Cores {
             .map(|(_, _, backed)| backed)
     }
 
-    fn kernel(&self, shape: &Attention, backward: bool) -> Kernel {
+    fn kernel(&self, shape: &Attention, backward: bool) -> Single {
         let (flops, bytes) = if backward {
             (shape.backward_flops(), shape.backward_bytes())
         } else {
@@ -214,19 +212,19 @@ impl Kernels {
         at: [u64; 3],
         roof: impl Fn(&TiledLaw) -> Roof,
         (labour, flops, bytes): (Labour, Flops, Bytes),
-    ) -> Kernel {
+    ) -> Single {
         let backed = &curves[precision as usize];
         let roof = roof(&backed.law);
         kernel(&roof, backed.gap, flops, bytes, backed.evidence(at), (labour, 1))
     }
 
-    pub(super) fn gemm(&self, shape: &Gemm) -> Kernel {
+    pub(super) fn gemm(&self, shape: &Gemm) -> Single {
         let at = [shape.m, shape.n, shape.k];
         let work = (Labour::Products, shape.flops(), shape.bytes());
         self.product(&self.gemm, shape.precision, at, |law| law.gemm(shape), work)
     }
 
-    pub(super) fn gemm_weight(&self, shape: &Gemm) -> Kernel {
+    pub(super) fn gemm_weight(&self, shape: &Gemm) -> Single {
         let (at, work) = (
             [shape.m, shape.n, shape.k],
             (Labour::Products, shape.flops(), shape.accumulating_bytes()),
@@ -240,13 +238,13 @@ impl Kernels {
         )
     }
 
-    pub(super) fn grouped(&self, shape: &GroupedGemm) -> Kernel {
+    pub(super) fn grouped(&self, shape: &GroupedGemm) -> Single {
         let at = [shape.rows, shape.n, shape.k];
         let work = (Labour::Experts, shape.flops(), shape.bytes());
         self.product(&self.grouped, shape.precision, at, |law| law.grouped(shape), work)
     }
 
-    pub(super) fn grouped_weight(&self, shape: &GroupedGemm) -> Kernel {
+    pub(super) fn grouped_weight(&self, shape: &GroupedGemm) -> Single {
         let (at, work) = (
             [shape.rows, shape.n, shape.k],
             (Labour::Experts, shape.flops(), shape.accumulating_bytes()),
@@ -264,15 +262,15 @@ impl Kernels {
         self.grouped[precision as usize].law.tile_rows
     }
 
-    pub(super) fn attention_forward(&self, shape: &Attention) -> Kernel {
+    pub(super) fn attention_forward(&self, shape: &Attention) -> Single {
         self.forward.kernel(shape, false)
     }
 
-    pub(super) fn attention_backward(&self, shape: &Attention) -> Kernel {
+    pub(super) fn attention_backward(&self, shape: &Attention) -> Single {
         self.backward.kernel(shape, true)
     }
 
-    pub(super) fn pass(&self, shape: &MemoryPass) -> Kernel {
+    pub(super) fn pass(&self, shape: &MemoryPass) -> Single {
         let evidence = self.pass.evidence([shape.bytes().get(), 0, 0]);
         kernel(
             &self.pass.law.pass(shape),

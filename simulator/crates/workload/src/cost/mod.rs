@@ -11,5 +11,5 @@ mod model;
 mod tests;
 mod transfers;
 
-pub use kernel::{ExchangePorts, Kernel, Labour, Transfer};
+pub use kernel::{ExchangePorts, Kernel, Labour, Single, Transfer};
 pub use model::CostModel;

@@ -10,11 +10,11 @@ use orrery_units::{Bytes, SimDuration};
 
 use super::kernels::Kernels;
 use super::transfers::Transfers;
-use super::{ExchangePorts, Kernel, Transfer};
+use super::{ExchangePorts, Single, Transfer};
 
 /// Times of everything that a plan's device does, alone on an idle machine.
 ///
-/// `alone` of a [`Kernel`] holds what passes on the device (ramp included), not the host's launch, which its
+/// `alone` of a [`Single`] kernel holds what passes on the device (ramp included), not the host's launch, which its
 /// `launches` count. Demands are shares of what the device can do while it is at it: a kernel that runs at the
 /// speed of its arithmetic needs all of the units, one at the speed of memory all of the achievable bandwidth.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ impl CostModel {
     }
 
     /// `kernel` at the share of its rate that lasts through steps.
-    fn lasting(&self, kernel: Kernel, rate: f64) -> Kernel {
+    fn lasting(&self, kernel: Single, rate: f64) -> Single {
         kernel.tuned(1.0 / rate, self.gap)
     }
 
@@ -86,25 +86,25 @@ impl CostModel {
 
     /// A matrix product.
     #[must_use]
-    pub fn gemm(&self, shape: &Gemm) -> Kernel {
+    pub fn gemm(&self, shape: &Gemm) -> Single {
         self.lasting(self.kernels.gemm(shape), self.products())
     }
 
     /// Matrix products grouped by expert; padded rows take time, useful rows count as work.
     #[must_use]
-    pub fn grouped_gemm(&self, shape: &GroupedGemm) -> Kernel {
+    pub fn grouped_gemm(&self, shape: &GroupedGemm) -> Single {
         self.lasting(self.kernels.grouped(shape), self.experts())
     }
 
     /// A gradient of a weight: the product is added to what is there.
     #[must_use]
-    pub fn gemm_weight(&self, shape: &Gemm) -> Kernel {
+    pub fn gemm_weight(&self, shape: &Gemm) -> Single {
         self.lasting(self.kernels.gemm_weight(shape), self.products())
     }
 
     /// Gradients of experts' weights, added to what is there.
     #[must_use]
-    pub fn grouped_weight(&self, shape: &GroupedGemm) -> Kernel {
+    pub fn grouped_weight(&self, shape: &GroupedGemm) -> Single {
         self.lasting(self.kernels.grouped_weight(shape), self.experts())
     }
 
@@ -116,7 +116,7 @@ impl CostModel {
 
     /// An attention core, forward.
     #[must_use]
-    pub fn attention_forward(&self, shape: &Attention) -> Kernel {
+    pub fn attention_forward(&self, shape: &Attention) -> Single {
         self.lasting(
             self.kernels.attention_forward(shape),
             self.tuning.get(Term::Attention),
@@ -125,7 +125,7 @@ impl CostModel {
 
     /// An attention core, backward.
     #[must_use]
-    pub fn attention_backward(&self, shape: &Attention) -> Kernel {
+    pub fn attention_backward(&self, shape: &Attention) -> Single {
         self.lasting(
             self.kernels.attention_backward(shape),
             self.tuning.get(Term::Attention),
@@ -134,7 +134,7 @@ impl CostModel {
 
     /// Passes over memory.
     #[must_use]
-    pub fn pass(&self, shape: &MemoryPass) -> Kernel {
+    pub fn pass(&self, shape: &MemoryPass) -> Single {
         self.kernels
             .pass(shape)
             .tuned(self.tuning.get(Term::Passes), self.gap)

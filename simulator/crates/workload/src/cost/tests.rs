@@ -139,7 +139,7 @@ fn a_product_without_a_profile_by_hand() {
     let model = &models()[3];
     let kernel = model.gemm(&gemm(8192, 8192, 8192, Precision::Bf16));
     close(kernel.alone.as_secs(), 1.633e-3, 2e-3);
-    assert_eq!(kernel.evidence(), Evidence::Analytic);
+    assert_eq!(kernel.evidence, Evidence::Analytic);
     assert!(
         kernel.demand.units > 0.99 && kernel.demand.bandwidth < 0.1,
         "{:?}",
@@ -153,11 +153,11 @@ fn a_measured_product_is_near_its_measurement() {
     let model = &models()[0];
     let kernel = model.gemm(&gemm(4096, 7168, 2048, Precision::Fp8));
     close(kernel.alone.as_secs(), 117.3e-6 / 0.921 + 2e-6, 0.06);
-    assert_eq!(kernel.evidence(), Evidence::Measured);
+    assert_eq!(kernel.evidence, Evidence::Measured);
     let between = model.gemm(&gemm(3000, 7168, 2048, Precision::Fp8));
-    assert_eq!(between.evidence(), Evidence::Interpolated);
+    assert_eq!(between.evidence, Evidence::Interpolated);
     let beyond = model.gemm(&gemm(1 << 20, 7168, 2048, Precision::Fp8));
-    assert_eq!(beyond.evidence(), Evidence::Extrapolated);
+    assert_eq!(beyond.evidence, Evidence::Extrapolated);
 }
 
 /// Weight gradients of the trace's attention: 2,388.5 us in place, beside communication on 20 of 132
@@ -178,7 +178,7 @@ fn weight_gradients_of_the_trace() {
         .map(|(m, n)| {
             let mut shape = gemm(m, n, 4096, Precision::Fp8);
             shape.output = Precision::Fp32;
-            assert_eq!(model.gemm_weight(&shape).evidence(), Evidence::Measured);
+            assert_eq!(model.gemm_weight(&shape).evidence, Evidence::Measured);
             model.gemm_weight(&shape).alone.as_secs()
         })
         .sum();

@@ -7,7 +7,7 @@ use orrery_scenario::plan::{Axis, GroupShape, Layer, MlpShape, Recompute, Schedu
 use orrery_units::Bytes;
 
 use crate::block::{Block, MoeRows, Op, Shapes};
-use crate::cost::{CostModel, Kernel, Labour, Transfer};
+use crate::cost::{CostModel, Kernel, Labour, Single, Transfer};
 
 /// A block's kernels in its three directions.
 #[derive(Clone, Copy, Debug, Default)]
@@ -184,11 +184,14 @@ pub(crate) fn count(kernels: f64) -> u32 {
 
 /// The kernels of `ops`, one after the other.
 pub(crate) fn kernel(model: &CostModel, ops: &[Op]) -> Kernel {
-    ops.iter()
-        .fold(Kernel::default(), |sum, op| sum.then(time(model, op)))
+    let mut sum = Kernel::default();
+    for op in ops {
+        sum.add(&time(model, op));
+    }
+    sum
 }
 
-fn time(model: &CostModel, op: &Op) -> Kernel {
+fn time(model: &CostModel, op: &Op) -> Single {
     match op {
         Op::Gemm(gemm) => model.gemm(gemm),
         Op::Grouped(grouped) => model.grouped_gemm(grouped),

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use orrery_operation::Collective;
 use orrery_profile::Term;
 use orrery_scenario::Plan;
-use orrery_scenario::plan::{GraphScope, Law, Layout};
+use orrery_scenario::plan::{GraphScope, GroupShape, Law, Layout};
 use orrery_taskgraph::{Driver, Pulled, Resources, Sequence, Sink};
 use orrery_units::{ProgramId, Seed, SimDuration};
 
@@ -18,7 +19,7 @@ use super::network::NetworkMap;
 use super::pace::Pace;
 use super::step_end::StepEnd;
 use crate::block::MoeRows;
-use crate::cost::{CostModel, Kernel};
+use crate::cost::{CostModel, Kernel, Transfer};
 use crate::routing::Router;
 use crate::schedule::{Action, Slot, order};
 
@@ -42,6 +43,8 @@ pub(super) struct Shared<'p> {
     pub(super) router: Router,
     pub(super) holdings: Holdings,
     pub(super) step_end: StepEnd,
+    /// Collectives that were asked for, with their transfers.
+    collectives: Vec<(Collective, GroupShape, Transfer)>,
     pub(super) stages: Vec<Stage>,
     pub(super) seed: Seed,
     pub(super) multiplicity: u32,
@@ -82,6 +85,17 @@ pub struct TrainingDriver<'p> {
 }
 
 impl Shared<'_> {
+    /// A collective among a group that lies on nodes as `shape` says. Ranks of a stage ask for the same few.
+    pub(super) fn collective(&mut self, collective: Collective, shape: GroupShape) -> Transfer {
+        let same = |known: &&(Collective, GroupShape, Transfer)| (known.0, known.1) == (collective, shape);
+        if let Some((_, _, transfer)) = self.collectives.iter().find(same) {
+            return *transfer;
+        }
+        let transfer = self.model.collective(collective, shape);
+        self.collectives.push((collective, shape, transfer));
+        transfer
+    }
+
     /// Routed experts at `rows` in one direction.
     pub(super) fn experts(&mut self, direction: Direction, shape: usize, rows: MoeRows) -> Kernel {
         self.costs.experts(self.plan, &self.model, direction, shape, rows)
@@ -165,6 +179,7 @@ impl<'p> TrainingDriver<'p> {
             router,
             holdings: Holdings::new(plan, &costs.distinct(plan)),
             step_end: StepEnd::new(plan, &model, &stages, &costs),
+            collectives: Vec::new(),
             stages,
             costs,
             seed,

@@ -60,34 +60,33 @@ impl Holdings {
     /// Taken when the feed-forward block of a layer runs forward.
     pub(super) fn mlp_taken(&self, shape: usize, rows: MoeRows) -> Changes {
         let layer = &self.layers[shape];
-        let mut taken = changes(&layer.mlp, 1, false);
-        taken.extend(routed(layer.per_routed, rows, Cause::Experts, 1, false));
+        let mut taken = Changes::new();
+        add_all(&mut taken, &layer.mlp, 1, false);
+        add(&mut taken, Cause::Experts, routed(layer.per_routed, rows), false);
         taken
     }
 
     /// Given back when the layer is done with a microbatch.
     pub(super) fn given_back(&self, shape: usize, rows: MoeRows) -> Changes {
         let layer = &self.layers[shape];
-        let mut given = changes(&layer.attention, -1, true);
-        given.extend(changes(&layer.mlp, -1, true));
-        given.extend(routed(layer.per_routed, rows, Cause::Experts, -1, true));
+        let mut given = Changes::new();
+        add_all(&mut given, &layer.attention, -1, true);
+        add_all(&mut given, &layer.mlp, -1, true);
+        add(&mut given, Cause::Experts, -routed(layer.per_routed, rows), true);
+        add(&mut given, Cause::Recomputed, -layer.recomputed(rows), true);
         given
     }
 
-    /// What recompute brings back while a layer runs backward: taken at its start, given back at its end.
-    pub(super) fn recomputed(&self, shape: usize, rows: MoeRows, at_end: bool) -> Changes {
-        let layer = &self.layers[shape];
-        let sign = if at_end { -1 } else { 1 };
-        let fixed = [(Cause::Recomputed, layer.recomputed)];
-        let mut all = changes(&fixed, sign, at_end);
-        all.extend(routed(
-            layer.recomputed_per_routed,
-            rows,
+    /// What recompute brings back when a layer begins to run backward, until [`given_back`](Self::given_back).
+    pub(super) fn recomputed(&self, shape: usize, rows: MoeRows) -> Changes {
+        let mut taken = Changes::new();
+        add(
+            &mut taken,
             Cause::Recomputed,
-            sign,
-            at_end,
-        ));
-        all
+            self.layers[shape].recomputed(rows),
+            false,
+        );
+        taken
     }
 
     /// Logits and loss: taken forward, given back backward.
@@ -119,6 +118,11 @@ impl LayerHolding {
             recomputed_per_routed: slope(recomputed(0), recomputed(PROBE)),
         }
     }
+
+    /// What recompute brings back of this layer.
+    fn recomputed(&self, rows: MoeRows) -> i64 {
+        self.recomputed + routed(self.recomputed_per_routed, rows)
+    }
 }
 
 fn signed(bytes: Bytes) -> i64 {
@@ -133,12 +137,25 @@ fn causes(parts: Vec<(Cause, Bytes)>) -> Vec<(Cause, i64)> {
 }
 
 fn changes(parts: &[(Cause, i64)], sign: i64, at_end: bool) -> Changes {
-    let change = |&(cause, bytes): &(Cause, i64)| MemoryChange {
-        cause: cause.index(),
-        bytes: sign * bytes,
-        at_end,
-    };
-    parts.iter().filter(|part| part.1 != 0).map(change).collect()
+    let mut changes = Changes::new();
+    add_all(&mut changes, parts, sign, at_end);
+    changes
+}
+
+fn add_all(changes: &mut Changes, parts: &[(Cause, i64)], sign: i64, at_end: bool) {
+    for &(cause, bytes) in parts {
+        add(changes, cause, sign * bytes, at_end);
+    }
+}
+
+/// Adds a change of `bytes` to `changes` of one task and of one end of it: one entry per cause.
+fn add(changes: &mut Changes, cause: Cause, bytes: i64, at_end: bool) {
+    let cause = cause.index();
+    if let Some(known) = changes.iter_mut().find(|change| change.cause == cause) {
+        known.bytes += bytes;
+    } else if bytes != 0 {
+        changes.push(MemoryChange { cause, bytes, at_end });
+    }
 }
 
 #[expect(
@@ -146,11 +163,6 @@ fn changes(parts: &[(Cause, i64)], sign: i64, at_end: bool) -> Changes {
     clippy::cast_possible_truncation,
     reason = "bytes of a layer are far below 2^53"
 )]
-fn routed(per_token: f64, rows: MoeRows, cause: Cause, sign: i64, at_end: bool) -> Option<MemoryChange> {
-    let bytes = (per_token * rows.rows as f64).round() as i64;
-    (bytes != 0).then_some(MemoryChange {
-        cause: cause.index(),
-        bytes: sign * bytes,
-        at_end,
-    })
+fn routed(per_token: f64, rows: MoeRows) -> i64 {
+    (per_token * rows.rows as f64).round() as i64
 }

@@ -288,7 +288,7 @@ impl Emit<'_, '_, '_> {
             if backward.fused {
                 kernel = kernel.then(shared.experts(Direction::Weight, unit.shape, rows));
             }
-            let held = shared.holdings.recomputed(unit.shape, rows, false);
+            let held = shared.holdings.recomputed(unit.shape, rows);
             let kind = shared.kinds.experts_backward;
             let waits = [backward.last, backward.gathered.take()];
             backward.last = Some(self.compute_holding(kind, kernel, &waits, tag, held));
@@ -300,10 +300,7 @@ impl Emit<'_, '_, '_> {
                 dense.backward
             };
             let gathered = self.tensor_before_backward(backward.last, tag);
-            let held = self
-                .shared
-                .holdings
-                .recomputed(unit.shape, MoeRows::default(), false);
+            let held = self.shared.holdings.recomputed(unit.shape, MoeRows::default());
             let kind = self.shared.kinds.mlp_backward;
             let waits = [gathered, backward.gathered.take()];
             let done = self.compute_holding(kind, kernel, &waits, tag, held);
@@ -367,10 +364,7 @@ impl Emit<'_, '_, '_> {
     /// What the layer took forward, given back once its weight gradients are done.
     fn given_back(&mut self, slot: Slot, unit: Unit) -> Changes {
         let rows = self.rows(slot, unit);
-        let holdings = &self.shared.holdings;
-        let mut given = holdings.given_back(unit.shape, rows);
-        given.extend(holdings.recomputed(unit.shape, rows, true));
-        given
+        self.shared.holdings.given_back(unit.shape, rows)
     }
 
     /// Rows that this rank's experts compute for `unit` in this microbatch.

@@ -252,7 +252,7 @@ impl Emit<'_, '_, '_> {
                 ranks: u64::from(shape.ranks),
                 bytes,
             };
-            let transfer = self.shared.model.collective(collective, shape).times(pace);
+            let transfer = self.shared.collective(collective, shape).times(pace);
             let meeting = self.cursor.member.gradients[chunk][which].next();
             let tag = Tag {
                 major: layer,
