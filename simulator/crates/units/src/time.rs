@@ -265,6 +265,11 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive and below 2^64"
+    )]
     fn a_float_becomes_time_by_rounding_up() {
         assert_eq!(SimDuration::from_secs(1e-12), SimDuration::from_picos(1));
         assert_eq!(SimDuration::from_secs(1.2e-12), SimDuration::from_picos(2));
@@ -277,8 +282,8 @@ mod tests {
         let mut picos: f64 = 0.3;
         while picos < 1.7e19 {
             let secs = picos / PICOS_PER_SEC;
-            let up = (secs * PICOS_PER_SEC).ceil();
-            assert_eq!(SimDuration::from_secs(secs).as_picos() as f64, up, "{picos}");
+            let up = (secs * PICOS_PER_SEC).ceil() as u64;
+            assert_eq!(SimDuration::from_secs(secs).as_picos(), up, "{picos}");
             picos *= 1.37;
         }
     }

@@ -108,9 +108,10 @@ impl Kernel {
     /// Runs `next` after this kernel: [`then`](Self::then), in place.
     fn append(&mut self, next: &Self) {
         self.run(next.alone, next.demand, next.flops, next.bytes, next.launches);
-        for at in 0..4 {
-            self.backed[at] += next.backed[at];
-            self.spent[at] += next.spent[at];
+        for (sums, parts) in [(&mut self.backed, &next.backed), (&mut self.spent, &next.spent)] {
+            for (sum, &part) in sums.iter_mut().zip(parts) {
+                *sum += part;
+            }
         }
     }
 
