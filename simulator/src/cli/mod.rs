@@ -6,6 +6,7 @@ mod balance;
 mod baseline;
 mod check;
 mod collective;
+mod columns;
 mod compare;
 mod explain;
 mod export;

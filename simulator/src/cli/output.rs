@@ -80,6 +80,7 @@ fn csv(values: &[serde_json::Value]) -> String {
             let parts: Vec<&str> = parts.iter().filter_map(|part| part.as_str()).collect();
             parts.join(" ")
         }
+        serde_json::Value::Null => String::new(),
         other => other.to_string(),
     };
     if let Some(header) = values.first().and_then(|value| value.as_object()) {

@@ -13,8 +13,11 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use orrery_scenario::Plan;
 
+use serde_json::Value;
+
+use super::output::print_values;
 use super::progress::Signals;
-use super::{Console, Failure, FormatArg};
+use super::{Console, Failure, Format, FormatArg, columns};
 use crate::exit::Exit;
 use crate::sweep::points::Range;
 use crate::{files, pipeline};
@@ -92,6 +95,8 @@ pub(crate) enum Search {
 pub(crate) enum SweepLook {
     /// points.csv, a line for each point that was estimated.
     Csv,
+    /// The same as points.parquet.
+    Parquet,
     /// sweep.json.
     Json,
 }
@@ -192,6 +197,24 @@ impl Job<'_> {
         });
         bar.finish_and_clear();
         result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Writes the files that were asked for: `rows` as tables, `whole` as sweep.json.
+    fn write(&self, rows: &[Value], whole: &Value, console: &mut Console<'_>) -> anyhow::Result<()> {
+        for look in &self.args.write {
+            let (name, bytes) = match look {
+                SweepLook::Csv => (
+                    "points.csv",
+                    print_values(rows, Format::Csv, String::new).into_bytes(),
+                ),
+                SweepLook::Parquet => ("points.parquet", columns::parquet(rows)?),
+                SweepLook::Json => ("sweep.json", format!("{whole:#}\n").into_bytes()),
+            };
+            let path = self.args.out.join(name);
+            files::write(&path, &bytes).map_err(Failure::missing)?;
+            writeln!(console.err, "wrote {}", path.display())?;
+        }
+        Ok(())
     }
 
     /// How a sweep ends of which `found` says whether anything came out.

@@ -94,28 +94,27 @@ pub fn estimate(base: &Plan, axes: &Axes, shard: (usize, usize), progress: &Prog
         for (_, (number, reason)) in share.refused {
             note(&mut refused, number, reason);
         }
-        for candidate in share.legal {
-            if candidate.survey.peak <= memory {
-                estimated.fitting.push(candidate);
-            } else {
-                let message = too_large(&candidate, memory);
-                let refusal = Refusal {
-                    code: "memory",
-                    message,
-                    help: None,
-                };
-                let (number, choice) = (candidate.number, candidate.choice.clone());
-                let (number, reason) = Infeasible::of(number, choice, refusal);
-                note(&mut refused, number, reason);
-                estimated.too_large.push(candidate);
-            }
-        }
+        let (fitting, too_large): (Vec<Candidate>, Vec<Candidate>) = share
+            .legal
+            .into_iter()
+            .partition(|candidate| candidate.survey.peak <= memory);
+        estimated.fitting.extend(fitting);
+        estimated.too_large.extend(too_large);
+    }
+    estimated.too_large.sort_by_key(|candidate| candidate.number);
+    if let Some(first) = estimated.too_large.first() {
+        let reason = Infeasible {
+            code: "memory",
+            count: estimated.too_large.len(),
+            example: first.choice.clone(),
+            message: too_large(first, memory),
+        };
+        note(&mut refused, first.number, reason);
     }
     estimated.infeasible = refused.into_values().map(|(_, reason)| reason).collect();
     estimated
         .infeasible
         .sort_by_key(|reason| std::cmp::Reverse(reason.count));
-    estimated.too_large.sort_by_key(|candidate| candidate.number);
     let time = |candidate: &Candidate| candidate.survey.estimate.step;
     estimated
         .fitting

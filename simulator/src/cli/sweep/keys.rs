@@ -7,14 +7,14 @@ use orrery_scenario::Plan;
 use orrery_units::{Bytes, Seed, significant};
 use serde_json::{Value, json};
 
-use super::{Job, SweepLook};
+use super::Job;
+use crate::checks;
 use crate::cli::output::print_values;
 use crate::cli::{Console, Failure, Format};
 use crate::exit::Exit;
 use crate::pipeline::in_parallel;
 use crate::sweep::points::{self, Point, Range, Settings};
 use crate::sweep::{Confirmed, Confirming};
-use crate::{checks, files};
 
 /// A point and what became of it.
 struct Answer {
@@ -55,16 +55,7 @@ pub(super) fn points(job: &Job<'_>, console: &mut Console<'_>) -> anyhow::Result
         .collect();
     let text = || text(&answers, &args.objective);
     write!(console.out, "{}", print_values(&values, args.format.format, text))?;
-    for look in &args.write {
-        let (name, format) = match look {
-            SweepLook::Csv => ("points.csv", Format::Csv),
-            SweepLook::Json => ("sweep.json", Format::Json),
-        };
-        let path = args.out.join(name);
-        let bytes = print_values(&values, format, String::new);
-        files::write(&path, bytes.as_bytes()).map_err(Failure::missing)?;
-        writeln!(console.err, "wrote {}", path.display())?;
-    }
+    job.write(&values, &json!(values), console)?;
     Ok(job.exit(answers.iter().any(|answer| answer.point.plan.is_ok())))
 }
 

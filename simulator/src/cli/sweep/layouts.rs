@@ -9,11 +9,10 @@ use orrery_scenario::{LayoutChoice, catalog};
 use orrery_units::{Bytes, significant};
 use serde_json::{Value, json};
 
+use super::Job;
 use super::picture::{Cloud, Map};
-use super::{Job, SweepLook};
 use crate::cli::{Console, Failure, Format};
 use crate::exit::Exit;
-use crate::files;
 use crate::sweep::{Axes, Candidate, Confirmed, Confirming, Estimated, Progress};
 use crate::sweep::{confirm, estimate, front, regret};
 
@@ -64,14 +63,8 @@ pub(super) fn search(job: &Job<'_>, base: &Plan, console: &mut Console<'_>) -> a
         }
         Format::Csv => write!(console.out, "{}", found.csv())?,
     }
-    for look in &args.write {
-        let (name, bytes) = match look {
-            SweepLook::Csv => ("points.csv", found.csv()),
-            SweepLook::Json => ("sweep.json", format!("{:#}\n", found.json())),
-        };
-        let path = args.out.join(name);
-        files::write(&path, bytes.as_bytes()).map_err(Failure::missing)?;
-        writeln!(console.err, "wrote {}", path.display())?;
+    if !args.write.is_empty() {
+        job.write(&found.rows(), &found.json(), console)?;
     }
     if let Some(path) = &args.picture {
         found.draw(path)?;

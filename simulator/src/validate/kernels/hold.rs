@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use orrery_profile::fit::LibraryFit;
+use orrery_profile::fit::{LibraryFit, LibraryRow};
 use orrery_profile::library::{LibraryContext, LibraryExperts, LibraryGemm, LibraryGeneration};
 use orrery_units::SimDuration;
 
@@ -20,14 +20,12 @@ struct Job {
     family: usize,
 }
 
-/// A result per row, each shape left out of the fit of its device, library and formats.
+/// A result per row, each shape left out, on all devices, of the fit of its library and formats.
 pub(super) fn by_shape(
     known: &[&Known],
     progress: &mut (dyn FnMut(usize, usize) + Send),
 ) -> Vec<Result<Compared, String>> {
-    let groups = grouped(known, |row| {
-        format!("{}\n{}\n{}", row.device, row.library, row.formats)
-    });
+    let groups = grouped(known, |row| format!("{}\n{}", row.library, row.formats));
     let mut jobs = Vec::new();
     for (family, ((class, _), members)) in groups.iter().enumerate() {
         let names = shapes(known, members);
@@ -51,7 +49,7 @@ pub(super) fn by_shape(
             });
         }
     }
-    let reason = "no other shape of this kernel was measured on this device";
+    let reason = "no other shape of this kernel was measured";
     judged(known, &jobs, (reason, "interpolated"), progress)
 }
 
@@ -189,20 +187,26 @@ fn predict(known: &[&Known], job: &Job) -> Vec<f64> {
 }
 
 fn fitted<K: Kind>(known: &[&Known], job: &Job) -> Vec<f64> {
-    let rows: Vec<(&K, SimDuration)> = job
+    let mut releases: BTreeMap<&str, u32> = BTreeMap::new();
+    for &at in job.train.iter().chain(&job.test) {
+        let next = u32::try_from(releases.len()).unwrap_or(u32::MAX);
+        releases.entry(&known[at].release).or_insert(next);
+    }
+    let rows: Vec<LibraryRow<'_, K>> = job
         .train
         .iter()
         .filter_map(|&at| {
-            Some((
-                K::of(&known[at].call)?,
-                SimDuration::from_secs(known[at].measured),
-            ))
+            Some(LibraryRow {
+                call: K::of(&known[at].call)?,
+                release: releases[known[at].release.as_str()],
+                time: SimDuration::from_secs(known[at].measured),
+            })
         })
         .collect();
     let fit = LibraryFit::new(&rows);
     job.test
         .iter()
-        .filter_map(|&at| K::of(&known[at].call))
-        .map(|call| fit.time(call).as_secs())
+        .filter_map(|&at| Some((K::of(&known[at].call)?, releases[known[at].release.as_str()])))
+        .map(|(call, release)| fit.time(call, release).as_secs())
         .collect()
 }

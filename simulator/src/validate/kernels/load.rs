@@ -21,14 +21,19 @@ pub(super) struct Routing {
     pub(super) experts: u32,
     pub(super) ranks: u32,
     pub(super) skew: f64,
+    /// Whether the gate runs in the call and takes four of eight groups of experts first (DeepSeek-V3, section 2.1.2).
+    pub(super) limited: bool,
 }
+
+/// Groups of experts of a gate that is limited to some, and how many it takes.
+const GROUPS: (u32, u32) = (8, 4);
 
 /// The load of the fullest rank.
 pub(super) fn fullest(routing: &Routing) -> LocalLoad {
-    let loads = if routing.skew > 0.0 {
-        uneven(routing)
-    } else {
-        equal(routing)
+    let loads = match (routing.skew > 0.0, routing.limited) {
+        (true, _) => uneven(routing),
+        (false, true) => limited(routing),
+        (false, false) => equal(routing),
     };
     let mut load = LocalLoad {
         rows: 0.0,
@@ -64,6 +69,36 @@ fn equal(routing: &Routing) -> Vec<f64> {
     }
     let used = (routing.tokens * routing.chosen).div_ceil(routing.ranks.max(1));
     vec![1.0; used.min(local) as usize]
+}
+
+/// What becomes of equal loads behind a gate that is limited to groups.
+///
+/// The tables give each token one expert of every group, all with the same score. The gate takes the first half of the
+/// groups, for they tie; of each token's choices, those in them are kept, and the others fall on the first experts, which
+/// tie again. So the first rank is the fullest. Worked: 1024 tokens of 8 of 256 experts: experts 0 to 127 have 1024 / 32 =
+/// 32 rows each, experts 0 to 3 another 1024; the first of 32 ranks has 8 · 32 + 4 · 1024 = 4352 of 8192 rows.
+fn limited(routing: &Routing) -> Vec<f64> {
+    let (groups, taken) = GROUPS;
+    let tokens = f64::from(routing.tokens);
+    let local = (routing.experts / routing.ranks.max(1)).max(1);
+    let kept = routing.chosen * taken / groups;
+    let reached = routing.experts * taken / groups;
+    (0..local)
+        .map(|expert| {
+            let scored = if expert < reached {
+                tokens * f64::from(kept) / f64::from(reached)
+            } else {
+                0.0
+            };
+            let tied = if expert < routing.chosen - kept {
+                tokens
+            } else {
+                0.0
+            };
+            scored + tied
+        })
+        .filter(|rows| *rows > 0.0)
+        .collect()
 }
 
 /// Quantiles of the power law, none above the number of tokens: a token takes an expert once.
@@ -139,6 +174,7 @@ mod tests {
             experts: 256,
             ranks: 8,
             skew: 0.0,
+            limited: false,
         };
         let load = fullest(&routing);
         assert!((load.rows - 1024.0).abs() < 1e-9, "{load:?}");
@@ -147,6 +183,34 @@ mod tests {
         let few = fullest(&Routing { tokens: 2, ..routing });
         assert!(
             (few.rows - 2.0).abs() < 1e-9 && (few.active - 2.0).abs() < 1e-9,
+            "{few:?}"
+        );
+    }
+
+    /// Half of the choices fall on four experts of the first rank, however many ranks there are up to 64.
+    #[test]
+    fn a_limited_gate_fills_the_first_rank() {
+        let rows = |ranks| {
+            fullest(&Routing {
+                tokens: 1024,
+                chosen: 8,
+                experts: 256,
+                ranks,
+                skew: 0.0,
+                limited: true,
+            })
+        };
+        let (all, half, few) = (rows(1), rows(2), rows(32));
+        assert!(
+            (all.rows - 8192.0).abs() < 1e-9 && (all.active - 128.0).abs() < 1e-9,
+            "{all:?}"
+        );
+        assert!(
+            (half.rows - 8192.0).abs() < 1e-9,
+            "all of it lies in the first half: {half:?}"
+        );
+        assert!(
+            (few.rows - 4352.0).abs() < 1e-9 && (few.largest - 1056.0).abs() < 1e-9,
             "{few:?}"
         );
     }
@@ -161,6 +225,7 @@ mod tests {
             experts: 256,
             ranks,
             skew: 1.2,
+            limited: false,
         };
         let all = fullest(&routing(1));
         assert!((all.rows - 32_768.0).abs() < 1e-6, "{all:?}");

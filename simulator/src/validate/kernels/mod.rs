@@ -193,7 +193,7 @@ fn told(id: String, known: &Known, result: Result<Compared, String>) -> Row {
             .into_iter()
             .flatten()
             .collect(),
-        result,
+        result: result.map_err(|reason| format!("{class}: {reason}")),
     }
 }
 

@@ -29,10 +29,13 @@ const EXPERTS: [&str; 5] = ["system", "moe_dtype", "inter_size", "moe_ep_size", 
 /// Columns of tables of several kinds.
 const MIXED: [&str; 6] = ["gpu", "op", "impl", "dtype", "seq_kv", "time_us"];
 
+/// Releases that gate within the call that is timed.
+const LIMITED: [&str; 2] = ["sglang 0.5.14", "vllm"];
+
 /// What a table is read with.
 struct Reader {
     devices: BTreeMap<(String, String), Result<(String, Peaks), String>>,
-    routings: BTreeMap<[u64; 5], orrery_profile::library::LocalLoad>,
+    routings: BTreeMap<[u64; 6], orrery_profile::library::LocalLoad>,
     caches: BTreeMap<String, Bytes>,
 }
 
@@ -346,6 +349,7 @@ fn experts(reader: &mut Reader, cells: &Cells) -> Result<Known, String> {
             experts: whole(cells, "num_experts")?,
             ranks: whole(cells, "moe_ep_size")?,
             skew,
+            limited: false,
         },
         hidden: whole(cells, "hidden_size")?,
         inner: whole(cells, "inter_size")?,
@@ -363,6 +367,13 @@ struct Layer {
 }
 
 impl Layer {
+    /// Whether the timed call gates, and takes groups of experts first: `SGLang` 0.5.14 and vLLM do for the layers of
+    /// DeepSeek-V3, which their collectors know by its 256 experts of width 2048; TensorRT-LLM is given its choices.
+    fn gates_by_group(&self, release: &str) -> bool {
+        let deepseek = (self.hidden, self.inner, self.routing.experts) == (7168, 2048, 256);
+        deepseek && LIMITED.iter().any(|library| release.starts_with(library))
+    }
+
     fn known(
         &self,
         reader: &mut Reader,
@@ -377,13 +388,25 @@ impl Layer {
             experts,
             ranks,
             skew,
+            ..
         } = self.routing;
         let (hidden, inner) = (self.hidden, self.inner);
-        let key = [tokens, chosen, experts, ranks].map(u64::from);
-        let load = *reader
-            .routings
-            .entry([key[0], key[1], key[2], key[3], skew.to_bits()])
-            .or_insert_with(|| fullest(&self.routing));
+        let routing = Routing {
+            limited: self.gates_by_group(&release),
+            ..self.routing
+        };
+        let [tokens_key, chosen_key, experts_key, ranks_key] =
+            [tokens, chosen, experts, ranks].map(u64::from);
+        let limited = u64::from(routing.limited);
+        let key = [
+            tokens_key,
+            chosen_key,
+            experts_key,
+            ranks_key,
+            skew.to_bits(),
+            limited,
+        ];
+        let load = *reader.routings.entry(key).or_insert_with(|| fullest(&routing));
         let call = LibraryExperts {
             peaks,
             widths: widths(format)?,
@@ -432,6 +455,7 @@ fn mixed(reader: &mut Reader, cells: &Cells) -> Result<Known, String> {
                     experts: whole(cells, "experts")?,
                     ranks: whole(cells, "ep")?,
                     skew: 0.0,
+                    limited: false,
                 },
                 hidden: whole(cells, "hidden")?,
                 inner: whole(cells, "moe_ffn")?,

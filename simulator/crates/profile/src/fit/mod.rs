@@ -11,7 +11,7 @@ mod transfer;
 pub use attention::{AttentionRow, attention};
 pub use kriging::{Component, Kriging};
 pub use levenberg::{Prior, least_squares};
-pub use library::LibraryFit;
+pub use library::{LibraryFit, LibraryRow};
 pub use simplex::minimise;
 pub use tiled::{GemmRow, GroupedRow, grouped, sustained, tiled};
 pub use transfer::{TransferRow, transfer};

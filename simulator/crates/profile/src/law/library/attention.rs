@@ -55,6 +55,7 @@ pub struct LibraryGeneration {
 
 impl LibraryKernel for LibraryContext {
     const SCATTER: f64 = 0.05;
+    const SHAPE: &'static [usize] = &[2, 3];
 
     /// Efficiency, keys of a diagonal block, launch, share of the bandwidth, sharpness, share of the last wave that is
     /// lost, and passes before the core over queries, and over keys and values.
@@ -78,8 +79,8 @@ impl LibraryKernel for LibraryContext {
         ]
     }
 
-    /// `launch + corner(compute, memory) + passes`: `2 (d_qk + d_v) · b h s (s / 2 + block)` operations, at least those
-    /// of the longest row of tiles.
+    /// `launch + corner(compute, memory) + passes`: `2 (d_qk + d_v) · b h s (s / 2 + block)` operations with `s` queries
+    /// filled up to tiles, at least those of the longest row of tiles.
     fn seconds(&self, parameters: &[f64]) -> f64 {
         let [efficiency, block, launch, share, sharpness, tail, queries, keys] = parameters else {
             return f64::NAN;
@@ -88,7 +89,8 @@ impl LibraryKernel for LibraryContext {
         let (qk, v) = (f64::from(self.qk_dim), f64::from(self.v_dim));
         let (units, bandwidth) = (f64::from(self.peaks.num_units), self.peaks.bandwidth.get());
         let rate = self.peaks.rate.get() * efficiency;
-        let all = 2.0 * b * h * s * (s / 2.0 + block) * (qk + v) / rate;
+        let rows = (s / QUERY_TILE).ceil() * QUERY_TILE;
+        let all = 2.0 * b * h * rows * (s / 2.0 + block) * (qk + v) / rate;
         let longest = 2.0 * QUERY_TILE * (s + block) * (qk + v) * units / rate;
         let waves = b * h * (s / QUERY_TILE).ceil() / units;
         let idle = if waves > 1.0 { waves.ceil() - waves } else { 0.0 };
@@ -96,6 +98,10 @@ impl LibraryKernel for LibraryContext {
         let memory = b * s * (h + kv) * (qk + v) * self.width / (bandwidth * share);
         let before = b * s * (queries * h * qk + keys * kv * (qk + v)) * 2.0 / bandwidth;
         launch + overlapped(compute, memory, *sharpness) + before
+    }
+
+    fn peaks(&self) -> &Peaks {
+        &self.peaks
     }
 
     fn coordinates(&self) -> Vec<f64> {
@@ -113,6 +119,7 @@ impl LibraryGeneration {
 
 impl LibraryKernel for LibraryGeneration {
     const SCATTER: f64 = 0.05;
+    const SHAPE: &'static [usize] = &[2, 3];
 
     /// Efficiency, launch, share of the bandwidth, sharpness, least tokens of a part of the cache, seconds to combine
     /// parts, share of the traffic that a warm cache leaves, the share of units that draws the whole bandwidth,
@@ -175,6 +182,10 @@ impl LibraryKernel for LibraryGeneration {
         let combined = if parts > 1.0 { *combine } else { 0.0 };
         let written = 8.0 * b * h * v * parts / bandwidth;
         launch + overlapped(compute, memory, *sharpness) + combined + wave * (waves - 1.0).max(0.0) + written
+    }
+
+    fn peaks(&self) -> &Peaks {
+        &self.peaks
     }
 
     fn coordinates(&self) -> Vec<f64> {

@@ -56,6 +56,7 @@ impl LibraryExperts {
 
 impl LibraryKernel for LibraryExperts {
     const SCATTER: f64 = 0.06;
+    const SHAPE: &'static [usize] = &[3, 4, 8, 9];
 
     /// Efficiency, prologue of a tile, launches, share of the bandwidth, sharpness, passes over the rows, seconds per
     /// token of routing, share of the padding that is computed, seconds per active expert, share of other ranks' rows
@@ -133,6 +134,10 @@ impl LibraryKernel for LibraryExperts {
         let moved = (passes * self.load.rows + gather * f64::from(self.tokens)) * hidden * 2.0 / bandwidth;
         let routed = token * f64::from(self.tokens) + expert * self.load.active;
         launch + overlapped(compute, memory, *sharpness) + moved + routed
+    }
+
+    fn peaks(&self) -> &Peaks {
+        &self.peaks
     }
 
     fn coordinates(&self) -> Vec<f64> {

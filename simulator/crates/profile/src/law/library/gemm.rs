@@ -27,6 +27,8 @@ pub struct LibraryGemm {
     compute: f64,
     /// Seconds of the operands and the result at the data sheet's bandwidth.
     memory: f64,
+    /// The part of them that the last level of cache keeps from one run to the next: `1 / (1 + (bytes / cache)²)`.
+    kept: f64,
     shape: [f64; 3],
     choices: Vec<Choice>,
 }
@@ -43,7 +45,9 @@ struct Choice {
     pace: f64,
     /// `1 / rows + 1 / columns`.
     edges: f64,
-    /// Seconds to write and read the parts of a split product.
+    /// Seconds per element of `k` of a tile to bring its operands, at a unit's share of the bandwidth.
+    stream: f64,
+    /// Seconds to write and read the parts of a split product; 0 for one that is not split.
     reduction: f64,
 }
 
@@ -65,6 +69,8 @@ impl LibraryGemm {
                     depth: (k / split / 64.0).ceil() * 64.0,
                     pace: 2.0 * rows * columns * units / peaks.rate.get(),
                     edges: rows.recip() + columns.recip(),
+                    stream: (rows.min(m) * widths.activation + columns.min(n) * widths.weight) * units
+                        / bandwidth,
                     // Parts are of four bytes, written and read; they mostly stay in the cache, which is some three
                     // times as fast as the memory (assumption).
                     reduction: if split > 1.0 {
@@ -79,6 +85,7 @@ impl LibraryGemm {
             peaks,
             compute: 2.0 * m * n * k / peaks.rate.get(),
             memory: bytes / bandwidth,
+            kept: (1.0 + (bytes / peaks.cache.as_f64()).powi(2)).recip(),
             shape: [m, n, k],
             choices,
         }
@@ -90,26 +97,48 @@ impl LibraryGemm {
     }
 }
 
+/// What decides among choices.
+struct Tiles {
+    /// Of a large tile.
+    efficiency: f64,
+    /// Elements of edge that cost as much as a tile's inside.
+    edge: f64,
+    /// Prologue in elements of `k`.
+    fill: f64,
+    /// Share of the last wave that is lost.
+    tail: f64,
+    /// How many times its even share of the memory bandwidth one unit can draw, from cache or memory.
+    draw: f64,
+    /// Seconds to begin bringing the parts of a split product together.
+    split: f64,
+}
+
 impl Choice {
-    fn seconds(&self, efficiency: f64, edge: f64, fill: f64, tail: f64) -> f64 {
-        let waves = (self.waves + tail * self.idle).max(1.0);
-        waves * self.pace * (self.depth + fill) * (1.0 + edge * self.edges) / efficiency + self.reduction
+    fn seconds(&self, of: &Tiles) -> f64 {
+        let waves = (self.waves + of.tail * self.idle).max(1.0);
+        let pace = self.pace * (1.0 + of.edge * self.edges) / of.efficiency;
+        let split = if self.reduction > 0.0 { of.split } else { 0.0 };
+        waves * pace.max(self.stream / of.draw) * (self.depth + of.fill) + self.reduction + split
     }
 }
 
 impl LibraryKernel for LibraryGemm {
     const SCATTER: f64 = 0.04;
+    const SHAPE: &'static [usize] = &[1, 2];
 
-    /// Efficiency of a large tile, elements of edge that cost as much as a tile's inside, prologue in elements of `k`,
-    /// seconds of launch and of passes, share of the memory bandwidth, share of the last wave that is lost, sharpness.
+    /// The six of [`Tiles`], then seconds of launch and of passes, share of the memory bandwidth, share of the traffic that
+    /// a warm cache leaves, sharpness.
     fn priors() -> Vec<Prior> {
         vec![
             prior(0.8, 0.3),
             prior(12.0, 1.0),
             prior(64.0, 1.0),
+            prior(0.7, 0.7),
+            prior(5.0, 0.5),
+            prior(1e-6, 1.5),
             prior(4e-6, 0.7),
             prior(0.85, 0.3),
-            prior(0.7, 0.7),
+            prior(0.5, 0.7),
             prior(3.0, 0.4),
         ]
     }
@@ -123,18 +152,40 @@ impl LibraryKernel for LibraryGemm {
     }
 
     /// `launch + (compute^p + memory^p)^(1/p)`, where compute is that of the fastest tile and split:
-    /// `waves · tile (k / split + prologue) (1 + edge (1 / rows + 1 / columns)) / (unit's peak · efficiency)`.
+    /// `waves · tile (k / split + prologue) (1 + edge (1 / rows + 1 / columns)) / (unit's peak · efficiency)`, or what its
+    /// operands take where a unit cannot draw them as fast, and the parts of a split brought together.
     fn seconds(&self, parameters: &[f64]) -> f64 {
-        let [efficiency, edge, fill, launch, bandwidth, tail, sharpness] = parameters else {
+        let &[
+            efficiency,
+            edge,
+            fill,
+            tail,
+            draw,
+            split,
+            launch,
+            bandwidth,
+            warm,
+            sharpness,
+        ] = parameters
+        else {
             return f64::NAN;
         };
-        let tail = tail.min(1.0);
-        let compute = self
-            .choices
-            .iter()
-            .map(|choice| choice.seconds(*efficiency, *edge, *fill, tail))
-            .fold(f64::INFINITY, f64::min);
-        launch + overlapped(compute, self.memory / bandwidth, *sharpness)
+        let tiles = Tiles {
+            efficiency,
+            edge,
+            fill,
+            tail: tail.min(1.0),
+            draw,
+            split,
+        };
+        let times = self.choices.iter().map(|choice| choice.seconds(&tiles));
+        let compute = times.fold(f64::INFINITY, f64::min);
+        let memory = self.memory / bandwidth * (1.0 - self.kept * (1.0 - warm.min(1.0)));
+        launch + overlapped(compute, memory, sharpness)
+    }
+
+    fn peaks(&self) -> &Peaks {
+        &self.peaks
     }
 
     /// `ln m, ln n, ln k`, arithmetic over traffic, how full the waves of two common tiles are, and the larger roof.
@@ -171,11 +222,12 @@ mod tests {
         };
         let widths = Widths::named("bfloat16").expect("a format of the tables");
         let product = LibraryGemm::new([4096, 4096, 4096], widths, peaks);
-        let seconds = product.seconds(&[0.5, 1e-9, 1e-9, 10e-6, 1.0, 1.0, 20.0]);
+        let ideal = [0.5, 1e-9, 1e-9, 1.0, 1e9, 1e-12, 10e-6, 1.0, 1.0, 20.0];
+        let seconds = product.seconds(&ideal);
         assert!((seconds * 1e3 - 2.1575).abs() < 1e-3, "{seconds}");
         // One row more begins a wave: 33 waves of 64 x 64 instead of 32, 3 % more, when small tiles cost nothing.
         let more = LibraryGemm::new([4097, 4096, 4096], widths, peaks);
-        let later = more.seconds(&[0.5, 1e-9, 1e-9, 10e-6, 1.0, 1.0, 20.0]);
+        let later = more.seconds(&ideal);
         assert!((later / seconds - 1.031).abs() < 2e-3, "{later}");
     }
 }

@@ -69,6 +69,10 @@ pub trait LibraryKernel {
     fn seconds(&self, parameters: &[f64]) -> f64;
     /// Physical coordinates, in the order that [`components`](Self::components) speaks of.
     fn coordinates(&self) -> Vec<f64>;
+    /// Those of them that are a shape, for which a library picks a kernel.
+    const SHAPE: &'static [usize];
+    /// The data sheet of its device.
+    fn peaks(&self) -> &Peaks;
 }
 
 /// A prior of a positive parameter: its value, and how far its logarithm may be off.
