@@ -123,8 +123,7 @@ impl<K: Owned> IndexedHeap<K> {
     }
 
     fn sift_down(&mut self, mut at: usize, key: K) {
-        loop {
-            let Some(least) = self.least_child(at) else { break };
+        while let Some(least) = self.least_child(at) {
             if key <= self.keys[least] {
                 break;
             }
