@@ -186,7 +186,8 @@ fn critical_path(out: &mut String, run: &Value) {
     }
 }
 
-/// Phases in the mean of all ranks and by stage; beside published ones, and by how much they differ.
+/// Phases in the mean of all ranks and by stage; those of the first stage beside published ones, and by how much they
+/// differ.
 fn phases(out: &mut String, run: &Value, beside: &Beside) {
     if run["why"]["phases"].is_null() {
         return;
@@ -206,8 +207,10 @@ fn phases(out: &mut String, run: &Value, beside: &Beside) {
             "  {:<40} {mean_text:>10}   {least:>8} … {most:<8}",
             phase.title()
         ));
-        if let Some(printed) = printed {
-            out.push_str(&format!("   published {}", why::beside(mean, printed.seconds)));
+        if let Some((printed, first)) = printed.zip(why::phase_as_published(run, phase)) {
+            let difference = why::beside(first, printed.seconds);
+            let first = SimDuration::from_secs(first);
+            out.push_str(&format!("   first stage {first}, published {difference}"));
         }
         out.push('\n');
     }

@@ -3,7 +3,8 @@
 //! A table is recognised by its columns. Sweeps of nccl-tests are predicted by the law of their platform
 //! (scenarios/platforms), all-to-all tables by the law of their kernels with the row's own cell left out. Every row of
 //! a table of training steps that names enough of itself is simulated, for its step time or for its memory, and every row of a table of allocated memory is counted.
-//! Tables of kernels' times are predicted with each shape, or device, left out.
+//! Tables of kernels' times are predicted with each shape, or device, left out. The public training trace is set beside
+//! the same overlapped pair simulated.
 
 mod compare;
 mod exchange;
@@ -18,6 +19,7 @@ mod steps;
 mod summary;
 mod sweep;
 mod table;
+mod trace;
 
 use std::path::{Path, PathBuf};
 
@@ -31,6 +33,7 @@ pub(crate) use machine::Device;
 pub use render::{human, json, summaries_csv};
 pub use steps::{By, MeasuredStep, Mode, OWN_COLUMNS, OwnStep, StepCase, measured_step};
 pub use summary::{Summary, peaks, summary};
+pub use trace::trace_plan;
 pub(crate) use sweep::operation;
 
 /// Why an anchor is not compared.
@@ -175,6 +178,7 @@ pub fn validate(
             Ok(None) => match kernels_of(file, &mut kernels)
                 .or_else(|| memory::of(file, options.metric))
                 .or_else(|| steps_of(file, options, &mut outcome, progress))
+                .or_else(|| trace_of(file))
                 .or_else(|| Some(exchange::rows(file)))
             {
                 Some(Ok(rows)) => outcome.rows.extend(rows),
@@ -260,6 +264,12 @@ fn steps_of(
         outcome.worth.extend(tuning::worth(&complete));
     }
     Some(Ok(rows))
+}
+
+/// The rows of a file of the training trace; none when it is another.
+fn trace_of(file: &Path) -> Option<Result<Vec<Row>, String>> {
+    let read = table::text(file).and_then(|text| table::parse(&text));
+    trace::of(&read.ok()?, &stem(file)).map(Ok)
 }
 
 /// The measured steps of the table at `path` that can be predicted, with their facts.

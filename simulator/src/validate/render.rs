@@ -190,6 +190,7 @@ pub fn human(outcome: &Outcome) -> String {
     if let Some(judgement) = Judgement::of(outcome, outcome.with_releases) {
         foot.push_str(&judgement.human());
     }
+    foot.push_str(&super::trace::foot(outcome));
     if anchors > 0 {
         foot.push_str(&format!(
             "{anchors} rows anchored their sweep and are not compared\n"

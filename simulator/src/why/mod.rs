@@ -5,6 +5,7 @@
 //! differ in one resource. The engine knows nothing of it.
 
 mod kept;
+pub(crate) mod pairs;
 mod path;
 mod phases;
 pub mod sensitivity;

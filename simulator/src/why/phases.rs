@@ -2,7 +2,9 @@
 //!
 //! An action begins when the first of its tasks on the compute or the exchange lane stands ready and the compute lane
 //! is done with the action before; it ends with its last task on the compute lane. What lies between two actions is
-//! bubble. At the end of the step only what runs counts as optimiser; waiting there is bubble too.
+//! bubble, as in the figures of schedules, whose middle has no holes: what lies between two overlapped pairs is a part of
+//! the pairs, for there every rank goes at the pace of the slowest stage. At the end of the step only what runs counts as
+//! optimiser; waiting there is bubble too.
 
 use orrery_report::{Phase, RankPhases};
 use orrery_scenario::Plan;
@@ -139,7 +141,14 @@ impl PhasesBuilder {
             of.phases.passes[phase as usize] += 1;
         }
         let begun = begun.max(self.begin).min(done.end.max(self.begin));
-        of.phases.picos[Phase::Bubble as usize] += begun.saturating_sub(idle_from);
+        let before = done.task.pull.checked_sub(1);
+        let before = before.and_then(|action| phases.get(action as usize));
+        let idle = if phase == Phase::Overlapped && before == Some(&Phase::Overlapped) {
+            Phase::Overlapped
+        } else {
+            Phase::Bubble
+        };
+        of.phases.picos[idle as usize] += begun.saturating_sub(idle_from);
         of.phases.picos[phase as usize] += done.end.max(self.begin) - begun;
         of.until = done.end.max(of.until);
     }

@@ -12,6 +12,9 @@ pub struct MemoryPass {
     pub written: Bytes,
     /// Kernels launched for it.
     pub kernels: u32,
+    /// Whether every row is reduced on the way, as norms do: a row is read before any of it is written.
+    #[serde(default)]
+    pub reduces: bool,
 }
 
 impl MemoryPass {
@@ -22,6 +25,16 @@ impl MemoryPass {
             read,
             written,
             kernels,
+            reduces: false,
+        }
+    }
+
+    /// The same pass, with every row reduced on the way.
+    #[must_use]
+    pub const fn reducing(self) -> Self {
+        Self {
+            reduces: true,
+            ..self
         }
     }
 
@@ -44,6 +57,7 @@ impl MemoryPass {
             read: self.read + other.read,
             written: self.written + other.written,
             kernels: self.kernels + other.kernels,
+            reduces: self.reduces && other.reduces,
         }
     }
 }

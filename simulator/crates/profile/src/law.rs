@@ -96,6 +96,9 @@ pub struct PassLaw {
     pub bandwidth: BytesPerSec,
     /// Share of the memory bandwidth.
     pub memory_efficiency: f64,
+    /// The same of passes that reduce rows; absent where they were not measured apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reducing_efficiency: Option<f64>,
     /// Ramp up and down of the kernel.
     pub overhead_picos: SimDuration,
 }
@@ -131,12 +134,10 @@ impl Roof {
         self.overhead + compute.mul_add(compute, memory * memory).sqrt().sqrt()
     }
 
-    /// Share of the execution units that it needs to run at full speed, arithmetic time over time alone; and of the
-    /// achievable memory bandwidth, memory time over time alone.
+    /// Share of the achievable memory bandwidth: memory time over time alone.
     #[must_use]
-    pub fn shares(&self) -> [f32; 2] {
-        let seconds = self.seconds();
-        [share(self.compute, seconds), share(self.memory, seconds)]
+    pub fn bandwidth_share(&self) -> f32 {
+        share(self.memory, self.seconds())
     }
 }
 
@@ -265,9 +266,13 @@ impl PassLaw {
     /// Roofs: `bytes / (bandwidth · e_mem)`, one ramp per kernel.
     #[must_use]
     pub fn pass(&self, shape: &MemoryPass) -> Roof {
+        let efficiency = self
+            .reducing_efficiency
+            .filter(|_| shape.reduces)
+            .unwrap_or(self.memory_efficiency);
         Roof {
             compute: 0.0,
-            memory: shape.bytes().as_f64() / (self.bandwidth.get() * self.memory_efficiency),
+            memory: shape.bytes().as_f64() / (self.bandwidth.get() * efficiency),
             overhead: self.overhead_picos.as_secs() * f64::from(shape.kernels),
         }
     }

@@ -1,7 +1,8 @@
 //! The attention block: norm, projections, rotary embedding, core, output projection, residual.
 
-use orrery_operation::{Attention, Mask, Precision};
+use orrery_operation::{Attention, Mask, MemoryPass, Precision};
 use orrery_scenario::plan::{AttentionShape, RecomputeModule};
+use orrery_units::Bytes;
 
 use super::{Block, Op, Shapes};
 
@@ -15,6 +16,13 @@ struct Projection {
     up: bool,
 }
 
+/// From activations to what is kept of them, or from that back.
+#[derive(Clone, Copy)]
+enum Way {
+    Out,
+    Back,
+}
+
 impl Shapes<'_> {
     /// The attention block of a layer.
     #[must_use]
@@ -24,7 +32,7 @@ impl Shapes<'_> {
         let projections = self.projections(shape);
         let core = self.core(shape);
         let between = self.between_projections(shape);
-        let norm = self.pass(self.held_tokens * hidden, 1, 1);
+        let norm = self.norm(self.held_tokens * hidden, 1, 1);
         let residual = self.pass(self.held_tokens * hidden, 2, 1);
 
         let mut forward = vec![norm];
@@ -33,6 +41,7 @@ impl Shapes<'_> {
         }
         forward.extend(&between);
         forward.push(Op::AttentionForward(core));
+        forward.extend(self.core_result(shape, Way::Out));
         forward.push(residual);
 
         let mut backward = Vec::new();
@@ -48,6 +57,7 @@ impl Shapes<'_> {
         if recompute.covers(RecomputeModule::CoreAttention) {
             backward.push(Op::AttentionForward(core));
         }
+        backward.extend(self.core_result(shape, Way::Back));
         backward.push(Op::AttentionBackward(core));
         // Rotation back, and the gradients of queries, keys and values put together: two passes where
         // forward has one (rotary and copy kernels of the public trace, phase attn(B)).
@@ -57,7 +67,7 @@ impl Shapes<'_> {
             self.backward(&mut backward, p.m, p.n, p.k);
         }
         // Norm backward reads the input and the gradient; the residual gradient is added on the way.
-        backward.push(self.pass(self.held_tokens * hidden, 3, 1));
+        backward.push(self.norm(self.held_tokens * hidden, 3, 1));
 
         let mut weight = Vec::new();
         for p in &projections {
@@ -68,6 +78,21 @@ impl Shapes<'_> {
             backward,
             weight,
         }
+    }
+
+    /// The result of the core as it is kept for backward, where activations are kept narrow: it is precious, and kept in
+    /// 12 bits (E5M6, DeepSeek-V3 report, section 3.3.3; `per_token_cast_to_fp8_with_fp8_special_fmt` of the trace and
+    /// its way back).
+    fn core_result(&self, shape: &AttentionShape, way: Way) -> Option<Op> {
+        let core = self.core(shape);
+        let elements = self.tokens * core.heads * core.v_dim;
+        let (wide, narrow) = (self.activations().bytes_of(elements), Bytes::new(elements * 12 / 8));
+        let (read, written) = match way {
+            Way::Out => (wide, narrow),
+            Way::Back => (narrow, wide),
+        };
+        self.keeps_narrow()
+            .then(|| Op::Pass(MemoryPass::new(read, written, 1)))
     }
 
     /// The attention core of a layer, per device.
@@ -158,7 +183,7 @@ impl Shapes<'_> {
                 vec![
                     self.pass(self.tokens * full, 1, 1),
                     self.pass(self.tokens * full, 1, 1),
-                    self.pass(self.tokens * latents, 1, 1),
+                    self.norm(self.tokens * latents, 1, 1),
                 ]
             }
         }

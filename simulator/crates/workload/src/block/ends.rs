@@ -32,7 +32,7 @@ impl Shapes<'_> {
             precision: wide,
             output,
         };
-        let norm = self.pass(self.held_tokens * hidden, 1, 1);
+        let norm = self.norm(self.held_tokens * hidden, 1, 1);
         let logits = self.tokens * vocab;
         let wide_logits = Precision::Fp32.bytes_of(logits);
         // Vocabulary-parallel cross entropy: maximum, exponentials and sum forward; one rewrite backward.
@@ -47,7 +47,7 @@ impl Shapes<'_> {
             backward: vec![
                 loss_backward,
                 Op::Gemm(product(self.tokens, hidden, vocab, wide)),
-                self.pass(self.held_tokens * hidden, 3, 1),
+                self.norm(self.held_tokens * hidden, 3, 1),
             ],
             weight: vec![Op::GemmWeight(product(
                 vocab,

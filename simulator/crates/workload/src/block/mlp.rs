@@ -38,7 +38,7 @@ impl Shapes<'_> {
             precision: Precision::Tf32,
             output: Precision::Fp32,
         };
-        let norm = self.pass(tokens * hidden, 1, 1);
+        let norm = self.norm(tokens * hidden, 1, 1);
         let scores = Op::Pass(MemoryPass::new(
             Precision::Fp32.bytes_of(tokens * experts * 2),
             Precision::Fp32.bytes_of(tokens * experts),
@@ -52,7 +52,7 @@ impl Shapes<'_> {
         let mut backward = vec![
             gradients,
             Op::Gemm(product(tokens, hidden, experts)),
-            self.pass(tokens * hidden, 3, 1),
+            self.norm(tokens * hidden, 3, 1),
         ];
         if self.plan.training.recompute.covers(RecomputeModule::Norm) {
             backward.insert(0, norm);
@@ -75,13 +75,6 @@ impl Shapes<'_> {
         (to.bits() < from.bits()).then_some(Op::Pass(pass))
     }
 
-    /// The cast back of what was kept in a narrower format than activations.
-    fn cast_back(&self, elements: u64) -> Option<Op> {
-        let (from, to) = (self.plan.training.formats.kept, self.activations());
-        let pass = MemoryPass::new(from.bytes_of(elements), to.bytes_of(elements), 1);
-        (from.bits() < to.bits()).then_some(Op::Pass(pass))
-    }
-
     /// The shared experts of a layer: a dense network over the tokens that the device holds.
     #[must_use]
     pub fn shared_experts(&self, mlp: &MlpShape) -> Block {
@@ -102,12 +95,13 @@ impl Shapes<'_> {
         };
         let Expert { width, inner, .. } = expert;
         ops.extend([self.expand(rows), self.grouped(expert, inner, hidden)]);
-        ops.push(self.activation(rows.rows, width, inner));
-        ops.extend(self.cast(rows.rows * width));
+        self.activated(ops, rows.rows, width, inner);
         ops.extend([
             self.grouped(expert, hidden, width),
             self.pass(rows.rows * hidden, 1, 1),
         ]);
+        // Turned once for both products of backward.
+        ops.extend(self.turned(rows.active * (inner + width) * hidden));
     }
 
     /// Appends what routed experts do backward with respect to their inputs.
@@ -120,8 +114,8 @@ impl Shapes<'_> {
         let recompute = &self.plan.training.recompute;
         if recompute.covers(RecomputeModule::Mlp) {
             self.routed_forward(mlp, rows, ops);
-        } else if recompute.covers(RecomputeModule::Activation) {
-            ops.push(self.activation(rows.rows, width, inner));
+        } else {
+            ops.extend(self.activation_again(rows.rows, width, inner));
         }
         ops.extend([
             self.pass(rows.rows * hidden, 1, 1),
@@ -133,6 +127,10 @@ impl Shapes<'_> {
         ops.push(self.pass(rows.rows * width, 1, 0));
         ops.extend(self.cast(rows.rows * inner));
         ops.extend([self.grouped(expert, hidden, inner), self.expand(rows)]);
+        if self.casts_ahead() {
+            ops.extend(self.cast(rows.rows * width));
+            ops.extend(self.cast(rows.rows * inner));
+        }
     }
 
     /// Appends the weight gradients of routed experts.
@@ -141,9 +139,13 @@ impl Shapes<'_> {
         let Some(expert) = self.expert(mlp, rows) else {
             return;
         };
-        for (n, k) in [(hidden, expert.width), (expert.inner, hidden)] {
-            ops.extend(self.cast(rows.rows * n));
-            ops.extend(self.cast(rows.rows * k));
+        let (width, inner) = (expert.width, expert.inner);
+        for (own, n, k) in [(width, hidden, width), (inner, inner, hidden)] {
+            // What came from other ranks is `hidden` wide, and cast here by every stack.
+            ops.extend(self.cast(rows.rows * hidden));
+            if !self.casts_ahead() {
+                ops.extend(self.cast(rows.rows * own));
+            }
             ops.push(self.grouped_weight(expert, n, k));
         }
     }
@@ -175,18 +177,18 @@ impl Shapes<'_> {
     fn network(&self, m: u64, width: u64, gated: bool) -> Block {
         let hidden = self.plan.model.hidden;
         let inner = if gated { 2 * width } else { width };
-        let activation = self.activation(m, width, inner);
         let recompute = &self.plan.training.recompute;
         let mut block = Block::default();
         self.forward(&mut block.forward, m, inner, hidden);
-        block.forward.push(activation);
-        self.forward(&mut block.forward, m, hidden, width);
+        self.activated(&mut block.forward, m, width, inner);
+        block.forward.push(self.product(m, hidden, width));
         if recompute.covers(RecomputeModule::Mlp) {
             block.backward.extend(block.forward.clone());
-        } else if recompute.covers(RecomputeModule::Activation) {
-            block.backward.push(activation);
+        } else {
+            block.backward.extend(self.activation_again(m, width, inner));
         }
         self.backward(&mut block.backward, m, hidden, width);
+        block.backward.extend(self.cast_back(m * inner));
         block.backward.push(self.activation_backward(m, width, inner));
         self.backward(&mut block.backward, m, inner, hidden);
         self.weight(&mut block.weight, m, hidden, width);
@@ -197,13 +199,39 @@ impl Shapes<'_> {
     /// Input norm and residual of a feed-forward block.
     fn around(&self, block: &mut Block) {
         let elements = self.held_tokens * self.plan.model.hidden;
-        let norm = self.pass(elements, 1, 1);
+        let norm = self.norm(elements, 1, 1);
         block.forward.insert(0, norm);
         block.forward.push(self.pass(elements, 2, 1));
         if self.plan.training.recompute.covers(RecomputeModule::Norm) {
             block.backward.insert(0, norm);
         }
-        block.backward.push(self.pass(elements, 3, 1));
+        block.backward.push(self.norm(elements, 3, 1));
+    }
+
+    /// The activation function and the cast of its result, one kernel where its input is kept in a narrower format,
+    /// whose copy is written besides (`swiglu_forward_with_weight_and_per_token_cast` of the trace).
+    fn activated(&self, ops: &mut Vec<Op>, m: u64, width: u64, inner: u64) {
+        match self.keep(m * inner) {
+            None => {
+                ops.push(self.activation(m, width, inner));
+                ops.extend(self.cast(m * width));
+            }
+            Some(kept) => ops.extend([
+                kept,
+                Op::Pass(MemoryPass::new(
+                    self.activations().bytes_of(m * inner),
+                    self.plan.training.formats.gemm.bytes_of(m * width),
+                    1,
+                )),
+            ]),
+        }
+    }
+
+    /// The activation computed again for backward; with its input kept narrow its backward does that on the way
+    /// (`swiglu_forward_backward_with_weight` of the trace).
+    fn activation_again(&self, m: u64, width: u64, inner: u64) -> Option<Op> {
+        let again = self.plan.training.recompute.covers(RecomputeModule::Activation);
+        (again && !self.keeps_narrow()).then(|| self.activation(m, width, inner))
     }
 
     /// The activation function: reads the first product's output, writes the second product's input.

@@ -93,6 +93,41 @@ impl<'p> Shapes<'p> {
         self.gemm_format().bits() < self.activations().bits()
     }
 
+    /// Whether operands of weight gradients are cast while backward has them at hand, so that the gradients
+    /// themselves are products alone: where the two are split (public DeepSeek-V3 trace: `per_channel_cast_and_transpose`
+    /// in attn(B) and mlp(B), none in attn(W)).
+    pub(super) const fn casts_ahead(&self) -> bool {
+        self.plan.training.stack.split_weight_gradients && self.casts()
+    }
+
+    /// Whether activations are kept for backward in a narrower format than they are computed in.
+    pub(super) const fn keeps_narrow(&self) -> bool {
+        self.plan.training.formats.kept.bits() < self.activations().bits()
+    }
+
+    /// The copy of `elements` activations that is kept for backward, where that is narrower.
+    pub(super) fn keep(&self, elements: u64) -> Option<Op> {
+        let (from, to) = (self.activations(), self.plan.training.formats.kept);
+        let pass = MemoryPass::new(from.bytes_of(elements), to.bytes_of(elements), 1);
+        self.keeps_narrow().then_some(Op::Pass(pass))
+    }
+
+    /// The cast back of what was kept in a narrower format than activations.
+    pub(super) fn cast_back(&self, elements: u64) -> Option<Op> {
+        let (from, to) = (self.plan.training.formats.kept, self.activations());
+        let pass = MemoryPass::new(from.bytes_of(elements), to.bytes_of(elements), 1);
+        self.keeps_narrow().then_some(Op::Pass(pass))
+    }
+
+    /// A weight of `elements` turned for the product of its input gradient, where it is held in the 8 bits of the
+    /// products, one copy, whose cores take operands in one orientation only (`batched_transpose` of the trace).
+    pub(super) fn turned(&self, elements: u64) -> Option<Op> {
+        let held = self.plan.training.formats.weights;
+        let bytes = held.bytes_of(elements);
+        let narrow = self.casts() && held.bits() <= self.gemm_format().bits();
+        narrow.then(|| Op::Pass(MemoryPass::new(bytes, bytes, 1)))
+    }
+
     /// A pass that reads and writes `elements` activations so many times, as one kernel.
     pub(super) const fn pass(&self, elements: u64, reads: u64, writes: u64) -> Op {
         let format = self.activations();
@@ -101,6 +136,13 @@ impl<'p> Shapes<'p> {
             format.bytes_of(elements * writes),
             1,
         ))
+    }
+
+    /// A norm over `elements` activations, read and written so many times, as one kernel.
+    pub(super) const fn norm(&self, elements: u64, reads: u64, writes: u64) -> Op {
+        let format = self.activations();
+        let (read, written) = (format.bytes_of(elements * reads), format.bytes_of(elements * writes));
+        Op::Pass(MemoryPass::new(read, written, 1).reducing())
     }
 
     /// The cast of `elements` activations into the format of the GEMMs.
@@ -119,15 +161,25 @@ impl<'p> Shapes<'p> {
     /// Input gradient of the same product: `[m, n] x [n, k]`, the output gradient's cast before it.
     pub(super) fn backward(&self, ops: &mut Vec<Op>, m: u64, n: u64, k: u64) {
         ops.extend(self.cast(m * n));
+        ops.extend(self.turned(n * k));
         ops.push(self.product(m, k, n));
+        if self.casts_ahead() {
+            self.weight_operands(ops, m, n, k);
+        }
     }
 
-    /// Weight gradient of the same product: `[n, m] x [m, k]`, accumulated into the gradient; narrow
-    /// formats first transpose both operands, one scale per 128 tokens of a channel.
+    /// Weight gradient of the same product: `[n, m] x [m, k]`, accumulated into the gradient.
     pub(super) fn weight(&self, ops: &mut Vec<Op>, m: u64, n: u64, k: u64) {
+        if !self.casts_ahead() {
+            self.weight_operands(ops, m, n, k);
+        }
+        ops.push(Op::GemmWeight(self.weight_product(m, n, k)));
+    }
+
+    /// Narrow formats transpose both operands of a weight gradient, one scale per 128 tokens of a channel.
+    fn weight_operands(&self, ops: &mut Vec<Op>, m: u64, n: u64, k: u64) {
         ops.extend(self.cast(m * n));
         ops.extend(self.cast(m * k));
-        ops.push(Op::GemmWeight(self.weight_product(m, n, k)));
     }
 
     pub(super) const fn weight_product(&self, m: u64, n: u64, k: u64) -> Gemm {
@@ -140,7 +192,7 @@ impl<'p> Shapes<'p> {
         }
     }
 
-    const fn product(&self, m: u64, n: u64, k: u64) -> Op {
+    pub(super) const fn product(&self, m: u64, n: u64, k: u64) -> Op {
         Op::Gemm(Gemm {
             m,
             n,

@@ -75,6 +75,7 @@ pub(super) fn attention(device: &Device, precision: Precision, backward: bool) -
 /// A pass over memory by arithmetic.
 pub(super) fn pass(device: &Device) -> PassLaw {
     PassLaw {
+        reducing_efficiency: None,
         bandwidth: device.memory_bandwidth,
         memory_efficiency: MEMORY_EFFICIENCY,
         overhead_picos: OVERHEAD,

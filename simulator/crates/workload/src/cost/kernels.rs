@@ -62,13 +62,12 @@ fn kernel(
     (labour, launches): (Labour, u32),
 ) -> Single {
     let alone = roof.alone() + gap * u64::from(launches);
-    let [units, bandwidth] = roof.shares();
     Single {
         alone,
         demand: Demand {
-            // A kernel bound by memory holds its units all the same, in whole waves.
-            units: units.max(bandwidth),
-            bandwidth,
+            // Whatever bounds it, a kernel holds its units in whole waves; streams have the next one ready.
+            units: 1.0,
+            bandwidth: roof.bandwidth_share(),
         },
         flops,
         bytes,

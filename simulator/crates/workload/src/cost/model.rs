@@ -152,6 +152,12 @@ impl CostModel {
         self.transfers.send_recv(bytes, crosses_nodes)
     }
 
+    /// The dispatch of a forward pass, which carries where its rows go; the others of a layer know it.
+    #[must_use]
+    pub fn first_dispatch(&self, ports: &ExchangePorts, shape: GroupShape) -> Transfer {
+        self.exchange(ports, shape).slowed(self.transfers.first_dispatch())
+    }
+
     /// One device's part of an expert exchange among a group that lies on nodes as `shape` says.
     #[must_use]
     pub fn exchange(&self, ports: &ExchangePorts, shape: GroupShape) -> Transfer {

@@ -18,6 +18,8 @@ pub(super) struct Transfers {
     exchange: port_bound::Exchange,
     /// Share of the units that an expert exchange holds.
     exchange_units: f32,
+    /// Time of a dispatch that carries its routing, over that of one that repeats a known one.
+    first_dispatch: f64,
 }
 
 /// A transfer of `bytes` that takes `timing`.
@@ -48,6 +50,7 @@ impl Transfers {
         let units = f64::from(stack.units_for_all_to_all);
         Self {
             exchange_units: share(units / f64::from(cluster.device.num_units)),
+            first_dispatch: profile.exchange(library).map_or(1.0, |curve| curve.first_dispatch),
             network,
             exchange,
         }
@@ -83,6 +86,10 @@ impl Transfers {
             units: share(timing.channels / self.network.num_units()),
             bandwidth: share(rate / self.network.memory_bandwidth()),
         }
+    }
+
+    pub(super) const fn first_dispatch(&self) -> f64 {
+        self.first_dispatch
     }
 
     pub(super) fn exchange(&self, ports: &ExchangePorts, shape: GroupShape) -> Transfer {

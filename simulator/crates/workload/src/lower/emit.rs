@@ -7,7 +7,7 @@ use orrery_units::{Evidence, KindId, LaneId, SimDuration};
 use super::driver::{Cursor, Shared};
 use super::groups::{Party, RECEIVE_ACTIVATION, RECEIVE_GRADIENT, SEND_ACTIVATION, SEND_GRADIENT, Way};
 use super::holding::Changes;
-use super::layer::{Backward, Forward};
+use super::layer::{Backward, Forward, WeightGradients};
 use crate::cost::{Kernel, Transfer};
 use crate::schedule::{Action, Slot, next_of, previous_of};
 
@@ -63,7 +63,12 @@ impl Emit<'_, '_, '_> {
     }
 
     fn backward(&mut self, slot: Slot, with_weight: bool) {
-        let mut backward = self.begin_backward(slot, with_weight);
+        let weights = if with_weight {
+            WeightGradients::Fused
+        } else {
+            WeightGradients::Later
+        };
+        let mut backward = self.begin_backward(slot, weights);
         for at in (0..backward.units.len()).rev() {
             self.gather_shards_backward(&mut backward, at);
             self.recompute(&mut backward, at);
@@ -91,7 +96,7 @@ impl Emit<'_, '_, '_> {
     /// the public DeepSeek-V3 training trace (tests/truth/deepseek_v3_train_profile_phases.csv).
     fn overlapped(&mut self, forward: Slot, backward: Slot) {
         let mut forward = self.begin_forward(forward);
-        let mut backward = self.begin_backward(backward, false);
+        let mut backward = self.begin_backward(backward, WeightGradients::Apart);
         let (forwards, backwards) = (forward.units.len(), backward.units.len());
         for turn in 0..forwards.max(backwards) {
             let f = (turn < forwards).then_some(turn);

@@ -40,6 +40,7 @@ kinds! {
     experts_weight: "experts weight gradient", Compute;
     head_forward: "head forward", Compute;
     head_backward: "head backward", Compute;
+    head_weight: "head weight gradient", Compute;
     dispatch_forward: "dispatch forward", Dispatch;
     dispatch_backward: "dispatch backward", Dispatch;
     combine_forward: "combine forward", Combine;

@@ -47,13 +47,23 @@ pub(crate) struct Forward {
     pub(super) behind: Option<Sequence>,
 }
 
+/// When a backward pass computes the gradients of its weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WeightGradients {
+    /// In the same tasks as those of its inputs.
+    Fused,
+    /// In tasks of their own, within the pass.
+    Apart,
+    /// In a pass of their own, later.
+    Later,
+}
+
 /// A backward pass of one microbatch through one chunk, as far as it has been emitted.
 pub(crate) struct Backward {
     pub(crate) slot: Slot,
     pub(crate) units: Arc<[Unit]>,
     stage: usize,
-    /// Whether weight gradients are computed in the same tasks as input gradients.
-    fused: bool,
+    weights: WeightGradients,
     pub(crate) last: Option<Sequence>,
     /// The gather of this layer's sharded parameters.
     pub(super) gathered: Option<Sequence>,
@@ -117,10 +127,7 @@ impl Emit<'_, '_, '_> {
         let heads = self.shared.stages[forward.stage].heads;
         if heads > 0 {
             let kernel = repeated(self.shared.costs.head.forward, heads);
-            let tag = Tag {
-                major: u32::MAX,
-                minor: forward.slot.microbatch,
-            };
+            let tag = Self::head_tag(forward.slot);
             let waits = [forward.last];
             let held = self.shared.holdings.head(heads, false);
             let kind = self.shared.kinds.head_forward;
@@ -178,7 +185,7 @@ impl Emit<'_, '_, '_> {
         forward.last = self.exchange(forward.slot, forward.units[at], kind, false, forward.last);
     }
 
-    pub(super) fn begin_backward(&mut self, slot: Slot, fused: bool) -> Backward {
+    pub(super) fn begin_backward(&mut self, slot: Slot, weights: WeightGradients) -> Backward {
         let stage = self.stage_of(slot);
         let last = self.receive_gradient(slot);
         let units = Arc::clone(&self.shared.stages[stage].units);
@@ -186,36 +193,52 @@ impl Emit<'_, '_, '_> {
             slot,
             units,
             stage,
-            fused,
+            weights,
             last,
             gathered: None,
             ahead: None,
         };
         let heads = self.shared.stages[stage].heads;
         if heads > 0 {
-            // The head's weight gradient is one product at the end of the model: it is never deferred.
             let head = &self.shared.costs.head;
-            let kernel = repeated(head.backward.then(head.weight), heads);
-            let tag = Tag {
-                major: u32::MAX,
-                minor: slot.microbatch,
+            let later = weights == WeightGradients::Later;
+            let (kernel, given) = if later {
+                (head.backward, Changes::new())
+            } else {
+                let given = self.shared.holdings.head(heads, true);
+                (head.backward.then(head.weight), given)
             };
-            let given = self.shared.holdings.head(heads, true);
             let kind = self.shared.kinds.head_backward;
-            backward.last = Some(self.compute_holding(kind, kernel, &[last], tag, given));
+            let kernel = repeated(kernel, heads);
+            backward.last = Some(self.compute_holding(kind, kernel, &[last], Self::head_tag(slot), given));
         }
         backward
     }
 
-    /// Weight gradients that an earlier backward left for later.
+    fn head_tag(slot: Slot) -> Tag {
+        Tag {
+            major: u32::MAX,
+            minor: slot.microbatch,
+        }
+    }
+
+    /// Weight gradients that an earlier backward left for later; those of the head, like those of any other product,
+    /// come first.
     pub(super) fn deferred_weight(&mut self, slot: Slot) -> Backward {
         let stage = self.stage_of(slot);
         let units = Arc::clone(&self.shared.stages[stage].units);
+        let heads = self.shared.stages[stage].heads;
+        if heads > 0 {
+            let kernel = repeated(self.shared.costs.head.weight, heads);
+            let given = self.shared.holdings.head(heads, true);
+            let kind = self.shared.kinds.head_weight;
+            self.compute_holding(kind, kernel, &[], Self::head_tag(slot), given);
+        }
         Backward {
             slot,
             units,
             stage,
-            fused: false,
+            weights: WeightGradients::Later,
             last: None,
             gathered: None,
             ahead: None,
@@ -285,7 +308,7 @@ impl Emit<'_, '_, '_> {
             let rows = self.rows(backward.slot, unit);
             let shared = &mut *self.shared;
             let mut kernel = shared.experts(Direction::Backward, unit.shape, rows);
-            if backward.fused {
+            if backward.weights == WeightGradients::Fused {
                 kernel = kernel.then(shared.experts(Direction::Weight, unit.shape, rows));
             }
             let held = shared.holdings.recomputed(unit.shape, rows);
@@ -294,7 +317,7 @@ impl Emit<'_, '_, '_> {
             backward.last = Some(self.compute_holding(kind, kernel, &waits, tag, held));
         } else {
             let dense = self.shared.costs.layers[unit.shape].dense;
-            let kernel = if backward.fused {
+            let kernel = if backward.weights == WeightGradients::Fused {
                 dense.backward.then(dense.weight)
             } else {
                 dense.backward
@@ -331,7 +354,7 @@ impl Emit<'_, '_, '_> {
             kernel = kernel.then(self.shared.costs.mtp_projection.backward);
         }
         let mut memory = Changes::new();
-        if backward.fused {
+        if backward.weights == WeightGradients::Fused {
             kernel = kernel.then(self.attention_weight_kernel(backward, at));
             memory = self.given_back(backward.slot, unit);
         }
@@ -405,10 +428,13 @@ impl Emit<'_, '_, '_> {
         } else {
             load.combine_ports(expert_rank)
         };
-        let transfer = self
-            .shared
-            .model
-            .exchange(&ports, self.shared.step_end.expert_shape);
+        let shape = self.shared.step_end.expert_shape;
+        let first = kind == self.shared.kinds.dispatch_forward;
+        let transfer = if first {
+            self.shared.model.first_dispatch(&ports, shape)
+        } else {
+            self.shared.model.exchange(&ports, shape)
+        };
         let meeting = self.cursor.member.exchange.next();
         let lane = self.cursor.member.lanes.exchange;
         Some(self.transfer(lane, kind, &transfer, meeting, &[last], Self::tag(slot, unit)))

@@ -83,15 +83,15 @@ fn popularity_persists_over_steps() {
     assert!(!router.has_experts(2) && router.has_experts(3) && router.has_experts(61));
 }
 
-/// Balanced, at most 4 of 8 nodes: 3.629 nodes per token, each of the 8 with probability 0.4536. So each
-/// device sends 4,096 · 7 · 0.4536 tokens over the network.
+/// Balanced, at most 4 of 8 nodes: 4 nodes per token, each of the 8 with probability 0.5. So each
+/// device sends 4,096 · 7 · 0.5 tokens over the network.
 #[test]
 fn the_network_bytes_of_deep_seek() {
     let mut router = router(Law::Balanced);
     let ports = router.load(0, 30, 0, 0).dispatch_ports(5);
     let tokens = |bytes: Bytes, token: f64| bytes.as_f64() / token;
     assert!(
-        (tokens(ports.network_out, 7392.0) - 4096.0 * 7.0 * 0.45363).abs() < 1.0,
+        (tokens(ports.network_out, 7392.0) - 4096.0 * 7.0 * 0.5).abs() < 1.0,
         "{ports:?}"
     );
     assert_eq!(ports.network_out, ports.network_in);

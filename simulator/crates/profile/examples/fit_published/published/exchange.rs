@@ -7,16 +7,14 @@ use orrery_profile::fit::{minimise, rounded, summary};
 use orrery_profile::{CollectiveCurve, ExchangeCurve, Provenance, RatioTable};
 use orrery_units::SimDuration;
 
-use super::Fault;
-use super::table;
+use super::{Fault, h800, table};
 
-/// Tokens of a DeepEP benchmark, hidden width, experts, chosen experts, groups, chosen groups (deepep.csv, header).
+/// Tokens of a DeepEP benchmark, hidden width, experts, chosen experts, and most nodes of a token (deepep.csv, header).
 const TOKENS: f64 = 4096.0;
 const HIDDEN: f64 = 7168.0;
 const EXPERTS: u32 = 256;
 const CHOSEN: u32 = 8;
-const GROUPS: u32 = 8;
-const CHOSEN_GROUPS: u32 = 4;
+const CHOSEN_NODES: u32 = 4;
 /// NVLink rate of an H100 as the rings of NCCL use it, bytes per second.
 const NODE_RATE: f64 = 360e9;
 
@@ -30,44 +28,66 @@ struct Bound {
     seconds: f64,
 }
 
-/// Chance that none of the chosen experts falls on `blocked` of `among` experts.
-fn missed(among: u32, blocked: u32) -> f64 {
-    (0..CHOSEN)
-        .map(|i| f64::from((among - blocked).saturating_sub(i)) / f64::from(among - i))
-        .product()
-}
-
-/// Chance that a token goes to a set of experts that holds whole groups or lies in one, when its experts are drawn
-/// from `CHOSEN_GROUPS` of `GROUPS` groups.
-fn reached(experts: u32) -> f64 {
-    let in_group = EXPERTS / GROUPS;
-    let among = CHOSEN_GROUPS * in_group;
-    if experts <= in_group {
-        let open = f64::from(CHOSEN_GROUPS) / f64::from(GROUPS);
-        return open * (1.0 - missed(among, experts));
+/// Ranks, or nodes, among `places` that a token goes to, when its experts are the best of those of the best
+/// `admitted` of `nodes` nodes.
+///
+/// A node is admitted for its best scores, so that every admitted node is visited (drawn with normal scores: 3.99 of 4
+/// nodes). The ranks of an admitted node are drawn uniformly with its experts: `places s (1 − Π (1 − s' E / (E − i)))`.
+fn reached(places: u32, nodes: u32) -> f64 {
+    let admitted = nodes.min(CHOSEN_NODES);
+    let limited = admitted < nodes;
+    if limited && places == nodes {
+        return f64::from(admitted);
     }
-    let held = experts / in_group;
-    let ways = |n: u32, k: u32| -> f64 { (0..k).map(|i| f64::from(n - i) / f64::from(i + 1)).product() };
-    (1..=held.min(CHOSEN_GROUPS))
-        .filter(|k| CHOSEN_GROUPS - k <= GROUPS - held)
-        .map(|k| {
-            let chance = ways(held, k) * ways(GROUPS - held, CHOSEN_GROUPS - k) / ways(GROUPS, CHOSEN_GROUPS);
-            chance * (1.0 - missed(among, k * in_group))
-        })
-        .sum()
+    let open = f64::from(admitted) / f64::from(nodes);
+    let among = EXPERTS * admitted / nodes;
+    let held = EXPERTS / places;
+    let missed: f64 = (0..CHOSEN)
+        .map(|i| f64::from((among - held).saturating_sub(i)) / f64::from(among - i))
+        .product();
+    f64::from(places) * open * (1.0 - missed)
 }
 
-fn bounds(truth: &Path) -> Result<Vec<Bound>, Fault> {
+/// A release of DeepEP: its rows of deepep.csv, when and where they were published, and what a provenance says of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Release {
+    version: &'static str,
+    date: &'static str,
+    source: &'static str,
+    note: &'static str,
+    /// Whether the public training trace ran it.
+    traced: bool,
+}
+
+/// As first released, closest in time to the training of DeepSeek-V3.
+pub(crate) const FIRST: Release = Release {
+    version: "V1-first",
+    date: "2025-02",
+    source: "deepseek-ai/DeepEP@ebfe47e",
+    note: "As first released, closest in time to the training of DeepSeek-V3; `first_dispatch`: forward's over backward's in \
+           the training trace.",
+    traced: true,
+};
+
+/// As it was later, before its second version.
+pub(crate) const LATER: Release = Release {
+    version: "V1",
+    date: "2025-06",
+    source: "deepseek-ai/DeepEP@dd758ca",
+    note: "As it was before its second version.",
+    traced: false,
+};
+
+fn bounds(truth: &Path, release: Release) -> Result<Vec<Bound>, Fault> {
     let mut rows = Vec::new();
     for row in table::rows(truth, "deepep.csv")? {
-        if row.text("version") != "V1" || row.text("kernel") != "normal" {
+        if row.text("version") != release.version || row.text("kernel") != "normal" {
             continue;
         }
         let ranks = row.count("ep_ranks").ok_or("deepep.csv: no ep_ranks")?;
         let ranks = u32::try_from(ranks)?;
         let nodes = ranks / 8;
-        let on_rank = f64::from(ranks) * reached(EXPERTS / ranks);
-        let on_node = f64::from(nodes) * if nodes == 1 { 1.0 } else { reached(EXPERTS / nodes) };
+        let (on_rank, on_node) = (reached(ranks, nodes), reached(nodes, nodes));
         // FP8 with one float per 128 values; combine is BF16.
         let sides = [
             ("dispatch_bw_GBps", HIDDEN + HIDDEN / 32.0),
@@ -89,8 +109,8 @@ fn bounds(truth: &Path) -> Result<Vec<Bound>, Fault> {
 }
 
 /// DeepEP's normal kernels on H800: efficiencies of NIC (50 GB/s) and NVLink (160 GB/s as NCCL counts it).
-pub(crate) fn deepep(truth: &Path) -> Result<ExchangeCurve, Fault> {
-    let rows = bounds(truth)?;
+pub(crate) fn deepep(truth: &Path, release: Release) -> Result<ExchangeCurve, Fault> {
+    let rows = bounds(truth, release)?;
     let errors = |network: f64, node: f64| -> Vec<f64> {
         let time = |row: &Bound| (row.network / (50e9 * network)).max(row.node / (160e9 * node));
         rows.iter().map(|row| (time(row) / row.seconds).ln()).collect()
@@ -109,6 +129,7 @@ pub(crate) fn deepep(truth: &Path) -> Result<ExchangeCurve, Fault> {
         node_latency_picos: node_latency,
         network_latency_picos: network_latency,
         handshake_per_node: handshake(truth, network_latency)?,
+        first_dispatch: if release.traced { first_dispatch(truth)? } else { 1.0 },
         num_units: 24,
         fitted: summary(&errors(network, node)),
         provenance: Provenance {
@@ -116,16 +137,21 @@ pub(crate) fn deepep(truth: &Path) -> Result<ExchangeCurve, Fault> {
             source: "tests/truth/deepep.csv; latency and handshake: tests/truth/aic_deepep_normal_multinode.csv, \
                      deepseek_v3_train_profile_kernels.csv"
                 .to_owned(),
-            rows: "V1 normal, EP 8-64, dispatch and combine; latency: H100, 1 token, 1 and 2 nodes; handshake: \
-                   dispatch of 1,024 to 8,192 tokens on 2 and 8 nodes of H100, and the shortest notify kernels of \
-                   the training trace"
-                .to_owned(),
-            date: "2025-06".to_owned(),
-            version: "deepseek-ai/DeepEP@dd758ca".to_owned(),
-            note: "Printed bandwidths count copies that stay on the own node or rank; bytes that cross a port were \
-                   derived with 8 of 256 experts drawn from 4 of 8 groups. Latency is kernel and notification at one \
-                   token. The handshake is what notification takes beyond it, the mean of benchmark and trace."
-                .to_owned(),
+            rows: format!(
+                "{} normal, EP 8-64, dispatch and combine; latency: H100, 1 token, 1 and 2 nodes; handshake: \
+                 dispatch of 1,024 to 8,192 tokens on 2 and 8 nodes of H100, and the shortest notify kernels of \
+                 the training trace",
+                release.version
+            ),
+            date: release.date.to_owned(),
+            version: release.source.to_owned(),
+            note: format!(
+                "{} Printed bandwidths count copies that stay on the own node or rank; bytes that cross a port were \
+                 derived with 8 of 256 experts on at most four nodes, each of which is visited. Latency is kernel and \
+                 notification at one token. The handshake is what notification takes beyond it, the mean of \
+                 benchmark and trace.",
+                release.note
+            ),
         },
     })
 }
@@ -193,6 +219,19 @@ fn handshake(truth: &Path, latency: SimDuration) -> Result<f64, Fault> {
     Ok(rounded(f64::midpoint(benchmark, trace)))
 }
 
+/// Time of forward's dispatch over that of backward's in the public training trace: the same bytes, but only the first
+/// computes where its rows go, a kernel of its own, and carries their indices and weights; both ran beside compute.
+fn first_dispatch(truth: &Path) -> Result<f64, Fault> {
+    let median = |phase, kernel| -> Result<f64, Fault> {
+        let row = h800::row_of(truth, phase, kernel)?;
+        row.number("median_us").ok_or_else(|| "a dispatch without its median".into())
+    };
+    let first = median("dispatch(F)", "dpsk::ep::cuda::get_dispatch_layout")?
+        + median("dispatch(F)", "ep.internode.dispatch<false>")?;
+    let again = median("combine(B)", "ep.internode.dispatch<true>")?;
+    Ok(rounded(first / again))
+}
+
 /// NCCL's all-to-all: NVLink as eight ranks of one node reach it; the network at NCCL's share of the line rate, times
 /// the profile's table of efficiencies, which the user of the curve applies.
 pub(crate) fn nccl(collectives: &[CollectiveCurve], ratios: &[RatioTable]) -> Result<ExchangeCurve, Fault> {
@@ -214,6 +253,7 @@ pub(crate) fn nccl(collectives: &[CollectiveCurve], ratios: &[RatioTable]) -> Re
         node_latency_picos: one_node.law.latency_picos,
         network_latency_picos: network,
         handshake_per_node: 0.0,
+        first_dispatch: 1.0,
         num_units: 16,
         fitted: one_node.fitted,
         provenance: Provenance {

@@ -218,7 +218,7 @@ pub(crate) fn exchanges(
     collectives: &[CollectiveCurve],
     ratios: &[RatioTable],
 ) -> Result<Vec<ExchangeCurve>, Fault> {
-    let mut deepep = exchange::deepep(truth)?;
+    let mut deepep = exchange::deepep(truth, exchange::LATER)?;
     deepep
         .provenance
         .note

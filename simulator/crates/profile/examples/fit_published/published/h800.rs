@@ -12,16 +12,29 @@ use orrery_profile::{KernelCurve, Law, MaskClass, OpClass, PassLaw, Points, Prof
 use orrery_units::{Bytes, BytesPerSec, SimDuration};
 
 use super::table::{self, Row};
-use super::{Fault, attention, device, exchange, gemm, weight};
+use super::{Fault, attention, device, exchange, gemm, layer_passes, weight};
 
-const TRACE: &str = "deepseek_v3_train_profile_kernels.csv";
+pub(crate) const TRACE: &str = "deepseek_v3_train_profile_kernels.csv";
 /// Share of the multiprocessors that the communication kernel of the trace held.
 const HELD: f64 = 20.0 / 132.0;
 /// Share of the memory bandwidth that it took: about 1.1 GB read and written in 4.3 ms (dispatch), of 3,350 GB/s.
 const TAKEN: f64 = 0.08;
-/// Time between kernels on the busy compute stream of the trace: span without kernels over their number, phases
-/// attn and mlp of deepseek_v3_train_profile_phases.csv (1.8 to 2.3 us, resolution 1 us).
-const GAP: SimDuration = SimDuration::from_micros(2);
+/// Time between kernels on the busy compute stream of the trace: span without kernels over their number, phases attn and
+/// mlp but mlp(W), whose kernels run on two streams.
+fn gap(truth: &Path) -> Result<SimDuration, Fault> {
+    let (mut idle, mut kernels) = (0.0, 0.0);
+    for row in table::rows(truth, "deepseek_v3_train_profile_phases.csv")? {
+        let phase = row.text("phase");
+        let computes = phase.starts_with("attn") || phase.starts_with("mlp");
+        if !computes || phase == "mlp(W)" {
+            continue;
+        }
+        let number = |column: &str| row.number(column).ok_or_else(|| format!("{phase}: no {column}"));
+        idle += number("gpu_end_us")? - number("gpu_start_us")? - number("gpu_busy_us")?;
+        kernels += number("n_kernels")?;
+    }
+    Ok(SimDuration::from_secs(rounded(idle / kernels * 1e-6)))
+}
 
 /// The profile.
 pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> {
@@ -38,7 +51,7 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
     }
     kernels.push(weight::curve(truth, &kernels[0])?);
     kernels.extend(cores(truth)?);
-    kernels.push(passes(truth)?);
+    kernels.push(layer_passes::curve(truth)?);
     for curve in hopper
         .kernels
         .iter()
@@ -53,8 +66,9 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
             kernels.push(curve);
         }
     }
+    let gap = gap(truth)?;
     for curve in &mut kernels {
-        curve.gap_picos = GAP;
+        curve.gap_picos = gap;
     }
     Ok(Profile {
         schema: Profile::SCHEMA.to_owned(),
@@ -72,8 +86,19 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
         kernels,
         collectives: Vec::new(),
         ratios: hopper.ratios.clone(),
-        exchanges: vec![exchange::deepep(truth)?],
+        exchanges: vec![exchange::deepep(truth, exchange::FIRST)?],
     })
+}
+
+/// The same kernels with DeepEP as it was when the network of DeepSeek's cluster was published with the step of a
+/// training run (arXiv 2505.09343, figure 7: 50.6 and 48.5 GB/s for dispatch and combine among 64 ranks).
+pub(crate) fn later(truth: &Path, first: &Profile) -> Result<Profile, Fault> {
+    let exchange = exchange::deepep(truth, exchange::LATER)?;
+    let mut later = first.clone();
+    later.name = "h800-deepseek-2025-05".to_owned();
+    later.notes.push("DeepEP as it was in May 2025, when a step of training was published.".to_owned());
+    later.exchanges = vec![exchange];
+    Ok(later)
 }
 
 fn deepgemm(rows: &str, note: &str) -> Provenance {
@@ -132,6 +157,7 @@ fn grouped(truth: &Path, dense: &KernelCurve) -> Result<KernelCurve, Fault> {
         return Err("the dense curve is of another law".into());
     };
     let pass = PassLaw {
+        reducing_efficiency: None,
         bandwidth: BytesPerSec::new(device::HOPPER_MEMORY),
         memory_efficiency: 0.8,
         overhead_picos: SimDuration::ZERO,
@@ -362,7 +388,8 @@ const fn known_passes() -> [(&'static str, &'static str, u64, u64); 6] {
     ]
 }
 
-/// The curve of passes over memory: the mean rate of known passes of the trace.
+/// The curve of passes over memory that stream, for stacks whose own passes nobody published: the mean rate of known
+/// ones of the trace.
 pub(crate) fn passes(truth: &Path) -> Result<KernelCurve, Fault> {
     let mut rates = Vec::new();
     let mut shapes = Vec::new();
@@ -383,6 +410,7 @@ pub(crate) fn passes(truth: &Path) -> Result<KernelCurve, Fault> {
         mask: None,
         kernel_source: "deepseek".to_owned(),
         law: Law::Pass(PassLaw {
+            reducing_efficiency: None,
             bandwidth: BytesPerSec::new(device::HOPPER_MEMORY),
             memory_efficiency: efficiency,
             overhead_picos: SimDuration::from_micros(2),

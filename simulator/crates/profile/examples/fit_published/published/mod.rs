@@ -6,6 +6,7 @@ mod exchange;
 mod gemm;
 mod h100;
 mod h800;
+mod layer_passes;
 mod llama3;
 mod sweeps;
 mod table;
@@ -23,10 +24,11 @@ pub(crate) type Fault = Box<dyn std::error::Error>;
 pub(crate) fn profiles(truth: &Path) -> Result<Vec<Profile>, Fault> {
     let hopper = h100::profile(truth)?;
     let deepseek = h800::profile(truth, &hopper)?;
-    let ampere = a100::profile(truth, &deepseek)?;
+    let later = h800::later(truth, &deepseek)?;
+    let ampere = a100::profile(truth, &hopper)?;
     let llama3 = llama3::profile(truth, &hopper)?;
     let mut profiles = tabled::profiles(truth, &hopper)?;
-    profiles.extend([hopper, deepseek, ampere, llama3]);
+    profiles.extend([hopper, deepseek, later, ampere, llama3]);
     Ok(profiles)
 }
 
