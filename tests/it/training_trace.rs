@@ -73,7 +73,10 @@ fn the_phases_of_the_trace_take_their_time() {
         .unwrap_or_else(|fault| panic!("{fault}"));
     assert_eq!(outcome.rows.len(), 12, "ten phases, the pair and the share");
     for row in &outcome.rows {
-        let compared = row.result.as_ref().unwrap_or_else(|field| panic!("{}: {field}", row.id));
+        let compared = row
+            .result
+            .as_ref()
+            .unwrap_or_else(|field| panic!("{}: {field}", row.id));
         assert!(compared.error().abs() <= 0.1, "{}: {compared:?}", row.id);
     }
 }

@@ -33,8 +33,8 @@ pub(crate) use machine::Device;
 pub use render::{human, json, summaries_csv};
 pub use steps::{By, MeasuredStep, Mode, OWN_COLUMNS, OwnStep, StepCase, measured_step};
 pub use summary::{Summary, peaks, summary};
-pub use trace::trace_plan;
 pub(crate) use sweep::operation;
+pub use trace::trace_plan;
 
 /// Why an anchor is not compared.
 const ANCHOR: &str = "anchor";

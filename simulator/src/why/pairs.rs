@@ -54,7 +54,12 @@ pub(crate) fn range(all: &[f64]) -> Option<[f64; 3]> {
 /// When the run does not come to its end: the plan was validated.
 pub(crate) fn overlapped_pairs(plan: &Plan) -> Pairs {
     let driver = TrainingDriver::new(plan, plan.run.seed, Folding::of(plan));
-    let piece = |name: &str| PIECES.iter().find(|(kind, _)| *kind == name).map(|(_, piece)| *piece);
+    let piece = |name: &str| {
+        PIECES
+            .iter()
+            .find(|(kind, _)| *kind == name)
+            .map(|(_, piece)| *piece)
+    };
     let kinds = driver.kinds().table.iter();
     let pieces = kinds.map(|(_, kind)| piece(&kind.name)).collect();
     let stages: Vec<u32> = driver.ranks().map(|(_, stage)| stage).collect();
@@ -113,7 +118,11 @@ impl Watcher {
         };
         Self {
             pieces,
-            computes: resources.lanes.iter().map(|lane| lane.name == "compute").collect(),
+            computes: resources
+                .lanes
+                .iter()
+                .map(|lane| lane.name == "compute")
+                .collect(),
             counts: (0..layout.pp).map(inner).collect(),
             ranks: vec![Seen::default(); stages.len()],
             stages: stages.to_vec(),
@@ -158,8 +167,14 @@ impl Listener for Watcher {
         let (mut hidden, mut all) = (0, 0);
         for (program, seen) in self.ranks.iter().enumerate() {
             for (&action, &end) in &seen.ended {
-                if let Some(&before) = seen.ended.get(&action.wrapping_sub(1)).filter(|_| self.counts(program, action)) {
-                    pairs.durations.push(SimDuration::from_picos(end - before).as_secs());
+                if let Some(&before) = seen
+                    .ended
+                    .get(&action.wrapping_sub(1))
+                    .filter(|_| self.counts(program, action))
+                {
+                    pairs
+                        .durations
+                        .push(SimDuration::from_picos(end - before).as_secs());
                 }
             }
             hidden += covered(&seen.exchange, &seen.compute);
@@ -181,7 +196,9 @@ fn covered(spans: &[[u64; 2]], covers: &[[u64; 2]]) -> u64 {
             first += 1;
         }
         let inside = covers[first..].iter().take_while(|cover| cover[0] < end);
-        sum += inside.map(|cover| cover[1].min(end) - cover[0].max(start)).sum::<u64>();
+        sum += inside
+            .map(|cover| cover[1].min(end) - cover[0].max(start))
+            .sum::<u64>();
     }
     sum
 }

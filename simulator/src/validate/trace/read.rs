@@ -22,7 +22,10 @@ pub(super) fn phases(table: &Table) -> Option<Vec<(String, f64)>> {
     for row in &table.rows {
         let (start, end) = (number(row, "gpu_start_us")?, number(row, "gpu_end_us")?);
         let key = (row.get("phase")?.as_str(), row.get("idx")?.as_str());
-        for span in [&mut whole, spans.entry(key).or_insert([f64::INFINITY, f64::NEG_INFINITY])] {
+        for span in [
+            &mut whole,
+            spans.entry(key).or_insert([f64::INFINITY, f64::NEG_INFINITY]),
+        ] {
             *span = [span[0].min(start), span[1].max(end)];
         }
     }
@@ -31,7 +34,9 @@ pub(super) fn phases(table: &Table) -> Option<Vec<(String, f64)>> {
         let sum = sums.entry(phase).or_default();
         *sum = (sum.0 + (end - start) * 1e-6, sum.1 + 1.0);
     }
-    let means = sums.iter().map(|(phase, (sum, count))| ((*phase).to_owned(), sum / count));
+    let means = sums
+        .iter()
+        .map(|(phase, (sum, count))| ((*phase).to_owned(), sum / count));
     let pair = (PAIR.to_owned(), (whole[1] - whole[0]) * 1e-6);
     Some(means.chain([pair]).collect())
 }

@@ -5,12 +5,24 @@ use super::*;
 
 #[test]
 fn phases_span_their_streams() {
-    let text = "idx,phase,stream,gpu_start_us,gpu_end_us\n0,mlp(W),7,10,30\n0,mlp(W),23,20,50\n1,mlp(W),7,60,80\n";
+    let text =
+        "idx,phase,stream,gpu_start_us,gpu_end_us\n0,mlp(W),7,10,30\n0,mlp(W),23,20,50\n1,mlp(W),7,60,80\n";
     let table = parse(text).expect("it is a table");
     let phases = read::phases(&table).expect("it is a table of phases");
-    let of = |name: &str| phases.iter().find(|(phase, _)| phase == name).map(|(_, seconds)| *seconds);
-    assert!((of("mlp(W)").expect("it is there") - 30e-6).abs() < 1e-12, "{phases:?}");
-    assert!((of(PAIR).expect("it is there") - 70e-6).abs() < 1e-12, "{phases:?}");
+    let of = |name: &str| {
+        phases
+            .iter()
+            .find(|(phase, _)| phase == name)
+            .map(|(_, seconds)| *seconds)
+    };
+    assert!(
+        (of("mlp(W)").expect("it is there") - 30e-6).abs() < 1e-12,
+        "{phases:?}"
+    );
+    assert!(
+        (of(PAIR).expect("it is there") - 70e-6).abs() < 1e-12,
+        "{phases:?}"
+    );
 }
 
 #[test]

@@ -86,7 +86,10 @@ impl Shapes<'_> {
     fn core_result(&self, shape: &AttentionShape, way: Way) -> Option<Op> {
         let core = self.core(shape);
         let elements = self.tokens * core.heads * core.v_dim;
-        let (wide, narrow) = (self.activations().bytes_of(elements), Bytes::new(elements * 12 / 8));
+        let (wide, narrow) = (
+            self.activations().bytes_of(elements),
+            Bytes::new(elements * 12 / 8),
+        );
         let (read, written) = match way {
             Way::Out => (wide, narrow),
             Way::Back => (narrow, wide),

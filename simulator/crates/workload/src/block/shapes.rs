@@ -141,7 +141,10 @@ impl<'p> Shapes<'p> {
     /// A norm over `elements` activations, read and written so many times, as one kernel.
     pub(super) const fn norm(&self, elements: u64, reads: u64, writes: u64) -> Op {
         let format = self.activations();
-        let (read, written) = (format.bytes_of(elements * reads), format.bytes_of(elements * writes));
+        let (read, written) = (
+            format.bytes_of(elements * reads),
+            format.bytes_of(elements * writes),
+        );
         Op::Pass(MemoryPass::new(read, written, 1).reducing())
     }
 

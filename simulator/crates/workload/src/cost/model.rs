@@ -155,7 +155,8 @@ impl CostModel {
     /// The dispatch of a forward pass, which carries where its rows go; the others of a layer know it.
     #[must_use]
     pub fn first_dispatch(&self, ports: &ExchangePorts, shape: GroupShape) -> Transfer {
-        self.exchange(ports, shape).slowed(self.transfers.first_dispatch())
+        self.exchange(ports, shape)
+            .slowed(self.transfers.first_dispatch())
     }
 
     /// One device's part of an expert exchange among a group that lies on nodes as `shape` says.

@@ -50,7 +50,9 @@ impl Transfers {
         let units = f64::from(stack.units_for_all_to_all);
         Self {
             exchange_units: share(units / f64::from(cluster.device.num_units)),
-            first_dispatch: profile.exchange(library).map_or(1.0, |curve| curve.first_dispatch),
+            first_dispatch: profile
+                .exchange(library)
+                .map_or(1.0, |curve| curve.first_dispatch),
             network,
             exchange,
         }

@@ -159,7 +159,13 @@ impl Exchange {
             |share: f64, chosen: f64| visit(share, chosen, self.top_k, experts).min(per_token * share);
         let limited = self.max_nodes.is_some_and(|most| (most as usize) < num_nodes);
         // Nodes are admitted for their best scores, so that a token visits every node that it is admitted to.
-        let node = |(&q, &s): (&f64, &f64)| if limited { s.min(per_token * q) } else { visits(q, s) };
+        let node = |(&q, &s): (&f64, &f64)| {
+            if limited {
+                s.min(per_token * q)
+            } else {
+                visits(q, s)
+            }
+        };
         let node_visits: Vec<f64> = share.iter().zip(&chosen).map(node).collect();
         let all_nodes: f64 = node_visits.iter().sum();
         let by_rank = geometry.node.iter().zip(copies);

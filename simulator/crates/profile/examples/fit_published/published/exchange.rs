@@ -129,14 +129,19 @@ pub(crate) fn deepep(truth: &Path, release: Release) -> Result<ExchangeCurve, Fa
         node_latency_picos: node_latency,
         network_latency_picos: network_latency,
         handshake_per_node: handshake(truth, network_latency)?,
-        first_dispatch: if release.traced { first_dispatch(truth)? } else { 1.0 },
+        first_dispatch: if release.traced {
+            first_dispatch(truth)?
+        } else {
+            1.0
+        },
         num_units: 24,
         fitted: summary(&errors(network, node)),
         provenance: Provenance {
             measured_by: "DeepSeek (DeepEP)".to_owned(),
-            source: "tests/truth/deepep.csv; latency and handshake: tests/truth/aic_deepep_normal_multinode.csv, \
+            source:
+                "tests/truth/deepep.csv; latency and handshake: tests/truth/aic_deepep_normal_multinode.csv, \
                      deepseek_v3_train_profile_kernels.csv"
-                .to_owned(),
+                    .to_owned(),
             rows: format!(
                 "{} normal, EP 8-64, dispatch and combine; latency: H100, 1 token, 1 and 2 nodes; handshake: \
                  dispatch of 1,024 to 8,192 tokens on 2 and 8 nodes of H100, and the shortest notify kernels of \
@@ -224,7 +229,8 @@ fn handshake(truth: &Path, latency: SimDuration) -> Result<f64, Fault> {
 fn first_dispatch(truth: &Path) -> Result<f64, Fault> {
     let median = |phase, kernel| -> Result<f64, Fault> {
         let row = h800::row_of(truth, phase, kernel)?;
-        row.number("median_us").ok_or_else(|| "a dispatch without its median".into())
+        row.number("median_us")
+            .ok_or_else(|| "a dispatch without its median".into())
     };
     let first = median("dispatch(F)", "dpsk::ep::cuda::get_dispatch_layout")?
         + median("dispatch(F)", "ep.internode.dispatch<false>")?;

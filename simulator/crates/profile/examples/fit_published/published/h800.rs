@@ -96,7 +96,9 @@ pub(crate) fn later(truth: &Path, first: &Profile) -> Result<Profile, Fault> {
     let exchange = exchange::deepep(truth, exchange::LATER)?;
     let mut later = first.clone();
     later.name = "h800-deepseek-2025-05".to_owned();
-    later.notes.push("DeepEP as it was in May 2025, when a step of training was published.".to_owned());
+    later
+        .notes
+        .push("DeepEP as it was in May 2025, when a step of training was published.".to_owned());
     later.exchanges = vec![exchange];
     Ok(later)
 }

@@ -9,31 +9,32 @@ use orrery_units::{Bytes, BytesPerSec, SimDuration};
 use super::h800::{TRACE, per_layer, row_of};
 use super::{Fault, device};
 
-/// Passes of one layer of the trace whose bytes follow from the shapes of the model and from grids: (phase, kernel,
-/// bytes read and written).
-///
-/// 4,096 tokens; forward 28,984 of them came in and 31,104 padded rows were computed, backward 32,120 and 34,688
-/// (grids). Casts read two bytes and write one; the result of attention is kept in 12 bits; weights are turned in 8.
-const fn known() -> [(&'static str, &'static str, u64); 25] {
-    const TOKENS: u64 = 4096;
-    const HIDDEN: u64 = 7168;
-    const WIDTH: u64 = 2048;
-    const INNER: u64 = 2 * WIDTH;
-    const LATENT: u64 = 1536 + 512;
-    /// Outputs of the five projections of attention, and their inputs.
-    const OUTPUTS: u64 = 1536 + 576 + 24_576 + 32_768 + HIDDEN;
-    const INPUTS: u64 = HIDDEN + LATENT + RESULT;
-    const RESULT: u64 = 128 * 128;
-    const PROJECTIONS: u64 = (1536 + 576) * HIDDEN + 24_576 * 1536 + 32_768 * 512 + HIDDEN * RESULT;
-    const EXPERT: u64 = (INNER + WIDTH) * HIDDEN;
-    const CAME: [u64; 2] = [28_984, 32_120];
-    const ROWS: [u64; 2] = [31_104, 34_688];
-    const TOKEN_CAST: &str = "cuda::per_token_cast_to_fp8_with_channels";
-    const CHANNEL_CAST: &str = "cuda::per_channel_cast_and_transpose";
-    const TURN: &str = "cuda::batched_transpose";
-    const EXPAND: &str = "cuda::expand_to_fused_with_scales_impl";
-    const REDUCE: &str = "cuda::reduce_fused_impl";
-    const NORM: &str = "layer_norm::ln_fwd_kernel";
+const TOKENS: u64 = 4096;
+const HIDDEN: u64 = 7168;
+const WIDTH: u64 = 2048;
+const INNER: u64 = 2 * WIDTH;
+const LATENT: u64 = 1536 + 512;
+/// Outputs of the five projections of attention, and their inputs.
+const OUTPUTS: u64 = 1536 + 576 + 24_576 + 32_768 + HIDDEN;
+const INPUTS: u64 = HIDDEN + LATENT + RESULT;
+const RESULT: u64 = 128 * 128;
+const PROJECTIONS: u64 = (1536 + 576) * HIDDEN + 24_576 * 1536 + 32_768 * 512 + HIDDEN * RESULT;
+const EXPERT: u64 = (INNER + WIDTH) * HIDDEN;
+const CAME: [u64; 2] = [28_984, 32_120];
+const ROWS: [u64; 2] = [31_104, 34_688];
+const TOKEN_CAST: &str = "cuda::per_token_cast_to_fp8_with_channels";
+const CHANNEL_CAST: &str = "cuda::per_channel_cast_and_transpose";
+const TURN: &str = "cuda::batched_transpose";
+const EXPAND: &str = "cuda::expand_to_fused_with_scales_impl";
+const REDUCE: &str = "cuda::reduce_fused_impl";
+const NORM: &str = "layer_norm::ln_fwd_kernel";
+
+/// A pass: phase, kernel, bytes read and written.
+type Known = (&'static str, &'static str, u64);
+
+/// Passes of attention in one layer of the trace whose bytes follow from the shapes of the model: 4,096 tokens. Casts read
+/// two bytes and write one; the result of attention is kept in 12 bits; weights are turned in 8.
+const fn attention() -> [Known; 9] {
     [
         ("attn(F)", NORM, 4 * TOKENS * (2 * HIDDEN + LATENT)),
         ("attn(F)", TOKEN_CAST, 3 * TOKENS * (INPUTS + HIDDEN)),
@@ -56,6 +57,13 @@ const fn known() -> [(&'static str, &'static str, u64); 25] {
             "layer_norm::ln_bwd_kernel",
             2 * TOKENS * (4 * 2 * HIDDEN + 3 * LATENT),
         ),
+    ]
+}
+
+/// The same of experts, by grids: forward 28,984 tokens came in and 31,104 padded rows were computed, backward 32,120 and
+/// 34,688.
+const fn experts() -> [Known; 16] {
+    [
         ("mlp(F)", EXPAND, (CAME[0] + ROWS[0]) * HIDDEN),
         ("mlp(F)", REDUCE, 2 * (CAME[0] + ROWS[0]) * HIDDEN),
         ("mlp(F)", TOKEN_CAST, 3 * (ROWS[0] * INNER + TOKENS * HIDDEN)),
@@ -77,7 +85,11 @@ const fn known() -> [(&'static str, &'static str, u64); 25] {
             "cuda::swiglu_weight_backward_with_weight_impl",
             ROWS[1] * 2 * 2 * WIDTH,
         ),
-        ("mlp(B)", "cuda::swiglu_backward", TOKENS * 2 * (2 * INNER + WIDTH)),
+        (
+            "mlp(B)",
+            "cuda::swiglu_backward",
+            TOKENS * 2 * (2 * INNER + WIDTH),
+        ),
         (
             "mlp(B)",
             "cuda::cast_back_impl",
@@ -108,7 +120,7 @@ pub(crate) fn curve(truth: &Path) -> Result<KernelCurve, Fault> {
     let (mut rates, mut shapes) = (Vec::new(), Vec::new());
     // Of passes that stream, and of those that reduce rows.
     let [mut moved, mut taken] = [[0.0; 2]; 2];
-    for (phase, kernel, bytes) in known() {
+    for (phase, kernel, bytes) in attention().into_iter().chain(experts()) {
         let calls = row_of(truth, phase, kernel)?.number("count_per_layer");
         let ramps = RAMP.as_secs() * calls.ok_or("a kernel without count_per_layer")?;
         let seconds = per_layer(truth, phase, kernel)? - ramps;
