@@ -3,6 +3,7 @@
 use orrery_report::{Check, Level, Metrics, Verdict};
 use orrery_scenario::Plan;
 use orrery_scenario::expect::{self, Expectation, Expr, MetricRef};
+use orrery_scenario::plan::Price;
 use orrery_timeline::find_metric;
 
 use crate::baseline::Baseline;
@@ -10,16 +11,33 @@ use crate::baseline::Baseline;
 /// Evaluates every expectation of `plan`.
 #[must_use]
 pub fn evaluate(plan: &Plan, metrics: &Metrics, baseline: Option<&Baseline>) -> Vec<Check> {
-    plan.expectations
+    evaluate_all(&plan.expectations, plan.price.as_ref(), metrics, baseline)
+}
+
+/// Evaluates every one of `expectations`; money is in the currency of `price`.
+#[must_use]
+pub fn evaluate_all(
+    expectations: &[Expectation],
+    price: Option<&Price>,
+    metrics: &Metrics,
+    baseline: Option<&Baseline>,
+) -> Vec<Check> {
+    expectations
         .iter()
-        .map(|expectation| one(plan, expectation, metrics, baseline))
+        .map(|expectation| one(price, expectation, metrics, baseline))
         .collect()
 }
 
 /// Whether any expectation of `plan` compares with a baseline.
 #[must_use]
 pub fn needs_baseline(plan: &Plan) -> bool {
-    plan.expectations
+    names_a_baseline(&plan.expectations)
+}
+
+/// Whether any of `expectations` compares with a baseline.
+#[must_use]
+pub fn names_a_baseline(expectations: &[Expectation]) -> bool {
+    expectations
         .iter()
         .flat_map(|expectation| match &expectation.check {
             expect::Check::Compare { left, right, .. } => vec![left, right],
@@ -36,7 +54,12 @@ fn names_baseline(expr: &Expr) -> bool {
     }
 }
 
-fn one(plan: &Plan, expectation: &Expectation, metrics: &Metrics, baseline: Option<&Baseline>) -> Check {
+fn one(
+    price: Option<&Price>,
+    expectation: &Expectation,
+    metrics: &Metrics,
+    baseline: Option<&Baseline>,
+) -> Check {
     let current = |metric: &MetricRef| metrics.get(&metric.to_string());
     let stored = |metric: &MetricRef| baseline?.get(&metric.to_string());
     let outcome = expectation.evaluate(&current, &stored);
@@ -58,14 +81,14 @@ fn one(plan: &Plan, expectation: &Expectation, metrics: &Metrics, baseline: Opti
         },
         value: outcome.value,
         bounds: outcome.bounds,
-        unit: unit(plan, expectation),
+        unit: unit(price, expectation),
         file: expectation.file.clone(),
         line: u32::try_from(expectation.line).unwrap_or(u32::MAX),
     }
 }
 
 /// The unit of the left side; none when it is more than one metric, whose unit may be another.
-fn unit(plan: &Plan, expectation: &Expectation) -> String {
+fn unit(price: Option<&Price>, expectation: &Expectation) -> String {
     let left = match &expectation.check {
         expect::Check::Compare { left, .. } => left,
         expect::Check::Range { value, .. } => value,
@@ -74,7 +97,7 @@ fn unit(plan: &Plan, expectation: &Expectation) -> String {
         return String::new();
     };
     let unit = find_metric(&metric.name).map_or("", |metric| metric.unit);
-    match (unit, &plan.price) {
+    match (unit, price) {
         ("currency", Some(price)) => price.currency.clone(),
         _ => unit.to_owned(),
     }

@@ -1,9 +1,10 @@
 //! Exit codes: one table for every command, part of the contract with whoever scripts them.
 
 /// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Exit {
     /// Everything that was to hold holds; warnings are allowed.
+    #[default]
     Success,
     /// At least one expectation of level `error` failed.
     ExpectationFailed,

@@ -19,9 +19,18 @@ impl Source for DiskSource {
     fn read(&self, from: &str, path: &str) -> Result<String, String> {
         let folder = Path::new(from).parent().unwrap_or(Path::new(""));
         let wanted = folder.join(path);
-        fs::read_to_string(&wanted)
-            .or_else(|fault| shipped(&wanted).map(str::to_owned).ok_or_else(|| phrase(&fault)))
+        text_of(&wanted).or_else(|fault| shipped(&wanted).map(str::to_owned).ok_or_else(|| phrase(&fault)))
     }
+}
+
+/// The text of a file, unpacked where its name ends in `.gz`.
+fn text_of(path: &Path) -> std::io::Result<String> {
+    if path.extension().is_none_or(|end| end != "gz") {
+        return fs::read_to_string(path);
+    }
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(fs::File::open(path)?).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// The scenario that runs when none is named.

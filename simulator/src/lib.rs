@@ -3,6 +3,7 @@
 //! The library joins the stages (`scenario` to plan, `workload` to tasks, `engine` to totals, `report`) and
 //! adds what they refuse to know: files, threads and exit codes. The `orrery` command is here too ([`cli`]).
 
+pub mod balancing;
 pub mod baseline;
 pub mod checks;
 pub mod cli;

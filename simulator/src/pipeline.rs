@@ -10,7 +10,7 @@ use std::thread;
 
 use orrery_engine::{Error as EngineError, Options, Outcome, Progress, RecordPolicy, RunControl};
 use orrery_report::{Report, RunFacts};
-use orrery_scenario::{Diagnostic, LoadContext, MetricEntry, MetricTable, Plan};
+use orrery_scenario::{Diagnostic, LoadContext, Loaded, MetricEntry, MetricTable, Plan};
 use orrery_taskgraph::{Driver, Pulled, Sink};
 use orrery_timeline::{Statistic, Timeline, Totals, registry};
 use orrery_units::{Flops, ProgramId, Seed};
@@ -52,6 +52,19 @@ pub fn load(file: &str, text: &str, overrides: &[(String, String)]) -> Result<Pl
         overrides,
     };
     orrery_scenario::load(file, text, &context)
+}
+
+/// What the scenario `text` in the file `file` describes, whatever its kind, with `overrides` laid over it.
+///
+/// # Errors
+/// Every fault of the scenario.
+pub fn load_any(file: &str, text: &str, overrides: &[(String, String)]) -> Result<Loaded, Vec<Diagnostic>> {
+    let context = LoadContext {
+        source: &DiskSource,
+        metrics: &metric_table(),
+        overrides,
+    };
+    orrery_scenario::load_any(file, text, &context)
 }
 
 /// The metric registry, as expectations are checked against it.

@@ -1,6 +1,7 @@
 //! Tests of the whole house: one binary, one file per way of failing.
 
 mod balance;
+mod balancing;
 mod causality;
 mod closed_form;
 mod collectives;

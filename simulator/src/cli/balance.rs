@@ -3,7 +3,7 @@
 use crate::exit::Exit;
 use crate::files;
 use clap::ValueEnum;
-use orrery_workload::placement::{BalanceCase, rebalance};
+use orrery_balance::placement::{Algorithm, BalanceCase, Tables};
 use serde_json::{Map, Value};
 
 use super::{BalanceArgs, Console, Failure};
@@ -20,6 +20,33 @@ pub(crate) enum Policy {
     Hierarchical,
     /// Replicas over all devices, whatever their group.
     Global,
+    /// vLLM's port of the reference, in double precision.
+    Vllm,
+    /// EPLB, then no replica beside another of its expert, and slots exchanged while the busiest device gains.
+    Swap,
+    /// Heaviest expert first on the lightest device.
+    Greedy,
+    /// Experts in order.
+    Contiguous,
+    /// Experts dealt to devices in turn.
+    RoundRobin,
+    /// Experts dealt to devices at random.
+    Random,
+}
+
+impl Policy {
+    const fn algorithm(self) -> Algorithm {
+        match self {
+            Self::Auto | Self::Hierarchical => Algorithm::EplbHierarchical,
+            Self::Global => Algorithm::EplbGlobal,
+            Self::Vllm => Algorithm::EplbVllm,
+            Self::Swap => Algorithm::EplbSwap,
+            Self::Greedy => Algorithm::Greedy,
+            Self::Contiguous => Algorithm::Contiguous,
+            Self::RoundRobin => Algorithm::RoundRobin,
+            Self::Random => Algorithm::Random,
+        }
+    }
 }
 
 /// Prints the placement of the case as one JSON object.
@@ -28,19 +55,16 @@ pub(crate) fn balance(args: &BalanceArgs, console: &mut Console<'_>) -> anyhow::
     let fail = |fault: String| Failure::invalid(format!("{fault}: {}", args.case.display()));
     let value: Value = serde_json::from_str(&text).map_err(|fault| fail(format!("not JSON: {fault}")))?;
     let case = question(&value, args.name.as_deref()).map_err(fail)?;
-    let (groups, nodes) = match args.policy {
-        Policy::Auto => (case.num_groups, case.num_nodes),
-        Policy::Hierarchical if case.num_nodes == 0 || case.num_groups % case.num_nodes != 0 => {
-            return Err(fail(format!(
-                "{} groups do not divide evenly among {} nodes\n  = help: `--policy global`",
-                case.num_groups, case.num_nodes
-            )));
-        }
-        Policy::Hierarchical => (case.num_groups, case.num_nodes),
-        Policy::Global => (1, 1),
-    };
-    let placement = rebalance(&case.weights, case.num_replicas, groups, nodes, case.num_gpus)
+    if args.policy == Policy::Hierarchical && (case.num_nodes == 0 || case.num_groups % case.num_nodes != 0) {
+        return Err(fail(format!(
+            "{} groups do not divide evenly among {} nodes\n  = help: `--policy global`",
+            case.num_groups, case.num_nodes
+        )));
+    }
+    let layers = case
+        .place(args.policy.algorithm())
         .map_err(|fault| fail(fault.to_string()))?;
+    let placement = Tables::of(&layers);
     writeln!(console.out, "{}", serde_json::to_string(&placement)?)?;
     Ok(Exit::Success)
 }

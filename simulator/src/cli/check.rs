@@ -2,7 +2,7 @@
 
 use crate::exit::Exit;
 use crate::{files, pipeline};
-use orrery_scenario::Diagnostic;
+use orrery_scenario::{Diagnostic, Loaded};
 use serde_json::json;
 
 use super::output::print_values;
@@ -14,8 +14,11 @@ pub(crate) fn check(args: &ScenarioArgs, format: Format, console: &mut Console<'
     let mut valid = Vec::new();
     for file in &args.scenarios {
         let text = files::read_scenario(file).map_err(Failure::invalid)?;
-        match pipeline::load(file, &text, &args.set) {
-            Ok(plan) => valid.push(format!("{file}: valid, {} ranks", plan.layout.world())),
+        match pipeline::load_any(file, &text, &args.set) {
+            Ok(Loaded::Training(plan)) => valid.push(format!("{file}: valid, {} ranks", plan.layout.world())),
+            Ok(Loaded::Balancing(plan)) => {
+                valid.push(format!("{file}: valid, {} policies", plan.policies().len()));
+            }
             Err(found) => faults.extend(found),
         }
     }

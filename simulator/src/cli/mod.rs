@@ -3,6 +3,7 @@
 //! It is a part of the library so that the desktop app can do what the command does where there is no display.
 
 mod balance;
+mod balancing;
 mod baseline;
 mod check;
 mod collective;

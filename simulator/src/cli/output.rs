@@ -1,7 +1,7 @@
 //! Formats of standard output and looks of files.
 
 use clap::ValueEnum;
-use orrery_report::{Report, render};
+use orrery_report::{BalancingReport, Report, render};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,6 +55,63 @@ pub(crate) fn print(reports: &[&Report], format: Format) -> String {
             .collect(),
         Format::Csv => render::csv(reports),
         Format::Github => render::github(reports),
+    }
+}
+
+/// `reports` of training and of balancing as `format` wants them, those of training first.
+pub(crate) fn print_with_balancing(
+    reports: &[&Report],
+    balancing: &[BalancingReport],
+    format: Format,
+) -> String {
+    let values = || -> Vec<serde_json::Value> {
+        let training = reports.iter().map(|report| render::json(report));
+        training
+            .chain(balancing.iter().map(render::balancing_json))
+            .collect()
+    };
+    match format {
+        Format::Human => {
+            let training = reports.iter().map(|report| render::text(report));
+            let texts: Vec<String> = training
+                .chain(balancing.iter().map(render::balancing_text))
+                .collect();
+            texts.join("\n")
+        }
+        Format::Json => match values().as_slice() {
+            [one] => format!("{one:#}\n"),
+            all => format!("{:#}\n", serde_json::Value::from(all.to_vec())),
+        },
+        Format::Jsonl => values().iter().map(|value| format!("{value}\n")).collect(),
+        Format::Csv => {
+            let tables: Vec<String> = balancing.iter().map(super::balancing::csv).collect();
+            format!(
+                "{}{}",
+                if reports.is_empty() {
+                    String::new()
+                } else {
+                    render::csv(reports)
+                },
+                tables.join("")
+            )
+        }
+        Format::Github => {
+            let failed = balancing
+                .iter()
+                .flat_map(|report| &report.checks)
+                .filter(|check| check.failed());
+            let lines = failed.map(|check| {
+                format!(
+                    "::error file={},line={},title={}::{} {}\n",
+                    check.file,
+                    check.line,
+                    check.id,
+                    check.text,
+                    check.outcome()
+                )
+            });
+            render::github(reports) + &lines.collect::<String>()
+        }
     }
 }
 

@@ -7,12 +7,13 @@ use crate::baseline::Baseline;
 use crate::exit::Exit;
 use crate::pipeline::{self, Simulation, Stopped, Watch};
 use crate::{checks, files};
-use orrery_report::{Report, render};
-use orrery_scenario::Plan;
+use orrery_report::{BalancingReport, Report, render};
+use orrery_scenario::{Diagnostic, Loaded, Plan};
 use orrery_units::{Bytes, with_si_prefix};
 use serde_json::json;
 
-use super::output::print;
+use super::balancing;
+use super::output::{print, print_with_balancing};
 use super::progress::{Job, Signals, watched};
 use super::{Console, Failure, Format, FormatArg, Look, RunArgs, ScenarioArgs};
 
@@ -36,54 +37,111 @@ pub(crate) fn run_default(console: &mut Console<'_>) -> anyhow::Result<Exit> {
     run(&args, console)
 }
 
+/// What came of the scenarios so far.
+#[derive(Default)]
+struct Done {
+    training: Vec<Report>,
+    balancing: Vec<BalancingReport>,
+    written: Vec<PathBuf>,
+    exit: Exit,
+}
+
 /// Runs every scenario; nothing is run unless all of them are valid.
 pub(crate) fn run(args: &RunArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
-    let plans = load_all(&args.scenario, console)?;
+    let plans = load_any(&args.scenario, console)?;
     let signals = Signals::listen()?;
-    let mut reports = Vec::new();
-    let mut written = Vec::new();
-    let mut exit = Exit::Success;
+    let mut done = Done::default();
     for plan in &plans {
-        if args.write.contains(&Look::Network) && plan.cluster.fabric.contention.is_none() {
-            say_no_links(plan, console)?;
-        }
-        let began = Instant::now();
-        let (simulation, baseline) = simulate(plan, args, &signals, console)?;
-        let wall = began.elapsed();
-        let missing = baseline.is_none() && checks::needs_baseline(plan);
-        let report = simulation.report;
-        let report = match &simulation.stopped {
-            // Figures of a part of the run prove nothing, either way.
-            Some(_) => report,
-            None => {
-                let checks = checks::evaluate(plan, &report.metrics, baseline.as_ref());
-                report.with_checks(checks)
+        match plan {
+            Loaded::Training(plan) => run_training(plan, (args, plans.len()), &signals, console, &mut done)?,
+            Loaded::Balancing(plan) => {
+                let (report, written, exit) = balancing::run(plan, args, plans.len(), &signals, console)?;
+                done.balancing.push(report);
+                done.written.extend(written);
+                done.exit = done.exit.and(exit);
             }
-        };
-        let folder = folder(args, plan, plans.len());
-        let timeline = simulation.timeline.as_ref();
-        written.extend(write(&folder, &report, timeline, &args.write, wall)?);
-        say_speed(&report, wall, console)?;
-        exit = exit.and(ending(&report, simulation.stopped, &signals, args.no_fail));
-        if missing && simulation.stopped.is_none() {
-            exit = exit.and(Exit::DataMissing);
-            say_missing_baseline(plan, args, console)?;
         }
-        reports.push(report);
         if signals.received().is_some() {
             break;
         }
     }
-    let reports: Vec<&Report> = reports.iter().collect();
-    write!(console.out, "{}", print(&reports, args.format.format))?;
-    if args.format.format == Format::Human {
-        close(&reports, &written, console)?;
-    }
-    Ok(exit)
+    print_all(&done, args.format.format, console)?;
+    Ok(done.exit)
 }
 
-/// Loads every scenario, or says every fault of all of them.
+/// Runs a training scenario.
+fn run_training(
+    plan: &Plan,
+    (args, scenarios): (&RunArgs, usize),
+    signals: &Signals,
+    console: &mut Console<'_>,
+    done: &mut Done,
+) -> anyhow::Result<()> {
+    if args.write.contains(&Look::Network) && plan.cluster.fabric.contention.is_none() {
+        say_no_links(plan, console)?;
+    }
+    let began = Instant::now();
+    let (simulation, baseline) = simulate(plan, args, signals, console)?;
+    let wall = began.elapsed();
+    let missing = baseline.is_none() && checks::needs_baseline(plan);
+    let report = simulation.report;
+    let report = match &simulation.stopped {
+        // Figures of a part of the run prove nothing, either way.
+        Some(_) => report,
+        None => {
+            let checks = checks::evaluate(plan, &report.metrics, baseline.as_ref());
+            report.with_checks(checks)
+        }
+    };
+    let folder = folder(args, plan, scenarios);
+    let timeline = simulation.timeline.as_ref();
+    done.written
+        .extend(write(&folder, &report, timeline, &args.write, wall)?);
+    say_speed(&report, wall, console)?;
+    done.exit = done
+        .exit
+        .and(ending(&report, simulation.stopped, signals, args.no_fail));
+    if missing && simulation.stopped.is_none() {
+        done.exit = done.exit.and(Exit::DataMissing);
+        say_missing_baseline(plan, args, console)?;
+    }
+    done.training.push(report);
+    Ok(())
+}
+
+/// Prints what came of all scenarios.
+fn print_all(done: &Done, format: Format, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let reports: Vec<&Report> = done.training.iter().collect();
+    if done.balancing.is_empty() {
+        write!(console.out, "{}", print(&reports, format))?;
+    } else {
+        write!(
+            console.out,
+            "{}",
+            print_with_balancing(&reports, &done.balancing, format)
+        )?;
+    }
+    if format == Format::Human {
+        close(&reports, &done.balancing, &done.written, console)?;
+    }
+    Ok(())
+}
+
+/// Loads every scenario of whatever kind, or says every fault of all of them.
+fn load_any(args: &ScenarioArgs, console: &mut Console<'_>) -> anyhow::Result<Vec<Loaded>> {
+    loaded(args, console, pipeline::load_any)
+}
+
+/// Loads every training scenario, or says every fault of all of them.
 pub(crate) fn load_all(args: &ScenarioArgs, console: &mut Console<'_>) -> anyhow::Result<Vec<Plan>> {
+    loaded(args, console, pipeline::load)
+}
+
+fn loaded<T>(
+    args: &ScenarioArgs,
+    console: &mut Console<'_>,
+    load: impl Fn(&str, &str, &[(String, String)]) -> Result<T, Vec<Diagnostic>>,
+) -> anyhow::Result<Vec<T>> {
     let mut overrides = args.set.clone();
     if let Some(seed) = args.seed {
         overrides.push(("run.seed".to_owned(), seed.to_string()));
@@ -92,7 +150,7 @@ pub(crate) fn load_all(args: &ScenarioArgs, console: &mut Console<'_>) -> anyhow
     let mut faults = Vec::new();
     for file in &args.scenarios {
         let text = files::read_scenario(file).map_err(Failure::invalid)?;
-        match pipeline::load(file, &text, &overrides) {
+        match load(file, &text, &overrides) {
             Ok(plan) => plans.push(plan),
             Err(found) => faults.extend(found),
         }
@@ -262,14 +320,21 @@ fn ending(report: &Report, stopped: Option<Stopped>, signals: &Signals, no_fail:
     }
 }
 
-fn close(reports: &[&Report], written: &[PathBuf], console: &mut Console<'_>) -> std::io::Result<()> {
+fn close(
+    reports: &[&Report],
+    balancing: &[BalancingReport],
+    written: &[PathBuf],
+    console: &mut Console<'_>,
+) -> std::io::Result<()> {
     writeln!(console.out)?;
     for path in written {
         writeln!(console.out, "wrote {}", path.display())?;
     }
-    let failed = reports.iter().filter(|report| report.failed()).count();
-    let partial = reports.iter().filter(|report| report.partial.is_some()).count();
-    let passed = reports.len() - failed - partial;
+    let failed = reports.iter().filter(|report| report.failed()).count()
+        + balancing.iter().filter(|report| report.failed()).count();
+    let partial = reports.iter().filter(|report| report.partial.is_some()).count()
+        + balancing.iter().filter(|report| report.partial.is_some()).count();
+    let passed = reports.len() + balancing.len() - failed - partial;
     let partial = if partial > 0 {
         format!(", {partial} ended early")
     } else {

@@ -3,12 +3,14 @@
 //! A table is recognised by its columns. Sweeps of nccl-tests are predicted by the law of their platform
 //! (scenarios/platforms), all-to-all tables by the law of their kernels with the row's own cell left out. Every row of
 //! a table of training steps that names enough of itself is simulated, for its step time or for its memory, and every row of a table of allocated memory is counted.
-//! Tables of kernels' times are predicted with each shape, or device, left out. The public training trace is set beside
-//! the same overlapped pair simulated.
+//! Tables of kernels' times are predicted with each shape, or device, left out; those of layers of experts under imbalance
+//! with each EP degree of each system left out. The public training trace is set beside the same overlapped pair
+//! simulated.
 
 mod compare;
 mod exchange;
 mod fitting;
+mod imbalanced;
 mod import;
 mod kernels;
 mod machine;
@@ -28,6 +30,7 @@ use orrery_profile::{PlatformSet, Term};
 use sweep::Found;
 
 use crate::tuning::{self, LargestRun, Step, Worth};
+pub use imbalanced::fit_imbalanced;
 pub use kernels::KernelsBy;
 pub(crate) use machine::Device;
 pub use render::{human, json, summaries_csv};
@@ -175,7 +178,8 @@ pub fn validate(
                 sweeps.extend(found.sweeps);
                 outcome.rows.extend(found.lost.into_iter().map(lost));
             }
-            Ok(None) => match kernels_of(file, &mut kernels)
+            Ok(None) => match imbalanced_of(file, progress)
+                .or_else(|| kernels_of(file, &mut kernels))
                 .or_else(|| memory::of(file, options.metric))
                 .or_else(|| steps_of(file, options, &mut outcome, progress))
                 .or_else(|| trace_of(file))
@@ -229,6 +233,15 @@ fn sweeps_of(file: &Path) -> Result<Option<Found>, String> {
     }
     let table = table::parse(&text).map_err(|fault| format!("{fault}: {}", file.display()))?;
     Ok(sweep::sweeps(&table, &name))
+}
+
+/// The rows of a file of imbalanced layers; none when it is another.
+fn imbalanced_of(
+    file: &Path,
+    progress: &mut (dyn FnMut(usize, usize) + Send),
+) -> Option<Result<Vec<Row>, String>> {
+    let table = table::text(file).and_then(|text| table::parse(&text)).ok()?;
+    Some(Ok(imbalanced::rows(&table, &stem(file), progress)?))
 }
 
 /// Adds the rows of a file of kernels' times to `all`, which are predicted together; none when it is another.

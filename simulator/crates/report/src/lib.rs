@@ -4,6 +4,7 @@
 //! no plan, no file, no clock. Headline figures never come from spans, which may have been dropped.
 //! Renderers turn a report into text; none of them computes.
 
+mod balancing;
 mod breakdown;
 mod check;
 mod critical_path;
@@ -20,6 +21,7 @@ mod waterfall;
 use orrery_timeline::Totals;
 use orrery_units::{Bytes, Evidence, significant, with_si_prefix};
 
+pub use balancing::{BalancingReport, PolicyReport, RebalanceReport, Samples};
 pub use breakdown::{Breakdown, State};
 pub use check::{Check, Level, Verdict};
 pub use critical_path::{CriticalPath, Hold, PathShare, Piece, Stroke};

@@ -148,6 +148,30 @@ const CODES: &[(&str, &str)] = &[
         "The file holds no set of fitted parameters as `orrery fit` writes it.",
     ),
     (
+        "S060",
+        "A balancing scenario with a load lacks something: a model with experts, a cluster, `[placement]`, or a policy.",
+    ),
+    (
+        "S061",
+        "The counts of a placement do not fit: devices divide the slots, nodes the devices, groups the experts, and every expert needs a slot.",
+    ),
+    (
+        "S062",
+        "A load has phases or a workload: one of the two, and a phase at least.",
+    ),
+    (
+        "S063",
+        "A law of popularity lacks its parameter, or has one that makes no law.",
+    ),
+    (
+        "S064",
+        "A recording cannot be read, has no part of that name, or is of a model of other dimensions.",
+    ),
+    (
+        "S065",
+        "A policy's control does not fit: its window lies within its interval, and replicas take a share of the links that leaves some to exchanges.",
+    ),
+    (
         "E001",
         "A check cannot be read. It is a comparison, `train.mfu.mean >= 0.35`, or a range, `train.step_time.mean in 18 s .. 22 s`.",
     ),

@@ -24,8 +24,8 @@ mod validate;
 
 pub use diagnostics::{Diagnostic, Severity};
 pub use explain::{codes, explain};
-pub use load::load;
-pub use plan::Plan;
+pub use load::{Loaded, load, load_any};
+pub use plan::{BalancingPlan, Plan};
 pub use raw::SCHEMA;
 pub use relayout::{LayoutChoice, Refusal, Relayout};
 pub use render::{render, render_one};

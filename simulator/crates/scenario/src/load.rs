@@ -6,10 +6,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::diagnostics::{Diagnostic, Fault, Faults};
 use crate::document::{Files, Item, Node, Place, Table, merge, parse, set};
-use crate::plan::{Identity, Plan, Price, RunSettings};
-use crate::raw::{ROOT, Raw, SCHEMA, check_table};
+use crate::plan::{BalancingPlan, Identity, Plan, Price, RunSettings};
+use crate::raw::{
+    BALANCING, Key, ROOT, Raw, RawBalancing, RawCluster, RawExpect, RawModel, RawRun, RawScenario, SCHEMA,
+    View, check_table,
+};
 use crate::resolve::{
-    Assumptions, cluster, layout, model, narrow, profile, routing, stack, training, tuning,
+    Assumptions, balancing, cluster, layout, model, narrow, profile, routing, stack, training, tuning,
 };
 use crate::source::LoadContext;
 use crate::{expect, validate};
@@ -35,6 +38,40 @@ const DEGREES: &[&str] = &[
 /// # Errors
 /// Every fault of the scenario, in order of place.
 pub fn load(file_name: &str, text: &str, context: &LoadContext<'_>) -> Result<Plan, Vec<Diagnostic>> {
+    match load_any(file_name, text, context)? {
+        Loaded::Training(plan) => Ok(*plan),
+        Loaded::Balancing(plan) => Err(vec![only_runs(&plan, text)]),
+    }
+}
+
+/// What a scenario of any kind that can be run describes.
+#[derive(Clone, Debug)]
+pub enum Loaded {
+    /// Kind `training`.
+    Training(Box<Plan>),
+    /// Kind `balancing`.
+    Balancing(Box<BalancingPlan>),
+}
+
+/// What is said where only training scenarios will do.
+fn only_runs(plan: &BalancingPlan, text: &str) -> Diagnostic {
+    let mut files = Files::default();
+    let file = files.add(&plan.identity.file, text);
+    let at = text.find("kind").unwrap_or(0);
+    let place = Place { file, span: at..at };
+    let mut faults = Faults::default();
+    let sentence = "scenarios of kind \"balancing\" are for `orrery run` and `orrery check`";
+    faults.push(Fault::new("S009", &place, sentence).help("orrery run it, or name one of kind \"training\""));
+    let mut said = faults.into_diagnostics(&files);
+    said.remove(0)
+}
+
+/// The plan that `text` describes, whatever its kind. `file_name` names it in messages and is what paths are relative
+/// to.
+///
+/// # Errors
+/// Every fault of the scenario, in order of place.
+pub fn load_any(file_name: &str, text: &str, context: &LoadContext<'_>) -> Result<Loaded, Vec<Diagnostic>> {
     let mut files = Files::default();
     let mut faults = Faults::default();
     let file = files.add(file_name, text);
@@ -51,18 +88,36 @@ pub fn load(file_name: &str, text: &str, context: &LoadContext<'_>) -> Result<Pl
     for (path, value) in context.overrides {
         override_key(path, value, &mut root, &mut files, &mut faults);
     }
-    let plan = if is_readable(&root, &mut faults) {
-        check_table("", &Place::default(), &root, ROOT, &mut faults);
-        // What cannot be used reads as absent from here on; no rule stumbles over it a second time.
-        let removed = root.prune("", &faults.unusable());
-        plan(file_name, &root, &removed, context, &files, &mut faults)
-    } else {
-        None
+    let loaded = match readable_kind(&root, &mut faults) {
+        Some(ReadableKind::Training) => {
+            let removed = checked(&mut root, ROOT, &mut faults);
+            plan(file_name, &root, &removed, context, &files, &mut faults)
+                .map(|plan| Loaded::Training(Box::new(plan)))
+        }
+        Some(ReadableKind::Balancing) => {
+            checked(&mut root, BALANCING, &mut faults);
+            balancing_plan(file_name, &root, context, &files, &mut faults)
+                .map(|plan| Loaded::Balancing(Box::new(plan)))
+        }
+        None => None,
     };
-    match plan {
-        Some(plan) if faults.is_empty() => Ok(plan),
+    match loaded {
+        Some(loaded) if faults.is_empty() => Ok(loaded),
         _ => Err(faults.into_diagnostics(&files)),
     }
+}
+
+/// Kinds that can be run.
+enum ReadableKind {
+    Training,
+    Balancing,
+}
+
+/// Holds the tree against its keys. What cannot be used reads as absent from here on, so that no rule stumbles over it a
+/// second time; its paths.
+fn checked(root: &mut Table, keys: &[Key], faults: &mut Faults) -> Vec<String> {
+    check_table("", &Place::default(), root, keys, faults);
+    root.prune("", &faults.unusable())
 }
 
 /// `root` laid over what it extends.
@@ -151,8 +206,8 @@ fn moved(node: Node, place: &Place) -> Node {
     }
 }
 
-/// Whether the file is of a version and a kind that can be read at all.
-fn is_readable(root: &Table, faults: &mut Faults) -> bool {
+/// The kind of the file, when its version and its kind can be read at all.
+fn readable_kind(root: &Table, faults: &mut Faults) -> Option<ReadableKind> {
     let start = Place::default();
     let schema = root.get("schema");
     match schema.map(|item| (&item.node, &item.place)) {
@@ -164,17 +219,17 @@ fn is_readable(root: &Table, faults: &mut Faults) -> bool {
                 format!("this version reads \"{SCHEMA}\", not \"{text}\""),
             );
             faults.push(fault.help(format!("schema = \"{SCHEMA}\"")));
-            return false;
+            return None;
         }
         Some((_, place)) => {
             let fault = Fault::new("S002", place, "`schema` names the version of the format");
             faults.push(fault.help(format!("schema = \"{SCHEMA}\"")));
-            return false;
+            return None;
         }
         None => {
             let fault = Fault::new("S002", &start, "a scenario begins with its schema");
             faults.push(fault.help(format!("schema = \"{SCHEMA}\"")));
-            return false;
+            return None;
         }
     }
     let Some(Item {
@@ -182,7 +237,7 @@ fn is_readable(root: &Table, faults: &mut Faults) -> bool {
         ..
     }) = root.get("scenario")
     else {
-        return true;
+        return Some(ReadableKind::Training);
     };
     let Some(Item {
         node: Node::Text(kind),
@@ -190,15 +245,18 @@ fn is_readable(root: &Table, faults: &mut Faults) -> bool {
         ..
     }) = scenario.get("kind")
     else {
-        return true;
+        return Some(ReadableKind::Training);
     };
-    let sentence = match kind.as_str() {
-        "serving" => "serving comes after the first round: scenarios of kind \"serving\" cannot be run yet",
-        "balancing" => "scenarios of kind \"balancing\" cannot be run yet; `orrery balance` places experts",
-        _ => return true,
-    };
-    faults.push(Fault::new("S009", place, sentence).help("kind = \"training\""));
-    false
+    match kind.as_str() {
+        "serving" => {
+            let sentence =
+                "serving comes after the first round: scenarios of kind \"serving\" cannot be run yet";
+            faults.push(Fault::new("S009", place, sentence).help("kind = \"training\""));
+            None
+        }
+        "balancing" => Some(ReadableKind::Balancing),
+        _ => Some(ReadableKind::Training),
+    }
 }
 
 /// The plan, as far as its pieces can be had; faults go to `faults`.
@@ -259,9 +317,9 @@ fn plan(
         _ => Tuning::default(),
     };
     let routing = routing::routing(&raw.routing, &resolved, &mut assumed, faults);
-    let run = run_settings(&raw, &mut assumed);
+    let run = run_settings(&raw.run, &mut assumed);
     Some(Plan {
-        identity: identity(&raw, file_name, root, &resolved.config)?,
+        identity: identity(&raw.scenario, file_name, root, &resolved.config)?,
         model: resolved.model,
         cluster: cluster?,
         layout: layout?,
@@ -278,8 +336,67 @@ fn plan(
     })
 }
 
-fn identity(raw: &Raw<'_>, file_name: &str, root: &Table, config: &str) -> Option<Identity> {
-    let name = raw.scenario.name.as_ref()?.value.clone();
+/// The plan of a balancing scenario, as far as its pieces can be had; faults go to `faults`.
+fn balancing_plan(
+    file_name: &str,
+    root: &Table,
+    context: &LoadContext<'_>,
+    files: &Files,
+    faults: &mut Faults,
+) -> Option<BalancingPlan> {
+    let view = View(Some(root));
+    let raw = RawBalancing::read(view);
+    let scenario = RawScenario::read(view.table("scenario"));
+    let mut assumed = Assumptions::default();
+    let raw_cluster = RawCluster::read(view.table("cluster"));
+    let cluster = cluster::cluster(&raw_cluster, (context.source, file_name), &mut assumed, faults);
+    let raw_model = RawModel::read(view.table("model"));
+    let resolved = model::model(&raw_model, file_name, context.source, &mut assumed, faults);
+    let mut within = balancing::Context {
+        files: (context.source, file_name),
+        assumed: &mut assumed,
+        faults,
+        start: Place::default(),
+    };
+    let group = balancing::group(&raw, resolved.as_ref(), cluster, &mut within);
+    let goldens = balancing::goldens(&raw, &mut within);
+    let recorded = balancing::recorded_plans(&raw, &mut within);
+    let config = resolved.map_or_else(String::new, |resolved| resolved.config);
+    let mut plan = BalancingPlan {
+        identity: identity(&scenario, file_name, root, &config)?,
+        group,
+        goldens,
+        recorded,
+        run: run_settings(&RawRun::read(view), &mut assumed),
+        expectations: Vec::new(),
+        assumptions: assumed.into_sorted(),
+    };
+    let metrics = context.metrics.with_names(&names_of(&plan));
+    let raw_expect = RawExpect::read(view.table("expect"));
+    plan.expectations = expect::expectations(&raw_expect, &metrics, files, faults);
+    Some(plan)
+}
+
+/// Labels of metrics that take the names of a scenario.
+fn names_of(plan: &BalancingPlan) -> Vec<(&'static str, Vec<String>)> {
+    let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+    let phases = plan
+        .group
+        .iter()
+        .flat_map(|group| group.load.kind.phases(group.load.steps));
+    vec![
+        ("policy", owned(plan.policies())),
+        ("phase", phases.map(|(name, _)| name).collect()),
+        ("plan", plan.recorded.iter().map(|plan| plan.id.clone()).collect()),
+        (
+            "id",
+            plan.goldens.iter().map(|golden| golden.id.clone()).collect(),
+        ),
+    ]
+}
+
+fn identity(raw: &RawScenario, file_name: &str, root: &Table, config: &str) -> Option<Identity> {
+    let name = raw.name.as_ref()?.value.clone();
     let text = |given: &Option<crate::raw::Given<String>>| {
         given
             .as_ref()
@@ -296,8 +413,8 @@ fn identity(raw: &Raw<'_>, file_name: &str, root: &Table, config: &str) -> Optio
         .collect();
     Some(Identity {
         name,
-        title: text(&raw.scenario.title),
-        notes: text(&raw.scenario.notes),
+        title: text(&raw.title),
+        notes: text(&raw.notes),
         file: file_name.to_owned(),
         hash,
         resolved,
@@ -317,24 +434,24 @@ fn price(raw: &Raw<'_>) -> Option<Price> {
     })
 }
 
-fn run_settings(raw: &Raw<'_>, assumed: &mut Assumptions) -> RunSettings {
+fn run_settings(raw: &RawRun, assumed: &mut Assumptions) -> RunSettings {
     let seed = assumed.or(
-        raw.run.seed.as_ref(),
+        raw.seed.as_ref(),
         "run.seed",
         1,
         "any seed does; name one to vary it",
     );
     let replications = assumed.or(
-        raw.run.replications.as_ref(),
+        raw.replications.as_ref(),
         "run.replications",
         1,
         "one run; more show the spread",
     );
-    let outputs = raw.run.outputs.as_ref();
+    let outputs = raw.outputs.as_ref();
     RunSettings {
         seed: Seed::new(seed),
         replications: narrow(replications),
-        event_limit: raw.run.events.as_ref().map(|given| given.value),
+        event_limit: raw.events.as_ref().map(|given| given.value),
         timeline: outputs.is_none_or(|outputs| outputs.value.iter().any(|output| output.value == "timeline")),
     }
 }

@@ -3,17 +3,22 @@
 use orrery_units::Dimension;
 use serde_json::{Map, Value, json};
 
-use crate::raw::{Key, Kind, MOST, ROOT, SCHEMA};
+use crate::raw::{BALANCING, Key, Kind, MOST, ROOT, SCHEMA};
 
 /// The JSON Schema (draft 2020-12) of `scenario/1`, as pretty JSON with a final line break.
 #[must_use]
 pub fn schema_json() -> String {
-    let mut schema = table(ROOT);
+    let kinds = [("training", ROOT), ("balancing", BALANCING)].map(|(kind, keys)| {
+        let mut schema = table(keys);
+        schema["title"] = Value::from(kind);
+        schema
+    });
+    let mut schema = json!({ "anyOf": kinds });
     if let Value::Object(fields) = &mut schema {
         let head = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "title": SCHEMA,
-            "description": "An Orrery scenario: what is trained, on what, how, and what must hold.",
+            "description": "An Orrery scenario: what is trained or balanced, on what, how, and what must hold.",
         });
         if let Value::Object(mut head) = head {
             head.append(fields);

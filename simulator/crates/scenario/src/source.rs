@@ -46,6 +46,19 @@ impl MetricTable {
     pub fn get(&self, name: &str) -> Option<&MetricEntry> {
         self.0.iter().find(|metric| metric.name == name)
     }
+
+    /// The same with labels that have no values of their own taking these names.
+    #[must_use]
+    pub fn with_names(&self, names: &[(&str, Vec<String>)]) -> Self {
+        let mut table = self.clone();
+        let labels = table.0.iter_mut().flat_map(|metric| &mut metric.labels);
+        for (label, values) in labels.filter(|(_, values)| values.is_empty()) {
+            if let Some((_, given)) = names.iter().find(|(name, _)| name == label) {
+                values.clone_from(given);
+            }
+        }
+        table
+    }
 }
 
 /// What [`load`](crate::load) needs beside the file.

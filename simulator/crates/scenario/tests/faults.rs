@@ -101,11 +101,6 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "kind = \"serving\"",
         "5:8 S009 kind = \"training\"",
     ),
-    (
-        "kind = \"training\"",
-        "kind = \"balancing\"",
-        "5:8 S009 kind = \"training\"",
-    ),
     ("name = \"small\"", "name = 3", "4:8 S003 name = \"text\""),
     ("name = \"small\"\n", "", "3:2 S004 name = \"text\""),
     ("nodes = 256", "nodes = 0", "12:9 S006 nodes = 1"),

@@ -97,6 +97,7 @@ pub const LINKS: [&str; 14] = [
 
 const TRAINING: &[&str] = &["training"];
 const MOE: &[&str] = &["training", "balancing"];
+const BALANCING: &[&str] = &["balancing"];
 const NONE: &[Label] = &[];
 const BY_OPERATION: &[Label] = &[Label {
     name: "op",
@@ -112,6 +113,39 @@ const BY_LINK: &[Label] = &[Label {
     name: "link",
     values: &LINKS,
 }];
+
+/// Labels without values of their own take names of the scenario.
+const BY_POLICY: &[Label] = &[Label {
+    name: "policy",
+    values: &[],
+}];
+const BY_PHASE_AND_POLICY: &[Label] = &[
+    Label {
+        name: "phase",
+        values: &[],
+    },
+    Label {
+        name: "policy",
+        values: &[],
+    },
+];
+const BY_PLAN: &[Label] = &[Label {
+    name: "plan",
+    values: &[],
+}];
+const BY_ID: &[Label] = &[Label {
+    name: "id",
+    values: &[],
+}];
+
+/// A metric of balancing scenarios, by these labels.
+const fn balancing(labels: &'static [Label], of: Metric) -> Metric {
+    Metric {
+        labels,
+        kinds: BALANCING,
+        ..of
+    }
+}
 
 const fn metric(
     name: &'static str,
@@ -133,7 +167,7 @@ const fn share(name: &'static str, definition: &'static str) -> Metric {
     metric(name, Dimension::Number, "ratio", definition)
 }
 
-static REGISTRY: [Metric; 35] = [
+static REGISTRY: [Metric; 46] = [
     metric(
         "cost.per_day",
         Dimension::Money,
@@ -145,6 +179,54 @@ static REGISTRY: [Metric; 35] = [
         Dimension::Money,
         "currency",
         "Device-hours of a step times the price of a device-hour, over the million tokens of that step.",
+    ),
+    balancing(
+        BY_POLICY,
+        metric(
+            "eplb.migrated_bytes",
+            Dimension::Data,
+            "B",
+            "Bytes of replicas that travelled; one sample a replication.",
+        ),
+    ),
+    balancing(
+        BY_POLICY,
+        share(
+            "eplb.migration_ratio",
+            "Time in which every device stood still for replicas or plans, over all time; one sample a replication.",
+        ),
+    ),
+    balancing(
+        BY_PLAN,
+        share(
+            "eplb.plan_imbalance",
+            "Largest over mean tokens per device of a plan made from one part of a recording, on another part; one sample a layer.",
+        ),
+    ),
+    balancing(
+        BY_POLICY,
+        metric(
+            "eplb.stall_time",
+            Dimension::Time,
+            "s",
+            "Time in which every device stood still for replicas or plans; one sample a replication.",
+        ),
+    ),
+    balancing(
+        BY_POLICY,
+        metric(
+            "eplb.wasted_replicas",
+            Dimension::Number,
+            "replicas",
+            "Replicas in the end that share their device with another of their expert, over all layers; one sample a replication.",
+        ),
+    ),
+    balancing(
+        BY_ID,
+        share(
+            "golden.matches",
+            "1 where the balancer gave the published placement exactly, else 0; one sample a layer.",
+        ),
     ),
     share(
         "mem.fits",
@@ -160,14 +242,59 @@ static REGISTRY: [Metric; 35] = [
         "mem.hbm_ratio",
         "mem.hbm_peak over the memory of the device; one sample a rank.",
     ),
+    balancing(
+        BY_POLICY,
+        metric(
+            "moe.combine_wait",
+            Dimension::Time,
+            "s",
+            "Time that a device waits at combine for the slowest, in the mean of devices and layers; one sample a step.",
+        ),
+    ),
     Metric {
         name: "moe.imbalance",
         dimension: Dimension::Number,
         unit: "ratio",
-        labels: NONE,
+        labels: BY_POLICY,
         definition: "Largest over mean tokens per expert rank within a layer, averaged over the layers of a step.",
         kinds: MOE,
     },
+    balancing(
+        BY_POLICY,
+        metric(
+            "moe.layer_time",
+            Dimension::Time,
+            "s",
+            "Dispatch, experts of the slowest device and combine of a layer, in the mean of the layers; one sample a step.",
+        ),
+    ),
+    balancing(
+        BY_PHASE_AND_POLICY,
+        metric(
+            "moe.recovery_steps",
+            Dimension::Number,
+            "steps",
+            "Steps from the start of a phase until moe.imbalance, over 100 steps, stays at or below 1.2; the length of the phase where it never does; one sample a replication.",
+        ),
+    ),
+    balancing(
+        BY_POLICY,
+        metric(
+            "moe.step_time",
+            Dimension::Time,
+            "s",
+            "All layers of experts of a step, and the time that it stood still before it; one sample a step.",
+        ),
+    ),
+    balancing(
+        BY_POLICY,
+        metric(
+            "moe.total_time",
+            Dimension::Time,
+            "s",
+            "All layers of experts of all steps, and all time of standing still; one sample a replication.",
+        ),
+    ),
     Metric {
         labels: BY_LINK,
         ..share(

@@ -1,4 +1,4 @@
-//! Plan into tasks: costs, collectives, schedules, routing, placement, memory, and the lowering that joins
+//! Plan into tasks: costs, collectives, schedules, routing, memory, and the lowering that joins
 //! them into a [`Driver`](orrery_taskgraph::Driver).
 //!
 //! Knows the domain, and no engine and no file. Inside, `schedule` knows no cost, `routing` no schedule, and
@@ -10,7 +10,6 @@ pub mod cost;
 pub mod estimate;
 pub mod lower;
 pub mod memory;
-pub mod placement;
 pub mod routing;
 pub mod schedule;
 pub mod wires;

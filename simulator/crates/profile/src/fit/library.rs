@@ -96,10 +96,16 @@ impl LibraryFit {
         }
     }
 
+    /// The parameters of the law for a call's device and a release, in the order of its priors.
+    #[must_use]
+    pub fn parameters<K: LibraryKernel>(&self, call: &K, release: u32) -> &[f64] {
+        closest(&self.parameters, whose(call, release))
+    }
+
     /// The time of a call under a release: `law · exp(residual)`.
     #[must_use]
     pub fn time<K: LibraryKernel>(&self, call: &K, release: u32) -> SimDuration {
-        let law = call.seconds(closest(&self.parameters, whose(call, release)));
+        let law = call.seconds(self.parameters(call, release));
         SimDuration::from_secs(law * self.residual.at(&place(call, release)).exp())
     }
 }

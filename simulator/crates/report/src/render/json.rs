@@ -3,7 +3,7 @@
 use orrery_units::{Bytes, Evidence};
 use serde_json::{Map, Value, json};
 
-use crate::{Check, Network, Report, StagePeak, State};
+use crate::{Assumption, Check, Metrics, Network, Report, StagePeak, State};
 
 /// Links and pairs that are listed; tables of all are files of their own.
 const LISTED: usize = 20;
@@ -38,7 +38,7 @@ pub fn json(report: &Report) -> Value {
     put("partial", json!(report.partial));
     put("verdict", json!(report.verdict));
     put("metrics", json!(report.metrics.values()));
-    put("intervals", intervals(report));
+    put("intervals", intervals(&report.metrics));
     put("checks", report.checks.iter().map(check).collect());
     put("provenance", provenance(report));
     put("breakdown", breakdown(report));
@@ -53,7 +53,7 @@ pub fn json(report: &Report) -> Value {
     put("memory", memory(report));
     put("ranks", ranks(report));
     put("network", report.network().map_or(Value::Null, network));
-    put("assumptions", assumptions(report));
+    put("assumptions", assumptions(&report.facts.assumptions));
     Value::Object(object)
 }
 
@@ -80,8 +80,8 @@ pub fn benchmark(report: &Report) -> Value {
         .collect()
 }
 
-fn intervals(report: &Report) -> Value {
-    let pairs = report.metrics.intervals().iter();
+pub(super) fn intervals(metrics: &Metrics) -> Value {
+    let pairs = metrics.intervals().iter();
     Value::Object(
         pairs
             .map(|(key, &(low, high))| (key.clone(), json!([low, high])))
@@ -89,7 +89,7 @@ fn intervals(report: &Report) -> Value {
     )
 }
 
-fn check(check: &Check) -> Value {
+pub(super) fn check(check: &Check) -> Value {
     json!({
         "id": check.id,
         "pass": !check.failed(),
@@ -216,8 +216,8 @@ fn network(network: &Network) -> Value {
     })
 }
 
-fn assumptions(report: &Report) -> Value {
-    let assumptions = report.facts.assumptions.iter();
+pub(super) fn assumptions(all: &[Assumption]) -> Value {
+    let assumptions = all.iter();
     assumptions
         .map(|a| json!({"key": a.key, "value": a.value, "reason": a.reason}))
         .collect()

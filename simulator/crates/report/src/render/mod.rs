@@ -1,5 +1,6 @@
 //! Looks of a report, one file each; none of them computes.
 
+pub(crate) mod balancing;
 mod csv;
 mod github;
 mod headline;
@@ -10,10 +11,16 @@ mod text;
 mod why;
 
 pub use self::csv::{csv, links_csv, traffic_csv};
+pub use balancing::{balancing_json, balancing_text};
 pub use github::github;
 pub use headline::{Headline, headlines, percent};
-pub use html::html;
+pub use html::{balancing_html, html};
 pub use json::{benchmark, json, json_text};
 pub use junit::junit;
 pub use text::{check_line, text};
 pub use why::{waterfall_json, why_json};
+
+/// What balancing bought, in a sentence.
+pub(crate) fn balancing_verdict(report: &crate::BalancingReport) -> String {
+    balancing::verdict(report)
+}

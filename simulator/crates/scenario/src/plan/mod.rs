@@ -3,6 +3,7 @@
 //! No string in it means a choice, no number lacks a unit, nothing is looked up later. Only
 //! [`load`](crate::load) makes one; after it, lowering cannot fail.
 
+mod balancing;
 mod cluster;
 mod layout;
 mod model;
@@ -15,6 +16,8 @@ use orrery_units::Seed;
 
 use crate::expect::Expectation;
 
+pub use balancing::{BalancingPlan, ExpertGroup, ExpertShape, Golden, Load, LoadBurst, LoadKind, LoadPhase};
+pub use balancing::{Popularity, RecordedPlan, Skew};
 pub use cluster::{Cluster, Contention, Device, Fabric, Node};
 pub use layout::{Axis, Coordinates, GroupShape, Layout, Schedule, ScheduleKind, VirtualStage, ZeroStage};
 pub use model::{AttentionShape, Gate, Layer, MlpShape, Model, Parameters};

@@ -3,6 +3,7 @@
 //! The tables of keys drive three things at once: the check of a file, the JSON Schema, and the lists in
 //! messages. Values keep their place in the file.
 
+mod balancing;
 mod check;
 mod cluster;
 mod expect;
@@ -17,6 +18,7 @@ mod stack;
 mod training;
 mod view;
 
+pub(crate) use balancing::{RawBalancing, RawGolden, RawLoad, RawPhase, RawPolicy, RawSizes, RawSkew};
 pub(crate) use check::{check_table, nearest};
 pub(crate) use cluster::RawCluster;
 pub(crate) use expect::RawExpect;
@@ -70,6 +72,47 @@ pub(crate) const ROOT: &[Key] = &[
         "Where measured numbers come from.",
     ),
     Key::new("cost", Kind::Table(run::COST), "What it costs."),
+    Key::new("run", Kind::Table(run::RUN), "How to run."),
+    Key::new("expect", Kind::Named(expect::KEYS), "What must hold."),
+];
+
+/// The keys of a scenario of kind `balancing`.
+pub(crate) const BALANCING: &[Key] = &[
+    Key::new("schema", Kind::Choice(&[SCHEMA]), "Version of the format.").required(),
+    Key::new(
+        "extends",
+        Kind::Text,
+        "A scenario that this one is laid over, relative to this file.",
+    ),
+    Key::new("scenario", Kind::Table(scenario::KEYS), "Who the scenario is.").required(),
+    Key::new("model", Kind::Table(model::KEYS), "Whose experts they are."),
+    Key::new("cluster", Kind::Table(cluster::KEYS), "What they lie on."),
+    Key::new(
+        "placement",
+        Kind::Table(balancing::PLACEMENT),
+        "Over how many devices experts are spread, in how many slots.",
+    ),
+    Key::new("experts", Kind::Table(balancing::EXPERTS), "What experts cost."),
+    Key::new(
+        "load",
+        Kind::Table(balancing::LOAD),
+        "How many tokens experts get, step by step.",
+    ),
+    Key::new(
+        "policy",
+        Kind::List(&Kind::Table(balancing::POLICY)),
+        "Policies that are compared on the same random numbers.",
+    ),
+    Key::new(
+        "golden",
+        Kind::List(&Kind::Table(balancing::GOLDEN)),
+        "Published placements that a balancer must give exactly.",
+    ),
+    Key::new(
+        "recorded",
+        Kind::List(&Kind::Table(balancing::RECORDED)),
+        "Plans made from one part of a recording and held against another.",
+    ),
     Key::new("run", Kind::Table(run::RUN), "How to run."),
     Key::new("expect", Kind::Named(expect::KEYS), "What must hold."),
 ];

@@ -85,6 +85,40 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The tables of the list at `key`.
+    pub(crate) fn tables(self, key: &str) -> Vec<Self> {
+        match self.item(key).map(|item| &item.node) {
+            Some(Node::List(items)) => items
+                .iter()
+                .filter_map(|item| match &item.node {
+                    Node::Table(table) => Some(View(Some(table))),
+                    _ => None,
+                })
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Lists of numbers in a list.
+    pub(crate) fn rows(self, key: &str) -> Option<Given<Vec<Vec<f64>>>> {
+        let item = self.item(key)?;
+        let Node::List(rows) = &item.node else {
+            return None;
+        };
+        #[expect(clippy::cast_precision_loss, reason = "numbers in files are small")]
+        let number = |item: &Item| match item.node {
+            Node::Integer(number) => Some(number as f64),
+            Node::Float(number) => Some(number),
+            _ => None,
+        };
+        let row = |item: &Item| match &item.node {
+            Node::List(items) => items.iter().map(number).collect(),
+            _ => None,
+        };
+        let rows: Option<Vec<Vec<f64>>> = rows.iter().map(row).collect();
+        Some(given(rows?, item))
+    }
+
     pub(crate) fn texts(self, key: &str) -> Option<Given<Vec<Given<String>>>> {
         let item = self.item(key)?;
         let Node::List(items) = &item.node else {

@@ -1,10 +1,13 @@
 //! From what the file says to the plan: catalogue entries looked up, defaults filled in and named.
 
+pub(crate) mod balancing;
 pub(crate) mod cluster;
+mod contender;
 pub(crate) mod fabric;
 pub(crate) mod layout;
 pub(crate) mod model;
 pub(crate) mod profile;
+mod recording;
 pub(crate) mod routing;
 pub(crate) mod stack;
 pub(crate) mod stages;

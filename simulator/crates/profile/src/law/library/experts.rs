@@ -54,6 +54,82 @@ impl LibraryExperts {
     }
 }
 
+/// The law's terms for one shape and one set of parameters, as multiples of what a device is given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExpertTerms {
+    /// Seconds whatever it is given: launches, and what depends on the tokens of all devices.
+    pub constant: f64,
+    /// Share of the padding that is computed.
+    pub padding: f64,
+    /// Seconds of a row in each product while all units are busy, and the rows below which they are not.
+    pub products: [(f64, f64); 2],
+    /// Share of other devices' rows that is computed and thrown away.
+    pub wasted: f64,
+    /// Rows of all devices.
+    pub chosen: f64,
+    /// Seconds of memory of an active expert.
+    pub per_active: f64,
+    /// Seconds of memory of a row.
+    pub per_row_memory: f64,
+    /// Seconds of passes of a row.
+    pub per_row: f64,
+    /// Seconds of routing of an active expert.
+    pub per_active_routing: f64,
+    /// Sharpness of the corner between arithmetic and traffic.
+    pub sharpness: f64,
+}
+
+impl LibraryExperts {
+    /// The terms of [`seconds`](LibraryKernel::seconds), which is then
+    /// `constant + corner(Σ pace · max(computed, least), memory) + per_row · rows + per_active_routing · active`.
+    ///
+    /// # Panics
+    /// When there are not as many parameters as priors.
+    #[must_use]
+    pub fn terms(&self, parameters: &[f64]) -> ExpertTerms {
+        let [
+            efficiency,
+            fill,
+            launch,
+            share,
+            sharpness,
+            passes,
+            token,
+            padding,
+            expert,
+            remote,
+            gather,
+        ] = *parameters
+        else {
+            panic!(
+                "the law of experts has eleven parameters, not {}",
+                parameters.len()
+            );
+        };
+        let (hidden, inner) = (f64::from(self.hidden), f64::from(self.inner));
+        let tokens = f64::from(self.tokens);
+        let units = f64::from(self.peaks.num_units);
+        let bandwidth = self.peaks.bandwidth.get();
+        let pace = 2.0 * TILE * TILE * units / (self.peaks.rate.get() * efficiency);
+        let product = |columns: f64, k: f64| {
+            let waves_per_row = (columns / TILE).ceil() / (TILE * units);
+            (waves_per_row * pace * (k + fill), waves_per_row.recip())
+        };
+        ExpertTerms {
+            constant: launch + gather * tokens * hidden * 2.0 / bandwidth + token * tokens,
+            padding: padding.min(1.0),
+            products: [product(2.0 * inner, hidden), product(hidden, inner)],
+            wasted: remote.min(1.0),
+            chosen: tokens * f64::from(self.chosen),
+            per_active: 3.0 * hidden * inner * self.widths.weight / (bandwidth * share),
+            per_row_memory: (hidden + inner) * self.widths.activation / (bandwidth * share),
+            per_row: passes * hidden * 2.0 / bandwidth,
+            per_active_routing: expert,
+            sharpness,
+        }
+    }
+}
+
 impl LibraryKernel for LibraryExperts {
     const SCATTER: f64 = 0.06;
     const SHAPE: &'static [usize] = &[3, 4, 8, 9];
@@ -99,41 +175,21 @@ impl LibraryKernel for LibraryExperts {
     /// `launch + corner(compute, memory) + passes + routing`: tiles of both products at no less than a wave each, the
     /// weights of active experts once, rows in and out of each product and of the permutation.
     fn seconds(&self, parameters: &[f64]) -> f64 {
-        let [
-            efficiency,
-            fill,
-            launch,
-            share,
-            sharpness,
-            passes,
-            token,
-            padding,
-            expert,
-            remote,
-            gather,
-        ] = parameters
-        else {
+        if parameters.len() != Self::priors().len() {
             return f64::NAN;
-        };
-        let (hidden, inner) = (f64::from(self.hidden), f64::from(self.inner));
-        let units = f64::from(self.peaks.num_units);
-        let bandwidth = self.peaks.bandwidth.get();
-        let computed = padding.min(1.0);
-        let chosen = f64::from(self.tokens) * f64::from(self.chosen);
-        let wasted = remote.min(1.0) * (chosen - self.load.rows).max(0.0);
-        let rows = self.load.rows * (1.0 - computed) + self.load.padded * computed + wasted;
-        let pace = 2.0 * TILE * TILE * units / (self.peaks.rate.get() * efficiency);
-        let product = |columns: f64, k: f64| {
-            let waves = rows / TILE * (columns / TILE).ceil() / units;
-            waves.max(1.0) * pace * (k + fill)
-        };
-        let compute = product(2.0 * inner, hidden) + product(hidden, inner);
-        let weights = self.load.active * 3.0 * hidden * inner * self.widths.weight;
-        let operands = self.load.rows * (hidden + inner) * self.widths.activation;
-        let memory = (weights + operands) / (bandwidth * share);
-        let moved = (passes * self.load.rows + gather * f64::from(self.tokens)) * hidden * 2.0 / bandwidth;
-        let routed = token * f64::from(self.tokens) + expert * self.load.active;
-        launch + overlapped(compute, memory, *sharpness) + moved + routed
+        }
+        let terms = self.terms(parameters);
+        let load = &self.load;
+        let computed = load.rows
+            + (load.padded - load.rows) * terms.padding
+            + terms.wasted * (terms.chosen - load.rows).max(0.0);
+        let product = |(pace, least): (f64, f64)| pace * computed.max(least);
+        let compute = product(terms.products[0]) + product(terms.products[1]);
+        let memory = terms.per_active * load.active + terms.per_row_memory * load.rows;
+        terms.constant
+            + overlapped(compute, memory, terms.sharpness)
+            + terms.per_row * load.rows
+            + terms.per_active_routing * load.active
     }
 
     fn peaks(&self) -> &Peaks {

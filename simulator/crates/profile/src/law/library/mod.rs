@@ -12,7 +12,7 @@ mod gemm;
 use orrery_units::{Bytes, BytesPerSec, FlopsPerSec};
 
 pub use attention::{LibraryContext, LibraryGeneration};
-pub use experts::{LibraryExperts, LocalLoad};
+pub use experts::{ExpertTerms, LibraryExperts, LocalLoad};
 pub use gemm::LibraryGemm;
 
 use crate::fit::{Component, Prior};

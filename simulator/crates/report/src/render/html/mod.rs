@@ -1,5 +1,6 @@
 //! One HTML file: figures, pictures, checks, assumptions; no script, no other file, light and dark.
 
+mod balancing;
 mod network;
 mod picture;
 mod why;
@@ -9,7 +10,9 @@ use std::fmt::Write as _;
 use orrery_units::{Bytes, Evidence};
 
 use super::headline::{headlines, percent};
-use crate::{Check, Report, State, Verdict};
+use crate::{Assumption, Check, Report, State, Verdict};
+
+pub use balancing::balancing_html;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -22,19 +25,10 @@ pub fn html(report: &Report) -> String {
     } else {
         &who.title
     };
-    let mut page = String::new();
-    put(
-        &mut page,
-        &format!(
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n",
-            escape(title)
-        ),
-    );
+    let mut page = begin(title);
     header(&mut page, report, title);
     cards(&mut page, report);
-    checks(&mut page, report);
+    checks(&mut page, &report.checks);
     step(&mut page, report);
     why::section(&mut page, report);
     memory(&mut page, report);
@@ -42,9 +36,19 @@ pub fn html(report: &Report) -> String {
     network::section(&mut page, report);
     provenance(&mut page, report);
     figures(&mut page, report);
-    assumptions(&mut page, report);
+    assumptions(&mut page, &report.facts.assumptions);
     put(&mut page, "</main>\n</body>\n</html>\n");
     page
+}
+
+/// A page up to its contents.
+fn begin(title: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n",
+        escape(title)
+    )
 }
 
 fn put(page: &mut String, text: &str) {
@@ -142,13 +146,13 @@ fn cards(page: &mut String, report: &Report) {
     put(page, "</section>\n");
 }
 
-fn checks(page: &mut String, report: &Report) {
-    if report.checks.is_empty() {
+fn checks(page: &mut String, checks: &[Check]) {
+    if checks.is_empty() {
         return;
     }
     put(page, "<section><h2>Expectations</h2>\n");
     table(page, "checks", &["", "id", "check", "outcome", "why"]);
-    for check in &report.checks {
+    for check in checks {
         let class = check.verdict.name();
         put(page, &format!("<tr class=\"{class} {}\">", check.level.name()));
         let outcome = check.outcome();
@@ -290,14 +294,14 @@ fn figures(page: &mut String, report: &Report) {
     put(page, "</section>\n");
 }
 
-fn assumptions(page: &mut String, report: &Report) {
+fn assumptions(page: &mut String, assumptions: &[Assumption]) {
     put(page, "<section><h2>What the scenario did not say</h2>\n");
-    if report.facts.assumptions.is_empty() {
+    if assumptions.is_empty() {
         put(page, "<p>Nothing: every key was given.</p></section>\n");
         return;
     }
     table(page, "", &["key", "value taken", "why"]);
-    for assumption in &report.facts.assumptions {
+    for assumption in assumptions {
         row(page, &[&assumption.key, &assumption.value, &assumption.reason]);
     }
     put(page, TABLE_END);

@@ -1,0 +1,217 @@
+//! The terminal's look and `result/1` of a balancing run.
+
+use std::fmt::Write as _;
+
+use orrery_units::{Bytes, significant, with_si_prefix};
+use serde_json::{Map, Value, json};
+
+use super::text::{check_line, line, put, right, table};
+use super::{balancing_verdict, json as looks};
+use crate::{BalancingReport, PolicyReport};
+
+/// Most points of a series in a file; more are averaged.
+const MOST_POINTS: usize = 500;
+
+/// The report for a terminal, without colours.
+#[must_use]
+pub fn balancing_text(report: &BalancingReport) -> String {
+    let mut out = String::new();
+    let who = &report.identity;
+    let title = if who.title.is_empty() {
+        &who.scenario
+    } else {
+        &who.title
+    };
+    line(&mut out, title);
+    let facts = [&who.model, &who.cluster, &who.layout];
+    let facts: Vec<&str> = facts
+        .into_iter()
+        .map(String::as_str)
+        .filter(|fact| !fact.is_empty())
+        .collect();
+    line(&mut out, &facts.join(" · "));
+    for note in &report.notes {
+        line(&mut out, note);
+    }
+    if let Some(reason) = &report.partial {
+        line(&mut out, &format!("partial result: {reason}"));
+    }
+    out.push('\n');
+    line(&mut out, &balancing_verdict(report));
+    out.push('\n');
+    policies(&mut out, report);
+    recorded(&mut out, report);
+    for check in &report.checks {
+        line(&mut out, &check_line(check));
+    }
+    out
+}
+
+fn policies(out: &mut String, report: &BalancingReport) {
+    if report.policies.is_empty() {
+        return;
+    }
+    let mut table = table(&[
+        "policy",
+        "imbalance",
+        "layer",
+        "p99",
+        "waiting",
+        "stood still",
+        "moved",
+        "all time",
+        "saved",
+    ]);
+    for (policy, (_, total, saved)) in report.policies.iter().zip(report.totals()) {
+        let value = |metric: &str, statistic: &str| {
+            let key = format!("{metric}{{policy='{}'}}.{statistic}", policy.id);
+            report.metrics.get(&key).unwrap_or(0.0)
+        };
+        table.add_row([
+            policy.id.clone(),
+            significant(value("moe.imbalance", "mean"), 4),
+            with_si_prefix(value("moe.layer_time", "mean"), "s"),
+            with_si_prefix(value("moe.layer_time", "p99"), "s"),
+            with_si_prefix(value("moe.combine_wait", "mean"), "s"),
+            with_si_prefix(value("eplb.stall_time", "mean"), "s"),
+            Bytes::from_f64(value("eplb.migrated_bytes", "mean")).to_string(),
+            with_si_prefix(total, "s"),
+            with_si_prefix(saved, "s"),
+        ]);
+    }
+    right(&mut table, &[1, 2, 3, 4, 5, 6, 7, 8]);
+    put(out, &table);
+    for policy in &report.policies {
+        line(out, &format!("{}: {}", policy.id, policy.about));
+    }
+    out.push('\n');
+}
+
+fn recorded(out: &mut String, report: &BalancingReport) {
+    if report.recorded.is_empty() {
+        return;
+    }
+    let mut table = table(&["plan", "median layer", "mean", "worst"]);
+    for (id, _) in &report.recorded {
+        let value = |statistic: &str| {
+            let key = format!("eplb.plan_imbalance{{plan='{id}'}}.{statistic}");
+            significant(report.metrics.get(&key).unwrap_or(0.0), 4)
+        };
+        table.add_row([id.clone(), value("p50"), value("mean"), value("max")]);
+    }
+    right(&mut table, &[1, 2, 3]);
+    put(out, &table);
+}
+
+/// The report as a `result/1` object.
+#[must_use]
+pub fn balancing_json(report: &BalancingReport) -> Value {
+    let who = &report.identity;
+    let mut object = Map::new();
+    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    put("schema", json!("result/1"));
+    put("kind", json!("balancing"));
+    put("scenario", json!(who.scenario));
+    put("title", json!(who.title));
+    put("file", json!(who.file));
+    put("hash", json!(who.hash));
+    put("seed", json!(who.seed));
+    put("version", json!(who.version));
+    put("model", json!(who.model));
+    put("cluster", json!(who.cluster));
+    put("layout", json!(who.layout));
+    put("notes", json!(report.notes));
+    put("replications", json!(report.replications));
+    put("steps", json!(report.steps));
+    put("partial", json!(report.partial));
+    put("verdict", json!(balancing_verdict(report)));
+    put("metrics", json!(report.metrics.values()));
+    put("intervals", looks::intervals(&report.metrics));
+    put("checks", report.checks.iter().map(looks::check).collect());
+    put(
+        "phases",
+        report
+            .phases
+            .iter()
+            .map(|(name, start)| json!({"name": name, "start": start}))
+            .collect(),
+    );
+    put("experts_before", json!(rounded(&report.experts[0])));
+    put("experts_after", json!(rounded(&report.experts[1])));
+    put("policies", report.policies.iter().map(policy).collect());
+    put(
+        "recorded",
+        report
+            .recorded
+            .iter()
+            .map(|(id, layers)| json!({"id": id, "imbalance_of_layers": layers}))
+            .collect(),
+    );
+    put("assumptions", looks::assumptions(&report.assumptions));
+    Value::Object(object)
+}
+
+fn policy(policy: &PolicyReport) -> Value {
+    let rebalances = policy.rebalances.iter().map(|plan| {
+        json!({
+            "step": plan.step, "moved": plan.moved, "bytes": plan.bytes, "stall": plan.stall,
+            "transfer": plan.transfer,
+        })
+    });
+    json!({
+        "id": policy.id,
+        "about": policy.about,
+        "imbalance": thinned(&policy.imbalance),
+        "layer_time": thinned(&policy.layer_time),
+        "rebalances": rebalances.collect::<Value>(),
+        "devices_before": rounded(&policy.devices[0]),
+        "devices_after": rounded(&policy.devices[1]),
+        "pairs": policy.pairs.iter().map(|row| row.iter().map(|bytes| bytes.round()).collect::<Value>()).collect::<Value>(),
+    })
+}
+
+/// Three decimals of every cell: enough for a picture.
+fn rounded(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let cell = |cell: &f64| (cell * 1e3).round() / 1e3;
+    rows.iter().map(|row| row.iter().map(cell).collect()).collect()
+}
+
+/// Means of so many steps that there are 500 points at most.
+pub(super) fn thinned(series: &[f32]) -> Vec<f64> {
+    let each = series.len().div_ceil(MOST_POINTS).max(1);
+    #[expect(clippy::cast_precision_loss, reason = "a chunk has few steps")]
+    let mean = |chunk: &[f32]| chunk.iter().map(|&value| f64::from(value)).sum::<f64>() / chunk.len() as f64;
+    series.chunks(each).map(mean).collect()
+}
+
+/// What balancing bought, in a sentence.
+pub(super) fn verdict(report: &BalancingReport) -> String {
+    let totals = report.totals();
+    let Some(&(first, base, _)) = totals.first() else {
+        let (plans, checks) = (report.recorded.len(), report.checks.len());
+        return format!("{plans} plans on recordings, {checks} expectations.");
+    };
+    let best = totals
+        .iter()
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .copied()
+        .unwrap_or((first, base, 0.0));
+    let mut sentence = format!(
+        "Layers of experts take {} of {} steps under {first}",
+        with_si_prefix(base, "s"),
+        report.steps
+    );
+    let end = if best.0 == first {
+        write!(sentence, "; nothing else is faster.")
+    } else {
+        let share = if base > 0.0 { best.2 / base * 100.0 } else { 0.0 };
+        write!(
+            sentence,
+            "; {} gives back {} of them, {share:.1} %.",
+            best.0,
+            with_si_prefix(best.2, "s")
+        )
+    };
+    end.expect("writing to a string cannot fail");
+    sentence
+}

@@ -1,0 +1,383 @@
+//! The page of a balancing run: loads before and after, imbalance over time, replicas that travelled, who sends to whom.
+
+use plotters::prelude::*;
+
+use super::picture::{Area, Drawn, GREY, canvas, colour, label, number, pixel};
+use super::{TABLE_END, assumptions, begin, checks, escape, put, row, table};
+use crate::render::balancing::thinned;
+use crate::render::balancing_verdict;
+use crate::{BalancingReport, PolicyReport};
+
+/// Pixels of a heat map.
+const WIDTH: f64 = 1020.0;
+/// Height of a layer's row, at most and in all.
+const ROW: f64 = 6.0;
+
+/// The report as a page that opens anywhere.
+#[must_use]
+pub fn balancing_html(report: &BalancingReport) -> String {
+    let who = &report.identity;
+    let title = if who.title.is_empty() {
+        &who.scenario
+    } else {
+        &who.title
+    };
+    let mut page = begin(title);
+    head(&mut page, report, title);
+    checks(&mut page, &report.checks);
+    figures(&mut page, report);
+    if !report.policies.is_empty() {
+        over_time(&mut page, report);
+        loads(&mut page, report);
+        traffic(&mut page, report);
+    }
+    recorded(&mut page, report);
+    assumptions(&mut page, &report.assumptions);
+    put(&mut page, "</main>\n</body>\n</html>\n");
+    page
+}
+
+fn head(page: &mut String, report: &BalancingReport, title: &str) {
+    let who = &report.identity;
+    put(page, &format!("<header><h1>{}</h1>\n", escape(title)));
+    let facts: Vec<String> = [&who.model, &who.cluster, &who.layout]
+        .into_iter()
+        .filter(|fact| !fact.is_empty())
+        .map(|fact| escape(fact))
+        .collect();
+    put(page, &format!("<p class=\"facts\">{}</p>\n", facts.join(" · ")));
+    if let Some(reason) = &report.partial {
+        let reason = escape(reason);
+        put(
+            page,
+            &format!("<p class=\"partial\">Partial result: {reason}.</p>\n"),
+        );
+    }
+    let verdict = escape(&balancing_verdict(report));
+    put(page, &format!("<p class=\"verdict\">{verdict}</p>\n"));
+    for note in &report.notes {
+        put(page, &format!("<p class=\"small\">{}</p>\n", escape(note)));
+    }
+    put(
+        page,
+        &format!(
+            "<p class=\"small\">simulated, not measured · scenario {} · hash {} · seed {} · {} replications · orrery \
+             {}</p></header>\n",
+            escape(&who.scenario),
+            escape(&who.hash.chars().take(12).collect::<String>()),
+            who.seed,
+            report.replications,
+            escape(&who.version)
+        ),
+    );
+}
+
+/// Every metric that names a policy, in its mean.
+fn figures(page: &mut String, report: &BalancingReport) {
+    put(page, "<section><h2>Figures</h2>\n");
+    table(page, "numbers", &["figure", "mean", "80 % interval"]);
+    let means = report
+        .metrics
+        .values()
+        .iter()
+        .filter(|(key, _)| key.ends_with(".mean"));
+    for (key, value) in means {
+        let name = key.split(['{', '.']).take(2).collect::<Vec<_>>().join(".");
+        let unit = orrery_timeline::find_metric(&name).map_or("", |metric| metric.unit);
+        let shown = |value: f64| crate::quantity(value, unit);
+        let interval = report
+            .metrics
+            .interval(key)
+            .map_or_else(String::new, |(low, high)| {
+                format!("{} to {}", shown(low), shown(high))
+            });
+        row(page, &[key, &shown(*value), &interval]);
+    }
+    put(page, TABLE_END);
+    for policy in &report.policies {
+        let about = format!(
+            "<p class=\"small\">{}: {}</p>\n",
+            escape(&policy.id),
+            escape(&policy.about)
+        );
+        put(page, &about);
+    }
+    put(page, "</section>\n");
+}
+
+/// Imbalance and time of a layer over steps, plans marked, and the bytes of each plan.
+fn over_time(page: &mut String, report: &BalancingReport) {
+    put(page, "<section><h2>Over time</h2>\n");
+    put(
+        page,
+        "<p>Largest over mean rows of a device, mean over layers, first replication; ticks on the axis are plans that \
+         moved replicas, upright lines are phases.</p>\n",
+    );
+    put(
+        page,
+        &lines(report, |policy| thinned(&policy.imbalance), "largest / mean"),
+    );
+    put(
+        page,
+        "<p>Time of a layer: dispatch, slowest device, combine.</p>\n",
+    );
+    let micros = |policy: &PolicyReport| {
+        thinned(&policy.layer_time)
+            .into_iter()
+            .map(|time| time * 1e6)
+            .collect()
+    };
+    put(page, &lines(report, micros, "µs"));
+    if report.policies.iter().any(|policy| !policy.rebalances.is_empty()) {
+        put(page, "<h3>Replicas that travelled</h3>\n");
+        put(page, &bytes(report));
+    }
+    put(page, "</section>\n");
+}
+
+fn lines(report: &BalancingReport, of: impl Fn(&PolicyReport) -> Vec<f64>, unit: &str) -> String {
+    let series: Vec<Vec<f64>> = report.policies.iter().map(of).collect();
+    let values = || series.iter().flatten().copied();
+    let (least, most) = (
+        values().fold(f64::INFINITY, f64::min),
+        values().fold(0.0, f64::max),
+    );
+    let least = if unit == "µs" { 0.0 } else { least.min(1.0) };
+    let most = most.max(least * 1.01 + 1e-9);
+    canvas(300, |area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(8)
+            .margin_right(160)
+            .x_label_area_size(30)
+            .y_label_area_size(56)
+            .build_cartesian_2d(0.0..steps(report), least..most * 1.03)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GREY.mix(0.3))
+            .axis_style(GREY)
+            .label_style(label(14))
+            .y_desc(unit)
+            .draw()?;
+        for (_, start) in report.phases.iter().skip(1) {
+            let at = at_step(*start);
+            chart.draw_series(LineSeries::new(
+                [(at, least), (at, most * 1.03)],
+                GREY.stroke_width(1),
+            ))?;
+        }
+        for (number_of, (policy, values)) in report.policies.iter().zip(&series).enumerate() {
+            let width = steps(report) / number(values.len().max(1));
+            let points = values
+                .iter()
+                .enumerate()
+                .map(|(at, &value)| ((number(at) + 0.5) * width, value));
+            chart.draw_series(LineSeries::new(points, colour(number_of).stroke_width(2)))?;
+            let tick = least + (most - least) * 0.04;
+            for plan in &policy.rebalances {
+                let at = at_step(plan.step);
+                chart.draw_series(LineSeries::new(
+                    [(at, least), (at, tick)],
+                    colour(number_of).stroke_width(3),
+                ))?;
+            }
+            key(area, number_of, &policy.id)?;
+        }
+        Ok(())
+    })
+}
+
+/// Bytes of every plan, a bar each.
+fn bytes(report: &BalancingReport) -> String {
+    let plans = || report.policies.iter().flat_map(|policy| &policy.rebalances);
+    let most = plans().map(|plan| plan.bytes / 1e9).fold(1e-9, f64::max);
+    canvas(220, |area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(8)
+            .margin_right(160)
+            .x_label_area_size(30)
+            .y_label_area_size(56)
+            .build_cartesian_2d(0.0..steps(report), 0.0..most * 1.05)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GREY.mix(0.3))
+            .axis_style(GREY)
+            .label_style(label(14))
+            .y_desc("GB")
+            .draw()?;
+        let width = steps(report) / 220.0;
+        for (at, policy) in report.policies.iter().enumerate() {
+            let shift = number(at) * width;
+            let bars = policy.rebalances.iter().map(|plan| {
+                let left = at_step(plan.step) + shift;
+                Rectangle::new(
+                    [(left, 0.0), (left + width, plan.bytes / 1e9)],
+                    colour(at).filled(),
+                )
+            });
+            chart.draw_series(bars)?;
+            key(area, at, &policy.id)?;
+        }
+        Ok(())
+    })
+}
+
+/// A line of the legend at the right.
+fn key(area: &Area<'_>, at: usize, name: &str) -> Drawn {
+    let (x, y) = (890, 12 + 22 * i32::try_from(at).unwrap_or(0));
+    area.draw(&Rectangle::new([(x, y), (x + 12, y + 12)], colour(at).filled()))?;
+    area.draw(&Text::new(name.to_owned(), (x + 18, y - 1), label(15)))?;
+    Ok(())
+}
+
+fn steps(report: &BalancingReport) -> f64 {
+    at_step(report.steps.max(1))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 steps")]
+const fn at_step(step: u64) -> f64 {
+    step as f64
+}
+
+/// Heat maps of experts and, for each policy, of devices, in the first steps and in the last.
+fn loads(page: &mut String, report: &BalancingReport) {
+    put(page, "<section><h2>Loads</h2>\n");
+    put(
+        page,
+        "<p>A row per layer; a cell is the load over the mean of its layer, white at 1, darker with more, blue with \
+         less. First the beginning, then the end.</p>\n<h3>Experts</h3>\n",
+    );
+    for map in &report.experts {
+        put(page, &heat(map));
+    }
+    for policy in &report.policies {
+        put(page, &format!("<h3>Devices under {}</h3>\n", escape(&policy.id)));
+        for map in &policy.devices {
+            put(page, &heat(map));
+        }
+    }
+    put(page, "</section>\n");
+}
+
+/// Layers from top to bottom; above the mean orange, below it blue, both full at four times and at nothing.
+fn heat(rows: &[Vec<f64>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    if columns == 0 {
+        return String::new();
+    }
+    let height = ROW * number(rows.len());
+    let tall = u32::try_from(pixel(height)).unwrap_or(0) + 18;
+    canvas(tall, |area| {
+        for (layer, row) in rows.iter().enumerate() {
+            for (at, &value) in row.iter().enumerate() {
+                let (strength, of) = if value >= 1.0 {
+                    ((value.max(1.0).log2() / 2.0).min(1.0), colour(5))
+                } else {
+                    ((1.0 - value).min(1.0), colour(0))
+                };
+                if strength > 0.02 {
+                    let x = |column: usize| pixel(8.0 + number(column) * WIDTH / number(columns));
+                    let y = |line: usize| pixel(8.0 + number(line) * ROW);
+                    let corners = [(x(at), y(layer)), (x(at + 1), y(layer + 1))];
+                    area.draw(&Rectangle::new(corners, of.mix(strength).filled()))?;
+                }
+            }
+        }
+        let frame = [(8, 8), (pixel(8.0 + WIDTH), pixel(8.0 + height))];
+        area.draw(&Rectangle::new(frame, GREY))?;
+        Ok(())
+    })
+}
+
+/// Bytes of dispatch from each device to each other, in the end.
+fn traffic(page: &mut String, report: &BalancingReport) {
+    put(page, "<section><h2>Who sends to whom</h2>\n");
+    put(
+        page,
+        "<p>Bytes of a step's dispatch in the end, senders from top to bottom, receivers from left to right, darker with \
+         more.</p>\n",
+    );
+    for policy in &report.policies {
+        let most = policy.pairs.iter().flatten().copied().fold(0.0, f64::max);
+        if most <= 0.0 {
+            continue;
+        }
+        put(page, &format!("<h3>{}</h3>\n", escape(&policy.id)));
+        put(page, &pairs(&policy.pairs, most));
+        let largest = orrery_units::Bytes::from_f64(most);
+        put(
+            page,
+            &format!("<p class=\"small\">The darkest holds {largest}.</p>\n"),
+        );
+    }
+    put(page, "</section>\n");
+}
+
+fn pairs(rows: &[Vec<f64>], most: f64) -> String {
+    let side = 300.0 / number(rows.len());
+    canvas(316, |area| {
+        let place = |at: usize| pixel(8.0 + number(at) * side);
+        for (from, row) in rows.iter().enumerate() {
+            for (to, bytes) in row.iter().enumerate().filter(|(_, bytes)| **bytes > 0.0) {
+                let corners = [(place(to), place(from)), (place(to + 1), place(from + 1))];
+                area.draw(&Rectangle::new(corners, colour(0).mix(bytes / most).filled()))?;
+            }
+        }
+        area.draw(&Rectangle::new([(8, 8), (308, 308)], GREY))?;
+        Ok(())
+    })
+}
+
+fn recorded(page: &mut String, report: &BalancingReport) {
+    if report.recorded.is_empty() {
+        return;
+    }
+    put(page, "<section><h2>Plans on recordings</h2>\n");
+    put(
+        page,
+        "<p>Largest over mean tokens of a device, layer by layer.</p>\n",
+    );
+    let most = report
+        .recorded
+        .iter()
+        .flat_map(|(_, layers)| layers)
+        .copied()
+        .fold(1.0, f64::max);
+    let layers = report
+        .recorded
+        .iter()
+        .map(|(_, layers)| layers.len())
+        .max()
+        .unwrap_or(1);
+    let drawn = canvas(300, |area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(8)
+            .margin_right(160)
+            .x_label_area_size(30)
+            .y_label_area_size(56)
+            .build_cartesian_2d(0.0..number(layers.max(2) - 1), 1.0..most * 1.03)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GREY.mix(0.3))
+            .axis_style(GREY)
+            .label_style(label(14))
+            .x_desc("layer")
+            .draw()?;
+        for (at, (id, values)) in report.recorded.iter().enumerate() {
+            let points = values
+                .iter()
+                .enumerate()
+                .map(|(layer, &value)| (number(layer), value));
+            chart.draw_series(LineSeries::new(points, colour(at).stroke_width(2)))?;
+            key(area, at, id)?;
+        }
+        Ok(())
+    });
+    put(page, &drawn);
+    put(page, "</section>\n");
+}

@@ -1,0 +1,186 @@
+//! A validated balancing scenario: whose experts, where they may lie, how they are loaded, and who balances them.
+
+use orrery_balance::lab::Contender;
+use orrery_balance::placement::{Algorithm, BalanceCase, Shape};
+use orrery_operation::Precision;
+
+use super::{Assumption, Cluster, Identity, Law, RunSettings};
+use crate::expect::Expectation;
+
+/// A validated balancing scenario.
+#[derive(Clone, Debug)]
+pub struct BalancingPlan {
+    /// Who it is.
+    pub identity: Identity,
+    /// Policies over time, if the scenario has a load.
+    pub group: Option<ExpertGroup>,
+    /// Published placements that must be given exactly.
+    pub goldens: Vec<Golden>,
+    /// Plans made from one part of a recording and held against another.
+    pub recorded: Vec<RecordedPlan>,
+    /// How to run.
+    pub run: RunSettings,
+    /// What must hold.
+    pub expectations: Vec<Expectation>,
+    /// What was filled in.
+    pub assumptions: Vec<Assumption>,
+}
+
+/// The devices that share the experts of every layer, and what happens on them.
+#[derive(Clone, Debug)]
+pub struct ExpertGroup {
+    /// Name of the model.
+    pub model: String,
+    /// What they lie on.
+    pub cluster: Cluster,
+    /// Counts of slots, devices and nodes.
+    pub shape: Shape,
+    /// What is routed.
+    pub experts: ExpertShape,
+    /// Format of weights and of tokens on their way to experts.
+    pub precision: Precision,
+    /// Whether a step runs a layer forward and backward.
+    pub is_training: bool,
+    /// The stack whose times experts take; none for the law at its priors.
+    pub law: Option<String>,
+    /// How experts are loaded.
+    pub load: Load,
+    /// Policies that are compared.
+    pub contenders: Vec<Contender>,
+}
+
+/// Layers of experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpertShape {
+    /// Layers with experts.
+    pub layers: u32,
+    /// Experts of a layer.
+    pub experts: u32,
+    /// Experts of a token.
+    pub top_k: u32,
+    /// Width of the model.
+    pub hidden: u32,
+    /// Width of an expert.
+    pub inner: u32,
+}
+
+/// How experts are loaded.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// Tokens of all devices in a step.
+    pub tokens: u64,
+    /// Whether every expert gets what it expects, instead of a draw.
+    pub is_expected: bool,
+    /// Steps in all.
+    pub steps: u64,
+    /// What happens when.
+    pub kind: LoadKind,
+}
+
+/// What happens when.
+#[derive(Clone, Debug)]
+pub enum LoadKind {
+    /// Stretches of steps.
+    Phases(Vec<LoadPhase>),
+    /// A workload of Megatron-LM#7488, by its number.
+    Workload(usize),
+}
+
+/// A stretch of steps.
+#[derive(Clone, Debug)]
+pub struct LoadPhase {
+    /// Its name.
+    pub name: String,
+    /// Its steps.
+    pub steps: u64,
+    /// Its law.
+    pub skew: Skew,
+    /// Which draw of the law.
+    pub domain: String,
+    /// Steps over which the phase before fades into it.
+    pub ramp: u64,
+    /// Tokens of another kind that come and go.
+    pub burst: Option<LoadBurst>,
+}
+
+/// Tokens of another kind that come and go.
+#[derive(Clone, Debug)]
+pub struct LoadBurst {
+    /// Steps from one to the next.
+    pub every: u64,
+    /// Steps that it lasts.
+    pub steps: u64,
+    /// Share of the tokens meanwhile.
+    pub share: f64,
+    /// Its law.
+    pub skew: Skew,
+}
+
+/// How popular experts are.
+#[derive(Clone, Debug)]
+pub struct Skew {
+    /// The law, or what was recorded.
+    pub popularity: Popularity,
+    /// Whether every layer has popular experts of its own.
+    pub layers_apart: bool,
+}
+
+/// A law of popularity, or a recording.
+#[derive(Clone, Debug)]
+pub enum Popularity {
+    /// Drawn from a law.
+    Law(Law),
+    /// Counts of each expert, by layer.
+    Recorded(Vec<Vec<u64>>),
+}
+
+/// A published placement that a balancer must give exactly.
+#[derive(Clone, Debug)]
+pub struct Golden {
+    /// Its name in metrics.
+    pub id: String,
+    /// The balancer.
+    pub algorithm: Algorithm,
+    /// The question.
+    pub case: BalanceCase,
+    /// The answer, by layer.
+    pub phy2log: Vec<Vec<usize>>,
+}
+
+/// A plan made from one part of a recording and held against another.
+#[derive(Clone, Debug)]
+pub struct RecordedPlan {
+    /// Its name in metrics.
+    pub id: String,
+    /// The balancer.
+    pub algorithm: Algorithm,
+    /// Counts of slots, devices and nodes.
+    pub shape: Shape,
+    /// Counts of each expert that the plan is made from, by layer.
+    pub seen: Vec<Vec<u64>>,
+    /// Counts of each expert that it is held against, by layer.
+    pub scored: Vec<Vec<u64>>,
+}
+
+impl BalancingPlan {
+    /// Names of its policies.
+    #[must_use]
+    pub fn policies(&self) -> Vec<&str> {
+        let contenders = self.group.iter().flat_map(|group| &group.contenders);
+        contenders.map(|contender| contender.id.as_str()).collect()
+    }
+}
+
+impl LoadKind {
+    /// Its phases with their steps; a workload is one.
+    #[must_use]
+    pub fn phases(&self, steps: u64) -> Vec<(String, u64)> {
+        match self {
+            Self::Phases(phases) => phases
+                .iter()
+                .map(|phase| (phase.name.clone(), phase.steps))
+                .collect(),
+            Self::Workload(number) => vec![(format!("W{number}"), steps)],
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `[[policy]]` into a contender: a balancer, when it is asked, with what, and how replicas travel.
+
+use orrery_balance::lab::{Contender, Control, Estimator, Migration};
+use orrery_balance::placement::{Algorithm, Dispatch, ExpertCost, Shape};
+use orrery_units::SimDuration;
+
+use super::balancing::Context;
+use crate::raw::RawPolicy;
+
+/// The balancer called `name`; one that needs costs takes `cost`.
+pub(super) fn algorithm(name: &str, threshold: f64, cost: ExpertCost) -> Option<Algorithm> {
+    let all = [
+        Algorithm::Contiguous,
+        Algorithm::RoundRobin,
+        Algorithm::Random,
+        Algorithm::Greedy,
+        Algorithm::EplbHierarchical,
+        Algorithm::EplbGlobal,
+        Algorithm::EplbVllm,
+        Algorithm::EplbSwap,
+        Algorithm::FlashLb,
+        Algorithm::Shadow(cost),
+        Algorithm::Flex { threshold },
+    ];
+    all.into_iter().find(|algorithm| algorithm.name() == name)
+}
+
+pub(super) fn contender(
+    raw: &RawPolicy,
+    shape: Shape,
+    cost: ExpertCost,
+    context: &mut Context<'_, '_>,
+) -> Option<Contender> {
+    let id = raw.id.as_ref()?;
+    let threshold = raw.threshold.as_ref().map_or(1.0, |given| given.value);
+    let algorithm = algorithm(&raw.kind.as_ref()?.value, threshold, cost)?;
+    let dispatch = raw.dispatch.as_ref().and_then(|given| {
+        let at = Dispatch::NAMES.iter().position(|name| *name == given.value)?;
+        Some(Dispatch::ALL[at])
+    });
+    let shape = match &raw.redundant {
+        None => shape,
+        Some(given) => {
+            let slots = shape.experts + usize::try_from(given.value).unwrap_or(usize::MAX / 2);
+            match Shape::new(shape.experts, slots, shape.groups, shape.nodes, shape.devices) {
+                Ok(shape) => shape,
+                Err(fault) => {
+                    context.placement_fault(&given.place, &fault.to_string());
+                    shape
+                }
+            }
+        }
+    };
+    Some(Contender {
+        id: id.value.clone(),
+        shape,
+        algorithm,
+        dispatch: dispatch.unwrap_or(Dispatch::RoundRobin),
+        control: control(raw, algorithm, context),
+    })
+}
+
+fn control(raw: &RawPolicy, algorithm: Algorithm, context: &mut Context<'_, '_>) -> Control {
+    if !algorithm.follows_loads() {
+        return Control::never();
+    }
+    let id = raw
+        .id
+        .as_ref()
+        .map_or("", |given| given.value.as_str())
+        .to_owned();
+    let key = |name: &str| format!("policy.{id}.{name}");
+    let interval = context.assumed.or(
+        raw.interval.as_ref(),
+        &key("interval"),
+        3000,
+        "vLLM's default number of steps between plans",
+    );
+    let window = context.assumed.or(
+        raw.window.as_ref(),
+        &key("window"),
+        interval.min(1000),
+        "vLLM's default window, within the interval",
+    );
+    if let Some(given) = raw
+        .window
+        .as_ref()
+        .filter(|given| interval > 0 && given.value > interval)
+    {
+        let message =
+            format!("a window of {window} steps reaches back beyond the plan before, {interval} steps ago");
+        context.fault("S065", &given.place, message, format!("window = {interval}"));
+    }
+    let estimator = match raw.estimator.as_ref().map(|given| given.value.as_str()) {
+        Some("ewma") => Estimator::Ewma {
+            half_life: context.assumed.or(
+                raw.half_life.as_ref(),
+                &key("estimator.half_life"),
+                500.0,
+                "half a window of vLLM's",
+            ),
+        },
+        Some("oracle") => Estimator::Oracle,
+        _ => Estimator::Mean,
+    };
+    Control {
+        interval,
+        window,
+        estimator,
+        trigger: raw.threshold.as_ref().map_or(1.0, |given| given.value),
+        layers_per_chunk: raw.layers_per_chunk.as_ref().map_or(usize::MAX, |given| {
+            usize::try_from(given.value).unwrap_or(usize::MAX)
+        }),
+        migration: migration(raw, &key("migration.bandwidth_share"), context),
+        plan_time: raw
+            .plan_time
+            .as_ref()
+            .map_or(SimDuration::ZERO, |given| SimDuration::from_secs(given.value)),
+    }
+}
+
+fn migration(raw: &RawPolicy, key: &str, context: &mut Context<'_, '_>) -> Migration {
+    if raw
+        .migration
+        .as_ref()
+        .is_none_or(|given| given.value == "blocking")
+    {
+        return Migration::Blocking;
+    }
+    let given = raw.bandwidth_share.as_ref();
+    let share = context.assumed.or(given, key, 0.25, "a quarter of the links");
+    if !(share > 0.0 && share < 1.0) {
+        let place = given.map_or_else(|| context.start.clone(), |given| given.place.clone());
+        let message = "replicas and exchanges both need a share of the links";
+        context.fault("S065", &place, message, "bandwidth_share = 0.25");
+        return Migration::Overlapped { share: 0.25 };
+    }
+    Migration::Overlapped { share }
+}

@@ -1,0 +1,201 @@
+//! Balancing scenarios: plan in, report out.
+//!
+//! Layers take times by the closed form of `orrery-balance`; [`layer_by_engine`] runs any of them through the engine,
+//! and a test holds the two together. Replications differ in their seed alone and run beside each other.
+
+mod engine;
+mod laws;
+mod machine;
+mod measures;
+mod process;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use orrery_balance::lab::{Outcome, Question, Stop};
+use orrery_balance::placement::Tables;
+use orrery_report::{Assumption, BalancingReport, Identity, Metrics, PolicyReport, RebalanceReport};
+use orrery_scenario::plan::{BalancingPlan, ExpertGroup};
+
+pub use engine::{EngineLayer, layer_by_engine};
+pub use laws::{ExpertLaw, ExpertLaws, shipped_laws};
+
+use crate::pipeline::{in_parallel, seed_of};
+
+/// What came out.
+#[derive(Debug, Default)]
+pub struct Balanced {
+    /// The report; its checks are not evaluated yet.
+    pub report: BalancingReport,
+    /// The final placement of every policy, first replication, as SGLang and vLLM read it.
+    pub placements: Vec<(String, Tables)>,
+}
+
+/// Runs `plan` until it ends or `cancelled` is set; the report then says so.
+#[must_use]
+pub fn run(plan: &BalancingPlan, cancelled: &AtomicBool) -> Balanced {
+    let mut balanced = Balanced {
+        report: BalancingReport {
+            identity: identity(plan),
+            replications: 1,
+            assumptions: assumptions(plan),
+            ..BalancingReport::default()
+        },
+        placements: Vec::new(),
+    };
+    let mut samples = measures::of_plans(plan);
+    if let Some(group) = &plan.group {
+        let outcomes = in_parallel(plan.run.replications, |replication| {
+            replicate(plan, group, replication, cancelled)
+        });
+        let outcomes: Vec<Outcome> = outcomes.into_iter().filter_map(Result::ok).collect();
+        if outcomes.len() < plan.run.replications as usize {
+            balanced.report.partial = Some("somebody asked to stop".to_owned());
+        }
+        measures::of_outcomes(group, &outcomes, &mut samples);
+        if let Some(first) = outcomes.first() {
+            describe(group, first, outcomes.len(), &mut balanced);
+        }
+    }
+    balanced.report.recorded = measures::recorded(plan);
+    balanced.report.metrics = Metrics::of_replications(&samples);
+    balanced
+}
+
+/// One replication.
+fn replicate(
+    plan: &BalancingPlan,
+    group: &ExpertGroup,
+    replication: u32,
+    cancelled: &AtomicBool,
+) -> Result<Outcome, Stop> {
+    let seed = seed_of(plan.run.seed, replication);
+    let process = process::of_load(group, seed);
+    let machine = machine::of_group(group).machine;
+    let question = Question {
+        process: process.as_ref(),
+        steps: group.load.steps,
+        contenders: &group.contenders,
+        machine: &machine,
+        seed,
+    };
+    question.run(|_| {
+        if cancelled.load(Ordering::Relaxed) {
+            Err(Stop)
+        } else {
+            Ok(())
+        }
+    })
+}
+
+/// Puts the first replication into the words of the report.
+fn describe(group: &ExpertGroup, outcome: &Outcome, replications: usize, balanced: &mut Balanced) {
+    let report = &mut balanced.report;
+    report.replications = replications;
+    report.steps = outcome.steps;
+    let mut start = 0;
+    for (name, steps) in group.load.kind.phases(group.load.steps) {
+        report.phases.push((name, start));
+        start += steps;
+    }
+    report.experts = [
+        outcome.experts_before.rows.clone(),
+        outcome.experts_after.rows.clone(),
+    ];
+    report.notes = vec![
+        machine::of_group(group).about,
+        format!(
+            "{} layer-steps a policy by the closed form (busiest port, slowest device); every copy of a token travels by \
+             itself, layers do not contend",
+            outcome.steps * u64::from(group.experts.layers)
+        ),
+    ];
+    for (contender, track) in group.contenders.iter().zip(&outcome.tracks) {
+        let rebalances = track.rebalances.iter().map(|plan| RebalanceReport {
+            step: plan.step,
+            moved: plan.moved,
+            bytes: plan.bytes.as_f64(),
+            stall: plan.stall.as_secs(),
+            transfer: plan.transfer.as_secs(),
+        });
+        report.policies.push(PolicyReport {
+            id: contender.id.clone(),
+            about: about(contender),
+            imbalance: track.imbalance.clone(),
+            layer_time: track.layer_time.clone(),
+            rebalances: rebalances.collect(),
+            devices: [
+                track.devices_before.rows.clone(),
+                track.devices_after.rows.clone(),
+            ],
+            pairs: track.pairs.clone(),
+        });
+        balanced.placements.push((contender.id.clone(), track.tables()));
+    }
+}
+
+/// A policy in words.
+fn about(contender: &orrery_balance::lab::Contender) -> String {
+    use orrery_balance::lab::Migration;
+    use orrery_balance::placement::Dispatch;
+    let control = contender.control;
+    let at = Dispatch::ALL
+        .iter()
+        .position(|dispatch| *dispatch == contender.dispatch);
+    let dispatch = Dispatch::NAMES[at.unwrap_or(0)];
+    let name = format!("{}, {} slots", contender.algorithm.name(), contender.shape.slots);
+    if control.interval == 0 {
+        return format!("{name}, placed once; dispatch {dispatch}");
+    }
+    let how = match control.migration {
+        Migration::Blocking => "steps stand still while replicas travel".to_owned(),
+        Migration::Overlapped { share } => format!("replicas take {:.0} % of the links", share * 100.0),
+    };
+    format!(
+        "{name} every {} steps on the last {}; {how}; dispatch {dispatch}",
+        control.interval, control.window
+    )
+}
+
+fn identity(plan: &BalancingPlan) -> Identity {
+    let who = &plan.identity;
+    let group = plan.group.as_ref();
+    Identity {
+        scenario: who.name.clone(),
+        title: who.title.clone(),
+        notes: who.notes.clone(),
+        file: who.file.clone(),
+        hash: who.hash.clone(),
+        settings: Vec::new(),
+        seed: plan.run.seed.get(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        profile: String::new(),
+        profile_sources: Vec::new(),
+        model: group.map_or_else(String::new, |group| {
+            let experts = group.experts;
+            format!(
+                "{}, {} layers of {} experts, top {}",
+                group.model, experts.layers, experts.experts, experts.top_k
+            )
+        }),
+        cluster: group.map_or_else(String::new, |group| {
+            let cluster = &group.cluster;
+            format!(
+                "{} nodes x {} {}",
+                cluster.num_nodes, cluster.node.num_devices, cluster.device.name
+            )
+        }),
+        layout: group.map_or_else(String::new, |group| {
+            let shape = group.shape;
+            format!("EP{}, {} slots a layer", shape.devices, shape.slots)
+        }),
+    }
+}
+
+fn assumptions(plan: &BalancingPlan) -> Vec<Assumption> {
+    let assumption = |assumption: &orrery_scenario::plan::Assumption| Assumption {
+        key: assumption.key.clone(),
+        value: assumption.value.clone(),
+        reason: assumption.reason.clone(),
+    };
+    plan.assumptions.iter().map(assumption).collect()
+}

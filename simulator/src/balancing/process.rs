@@ -1,0 +1,114 @@
+//! The load of a plan as a process.
+
+use orrery_experts::load::{
+    Benchmark, Burst, Domain, Draws, Layers, LoadProcess, Mixture, Phase, Scatter, Shape, Workload,
+};
+use orrery_scenario::plan::{ExpertGroup, LoadKind, LoadPhase, Popularity, Skew};
+use orrery_units::Seed;
+
+/// The process that the group's load describes, every random number of it from `seed`.
+pub(super) fn of_load(group: &ExpertGroup, seed: Seed) -> Box<dyn LoadProcess> {
+    let experts = group.experts;
+    match &group.load.kind {
+        LoadKind::Workload(number) => Box::new(Benchmark::new(
+            Workload::ALL[*number],
+            (experts.layers, experts.experts as usize),
+            (group.load.tokens, experts.top_k as usize),
+            seed,
+        )),
+        LoadKind::Phases(phases) => Box::new(mixture(group, phases, seed)),
+    }
+}
+
+/// Domains by the names of phases; what recurs is drawn once.
+struct Domains {
+    names: Vec<String>,
+    drawn: Vec<Domain>,
+    shape: Shape,
+    seed: Seed,
+}
+
+impl Domains {
+    /// The number of the domain `name` of this law.
+    fn number(&mut self, name: &str, skew: &Skew) -> usize {
+        let name = format!("{name} {:?} {}", law_name(skew), skew.layers_apart);
+        if let Some(at) = self.names.iter().position(|known| *known == name) {
+            return at;
+        }
+        self.drawn.push(match &skew.popularity {
+            Popularity::Law(law) => {
+                let layers = if skew.layers_apart {
+                    Layers::Apart
+                } else {
+                    Layers::Alike
+                };
+                Domain::drawn(&name, *law, layers, self.shape, self.seed)
+            }
+            Popularity::Recorded(counts) => Domain::recorded(counts),
+        });
+        self.names.push(name);
+        self.drawn.len() - 1
+    }
+}
+
+/// What tells laws of one domain apart.
+fn law_name(skew: &Skew) -> String {
+    match &skew.popularity {
+        Popularity::Law(law) => format!("{law:?}"),
+        Popularity::Recorded(counts) => {
+            let sums: Vec<u64> = counts.iter().map(|layer| layer.iter().sum()).collect();
+            format!("recorded {sums:?}")
+        }
+    }
+}
+
+fn mixture(group: &ExpertGroup, phases: &[LoadPhase], seed: Seed) -> Mixture {
+    let experts = group.experts;
+    let mut domains = Domains {
+        names: Vec::new(),
+        drawn: Vec::new(),
+        shape: Shape {
+            layers: experts.layers,
+            experts: experts.experts as usize,
+            top_k: u64::from(experts.top_k),
+        },
+        seed,
+    };
+    let numbers: Vec<(usize, Option<usize>)> = phases
+        .iter()
+        .map(|phase| {
+            let own = domains.number(&phase.domain, &phase.skew);
+            let burst = phase.burst.as_ref();
+            let burst = burst.map(|burst| domains.number(&format!("{} burst", phase.domain), &burst.skew));
+            (own, burst)
+        })
+        .collect();
+    let count = domains.drawn.len();
+    let phase = |(phase, &(own, burst)): (&LoadPhase, &(usize, Option<usize>))| {
+        let mut weights = vec![0.0; count];
+        weights[own] = 1.0;
+        let burst = burst.zip(phase.burst.as_ref()).map(|(domain, burst)| Burst {
+            every: burst.every,
+            steps: burst.steps,
+            domain,
+            share: burst.share,
+        });
+        Phase {
+            steps: phase.steps,
+            weights,
+            ramp: phase.ramp,
+            burst,
+        }
+    };
+    let phases: Vec<Phase> = phases.iter().zip(&numbers).map(phase).collect();
+    let scatter = Scatter {
+        kind: if group.load.is_expected {
+            Draws::Expected
+        } else {
+            Draws::Multinomial
+        },
+        ..Scatter::default()
+    };
+    let routed = (group.load.tokens, u64::from(experts.top_k));
+    Mixture::new(domains.drawn, phases, routed, scatter, seed)
+}
