@@ -2,6 +2,8 @@
 
 use orrery_balance::lab::{Outcome, Phase};
 use orrery_balance::placement::{LayerPlacement, Observed, Policy as _, Setting};
+use orrery_experts::gate::{RouterStep, Trained};
+use orrery_experts::load::LoadProcess as _;
 use orrery_report::Samples;
 use orrery_scenario::plan::{BalancingPlan, ExpertGroup, RecordedPlan};
 use orrery_units::Seed;
@@ -54,6 +56,38 @@ fn imbalance(plan: &RecordedPlan) -> Vec<f64> {
         placement.imbalance(&loads(scored))
     };
     layers.map(one).collect()
+}
+
+/// What a step of a router's training is measured by.
+type Measure = fn(&RouterStep) -> f64;
+
+/// Parts of a router's training that are told: its first and its last tenth.
+const TENTH: usize = 10;
+
+/// Adds what the routers of one replication did.
+pub(super) fn of_routers(routers: &Trained, samples: &mut Samples) {
+    let measures: [(&str, Measure); 6] = [
+        ("gate.affinity_kept", |step| step.affinity_kept),
+        ("gate.drop_rate", |step| step.drop_rate),
+        ("gate.entropy", |step| step.entropy),
+        ("gate.imbalance", |step| step.imbalance),
+        ("gate.padding", |step| step.padding),
+        ("gate.unserved", |step| step.unserved),
+    ];
+    let layers = 0..routers.layers();
+    let steps: Vec<&[RouterStep]> = layers.map(|layer| routers.steps(layer)).collect();
+    let tenth = (steps[0].len() / TENTH).max(1);
+    let start = steps.iter().flat_map(|steps| &steps[..tenth]);
+    let end = steps.iter().flat_map(|steps| &steps[steps.len() - tenth..]);
+    for (at, steps) in [("start", start.collect::<Vec<_>>()), ("end", end.collect())] {
+        for (name, measure) in measures {
+            let values = steps.iter().map(|step| measure(step)).collect();
+            samples
+                .entry(format!("{name}{{at='{at}'}}"))
+                .or_default()
+                .push(values);
+        }
+    }
 }
 
 /// Adds what every policy came to in every replication.

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use orrery_balance::lab::{Outcome, Question, Stop};
 use orrery_balance::placement::Tables;
+use orrery_experts::gate::Trained;
+use orrery_experts::load::LoadProcess;
 use orrery_report::{Assumption, BalancingReport, Identity, Metrics, PolicyReport, RebalanceReport};
 use orrery_scenario::plan::{BalancingPlan, ExpertGroup};
 
@@ -47,7 +49,10 @@ pub fn run(plan: &BalancingPlan, cancelled: &AtomicBool) -> Balanced {
         let outcomes = in_parallel(plan.run.replications, |replication| {
             replicate(plan, group, replication, cancelled)
         });
-        let outcomes: Vec<Outcome> = outcomes.into_iter().filter_map(Result::ok).collect();
+        let (outcomes, routers): (Vec<Outcome>, Vec<_>) = outcomes.into_iter().filter_map(Result::ok).unzip();
+        for routers in routers.iter().flatten() {
+            measures::of_routers(routers, &mut samples);
+        }
         if outcomes.len() < plan.run.replications as usize {
             balanced.report.partial = Some("somebody asked to stop".to_owned());
         }
@@ -67,24 +72,32 @@ fn replicate(
     group: &ExpertGroup,
     replication: u32,
     cancelled: &AtomicBool,
-) -> Result<Outcome, Stop> {
+) -> Result<(Outcome, Option<Trained>), Stop> {
     let seed = seed_of(plan.run.seed, replication);
-    let process = process::of_load(group, seed);
+    let routers = process::routers(group, seed);
+    let drawn;
+    let process: &dyn LoadProcess = if let Some(routers) = &routers {
+        routers
+    } else {
+        drawn = process::of_load(group, seed);
+        &*drawn
+    };
     let machine = machine::of_group(group).machine;
     let question = Question {
-        process: process.as_ref(),
+        process,
         steps: group.load.steps,
         contenders: &group.contenders,
         machine: &machine,
         seed,
     };
-    question.run(|_| {
+    let outcome = question.run(|_| {
         if cancelled.load(Ordering::Relaxed) {
             Err(Stop)
         } else {
             Ok(())
         }
-    })
+    })?;
+    Ok((outcome, routers))
 }
 
 /// Puts the first replication into the words of the report.

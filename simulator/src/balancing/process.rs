@@ -1,5 +1,6 @@
 //! The load of a plan as a process.
 
+use orrery_experts::gate::Trained;
 use orrery_experts::load::{
     Benchmark, Burst, Domain, Draws, Layers, LoadProcess, Mixture, Phase, Scatter, Shape, Workload,
 };
@@ -17,7 +18,23 @@ pub(super) fn of_load(group: &ExpertGroup, seed: Seed) -> Box<dyn LoadProcess> {
             seed,
         )),
         LoadKind::Phases(phases) => Box::new(mixture(group, phases, seed)),
+        LoadKind::Gate(_) => Box::new(routers(group, seed).expect("the load is that of routers")),
     }
+}
+
+/// The routers whose training is the load, if it is.
+pub(super) fn routers(group: &ExpertGroup, seed: Seed) -> Option<Trained> {
+    let LoadKind::Gate(gate) = &group.load.kind else {
+        return None;
+    };
+    let steps = (group.load.steps, gate.stretch);
+    Some(Trained::new(
+        gate.recipe,
+        group.experts.layers,
+        steps,
+        group.load.tokens,
+        seed,
+    ))
 }
 
 /// Domains by the names of phases; what recurs is drawn once.

@@ -172,6 +172,10 @@ const CODES: &[(&str, &str)] = &[
         "A policy's control does not fit: its window lies within its interval, and replicas take a share of the links that leaves some to exchanges.",
     ),
     (
+        "S066",
+        "A gate in training does not fit: a key of another kind of gate, a number of experts per token that it does not give, or too few experts at the start.",
+    ),
+    (
         "E001",
         "A check cannot be read. It is a comparison, `train.mfu.mean >= 0.35`, or a range, `train.step_time.mean in 18 s .. 22 s`.",
     ),

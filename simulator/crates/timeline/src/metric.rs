@@ -138,6 +138,11 @@ const BY_ID: &[Label] = &[Label {
     values: &[],
 }];
 
+const BY_END: &[Label] = &[Label {
+    name: "at",
+    values: &["start", "end"],
+}];
+
 /// A metric of balancing scenarios, by these labels.
 const fn balancing(labels: &'static [Label], of: Metric) -> Metric {
     Metric {
@@ -167,7 +172,7 @@ const fn share(name: &'static str, definition: &'static str) -> Metric {
     metric(name, Dimension::Number, "ratio", definition)
 }
 
-static REGISTRY: [Metric; 46] = [
+static REGISTRY: [Metric; 52] = [
     metric(
         "cost.per_day",
         Dimension::Money,
@@ -219,6 +224,48 @@ static REGISTRY: [Metric; 46] = [
             Dimension::Number,
             "replicas",
             "Replicas in the end that share their device with another of their expert, over all layers; one sample a replication.",
+        ),
+    ),
+    balancing(
+        BY_END,
+        share(
+            "gate.affinity_kept",
+            "Affinity of the experts that tokens go to over that of the best they could; one sample a layer and step of the first or last tenth.",
+        ),
+    ),
+    balancing(
+        BY_END,
+        share(
+            "gate.drop_rate",
+            "Assignments beyond the capacity of their expert, of all; samples as above.",
+        ),
+    ),
+    balancing(
+        BY_END,
+        share(
+            "gate.entropy",
+            "Entropy of the experts' tokens over that of balance among those that take part; samples as above.",
+        ),
+    ),
+    balancing(
+        BY_END,
+        share(
+            "gate.imbalance",
+            "Largest over mean tokens of the experts that take part, before any is dropped; samples as above.",
+        ),
+    ),
+    balancing(
+        BY_END,
+        share(
+            "gate.padding",
+            "Rows of experts that hold padding, of all; samples as above.",
+        ),
+    ),
+    balancing(
+        BY_END,
+        share(
+            "gate.unserved",
+            "Tokens that no expert sees, of all; samples as above.",
         ),
     ),
     balancing(

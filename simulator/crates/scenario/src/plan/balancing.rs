@@ -2,6 +2,7 @@
 
 use orrery_balance::lab::Contender;
 use orrery_balance::placement::{Algorithm, BalanceCase, Shape};
+use orrery_experts::gate::Recipe;
 use orrery_operation::Precision;
 
 use super::{Assumption, Cluster, Identity, Law, RunSettings};
@@ -84,6 +85,17 @@ pub enum LoadKind {
     Phases(Vec<LoadPhase>),
     /// A workload of Megatron-LM#7488, by its number.
     Workload(usize),
+    /// A router in training.
+    Gate(GateLoad),
+}
+
+/// A router in training whose choices are the load.
+#[derive(Clone, Copy, Debug)]
+pub struct GateLoad {
+    /// How it is trained.
+    pub recipe: Recipe,
+    /// Steps whose sampled tokens are counted together.
+    pub stretch: u64,
 }
 
 /// A stretch of steps.
@@ -181,6 +193,7 @@ impl LoadKind {
                 .map(|phase| (phase.name.clone(), phase.steps))
                 .collect(),
             Self::Workload(number) => vec![(format!("W{number}"), steps)],
+            Self::Gate(_) => vec![("training".to_owned(), steps)],
         }
     }
 }

@@ -16,7 +16,9 @@ use orrery_units::Seed;
 
 use crate::expect::Expectation;
 
-pub use balancing::{BalancingPlan, ExpertGroup, ExpertShape, Golden, Load, LoadBurst, LoadKind, LoadPhase};
+pub use balancing::{
+    BalancingPlan, ExpertGroup, ExpertShape, GateLoad, Golden, Load, LoadBurst, LoadKind, LoadPhase,
+};
 pub use balancing::{Popularity, RecordedPlan, Skew};
 pub use cluster::{Cluster, Contention, Device, Fabric, Node};
 pub use layout::{Axis, Coordinates, GroupShape, Layout, Schedule, ScheduleKind, VirtualStage, ZeroStage};

@@ -2,6 +2,7 @@
 
 use orrery_units::Dimension;
 
+use super::gate::{GATE, RawGate};
 use super::key::{Key, Kind};
 use super::view::{Given, View};
 
@@ -141,7 +142,16 @@ pub(crate) const LOAD: &[Key] = &[
         Kind::Choice(WORKLOADS),
         "A workload of Megatron-LM#7488 instead of phases.",
     ),
-    Key::new("steps", Kind::Integer(1), "Steps of the workload."),
+    Key::new(
+        "gate",
+        Kind::Table(GATE),
+        "A router in training instead of phases.",
+    ),
+    Key::new(
+        "steps",
+        Kind::Integer(1),
+        "Steps of the workload, or of the router's training.",
+    ),
 ];
 
 const ESTIMATOR: &[Key] = &[
@@ -324,6 +334,7 @@ pub(crate) struct RawLoad {
     pub(crate) noise: Option<Given<String>>,
     pub(crate) phases: Vec<RawPhase>,
     pub(crate) workload: Option<Given<String>>,
+    pub(crate) gate: Option<RawGate>,
     pub(crate) steps: Option<Given<u64>>,
 }
 
@@ -351,6 +362,7 @@ impl RawLoad {
             noise: view.table("noise").text("kind"),
             phases: view.tables("phase").into_iter().map(phase).collect(),
             workload: view.text("workload"),
+            gate: view.has("gate").then(|| RawGate::read(view.table("gate"))),
             steps: view.integer("steps"),
         }
     }

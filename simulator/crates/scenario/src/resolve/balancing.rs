@@ -8,7 +8,7 @@ use orrery_units::SimDuration;
 use super::contender::{algorithm, contender};
 use super::fabric::Files;
 use super::model::Resolved;
-use super::{Assumptions, narrow, recording};
+use super::{Assumptions, gate, narrow, recording};
 use crate::diagnostics::{Fault, Faults};
 use crate::document::Place;
 use crate::plan::{
@@ -66,7 +66,7 @@ pub(crate) fn group(
         "a step runs every layer once",
     ) == "training";
     let cost = expert_cost(experts, &cluster, precision);
-    let load = self::load(load, experts, context)?;
+    let load = self::load(load, experts, resolved.routing_groups, context)?;
     let contenders: Vec<Contender> = raw
         .policies
         .iter()
@@ -244,7 +244,12 @@ fn expert_cost(experts: ExpertShape, cluster: &Cluster, precision: Precision) ->
 }
 
 /// How experts are loaded.
-fn load(raw: &RawLoad, experts: ExpertShape, context: &mut Context<'_, '_>) -> Option<Load> {
+fn load(
+    raw: &RawLoad,
+    experts: ExpertShape,
+    groups: Option<(u64, u64)>,
+    context: &mut Context<'_, '_>,
+) -> Option<Load> {
     let tokens = raw.tokens_per_step.as_ref()?.value;
     let is_expected = raw.noise.as_ref().is_some_and(|noise| noise.value == "expected");
     if let Some(workload) = &raw.workload {
@@ -266,6 +271,17 @@ fn load(raw: &RawLoad, experts: ExpertShape, context: &mut Context<'_, '_>) -> O
             is_expected,
             steps,
             kind: LoadKind::Workload(number),
+        });
+    }
+    if let Some(router) = &raw.gate {
+        let steps = context
+            .assumed
+            .or(raw.steps.as_ref(), "load.steps", 400, "long enough to settle");
+        return Some(Load {
+            tokens,
+            is_expected,
+            steps,
+            kind: LoadKind::Gate(gate::gate(router, experts, groups, context)?),
         });
     }
     let phases: Vec<LoadPhase> = raw

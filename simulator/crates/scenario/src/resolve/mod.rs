@@ -4,6 +4,7 @@ pub(crate) mod balancing;
 pub(crate) mod cluster;
 mod contender;
 pub(crate) mod fabric;
+mod gate;
 pub(crate) mod layout;
 pub(crate) mod model;
 pub(crate) mod profile;
