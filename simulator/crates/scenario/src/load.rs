@@ -311,7 +311,7 @@ fn plan(
     let tuning = match (&cluster, &training) {
         (Some(cluster), Some(training)) if is_measured => {
             let has_experts = resolved.model.has_experts();
-            let scopes = |term| tuning::tuning_scopes(term, cluster, training);
+            let scopes = |term| tuning::tuning_scopes(term, cluster, training, has_experts);
             tunings.resolve(&training.stack.name, has_experts, scopes)
         }
         _ => Tuning::default(),

@@ -213,9 +213,9 @@ impl Relayout {
         }
         let mut training = base.training.clone();
         training.recompute = recompute.clone();
-        let scopes = |term| tuning::tuning_scopes(term, &base.cluster, &training);
-        base.tunings
-            .resolve(&training.stack.name, base.model.has_experts(), scopes)
+        let has_experts = base.model.has_experts();
+        let scopes = |term| tuning::tuning_scopes(term, &base.cluster, &training, has_experts);
+        base.tunings.resolve(&training.stack.name, has_experts, scopes)
     }
 
     /// Writes `choice` where the rules read.

@@ -21,6 +21,8 @@ pub struct Pass {
     pub expert_launches: u32,
     /// Tensor-parallel collectives that nothing hides.
     pub tensor: SimDuration,
+    /// How many the host issues, hidden ones included.
+    pub collectives: u32,
     /// Dispatch and combine.
     pub exchange: SimDuration,
     /// Parameters gathered and gradients scattered for this microbatch (ZeRO-3).
@@ -46,8 +48,12 @@ pub struct RankParts {
     pub held: [f64; 2],
     /// Gradient norm and optimiser.
     pub update: Kernel,
-    /// Layers with experts.
+    /// Layers, prediction modules included.
+    pub layers: u32,
+    /// Of these, layers with experts.
     pub routed: u32,
+    /// Heads with their losses.
+    pub heads: u32,
 }
 
 /// What of a plan decides how its parts are put together.
@@ -92,6 +98,8 @@ pub(super) struct Layers<'p> {
     model: &'p CostModel,
     pub(super) costs: Costs,
     tensor: [SimDuration; 2],
+    /// Tensor-parallel collectives around a block, forward and backward.
+    collectives: [u32; 2],
 }
 
 /// What the passes of a plan are made of.
@@ -202,11 +210,18 @@ impl<'p> Layers<'p> {
         } else {
             [SimDuration::ZERO, time(costs.tensor_reduce)]
         };
+        // Backward gathers the block's input once more, beside its compute.
+        let collectives = match (plan.layout.tp, plan.layout.sequence_parallel) {
+            (1, _) => [0, 0],
+            (_, true) => [2, 3],
+            (_, false) => [1, 1],
+        };
         Self {
             plan,
             model,
             costs,
             tensor,
+            collectives,
         }
     }
 
@@ -221,6 +236,7 @@ impl<'p> Layers<'p> {
         let head = self.costs.head;
         add(&mut parts.forward.kernel, head.forward);
         add(&mut parts.backward.kernel, head.backward.then(head.weight));
+        parts.heads += 1;
     }
 
     /// A layer whose experts compute `rows` that take `exchange` to come and go.
@@ -247,9 +263,13 @@ impl<'p> Layers<'p> {
         let mut weight = mtp.weight.then(attention.weight);
         let [gather, scatter] = self.tensor;
         let blocks = if routed { 1 } else { 2 };
-        let around = (gather + scatter) * blocks;
+        parts.layers += 1;
+        let around = (gather + scatter) * u64::from(blocks);
         parts.forward.tensor += around;
         parts.backward.tensor += around;
+        let [forwards, backwards] = self.collectives.map(|each| each * blocks);
+        parts.forward.collectives += forwards;
+        parts.backward.collectives += backwards;
         if routed {
             let (plan, model, costs) = (self.plan, self.model, &mut self.costs);
             let experts = [Direction::Forward, Direction::Backward, Direction::Weight]
@@ -276,6 +296,7 @@ impl<'p> Layers<'p> {
         if full {
             add(&mut backward, forward);
             parts.backward.tensor += around;
+            parts.backward.collectives += forwards;
         }
         add(&mut parts.forward.kernel, forward);
         add(&mut parts.backward.kernel, backward);

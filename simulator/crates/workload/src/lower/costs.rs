@@ -210,7 +210,10 @@ fn layer_cost(
     block: &impl Fn(&Block) -> BlockCost,
     layer: &Layer,
 ) -> LayerCost {
-    let attention = block(&shapes.attention(&layer.attention));
+    let mut attention = block(&shapes.attention(&layer.attention));
+    let around = model.tuning().get(Term::LayerKernels);
+    attention.forward = surrounded(model, attention.forward, count(around));
+    attention.backward = surrounded(model, attention.backward, count(1.5 * around));
     let (attention, dense, experts) = match layer.mlp {
         MlpShape::Dense { width, gated } => (attention, block(&shapes.dense_mlp(width, gated)), None),
         MlpShape::Moe { experts, gate, .. } => {

@@ -8,7 +8,7 @@ use super::driver::{Cursor, Shared};
 use super::groups::{Party, RECEIVE_ACTIVATION, RECEIVE_GRADIENT, SEND_ACTIVATION, SEND_GRADIENT, Way};
 use super::holding::Changes;
 use super::layer::{Backward, Forward, WeightGradients};
-use crate::cost::{Kernel, Transfer};
+use crate::cost::{COLLECTIVE_LAUNCHES, Kernel, Transfer};
 use crate::schedule::{Action, Slot, next_of, previous_of};
 
 /// Puts the tasks of one rank into the sink.
@@ -152,10 +152,10 @@ impl Emit<'_, '_, '_> {
         let slowness = self.cursor.pace.of_compute(kind, tag);
         let nominal = slowness.to_bits() == 1.0f64.to_bits();
         let kernel = if nominal { kernel } else { kernel.slowed(slowness) };
+        let (kernel, launch) = kernel.issued(self.shared.issue, &self.shared.plan.tuning);
         for (sum, part) in self.shared.spent[kind.index()].iter_mut().zip(kernel.spent) {
             *sum += part;
         }
-        let launch = self.shared.issue * u64::from(kernel.launches);
         if !self.cursor.placed {
             self.cursor.placed = true;
             let pipeline = self.cursor.member.pipeline_rank;
@@ -169,15 +169,21 @@ impl Emit<'_, '_, '_> {
         })
     }
 
-    /// What of a step belongs to none of its kernels, after `done`.
-    pub(super) fn pause(&mut self, kind: KindId, done: Sequence, tag: Tag) -> Sequence {
-        let length = SimDuration::from_secs(self.shared.plan.tuning.get(Term::Step));
+    /// What of a step or of a microbatch, as `term` says, belongs to none of its kernels, after `done`; the host is as long at
+    /// it.
+    pub(super) fn pause(&mut self, term: Term, done: Sequence, tag: Tag) -> Sequence {
+        let length = SimDuration::from_secs(self.shared.plan.tuning.get(term));
         if length == SimDuration::ZERO {
             return done;
         }
-        let lane = self.cursor.member.lanes.compute;
+        let (lane, kind) = (self.cursor.member.lanes.compute, self.shared.kinds.rest_of_step);
         let task = self.task(lane, kind, Work::Delay(length), &[Some(done)], tag);
-        self.push(task)
+        let launch = if term == Term::Microbatch {
+            length
+        } else {
+            SimDuration::ZERO
+        };
+        self.push(Task { launch, ..task })
     }
 
     /// A transfer on `lane`, over a path and met by others where it is shared with any.
@@ -194,11 +200,17 @@ impl Emit<'_, '_, '_> {
         let transfer = transfer.slowed(self.cursor.pace.of_transfer(kind, tag));
         let work = transfer.over(way.detour).work(way.path);
         let task = self.task(lane, kind, work, waits, tag);
+        let lanes = &self.cursor.member.lanes;
+        let launches = if lane == lanes.tensor {
+            COLLECTIVE_LAUNCHES
+        } else {
+            1
+        };
         self.push(Task {
             meeting: shared.map(|shared| shared.meeting),
             // Receives are posted far ahead and copied by few units; exchange kernels spin with all of theirs.
-            spins: lane == self.cursor.member.lanes.exchange,
-            launch: self.shared.issue,
+            spins: lane == lanes.exchange,
+            launch: self.shared.issue * u64::from(launches),
             evidence: transfer.evidence,
             ..task
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use orrery_profile::Term;
-use orrery_scenario::plan::VirtualStage;
+use orrery_scenario::plan::{GraphScope, VirtualStage};
 use orrery_taskgraph::{Sequence, Tag};
 
 use super::costs::Direction;
@@ -131,9 +131,18 @@ impl Emit<'_, '_, '_> {
             let waits = [forward.last];
             let held = self.shared.holdings.head(heads, false);
             let kind = self.shared.kinds.head_forward;
-            forward.last = Some(self.compute_holding(kind, kernel, &waits, tag, held));
+            let computed = self.compute_holding(kind, kernel, &waits, tag, held);
+            forward.last = Some(self.around_losses(computed, heads, tag));
         }
         self.send_activation(&forward);
+    }
+
+    /// What passes around so many losses, after `done`; nothing where whole steps are replayed from graphs.
+    fn around_losses(&mut self, done: Sequence, heads: u32, tag: Tag) -> Sequence {
+        if self.shared.plan.training.stack.graphs == GraphScope::Full {
+            return done;
+        }
+        (0..heads).fold(done, |done, _| self.pause(Term::Microbatch, done, tag))
     }
 
     pub(super) fn attention_forward(&mut self, forward: &mut Forward, at: usize) {

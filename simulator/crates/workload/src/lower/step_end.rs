@@ -235,12 +235,12 @@ impl Emit<'_, '_, '_> {
             kinds.gradient_reduce
         };
         let lane = self.cursor.member.lanes.data;
-        let term = if self.shards_parameters() {
-            Term::Shards
+        let tuning = &self.shared.plan.tuning;
+        let (pace, taken) = if self.shards_parameters() {
+            (tuning.get(Term::Shards), tuning.get(Term::ShardUnits))
         } else {
-            Term::Data
+            (tuning.get(Term::Data), 0.0)
         };
-        let pace = self.shared.plan.tuning.get(term);
         let mut last = wait;
         for (which, bytes) in bytes.into_iter().enumerate() {
             let shape = self.shared.step_end.data_shapes[which];
@@ -252,7 +252,7 @@ impl Emit<'_, '_, '_> {
                 ranks: u64::from(shape.ranks),
                 bytes,
             };
-            let transfer = self.shared.collective(collective, shape).times(pace);
+            let transfer = self.shared.collective(collective, shape).times(pace).taking(taken);
             let meeting = self.cursor.member.gradients[chunk][which].next();
             let tag = Tag {
                 major: layer,
@@ -291,7 +291,7 @@ impl Emit<'_, '_, '_> {
         let kind = self.shared.kinds.step_barrier;
         let agreed = self.transfer(lane, kind, &barrier, meeting, &[Some(normed)], tag);
         let updated = self.compute(self.shared.kinds.optimizer, update, &[Some(agreed)], tag);
-        let updated = self.pause(self.shared.kinds.rest_of_step, updated, tag);
+        let updated = self.pause(Term::Step, updated, tag);
         self.gather_parameters(updated);
     }
 

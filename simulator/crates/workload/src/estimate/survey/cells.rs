@@ -264,9 +264,11 @@ pub(super) fn add_times(sum: &mut RankParts, part: &RankParts, times: u32) {
         for (sum, spent) in sum.kernel.spent.iter_mut().zip(part.kernel.spent) {
             *sum += spent * many;
         }
+        sum.kernel.unaligned += part.kernel.unaligned * many;
         sum.kernel.launches += part.kernel.launches * times;
         sum.expert_launches += part.expert_launches * times;
         sum.tensor += part.tensor * many;
+        sum.collectives += part.collectives * times;
         sum.exchange += part.exchange * many;
         sum.shards += part.shards * many;
         sum.shards_held += part.shards_held * f64::from(times);
@@ -282,5 +284,7 @@ pub(super) fn add_times(sum: &mut RankParts, part: &RankParts, times: u32) {
     for (sum, held) in sum.held.iter_mut().zip(part.held) {
         *sum += held * f64::from(times);
     }
+    sum.layers += part.layers * times;
     sum.routed += part.routed * times;
+    sum.heads += part.heads * times;
 }
