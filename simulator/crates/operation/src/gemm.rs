@@ -126,6 +126,7 @@ mod tests {
             output: Precision::Bf16,
         };
         assert!((square.flops().get() - 2_147_483_648.0).abs() < 1.0);
+        assert!(square.has_whole_vectors([1024, 50_264]) && !square.has_whole_vectors([1024, 50_257]));
         assert_eq!(square.bytes(), Bytes::new(6_291_456));
         let gradient = Gemm {
             output: Precision::Fp32,
