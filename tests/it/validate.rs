@@ -208,5 +208,9 @@ fn fitted_steps_keep_their_accuracy() {
     keep(&held_out, "tier A", 0.07);
     keep(&held_out, "tier A MoE", 0.13);
     let one_node = "tests/truth/training_vtrain_single_node.csv.gz";
-    keep(&answer(&["--truth", one_node, "--estimate", "--by", "arch"]), "arch dense", 0.06);
+    keep(
+        &answer(&["--truth", one_node, "--estimate", "--by", "arch"]),
+        "arch dense",
+        0.06,
+    );
 }

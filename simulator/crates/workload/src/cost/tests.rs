@@ -397,7 +397,7 @@ fn rows_that_are_no_whole_vectors_and_a_host_that_waits() {
         |columns| tuned.gemm(&head(columns)).alone.as_secs() / plain.gemm(&head(columns)).alone.as_secs();
     close(ratio(50_257), 2.0, 1e-6);
     close(ratio(50_264), 1.0, 1e-6);
-    let mut kernel = plain.gemm(&head(50_264));
+    let mut kernel = super::Kernel::from(plain.gemm(&head(50_264)));
     (kernel.alone, kernel.launches) = (SimDuration::from_millis(2), 300);
     let tuning = Tuning::default().with(Term::Waits, 0.2);
     let (waiting, host) = kernel.issued(SimDuration::from_micros(10), &tuning);

@@ -252,7 +252,11 @@ impl Emit<'_, '_, '_> {
                 ranks: u64::from(shape.ranks),
                 bytes,
             };
-            let transfer = self.shared.collective(collective, shape).times(pace).taking(taken);
+            let transfer = self
+                .shared
+                .collective(collective, shape)
+                .times(pace)
+                .taking(taken);
             let meeting = self.cursor.member.gradients[chunk][which].next();
             let tag = Tag {
                 major: layer,
