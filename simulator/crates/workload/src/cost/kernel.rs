@@ -324,6 +324,7 @@ mod tests {
             bytes: Bytes::new(3),
             evidence,
             labour,
+            is_aligned: true,
             launches: 1,
         }
     }
