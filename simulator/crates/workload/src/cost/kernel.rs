@@ -205,6 +205,49 @@ impl Kernel {
         (self, host + waits)
     }
 
+    /// The same kernel at `clock` times the clock at which it was measured: products and attention take the inverse of it,
+    /// passes go at the speed of memory, which keeps its own clock.
+    #[must_use]
+    pub(crate) fn clocked(self, clock: f64) -> Self {
+        let mut spent = self.spent;
+        let mut more = SimDuration::ZERO;
+        for labour in [Labour::Products, Labour::Experts, Labour::Attention] {
+            let part = &mut spent[labour as usize];
+            let longer = part.scaled(clock.recip());
+            more += longer.saturating_sub(*part);
+            *part = longer;
+        }
+        let mut backed = self.backed;
+        if let Some(most) = backed.iter_mut().max() {
+            *most += more;
+        }
+        Self {
+            alone: self.alone + more,
+            backed,
+            spent,
+            ..self
+        }
+    }
+
+    /// The same kernel with `share` of its attention, of which `core` operations are counted.
+    #[must_use]
+    pub(crate) fn with_attention(self, share: f64, core: Flops) -> Self {
+        let less = self.spent[Labour::Attention as usize].scaled(1.0 - share);
+        let mut spent = self.spent;
+        spent[Labour::Attention as usize] = spent[Labour::Attention as usize].saturating_sub(less);
+        let mut backed = self.backed;
+        if let Some(most) = backed.iter_mut().max() {
+            *most = most.saturating_sub(less);
+        }
+        Self {
+            alone: self.alone.saturating_sub(less),
+            flops: Flops::new((self.flops.get() - core.get() * (1.0 - share)).max(0.0)),
+            backed,
+            spent,
+            ..self
+        }
+    }
+
     /// The evidence behind most of its time.
     #[must_use]
     pub fn evidence(&self) -> Evidence {
@@ -281,6 +324,16 @@ impl Transfer {
         Self { occupancy, ..self }
     }
 
+    /// So many of the same, one after the other.
+    #[must_use]
+    pub fn repeated(self, times: u64) -> Self {
+        Self {
+            latency: self.latency * times,
+            bytes: self.bytes * times,
+            ..self
+        }
+    }
+
     /// Time in all, with nothing in its way.
     #[must_use]
     pub fn time(&self) -> SimDuration {
@@ -324,8 +377,8 @@ mod tests {
             bytes: Bytes::new(3),
             evidence,
             labour,
-            is_aligned: true,
             launches: 1,
+            is_aligned: true,
         }
     }
 

@@ -32,6 +32,7 @@ fn cluster(
             memory_bandwidth: BytesPerSec::new(memory),
             num_units: units,
             power_limit: Watts(700.0),
+            power_cap: None,
         },
         node: Node {
             num_devices: 8,

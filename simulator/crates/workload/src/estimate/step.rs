@@ -3,7 +3,7 @@
 use orrery_profile::{Term, Tuning};
 use orrery_scenario::plan::{GraphScope, ScheduleKind};
 
-use super::parts::{Parts, Pass, RankParts};
+use super::parts::{Parts, Pass, RankParts, Ring};
 use crate::cost::{COLLECTIVE_LAUNCHES, waits};
 
 /// A step in closed form.
@@ -222,10 +222,26 @@ impl Pass {
     /// longer. Each slows the other by the units that it holds.
     fn seconds(&self, busy: f64, tuning: &Tuning) -> f64 {
         let exchange = tuning.get(Term::Exchange) * tuning.get(Term::ExposedExchange);
-        let together =
-            busy + self.tensor.as_secs() * tuning.get(Term::Tensor) + self.exchange.as_secs() * exchange;
+        let together = busy
+            + self.tensor.as_secs() * tuning.get(Term::Tensor)
+            + self.context.as_secs()
+            + self.rings.iter().map(|ring| ring.shown(tuning)).sum::<f64>()
+            + self.exchange.as_secs() * exchange;
         let shards = self.shards.as_secs() * tuning.get(Term::Shards);
         let held = self.shards_held * tuning.get(Term::Shards) + shards * tuning.get(Term::ShardUnits);
         (together + held).max(shards + held)
+    }
+}
+
+impl Ring {
+    /// Seconds that the messages add: what is longer than the attention beside them, and the units that they take from it.
+    fn shown(&self, tuning: &Tuning) -> f64 {
+        let messages = self.messages.as_secs();
+        if messages <= 0.0 {
+            return 0.0;
+        }
+        let beside = self.attention.as_secs() / tuning.get(Term::Attention)
+            + self.passes.as_secs() * tuning.get(Term::Passes);
+        (messages - beside).max(0.0) + self.held * (beside / messages).min(1.0)
     }
 }

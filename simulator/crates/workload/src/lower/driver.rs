@@ -54,6 +54,9 @@ pub(super) struct Shared<'p> {
     pub(super) issue: SimDuration,
 }
 
+/// Lengths of the documents of a microbatch of a step.
+pub(super) type Packing = ((u16, u32), Arc<[u64]>);
+
 /// Where a rank stands.
 #[derive(Debug)]
 pub(super) struct Cursor {
@@ -73,6 +76,8 @@ pub(super) struct Cursor {
     pub(super) handed: BTreeMap<(usize, Slot), Sequence>,
     /// Whether static memory has been taken.
     pub(super) placed: bool,
+    /// The documents of the microbatch that was asked for last, in which step.
+    pub(super) documents: Option<Packing>,
 }
 
 /// Hands over the tasks of a training job.
@@ -107,7 +112,7 @@ impl Folding {
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let even = !plan.model.has_experts() || matches!(plan.routing.law, Law::Balanced);
-        let alone = plan.cluster.fabric.contention.is_none();
+        let alone = plan.cluster.fabric.contention.is_none() && plan.training.documents.is_none();
         if plan.noise.is_off() && even && alone {
             Self::Replicas
         } else {
@@ -162,6 +167,7 @@ impl<'p> TrainingDriver<'p> {
                     last_data: None,
                     handed: BTreeMap::new(),
                     placed: false,
+                    documents: None,
                     member,
                 }
             })
@@ -263,6 +269,9 @@ impl Driver for TrainingDriver<'_> {
         let order = Arc::clone(&cursor.order);
         match order.get(cursor.action) {
             Some(&action) => {
+                if cursor.action == 0 {
+                    shared.emit_stall(cursor, sink);
+                }
                 shared.emit_action(cursor, action, sink);
                 cursor.action += 1;
             }

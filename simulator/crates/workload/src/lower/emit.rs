@@ -8,6 +8,7 @@ use super::driver::{Cursor, Shared};
 use super::groups::{Party, RECEIVE_ACTIVATION, RECEIVE_GRADIENT, SEND_ACTIVATION, SEND_GRADIENT, Way};
 use super::holding::Changes;
 use super::layer::{Backward, Forward, WeightGradients};
+use super::pace::stall;
 use crate::cost::{COLLECTIVE_LAUNCHES, Kernel, Transfer};
 use crate::schedule::{Action, Slot, next_of, previous_of};
 
@@ -35,6 +36,21 @@ impl Shared<'_> {
             Action::BackwardInput(slot) => emit.backward(slot, false),
             Action::BackwardWeight(slot) => emit.weight(slot),
             Action::Overlapped { forward, backward } => emit.overlapped(forward, backward),
+        }
+    }
+
+    /// Emits what a step begins with where the host of the rank stalls.
+    pub(super) fn emit_stall(&mut self, cursor: &mut Cursor, sink: &mut Sink<'_>) {
+        let stall = stall(self.plan, self.seed, cursor.member.rank, cursor.step);
+        if stall > SimDuration::ZERO {
+            let (lane, kind) = (cursor.member.lanes.compute, self.kinds.host_stall);
+            let emit = Emit {
+                shared: self,
+                cursor,
+                sink,
+            };
+            let task = emit.task(lane, kind, Work::Delay(stall), &[], Tag::default());
+            emit.sink.push(task);
         }
     }
 
@@ -152,6 +168,12 @@ impl Emit<'_, '_, '_> {
         let slowness = self.cursor.pace.of_compute(kind, tag);
         let nominal = slowness.to_bits() == 1.0f64.to_bits();
         let kernel = if nominal { kernel } else { kernel.slowed(slowness) };
+        let clock = self.shared.plan.clock;
+        let kernel = if clock < 1.0 {
+            kernel.clocked(clock)
+        } else {
+            kernel
+        };
         let (kernel, launch) = kernel.issued(self.shared.issue, &self.shared.plan.tuning);
         for (sum, part) in self.shared.spent[kind.index()].iter_mut().zip(kernel.spent) {
             *sum += part;

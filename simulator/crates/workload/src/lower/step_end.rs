@@ -7,7 +7,7 @@ use orrery_scenario::plan::{Axis, Coordinates, GroupShape, ScheduleKind, ZeroSta
 use orrery_taskgraph::{Sequence, Tag};
 use orrery_units::Bytes;
 
-use super::costs::{Costs, data_group_shape, gradient_op, kernel};
+use super::costs::{Costs, data_group_shape, expert_tensor_shape, gradient_op, kernel};
 use super::emit::Emit;
 use super::layer::{Backward, Forward, Stage, Unit};
 use crate::block::Shapes;
@@ -18,6 +18,7 @@ use crate::cost::{CostModel, Kernel, Transfer};
 pub(crate) struct StepEnd {
     pub(crate) pipeline_transfer: Transfer,
     pub(crate) expert_shape: GroupShape,
+    pub(crate) expert_tensor_shape: GroupShape,
     pub(crate) data_shapes: [GroupShape; 2],
     pub(crate) barrier: Transfer,
     pub(crate) tied: Option<Transfer>,
@@ -70,6 +71,7 @@ impl StepEnd {
         Self {
             pipeline_transfer: model.send_recv(shapes.residual(), crosses),
             expert_shape: layout.shape_of(&expert_ranks),
+            expert_tensor_shape: expert_tensor_shape(layout),
             data_shapes,
             barrier: world,
             tied,
