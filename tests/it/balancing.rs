@@ -89,7 +89,7 @@ fn law(stack: &str, tokens: u32, slots: u32, ranks: u32) -> ExpertTime {
             num_units: 132,
             cache: Bytes::ZERO,
         },
-        widths: Widths::named("fp8_block").unwrap(),
+        widths: Widths::named("fp8_block").expect("a format of the tables"),
         load: orrery_profile::library::LocalLoad {
             rows: 1.0,
             active: 1.0,

@@ -11,7 +11,7 @@ use orrery_profile::Profile;
 fn shipped_profiles_are_what_the_tables_give() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.."));
     let fitted = published::profiles(&root.join("tests/truth")).unwrap();
-    assert_eq!(fitted.len(), 11);
+    assert_eq!(fitted.len(), 12);
     for profile in fitted {
         let file = root.join(format!("scenarios/profiles/{}.profile.json", profile.name));
         let shipped = std::fs::read_to_string(&file).unwrap();

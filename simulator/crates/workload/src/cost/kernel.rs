@@ -79,6 +79,37 @@ pub fn waits(tuning: &Tuning, host: f64, device: f64) -> f64 {
     tuning.get(Term::Waits) * host.min(device)
 }
 
+/// What a host has issued and its device has computed so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Issued {
+    host: SimDuration,
+    device: SimDuration,
+}
+
+impl Issued {
+    /// `kernel`, and the time in which the host issues it at `issue` for each launch, both with what they wait for each other.
+    ///
+    /// A host runs ahead over many kernels: what it waits for its device is that of both sums, so that the kernels of a pass
+    /// wait together for as long as [`waits`] says of the pass, however it is cut.
+    pub(crate) fn add(
+        &mut self,
+        kernel: Kernel,
+        issue: SimDuration,
+        tuning: &Tuning,
+    ) -> (Kernel, SimDuration) {
+        let before = self.waits(tuning);
+        let host = issue * u64::from(kernel.launches);
+        self.host += host;
+        self.device += kernel.alone;
+        let waits = self.waits(tuning).saturating_sub(before);
+        (kernel.waiting(waits), host + waits)
+    }
+
+    fn waits(&self, tuning: &Tuning) -> SimDuration {
+        SimDuration::from_secs(waits(tuning, self.host.as_secs(), self.device.as_secs()))
+    }
+}
+
 /// A transfer as the engine wants it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Transfer {
@@ -190,19 +221,15 @@ impl Kernel {
         self
     }
 
-    /// The same kernel, and the time in which the host issues it at `issue` for each launch, both with what they wait for each
-    /// other.
-    #[must_use]
-    pub(crate) fn issued(mut self, issue: SimDuration, tuning: &Tuning) -> (Self, SimDuration) {
-        let host = issue * u64::from(self.launches);
-        let waits = SimDuration::from_secs(waits(tuning, host.as_secs(), self.alone.as_secs()));
+    /// The same kernel, longer by `waits`.
+    fn waiting(mut self, waits: SimDuration) -> Self {
         for parts in [&mut self.spent, &mut self.backed] {
             if let Some(most) = parts.iter_mut().max() {
                 *most += waits;
             }
         }
         self.alone += waits;
-        (self, host + waits)
+        self
     }
 
     /// The same kernel at `clock` times the clock at which it was measured: products and attention take the inverse of it,

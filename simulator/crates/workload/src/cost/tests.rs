@@ -401,7 +401,13 @@ fn rows_that_are_no_whole_vectors_and_a_host_that_waits() {
     let mut kernel = super::Kernel::from(plain.gemm(&head(50_264)));
     (kernel.alone, kernel.launches) = (SimDuration::from_millis(2), 300);
     let tuning = Tuning::default().with(Term::Waits, 0.2);
-    let (waiting, host) = kernel.issued(SimDuration::from_micros(10), &tuning);
+    let mut issued = super::Issued::default();
+    let (waiting, host) = issued.add(kernel, SimDuration::from_micros(10), &tuning);
     assert_eq!(waiting.alone, SimDuration::from_micros(2_400));
     assert_eq!(host, SimDuration::from_micros(3_400));
+    // 4 ms more of the device: 3 ms of host are now the shorter, a fifth of the third that was longer before.
+    (kernel.alone, kernel.launches) = (SimDuration::from_millis(4), 0);
+    let (waiting, host) = issued.add(kernel, SimDuration::from_micros(10), &tuning);
+    assert_eq!(waiting.alone, SimDuration::from_micros(4_200));
+    assert_eq!(host, SimDuration::from_micros(200));
 }

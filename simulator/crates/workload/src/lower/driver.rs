@@ -19,7 +19,7 @@ use super::network::NetworkMap;
 use super::pace::Pace;
 use super::step_end::StepEnd;
 use crate::block::MoeRows;
-use crate::cost::{CostModel, Kernel, Transfer};
+use crate::cost::{CostModel, Issued, Kernel, Transfer};
 use crate::routing::Router;
 use crate::schedule::{Action, Slot, order};
 
@@ -70,6 +70,8 @@ pub(super) struct Cursor {
     pub(super) pace: Pace,
     /// Per chunk and layer of the chunk: the gather that its first forward of the step waits for.
     pub(super) gathers: Vec<Vec<Sequence>>,
+    /// What the host has issued and the device computed of this step.
+    pub(super) issued: Issued,
     /// The last gradient reduction of this step that was emitted early.
     pub(super) last_data: Option<Sequence>,
     /// What a chunk of this rank hands to another of its chunks: what the next pass of that slot waits for.
@@ -167,6 +169,7 @@ impl<'p> TrainingDriver<'p> {
                     last_data: None,
                     handed: BTreeMap::new(),
                     placed: false,
+                    issued: Issued::default(),
                     documents: None,
                     member,
                 }
@@ -281,6 +284,7 @@ impl Driver for TrainingDriver<'_> {
                 cursor.action = 0;
                 cursor.last_data = None;
                 cursor.pace = Pace::new(shared.plan, shared.seed, cursor.member.rank, cursor.step);
+                cursor.issued = Issued::default();
             }
         }
         Pulled::Tasks

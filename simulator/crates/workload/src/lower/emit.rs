@@ -174,7 +174,8 @@ impl Emit<'_, '_, '_> {
         } else {
             kernel
         };
-        let (kernel, launch) = kernel.issued(self.shared.issue, &self.shared.plan.tuning);
+        let (issue, tuning) = (self.shared.issue, &self.shared.plan.tuning);
+        let (kernel, launch) = self.cursor.issued.add(kernel, issue, tuning);
         for (sum, part) in self.shared.spent[kind.index()].iter_mut().zip(kernel.spent) {
             *sum += part;
         }
