@@ -88,7 +88,6 @@ fn side(
     let args = ScenarioArgs {
         scenarios: vec![what.to_owned()],
         set: set.to_vec(),
-        power_limit: None,
         seed,
     };
     let plans = load_all(&args, console)?;

@@ -3,7 +3,7 @@
 use orrery_timeline::KindTable;
 use orrery_units::{Bytes, Flops, FlopsPerSec, LaneId, SimDuration};
 
-use crate::{Network, Power, WorkShares};
+use crate::{Network, WorkShares};
 
 /// Who the run is. Everything here is printed, nothing is computed with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -139,8 +139,6 @@ pub struct RunFacts {
     pub model_error: ModelError,
     /// What it costs, if the scenario says.
     pub price: Option<Price>,
-    /// What devices draw, if the scenario asks.
-    pub power: Option<Power>,
     /// What was filled in.
     pub assumptions: Vec<Assumption>,
 }

@@ -273,7 +273,7 @@ fn plan(
     let cluster = cluster::cluster(&raw.cluster, (context.source, file_name), &mut assumed, faults);
     let resolved = model::model(&raw.model, file_name, context.source, &mut assumed, faults);
     let stack = stack::stack(&raw.stack, &mut assumed);
-    let mut training = training::training(&raw.training, stack, cluster.as_ref(), &mut assumed);
+    let mut training = training::training(&raw.training, stack, &mut assumed);
     let place = root
         .get("parallel")
         .map_or_else(Place::default, |item| item.key.clone());
@@ -281,10 +281,8 @@ fn plan(
     let layout = match (&cluster, &resolved) {
         (Some(cluster), Some(resolved)) if degrees_known => {
             let model = &resolved.model;
-            let mut layout = layout::layout(&raw.parallel, cluster, model, &place, &mut assumed, faults);
-            if let Some(layout) = &mut layout {
-                let stack = training.as_ref().map_or("", |known| known.stack.name.as_str());
-                layout.cp_comm = layout::context_exchange(&raw.parallel, stack, layout.cp, &mut assumed);
+            let layout = layout::layout(&raw.parallel, cluster, model, &place, &mut assumed, faults);
+            if let Some(layout) = &layout {
                 validate::check_layout(&raw, cluster, model, layout, &place, faults);
                 if let Some(training) = &mut training {
                     validate::check_training(&raw, cluster, model, layout, training, faults);
@@ -313,7 +311,7 @@ fn plan(
     let tuning = match (&cluster, &training) {
         (Some(cluster), Some(training)) if is_measured => {
             let has_experts = resolved.model.has_experts();
-            let scopes = |term| tuning::tuning_scopes(term, cluster, training, has_experts);
+            let scopes = |term| tuning::tuning_scopes(term, cluster, training);
             tunings.resolve(&training.stack.name, has_experts, scopes)
         }
         _ => Tuning::default(),
@@ -331,7 +329,6 @@ fn plan(
         profile: profile?,
         tuning,
         tunings,
-        clock: 1.0,
         price: price(&raw),
         run,
         expectations,

@@ -7,7 +7,6 @@
 pub mod block;
 pub mod collective;
 pub mod cost;
-mod documents;
 pub mod estimate;
 pub mod lower;
 pub mod memory;

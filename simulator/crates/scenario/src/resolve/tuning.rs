@@ -11,16 +11,12 @@ use crate::plan::{Cluster, Dispatcher, GraphScope, Recompute, StackFamily, Train
 use crate::raw::Given;
 use crate::source::Source;
 
-/// The scope of models with experts.
-const EXPERTS: &str = "experts";
-
 /// The scopes of `term` for a job, the one that holds its base first.
 ///
 /// Kernels belong to an architecture and a format, with a factor per device and stack; launches and overlap to a family
-/// of stacks; exchanges to a dispatcher on an architecture. What host and device wait for each other is another thing where
-/// experts get as many tokens as come: the host must see the counts before it issues their products.
+/// of stacks; exchanges to a dispatcher on an architecture.
 #[must_use]
-pub fn tuning_scopes(term: Term, cluster: &Cluster, training: &Training, has_experts: bool) -> Vec<String> {
+pub fn tuning_scopes(term: Term, cluster: &Cluster, training: &Training) -> Vec<String> {
     let device = cluster.device.name.clone();
     // A refresh keeps its kernels.
     let architecture = cluster.device.architecture.trim_end_matches(" Ultra");
@@ -44,23 +40,18 @@ pub fn tuning_scopes(term: Term, cluster: &Cluster, training: &Training, has_exp
             vec![architecture.to_owned(), stack.name.clone()]
         }
         Term::Gap => vec![architecture.to_owned()],
-        // So do the hosts of those stacks, each of which ran on machines of its own.
-        Term::Launch if stack.family == StackFamily::MegatronLm => vec![family, stack.name.clone()],
-        Term::Launch | Term::LayerKernels | Term::Microbatch => vec![family],
-        Term::Unaligned | Term::SmallKernels | Term::Update => vec![String::new()],
-        Term::Waits => vec![if has_experts { EXPERTS } else { "dense" }.to_owned()],
+        Term::Launch => vec![family],
+        Term::SmallKernels | Term::Update => vec![String::new()],
         Term::ExpertLaunches if training.formats.gemm.bits() < 16 => vec!["narrow".to_owned()],
         Term::Ungraphed => match stack.graphs {
             GraphScope::Router => vec!["router".to_owned()],
             GraphScope::Attention => vec!["attention".to_owned()],
             GraphScope::None | GraphScope::Full => Vec::new(),
         },
-        // Every expert is a parameter of its own to the host at the end of a step.
-        Term::Step if has_experts => vec![stack.name.clone(), EXPERTS.to_owned()],
         Term::Tensor | Term::Data | Term::Step => vec![stack.name.clone()],
         Term::Exchange => vec![on_architecture(dispatcher(stack.dispatcher))],
         Term::ExposedExchange if stack.overlap_all_to_all => vec![String::new()],
-        Term::Shards | Term::ShardUnits => vec![family],
+        Term::Shards => vec![family],
         Term::Recompute if stack.family == StackFamily::Fsdp && training.recompute == Recompute::Full => {
             vec![family]
         }

@@ -11,6 +11,5 @@ mod model;
 mod tests;
 mod transfers;
 
-pub(crate) use kernel::{COLLECTIVE_LAUNCHES, Issued};
-pub use kernel::{ExchangePorts, Kernel, Labour, Single, Transfer, waits};
+pub use kernel::{ExchangePorts, Kernel, Labour, Single, Transfer};
 pub use model::CostModel;

@@ -87,17 +87,7 @@ impl CostModel {
     /// A matrix product.
     #[must_use]
     pub fn gemm(&self, shape: &Gemm) -> Single {
-        self.product(self.kernels.gemm(shape))
-    }
-
-    /// `kernel` at the share of the rate of products that lasts, less where rows are no whole vectors.
-    fn product(&self, kernel: Single) -> Single {
-        let vectors = if kernel.is_aligned {
-            1.0
-        } else {
-            self.tuning.get(Term::Unaligned)
-        };
-        self.lasting(kernel, self.products() * vectors)
+        self.lasting(self.kernels.gemm(shape), self.products())
     }
 
     /// Matrix products grouped by expert; padded rows take time, useful rows count as work.
@@ -109,7 +99,7 @@ impl CostModel {
     /// A gradient of a weight: the product is added to what is there.
     #[must_use]
     pub fn gemm_weight(&self, shape: &Gemm) -> Single {
-        self.product(self.kernels.gemm_weight(shape))
+        self.lasting(self.kernels.gemm_weight(shape), self.products())
     }
 
     /// Gradients of experts' weights, added to what is there.

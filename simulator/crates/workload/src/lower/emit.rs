@@ -8,8 +8,7 @@ use super::driver::{Cursor, Shared};
 use super::groups::{Party, RECEIVE_ACTIVATION, RECEIVE_GRADIENT, SEND_ACTIVATION, SEND_GRADIENT, Way};
 use super::holding::Changes;
 use super::layer::{Backward, Forward, WeightGradients};
-use super::pace::stall;
-use crate::cost::{COLLECTIVE_LAUNCHES, Kernel, Transfer};
+use crate::cost::{Kernel, Transfer};
 use crate::schedule::{Action, Slot, next_of, previous_of};
 
 /// Puts the tasks of one rank into the sink.
@@ -36,21 +35,6 @@ impl Shared<'_> {
             Action::BackwardInput(slot) => emit.backward(slot, false),
             Action::BackwardWeight(slot) => emit.weight(slot),
             Action::Overlapped { forward, backward } => emit.overlapped(forward, backward),
-        }
-    }
-
-    /// Emits what a step begins with where the host of the rank stalls.
-    pub(super) fn emit_stall(&mut self, cursor: &mut Cursor, sink: &mut Sink<'_>) {
-        let stall = stall(self.plan, self.seed, cursor.member.rank, cursor.step);
-        if stall > SimDuration::ZERO {
-            let (lane, kind) = (cursor.member.lanes.compute, self.kinds.host_stall);
-            let emit = Emit {
-                shared: self,
-                cursor,
-                sink,
-            };
-            let task = emit.task(lane, kind, Work::Delay(stall), &[], Tag::default());
-            emit.sink.push(task);
         }
     }
 
@@ -168,17 +152,10 @@ impl Emit<'_, '_, '_> {
         let slowness = self.cursor.pace.of_compute(kind, tag);
         let nominal = slowness.to_bits() == 1.0f64.to_bits();
         let kernel = if nominal { kernel } else { kernel.slowed(slowness) };
-        let clock = self.shared.plan.clock;
-        let kernel = if clock < 1.0 {
-            kernel.clocked(clock)
-        } else {
-            kernel
-        };
-        let (issue, tuning) = (self.shared.issue, &self.shared.plan.tuning);
-        let (kernel, launch) = self.cursor.issued.add(kernel, issue, tuning);
         for (sum, part) in self.shared.spent[kind.index()].iter_mut().zip(kernel.spent) {
             *sum += part;
         }
+        let launch = self.shared.issue * u64::from(kernel.launches);
         if !self.cursor.placed {
             self.cursor.placed = true;
             let pipeline = self.cursor.member.pipeline_rank;
@@ -192,21 +169,15 @@ impl Emit<'_, '_, '_> {
         })
     }
 
-    /// What of a step or of a microbatch, as `term` says, belongs to none of its kernels, after `done`; the host is as long at
-    /// it.
-    pub(super) fn pause(&mut self, term: Term, done: Sequence, tag: Tag) -> Sequence {
-        let length = SimDuration::from_secs(self.shared.plan.tuning.get(term));
+    /// What of a step belongs to none of its kernels, after `done`.
+    pub(super) fn pause(&mut self, kind: KindId, done: Sequence, tag: Tag) -> Sequence {
+        let length = SimDuration::from_secs(self.shared.plan.tuning.get(Term::Step));
         if length == SimDuration::ZERO {
             return done;
         }
-        let (lane, kind) = (self.cursor.member.lanes.compute, self.shared.kinds.rest_of_step);
+        let lane = self.cursor.member.lanes.compute;
         let task = self.task(lane, kind, Work::Delay(length), &[Some(done)], tag);
-        let launch = if term == Term::Microbatch {
-            length
-        } else {
-            SimDuration::ZERO
-        };
-        self.push(Task { launch, ..task })
+        self.push(task)
     }
 
     /// A transfer on `lane`, over a path and met by others where it is shared with any.
@@ -223,17 +194,11 @@ impl Emit<'_, '_, '_> {
         let transfer = transfer.slowed(self.cursor.pace.of_transfer(kind, tag));
         let work = transfer.over(way.detour).work(way.path);
         let task = self.task(lane, kind, work, waits, tag);
-        let lanes = &self.cursor.member.lanes;
-        let launches = if lane == lanes.tensor {
-            COLLECTIVE_LAUNCHES
-        } else {
-            1
-        };
         self.push(Task {
             meeting: shared.map(|shared| shared.meeting),
             // Receives are posted far ahead and copied by few units; exchange kernels spin with all of theirs.
-            spins: lane == lanes.exchange,
-            launch: self.shared.issue * u64::from(launches),
+            spins: lane == self.cursor.member.lanes.exchange,
+            launch: self.shared.issue,
             evidence: transfer.evidence,
             ..task
         })

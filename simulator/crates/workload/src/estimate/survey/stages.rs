@@ -10,7 +10,6 @@ use super::cells::{Ends, Exchanged, LayerCell, MeshCell, add_times};
 use super::{LayerKey, MeshKey, Surveyor};
 use crate::block::Shapes;
 use crate::lower::costs::kernel;
-use crate::memory::context_buffers;
 
 /// What a stage consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +33,7 @@ struct Member {
     chunks: Vec<usize>,
     /// Gradient norm and optimiser.
     update: SimDuration,
-    /// What it holds all the time, but for buffers that grow with the microbatch.
+    /// What it holds all the time.
     statics: u64,
 }
 
@@ -151,7 +150,7 @@ impl Surveyor {
         Member {
             chunks,
             update: kernel(&self.model, &ops).alone,
-            statics: (statics(plan, rank).saturating_sub(context_buffers(plan))).get(),
+            statics: statics(plan, rank).get(),
         }
     }
 }
@@ -213,7 +212,7 @@ impl Stages {
         for (rank, (&member, moments)) in self.ranks.iter().zip(flights).enumerate() {
             let held = moments.iter().map(|moment| moment.bytes(&members[member])).max();
             let held = u64::try_from(held.unwrap_or(0)).unwrap_or(0);
-            let statics = self.members[member].statics + layers.context_held;
+            let statics = self.members[member].statics;
             if statics + held > most[0] {
                 most = [statics + held, statics, rank as u64];
             }
