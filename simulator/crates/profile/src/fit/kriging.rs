@@ -29,8 +29,8 @@ enum Shape {
 /// Residuals at known coordinates, ready to be read between them.
 ///
 /// A residual is read from the places that vary most alike with it, so that thousands of rows take no longer than they
-/// must: what lies further off is screened by what lies between (Vecchia 1988). Up to [`NEAREST`] places this is exact; the
-/// tests hold it against [`solved`], which takes all of them at once.
+/// must: what lies further off is screened by what lies between (Vecchia 1988). Up to `NEAREST` places this is exact; the
+/// tests hold it against `solved`, which takes all of them at once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kriging {
     components: Vec<Component>,

@@ -126,7 +126,7 @@ impl LibraryKernel for LibraryGemm {
     const SCATTER: f64 = 0.04;
     const SHAPE: &'static [usize] = &[1, 2];
 
-    /// The six of [`Tiles`], then seconds of launch and of passes, share of the memory bandwidth, share of the traffic that
+    /// The six of `Tiles`, then seconds of launch and of passes, share of the memory bandwidth, share of the traffic that
     /// a warm cache leaves, sharpness.
     fn priors() -> Vec<Prior> {
         vec![
