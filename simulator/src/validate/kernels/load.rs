@@ -1,10 +1,10 @@
 //! How many rows the experts of the most loaded rank are given.
 //!
 //! The tables draw expert loads from a power law and time the rank that has most (ai-dynamo/aiconfigurator,
-//! collector/helper.py): `x = ((xmax^(1−a) − 1) u + 1)^(1/(1−a))` with `xmax = 0.8 tokens`, scaled to `tokens · topk`
-//! rows. Their draws are not known; loads here are the quantiles of the law, dealt to ranks in sixteen keyed orders, and
+//! collector/helper.py; [`power_law`]) between 1 and 0.8 of the tokens, scaled to `tokens · topk` rows. Their draws are not known; loads here are the quantiles of the law, dealt to ranks in sixteen keyed orders, and
 //! the mean over the orders of the loads of the fullest rank.
 
+use orrery_experts::load::{cap, power_law};
 use orrery_profile::library::LocalLoad;
 use orrery_units::Seed;
 
@@ -107,31 +107,14 @@ fn quantiles(routing: &Routing) -> Vec<f64> {
     let rows = tokens * f64::from(routing.chosen);
     let experts = f64::from(routing.experts);
     let most = (0.8 * tokens).max(1.0001);
-    let power = 1.0 - routing.skew;
     let mut loads: Vec<f64> = (0..routing.experts)
-        .map(|at| {
-            let share = (f64::from(at) + 0.5) / experts;
-            ((most.powf(power) - 1.0) * share + 1.0).powf(power.recip())
-        })
+        .map(|at| power_law(routing.skew, most, (f64::from(at) + 0.5) / experts))
         .collect();
     let sum: f64 = loads.iter().sum();
     for load in &mut loads {
         *load *= rows / sum;
     }
-    for _ in 0..6 {
-        let over: f64 = loads.iter().map(|load| (load - tokens).max(0.0)).sum();
-        if over < 1e-9 {
-            break;
-        }
-        let room: f64 = loads.iter().filter(|load| **load < tokens).sum();
-        for load in &mut loads {
-            *load = if *load < tokens {
-                *load * (1.0 + over / room)
-            } else {
-                tokens
-            };
-        }
-    }
+    cap(&mut loads, tokens);
     loads.iter().map(|load| load.min(tokens)).collect()
 }
 

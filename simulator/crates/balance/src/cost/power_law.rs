@@ -6,6 +6,7 @@
 //! of the fullest rank's experts, in order of load, stands for them. Where a table says how many different tokens
 //! reached that rank, loads are scaled to it.
 
+use orrery_experts::load::{cap, power_law};
 use orrery_profile::library::LocalLoad;
 use orrery_units::Seed;
 
@@ -95,30 +96,16 @@ impl PowerLaw {
             return vec![rows / f64::from(self.experts); self.experts as usize];
         }
         let most = (0.8 * tokens).max(1.0001);
-        let power = 1.0 - self.skew;
         let seed = Seed::new(0);
         let mut loads: Vec<f64> = (0..self.experts)
             .map(|expert| {
-                let share = seed.at("power law", &[draw, u64::from(expert)]).uniform();
-                ((most.powf(power) - 1.0) * share + 1.0).powf(power.recip())
+                let chance = seed.at("power law", &[draw, u64::from(expert)]).uniform();
+                power_law(self.skew, most, chance)
             })
             .collect();
         let sum: f64 = loads.iter().sum();
         loads.iter_mut().for_each(|load| *load *= rows / sum);
-        for _ in 0..8 {
-            let over: f64 = loads.iter().map(|load| (load - tokens).max(0.0)).sum();
-            if over < 1e-9 {
-                break;
-            }
-            let room: f64 = loads.iter().filter(|load| **load < tokens).sum();
-            for load in &mut loads {
-                *load = if *load < tokens {
-                    *load * (1.0 + over / room)
-                } else {
-                    tokens
-                };
-            }
-        }
+        cap(&mut loads, tokens);
         loads
     }
 

@@ -23,7 +23,7 @@ pub use draw::Chain;
 pub use gaussian::spread;
 pub use mixture::{Burst, Draws, Mixture, Phase, Scatter};
 pub(crate) use normal::fill as normals;
-pub use popularity::{Law, power_law, shares, zipf_sorted};
+pub use popularity::{Law, cap, power_law, shares, zipf_sorted};
 pub use replay::{Replay, ReplayError};
 pub use workload::{Benchmark, Workload};
 

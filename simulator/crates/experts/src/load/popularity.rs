@@ -106,6 +106,30 @@ pub fn power_law(alpha: f64, span: f64, chance: f64) -> f64 {
     (1.0 + chance * (span.powf(power) - 1.0)).powf(power.recip())
 }
 
+/// Rounds of [`cap`]; what is over shrinks by the room that is left in each.
+const ROUNDS: usize = 8;
+
+/// Loads of which none is above `most`, with the same sum: what is over goes to the others in proportion, as a token that
+/// takes an expert once takes another one instead.
+///
+/// Worked: 6, 1 and 1 with at most 4: the 2 that are over double the other two, to 4, 2 and 2.
+pub fn cap(loads: &mut [f64], most: f64) {
+    for _ in 0..ROUNDS {
+        let over: f64 = loads.iter().map(|load| (load - most).max(0.0)).sum();
+        if over < 1e-9 {
+            return;
+        }
+        let room: f64 = loads.iter().filter(|load| **load < most).sum();
+        for load in loads.iter_mut() {
+            *load = if *load < most {
+                *load * (1.0 + over / room)
+            } else {
+                most
+            };
+        }
+    }
+}
+
 /// A symmetric Dirichlet law, as normalised gamma draws.
 fn dirichlet(concentration: f64, experts: usize, key: Key) -> Vec<f64> {
     let mut rng = key.rng();
@@ -166,6 +190,24 @@ mod tests {
             concentration: 2.0,
         },
     ];
+
+    #[test]
+    fn what_is_over_goes_to_the_others() {
+        let mut loads = [6.0, 1.0, 1.0];
+        cap(&mut loads, 4.0);
+        assert!(
+            loads
+                .iter()
+                .zip([4.0, 2.0, 2.0])
+                .all(|(a, b)| (a - b).abs() < 1e-12),
+            "{loads:?}"
+        );
+        let law = |chance| power_law(1.0, 16.0, chance);
+        assert!(
+            (law(0.5) - 4.0).abs() < 1e-12,
+            "at an exponent of one the median is the root of the span"
+        );
+    }
 
     #[test]
     fn shares_add_up_and_respect_top_k() {
