@@ -79,7 +79,8 @@ impl Baseline {
             schema: Self::SCHEMA.to_owned(),
             scenario: text("scenario")?,
             hash: text("hash")?,
-            seed: run.get("seed")?.as_u64()?,
+            // A recording has none.
+            seed: run.get("seed")?.as_u64().unwrap_or_default(),
             version: text("version")?,
             profile: text("profile")?,
             metrics: kept(&metrics),

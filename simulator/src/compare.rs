@@ -37,13 +37,15 @@ pub enum CompareError {
         /// Name of the scenario.
         name: String,
     },
-    /// A run that ended early.
-    #[error("`{name}` is a part of a run and proves nothing: {reason}\n  = help: run it again, to its end")]
+    /// A run that ended early, or a recording that is not whole.
+    #[error("`{name}` is a part of a run and proves nothing: {reason}\n  = help: {remedy}")]
     Partial {
         /// Name of the scenario.
         name: String,
         /// Why it ended early.
         reason: String,
+        /// How to get all of it.
+        remedy: &'static str,
     },
 }
 
@@ -101,8 +103,14 @@ impl Comparison {
     pub fn of(a: &Value, b: &Value) -> Result<Self, CompareError> {
         for run in [a, b] {
             if let Some(reason) = run["partial"].as_str() {
-                let (name, reason) = (text(run, "scenario"), reason.to_owned());
-                return Err(CompareError::Partial { name, reason });
+                return Err(CompareError::Partial {
+                    name: text(run, "scenario"),
+                    reason: reason.to_owned(),
+                    remedy: match is_recorded(run) {
+                        true => "import the traces of all ranks, each of them whole",
+                        false => "run it again, to its end",
+                    },
+                });
             }
         }
         Ok(Self {
@@ -234,9 +242,18 @@ fn text(run: &Value, key: &str) -> String {
     run[key].as_str().unwrap_or_default().to_owned()
 }
 
+/// Whether a stored run was recorded rather than simulated.
+#[must_use]
+pub fn is_recorded(run: &Value) -> bool {
+    run["origin"] == "recorded"
+}
+
 /// Scenario and seed, the file too where these do not tell them apart.
 fn names(a: &Value, b: &Value) -> [String; 2] {
-    let short = |run: &Value| format!("{}, seed {}", text(run, "scenario"), run["seed"]);
+    let short = |run: &Value| match is_recorded(run) {
+        true => format!("{}, recorded", text(run, "scenario")),
+        false => format!("{}, seed {}", text(run, "scenario"), run["seed"]),
+    };
     let [short_a, short_b] = [short(a), short(b)];
     if short_a == short_b && a["file"] != b["file"] {
         return [a, b].map(|run| format!("{} ({})", short(run), text(run, "file")));
@@ -319,7 +336,8 @@ fn settings(a: &Value, b: &Value) -> Vec<Setting> {
             all.entry(key.to_owned()).or_default()[at] = Some(text(run, key));
         }
         // Given or not, a seed decides.
-        all.entry("run.seed".to_owned()).or_default()[at] = Some(run["seed"].to_string());
+        let seed = (!is_recorded(run)).then(|| run["seed"].to_string());
+        all.entry("run.seed".to_owned()).or_default()[at] = seed;
     }
     all.into_iter()
         .filter(|(_, [a, b])| a != b)

@@ -1,7 +1,7 @@
 //! What the report needs to know of a plan: names, counts and FLOPs, in its own plain words.
 
 use orrery_profile::{Profile, TuningSet};
-use orrery_report::{Assumption, DeviceFacts, Identity, ModelError, Price, Rank, RunFacts, StepWork};
+use orrery_report::{Assumption, DeviceFacts, Identity, ModelError, Origin, Price, Rank, RunFacts, StepWork};
 use orrery_scenario::plan::{ScheduleKind, ZeroStage};
 use orrery_scenario::{Plan, catalog};
 use orrery_taskgraph::Driver as _;
@@ -76,6 +76,7 @@ fn identity(plan: &Plan) -> Identity {
     #[expect(clippy::cast_precision_loss, reason = "three digits are printed")]
     let billions = significant(parameters as f64 / 1e9, 3);
     Identity {
+        origin: Origin::Simulated,
         scenario: who.name.clone(),
         title: who.title.clone(),
         notes: who.notes.clone(),

@@ -1,7 +1,7 @@
 //! The one place that reads and writes files.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use orrery_scenario::Source;
@@ -120,6 +120,17 @@ pub fn read(path: &Path) -> Result<String, String> {
 /// # Errors
 /// Why it cannot be written, with the path last.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// Writes what `put` writes to `path`, without holding all of it; folders and the file as of [`write()`].
+///
+/// # Errors
+/// Why it cannot be written, with the path last.
+pub fn write_with(
+    path: &Path,
+    put: impl FnOnce(&mut BufWriter<fs::File>) -> std::io::Result<()>,
+) -> Result<(), String> {
     let fail = |fault: std::io::Error| format!("cannot write: {}: {}", phrase(&fault), path.display());
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(fail)?;
@@ -127,8 +138,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     let part = PathBuf::from(name);
-    let mut file = fs::File::create(&part).map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
+    let mut file = BufWriter::new(fs::File::create(&part).map_err(fail)?);
+    put(&mut file).and_then(|()| file.flush()).map_err(fail)?;
     drop(file);
     fs::rename(&part, path).map_err(fail)
 }

@@ -38,8 +38,14 @@ fn a_recording_is_a_run_like_any_other() {
     let dlrm = imported("kineto/param_dlrm_8rank", folder.path());
     let step = dlrm["metrics"]["train.step_time.mean"].as_f64().expect("a step");
     assert!(
-        (step - 0.020_823).abs() < 1e-5,
-        "from the first mark of any rank to the last: {step}"
+        (step - 0.019_685).abs() < 1e-5,
+        "from the first call or kernel of any rank to the end of the last: {step}"
+    );
+    assert_eq!(dlrm["origin"], "recorded");
+    assert!(dlrm["seed"].is_null() && dlrm["partial"].is_null(), "{dlrm}");
+    assert!(
+        dlrm["metrics"].get("sim.tasks.sum").is_none(),
+        "nothing was simulated"
     );
     assert!(
         dlrm["metrics"].get("train.mfu.mean").is_none(),
@@ -54,6 +60,35 @@ fn a_recording_is_a_run_like_any_other() {
     let difference = Comparison::of(&stages, &dlrm).expect("both know their step by cause");
     let bars: i64 = difference.bars().iter().map(|(_, picos)| picos).sum();
     assert_eq!(bars, difference.difference(), "bars sum to the difference");
+}
+
+/// What a recording says for people nowhere says that it was simulated, and import and replay give one step.
+#[test]
+fn a_recording_does_not_say_that_it_was_simulated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = truth("kineto/hta_2rank_args");
+    let ran = orrery(folder.path(), &["import", "kineto", &path, "-o", "recorded"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let shown = orrery(folder.path(), &["report", "recorded"]);
+    for text in [&ran.out, &shown.out] {
+        assert!(!text.contains("simulated") && !text.contains("seed"), "{text}");
+        assert!(text.contains("PARTIAL RESULT: 1 of 2 ranks are here."), "{text}");
+    }
+    let ran = orrery(folder.path(), &["replay", &path, "--format", "json"]);
+    let replayed: Value = serde_json::from_str(&ran.out).expect("JSON");
+    let stored = std::fs::read_to_string(folder.path().join("recorded/run.json")).expect("it is written");
+    let stored: Value = serde_json::from_str(&stored).expect("JSON");
+    let step = |value: &Value| value.as_f64().expect("a step");
+    let steps = [
+        step(&replayed[0]["measured_s"]),
+        step(&stored["metrics"]["train.step_time.mean"]),
+    ];
+    assert!((steps[0] - steps[1]).abs() < 1e-12, "{steps:?}");
+    let refused = Comparison::of(&stored, &stored).expect_err("half of a job proves nothing");
+    assert!(
+        refused.to_string().contains("import the traces of all ranks"),
+        "{refused}"
+    );
 }
 
 #[test]

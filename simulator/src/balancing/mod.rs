@@ -15,7 +15,7 @@ use orrery_balance::lab::{Outcome, Question, Stop};
 use orrery_balance::placement::Tables;
 use orrery_experts::gate::Trained;
 use orrery_experts::load::LoadProcess;
-use orrery_report::{Assumption, BalancingReport, Identity, Metrics, PolicyReport, RebalanceReport};
+use orrery_report::{Assumption, BalancingReport, Identity, Metrics, Origin, PolicyReport, RebalanceReport};
 use orrery_scenario::plan::{BalancingPlan, ExpertGroup};
 
 pub use engine::{EngineLayer, layer_by_engine};
@@ -173,6 +173,7 @@ fn identity(plan: &BalancingPlan) -> Identity {
     let who = &plan.identity;
     let group = plan.group.as_ref();
     Identity {
+        origin: Origin::Simulated,
         scenario: who.name.clone(),
         title: who.title.clone(),
         notes: who.notes.clone(),

@@ -32,6 +32,7 @@ use std::path::PathBuf;
 use std::{fmt, io, panic};
 
 use crate::exit::Exit;
+use crate::traces::TraceKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use output::{Format, Look};
@@ -170,10 +171,15 @@ enum ImportCommand {
     },
     /// A Megatron argument list.
     Megatron(MegatronArgs),
-    /// What a trainer recorded of a run: traces of PyTorch's profiler (Kineto, Chrome JSON, also packed), one a rank, or a
-    /// trace by operation (Parquet). Written as a run that `report` and `compare` read.
-    #[command(visible_aliases = ["kineto", "chrome", "straggler-parquet"])]
+    /// What a trainer recorded of a run, whichever of the following it is. Written as a run that `report` and `compare`
+    /// read.
     Trace(TraceArgs),
+    /// Traces of PyTorch's profiler (JSON, also packed), one a rank.
+    Kineto(TraceArgs),
+    /// Traces of the same shape by other writers (Chrome JSON, also packed), one a rank.
+    Chrome(TraceArgs),
+    /// A trace by operation of a pipeline-parallel job (Parquet).
+    StragglerParquet(TraceArgs),
     /// A recorded expert load: its law, and a scenario's `[load]` that follows it.
     Routing(RoutingArgs),
 }
@@ -561,7 +567,12 @@ pub(crate) fn execute(cli: Cli, console: &mut Console<'_>) -> anyhow::Result<Exi
             import::hugging_face(&file, output.as_deref(), console)
         }
         Command::Import(ImportCommand::Megatron(args)) => import::megatron(&args, console),
-        Command::Import(ImportCommand::Trace(args)) => traces::import(&args, console),
+        Command::Import(ImportCommand::Trace(args)) => traces::import(&args, TraceKind::Any, console),
+        Command::Import(ImportCommand::Kineto(args)) => traces::import(&args, TraceKind::Kineto, console),
+        Command::Import(ImportCommand::Chrome(args)) => traces::import(&args, TraceKind::Chrome, console),
+        Command::Import(ImportCommand::StragglerParquet(args)) => {
+            traces::import(&args, TraceKind::StragglerParquet, console)
+        }
         Command::Import(ImportCommand::Routing(args)) => routing::routing(&args, console),
         Command::Baseline(BaselineCommand::Save(args)) => {
             baseline::save(&args.run, args.baseline.as_deref(), console)

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::exit::Exit;
 use crate::pipeline::Watch;
+use crate::traces::{self, Phase};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use orrery_units::Bytes;
 
 use super::Console;
 
@@ -42,6 +44,53 @@ impl Signals {
     }
 }
 
+/// Work on another thread that is looked at and can be stopped.
+pub(crate) trait Watched: Sync {
+    /// Asks it to stop soon.
+    fn cancel(&self);
+    /// Parts that are done, for the bar.
+    fn done(&self) -> u64;
+    /// Where it is, in words.
+    fn told(&self) -> String;
+}
+
+impl Watched for Watch {
+    fn cancel(&self) {
+        Self::cancel(self);
+    }
+
+    fn done(&self) -> u64 {
+        self.progress().iter().map(|progress| progress.tasks_done).sum()
+    }
+
+    fn told(&self) -> String {
+        let progress = self.progress();
+        let step = progress.iter().map(|p| p.step).max().unwrap_or(0);
+        let now = progress.iter().map(|p| p.now).max().unwrap_or_default();
+        format!("step {step}, {} tasks, {now} simulated", self.done())
+    }
+}
+
+impl Watched for traces::Watch {
+    fn cancel(&self) {
+        Self::cancel(self);
+    }
+
+    fn done(&self) -> u64 {
+        self.progress().1
+    }
+
+    fn told(&self) -> String {
+        let (phase, done, all) = self.progress();
+        match phase {
+            Phase::Read => format!("read {} of {}", Bytes::new(done), Bytes::new(all)),
+            Phase::Join => "joining what was read".to_owned(),
+            Phase::Attribute => format!("timed {done} of {all} parts"),
+            Phase::Engine => "running its tasks".to_owned(),
+        }
+    }
+}
+
 /// What is being run, for the bar.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job<'a> {
@@ -54,7 +103,7 @@ pub(crate) struct Job<'a> {
 /// Runs `work` on another thread, shows how far it is, and cancels it when a signal comes.
 pub(crate) fn watched<T: Send>(
     job: Job<'_>,
-    watch: &Watch,
+    watch: &impl Watched,
     signals: &Signals,
     console: &mut Console<'_>,
     work: impl FnOnce() -> T + Send,
@@ -99,28 +148,17 @@ fn bar(job: Job<'_>, terminal: bool) -> ProgressBar {
     bar
 }
 
-fn tasks_done(watch: &Watch) -> u64 {
-    watch.progress().iter().map(|progress| progress.tasks_done).sum()
-}
-
-fn where_it_is(watch: &Watch) -> String {
-    let progress = watch.progress();
-    let step = progress.iter().map(|p| p.step).max().unwrap_or(0);
-    let now = progress.iter().map(|p| p.now).max().unwrap_or_default();
-    format!("step {step}, {} tasks, {now} simulated", tasks_done(watch))
-}
-
-fn show(job: Job<'_>, watch: &Watch, bar: &ProgressBar) {
-    bar.set_message(where_it_is(watch));
+fn show(job: Job<'_>, watch: &impl Watched, bar: &ProgressBar) {
+    bar.set_message(watch.told());
     match job.expected_tasks {
         // An estimate may be short; a bar that is over says nothing.
-        Some(expected) => bar.set_position(tasks_done(watch).min(expected.saturating_sub(1))),
+        Some(expected) => bar.set_position(watch.done().min(expected.saturating_sub(1))),
         None => bar.tick(),
     }
 }
 
-fn line(job: Job<'_>, watch: &Watch, began: Instant, err: &mut dyn Write) {
+fn line(job: Job<'_>, watch: &impl Watched, began: Instant, err: &mut dyn Write) {
     let seconds = began.elapsed().as_secs();
     // Progress that nobody can read is no reason to stop.
-    let _shown = writeln!(err, "{}: {} after {seconds} s", job.name, where_it_is(watch));
+    let _shown = writeln!(err, "{}: {} after {seconds} s", job.name, watch.told());
 }

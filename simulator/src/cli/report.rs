@@ -127,15 +127,18 @@ fn rows(run: &Value) -> Vec<Value> {
 
 /// The verdict, the means with their units, the step by state, and the checks.
 fn human(run: &Value, beside: &Beside) -> String {
-    let mut out = format!(
-        "{}\n  scenario {}, seed {}, profile {}, orrery {}\n\n{}\n\n",
-        text_of(run, "title"),
-        text_of(run, "scenario"),
-        run["seed"],
-        text_of(run, "profile"),
-        text_of(run, "version"),
-        text_of(run, "verdict")
-    );
+    let [title, scenario, profile, version, verdict] =
+        ["title", "scenario", "profile", "version", "verdict"].map(|key| text_of(run, key));
+    let source = match compare::is_recorded(run) {
+        true => format!("recording {scenario}, read by orrery {version}"),
+        false => format!(
+            "scenario {scenario}, seed {}, profile {profile}, orrery {version}",
+            run["seed"]
+        ),
+    };
+    let partial = run["partial"].as_str();
+    let partial = partial.map_or_else(String::new, |reason| format!("PARTIAL RESULT: {reason}.\n"));
+    let mut out = format!("{title}\n  {source}\n\n{partial}{verdict}\n\n");
     for (key, value) in run["metrics"].as_object().into_iter().flatten() {
         let Some(path) = key.strip_suffix(".mean") else {
             continue;

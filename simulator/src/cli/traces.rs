@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::files;
-use crate::traces::{self, Opened, Replayed};
+use crate::traces::{self, Opened, Replayed, TraceFault, TraceKind};
 
 use super::output::{print, print_values};
+use super::progress::{Job, Signals, watched};
 use super::{Console, Failure, Format, ReplayArgs, TraceArgs};
 
 /// Spans that are kept for eyes.
@@ -22,8 +23,7 @@ const SPANS: usize = 2_000_000;
 const SHOWN: usize = 5;
 
 /// Writes the recording as a run.
-pub(crate) fn import(args: &TraceArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
-    let opened = open(&args.files, console)?;
+pub(crate) fn import(args: &TraceArgs, kind: TraceKind, console: &mut Console<'_>) -> anyhow::Result<Exit> {
     let name = args.name.clone().unwrap_or_else(|| {
         let folder = args.output.file_name();
         folder.map_or_else(
@@ -31,18 +31,29 @@ pub(crate) fn import(args: &TraceArgs, console: &mut Console<'_>) -> anyhow::Res
             |name| name.to_string_lossy().into_owned(),
         )
     });
-    let report = traces::measured(&opened.recording, &name, &opened.devices).map_err(Failure::missing)?;
-    let mut trace = Vec::new();
-    write_chrome_trace(&opened.recording.timeline(SPANS), &mut trace)?;
-    for (file, bytes) in [
-        ("run.json", render::json_text(&report).into_bytes()),
-        ("trace.json", trace),
-    ] {
-        let path = args.output.join(file);
-        files::write(&path, &bytes).map_err(Failure::missing)?;
+    let signals = Signals::listen()?;
+    let Some(opened) = while_watched(&signals, console, |watch| traces::open(&args.files, kind, watch))?
+    else {
+        return Ok(signals.received().unwrap_or(Exit::Interrupted));
+    };
+    say(&opened, console)?;
+    let report = traces::measured(&opened, &name).map_err(Failure::missing)?;
+    let timeline = opened.recording.timeline(SPANS);
+    let run = args.output.join("run.json");
+    files::write(&run, render::json_text(&report).as_bytes()).map_err(Failure::missing)?;
+    let trace = args.output.join("trace.json");
+    files::write_with(&trace, |file| write_chrome_trace(&timeline, file)).map_err(Failure::missing)?;
+    for path in [&run, &trace] {
         writeln!(console.err, "wrote {}", path.display())?;
     }
-    say(&opened, console)?;
+    if timeline.dropped > 0 {
+        writeln!(
+            console.err,
+            "{} operations beyond the first {SPANS} are left out of {}; run.json counts all",
+            timeline.dropped,
+            trace.display()
+        )?;
+    }
     let text = print(&[&report], args.format.format);
     let end = if text.ends_with('\n') { "" } else { "\n" };
     write!(console.out, "{text}{end}")?;
@@ -51,9 +62,19 @@ pub(crate) fn import(args: &TraceArgs, console: &mut Console<'_>) -> anyhow::Res
 
 /// Replays the recording and explains it.
 pub(crate) fn replay(args: &ReplayArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
-    let opened = open(&args.files, console)?;
+    let signals = Signals::listen()?;
+    let stopped = || Ok(signals.received().unwrap_or(Exit::Interrupted));
+    let opened = while_watched(&signals, console, |watch| {
+        traces::open(&args.files, TraceKind::Any, watch)
+    })?;
+    let Some(opened) = opened else { return stopped() };
     say(&opened, console)?;
-    let replayed = traces::replay(&opened.recording).map_err(Failure::missing)?;
+    let replayed = while_watched(&signals, console, |watch| {
+        traces::replay(&opened.recording, watch)
+    })?;
+    let Some(replayed) = replayed else {
+        return stopped();
+    };
     let text = match args.format.format {
         Format::Human | Format::Github => human(&opened, &replayed),
         format => print_values(&[value(&opened, &replayed)], format, String::new),
@@ -62,28 +83,36 @@ pub(crate) fn replay(args: &ReplayArgs, console: &mut Console<'_>) -> anyhow::Re
     Ok(Exit::Success)
 }
 
-fn open(paths: &[std::path::PathBuf], console: &mut Console<'_>) -> anyhow::Result<Opened> {
-    let terminal = console.terminal;
-    let mut progress = |done: usize, all: usize| {
-        if terminal && all > 1 {
-            // A progress line that cannot be written is no reason to stop.
-            let _unseen = write!(console.err, "\rread {done} of {all} files");
-        }
+/// What `work` gives while it is watched; none when a signal stopped it.
+fn while_watched<T: Send>(
+    signals: &Signals,
+    console: &mut Console<'_>,
+    work: impl FnOnce(&traces::Watch) -> Result<T, TraceFault> + Send,
+) -> anyhow::Result<Option<T>> {
+    let watch = traces::Watch::default();
+    let job = Job {
+        name: "recording",
+        expected_tasks: None,
     };
-    let opened = traces::open(paths, &mut progress).map_err(Failure::missing)?;
-    if terminal && opened.files.len() > 1 {
-        writeln!(console.err)?;
+    match watched(job, &watch, signals, console, || work(&watch)) {
+        Ok(done) => Ok(Some(done)),
+        Err(TraceFault::Cancelled(_)) => Ok(None),
+        Err(TraceFault::Files(reason)) => Err(Failure::missing(reason)),
     }
-    Ok(opened)
 }
 
 /// What was read, and what about it is not whole.
 fn say(opened: &Opened, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let err = &mut console.err;
+    for (path, reason) in &opened.skipped {
+        let reason = reason.lines().next().unwrap_or_default();
+        writeln!(err, "{}: skipped: {reason}", path.display())?;
+    }
     for file in &opened.files {
         let name = file.path.display();
         if let Some(stop) = &file.stopped {
             writeln!(
-                console.err,
+                err,
                 "{name}: stopped at byte {}: {}; what lies before is used",
                 stop.byte, stop.reason
             )?;
@@ -91,7 +120,7 @@ fn say(opened: &Opened, console: &mut Console<'_>) -> anyhow::Result<()> {
         if let (count @ 1.., Some(first)) = &file.unreadable {
             let reason = &first.reason;
             writeln!(
-                console.err,
+                err,
                 "{name}: {count} events could not be read, the first at byte {}: {reason}",
                 first.byte
             )?;
@@ -101,19 +130,23 @@ fn say(opened: &Opened, console: &mut Console<'_>) -> anyhow::Result<()> {
         return Ok(());
     };
     if let Some(reason) = &report.incomplete {
-        writeln!(console.err, "incomplete: {reason}")?;
+        writeln!(err, "incomplete: {reason}")?;
     }
     for refusal in &report.refusals {
-        writeln!(console.err, "not matched: {refusal}")?;
+        writeln!(err, "not matched: {refusal}")?;
+    }
+    for note in &report.notes {
+        writeln!(err, "{note}")?;
     }
     if report.collectives > 0 {
-        let turned = report.turned_back.iter().filter(|&&by| by.abs() > 0.0).count();
+        let turned = report.ahead.iter().filter(|&&by| by.abs() > 0.0).count();
         let clocks = match turned {
-            0 => "clocks agree".to_owned(),
+            0 if report.clocks_agree() => "clocks agree".to_owned(),
+            0 => "no clock was turned".to_owned(),
             turned => format!("the clocks of {turned} ranks were turned"),
         };
         writeln!(
-            console.err,
+            err,
             "{} collectives matched across ranks; {clocks}, their ends lie within {}",
             report.collectives, report.residual_skew
         )?;

@@ -1,23 +1,30 @@
 //! A recording as a report: the same figures that a simulated run has, as far as a recording tells them.
 
 use orrery_replay::{Graph, totals};
-use orrery_report::{DeviceFacts, Identity, ModelError, Rank, Report, RunFacts, StepWork};
+use orrery_report::{DeviceFacts, Identity, ModelError, Origin, Rank, Report, RunFacts, StepWork};
 use orrery_timeline::OpClass;
 use orrery_trace::Recording;
 use orrery_units::{Bytes, Flops, FlopsPerSec, IndexVec, LaneId, ProgramId, SimDuration};
 
+use super::Opened;
+
 /// The report of a recording, under `name`.
 ///
 /// What a recording does not hold is left out: tokens, model FLOPs and memory. The lane that is broken down is that on
-/// which a rank computes most.
+/// which a rank computes most, or of a rank that computed nothing, the one that was busy longest. A recording that is not
+/// whole makes a partial report.
 ///
 /// # Errors
-/// When its operations wait for each other in a circle, or nothing was computed.
-pub fn measured(recording: &Recording, name: &str, devices: &[String]) -> Result<Report, String> {
+/// When its operations wait for each other in a circle, or a rank did nothing.
+pub fn measured(opened: &Opened, name: &str) -> Result<Report, String> {
+    let (recording, devices) = (&opened.recording, opened.devices.as_slice());
     let graph = Graph::new(recording).map_err(|fault| fault.to_string())?;
     let totals = totals(&graph);
     let facts = facts(recording, name, devices)?;
-    Ok(Report::new(&[&totals], facts))
+    let mut report = Report::new(&[&totals], facts);
+    let joined = opened.report.as_ref();
+    report.partial = joined.and_then(|joined| joined.incomplete.clone());
+    Ok(report)
 }
 
 fn facts(recording: &Recording, name: &str, devices: &[String]) -> Result<RunFacts, String> {
@@ -37,7 +44,12 @@ fn facts(recording: &Recording, name: &str, devices: &[String]) -> Result<RunFac
         Ok(Rank {
             name: program.name.clone(),
             stage,
-            compute_lane: lanes[id].ok_or_else(|| format!("{} computed nothing", program.name))?,
+            compute_lane: lanes[id].ok_or_else(|| {
+                format!(
+                    "{} did nothing on a device\n  = help: leave its file out, or record its device as well",
+                    program.name
+                )
+            })?,
             stands_for: 1,
         })
     });
@@ -50,6 +62,7 @@ fn facts(recording: &Recording, name: &str, devices: &[String]) -> Result<RunFac
     let device = devices.first().cloned().unwrap_or_else(|| "device".to_owned());
     Ok(RunFacts {
         identity: Identity {
+            origin: Origin::Recorded,
             scenario: name.to_owned(),
             title: format!("{name}, as recorded"),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -85,20 +98,32 @@ fn facts(recording: &Recording, name: &str, devices: &[String]) -> Result<RunFac
     })
 }
 
-/// For each rank the lane on which it computes longest.
+/// For each rank the lane of a device on which it computes longest; where it computes nowhere, works longest.
 fn compute_lanes(recording: &Recording) -> IndexVec<ProgramId, Option<LaneId>> {
-    let mut busy: IndexVec<LaneId, SimDuration> = IndexVec::filled(SimDuration::ZERO, recording.lanes.len());
+    let mut busy: IndexVec<LaneId, (SimDuration, SimDuration)> =
+        IndexVec::filled(<(SimDuration, SimDuration)>::default(), recording.lanes.len());
     for operation in &recording.operations {
+        let lane = &mut busy[operation.lane];
         if recording.kinds.kind(operation.kind).class == OpClass::Compute {
-            busy[operation.lane] += operation.duration;
+            lane.0 = plus(lane.0, operation.duration);
         }
+        lane.1 = plus(lane.1, operation.duration);
     }
     let mut lanes: IndexVec<ProgramId, Option<LaneId>> = IndexVec::filled(None, recording.programs.len());
-    for (id, lane) in recording.lanes.iter_enumerated() {
+    for (id, lane) in recording
+        .lanes
+        .iter_enumerated()
+        .filter(|(_, lane)| !lane.is_host)
+    {
         let best = &mut lanes[lane.program];
-        if busy[id] > best.map_or(SimDuration::ZERO, |best| busy[best]) {
+        if best.is_none_or(|best| busy[id] > busy[best]) {
             *best = Some(id);
         }
     }
     lanes
+}
+
+/// The sum, at most the longest span that there is: broken times add up to more.
+fn plus(a: SimDuration, b: SimDuration) -> SimDuration {
+    SimDuration::from_picos(a.as_picos().saturating_add(b.as_picos()))
 }

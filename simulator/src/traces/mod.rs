@@ -1,9 +1,12 @@
 //! Recorded runs: files of trainers opened, counted like simulated runs, replayed and explained.
 
 mod measured;
+mod names;
 mod open;
 mod replay;
+mod watch;
 
 pub use measured::measured;
-pub use open::{Opened, TraceFile, open};
+pub use open::{Opened, TraceFault, TraceFile, TraceKind, open};
 pub use replay::{EngineCheck, Replayed, replay};
+pub use watch::{Cancelled, Phase, Watch};

@@ -1,9 +1,11 @@
 //! A recording replayed: reproduced, and what made it slow.
 
-use orrery_engine::{Options, RunControl, run};
+use orrery_engine::{Error as EngineError, Options, run};
 use orrery_replay::{Attribution, Graph, Timing, Waits, attribute, waits};
 use orrery_trace::Recording;
 use orrery_units::{IndexVec, ProgramId, SimDuration, SimTime};
+
+use super::{Cancelled, Phase, TraceFault, Watch};
 
 /// A recording, replayed and explained.
 #[derive(Clone, Debug)]
@@ -30,18 +32,22 @@ pub struct EngineCheck {
 /// Replays `recording`.
 ///
 /// # Errors
-/// When its operations wait for each other in a circle.
-pub fn replay(recording: &Recording) -> Result<Replayed, String> {
+/// When somebody asked to stop, or its operations wait for each other in a circle.
+pub fn replay(recording: &Recording, watch: &Watch) -> Result<Replayed, TraceFault> {
+    watch.begin(Phase::Join, 0)?;
     let graph = Graph::new(recording).map_err(|fault| fault.to_string())?;
+    watch.begin(Phase::Attribute, 0)?;
+    let attribution = attribute(&graph, &mut |done, all| watch.at(done, all)).ok_or(Cancelled)?;
+    watch.begin(Phase::Engine, 0)?;
     Ok(Replayed {
-        attribution: attribute(&graph),
+        attribution,
         waits: waits(&graph),
-        engine: through_engine(&graph)?,
+        engine: through_engine(&graph, watch)?,
     })
 }
 
 /// The recorded times through the engine: of the first step where steps are apart, else of everything.
-fn through_engine(graph: &Graph<'_>) -> Result<EngineCheck, String> {
+fn through_engine(graph: &Graph<'_>, watch: &Watch) -> Result<EngineCheck, TraceFault> {
     let recording = graph.recording();
     let timing = Timing::measured(graph);
     let step = recording.steps_apart.then_some(0);
@@ -50,7 +56,10 @@ fn through_engine(graph: &Graph<'_>) -> Result<EngineCheck, String> {
         lookahead: graph.most_tasks(),
         ..Options::default()
     };
-    let outcome = run(&mut driver, &options, &RunControl::default()).map_err(|fault| fault.to_string())?;
+    let outcome = run(&mut driver, &options, watch.engine()).map_err(|fault| match fault {
+        EngineError::Cancelled { .. } => TraceFault::Cancelled(Cancelled),
+        fault => TraceFault::Files(fault.to_string()),
+    })?;
     let ends = graph.evaluate(&timing);
     let mine = recording.operations.iter().zip(&ends.ends);
     let closed_form = mine

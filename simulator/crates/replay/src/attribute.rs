@@ -1,10 +1,16 @@
 //! Why a recorded step took longer than it had to.
 
+use std::collections::BTreeMap;
+
+use orrery_trace::Operation;
 use orrery_units::{KindId, ProgramId, SimDuration};
 
 use crate::causes::Causes;
 use crate::timing::mean;
-use crate::{Cause, Graph, Timing};
+use crate::{Cause, Ends, Graph, Timing};
+
+/// Parts of one sort that are looked at: those that take longest beside their ideal. Each is a timing of everything.
+const MOST_PARTS: usize = 256;
 
 /// A part of the job, and how much slower than ideal the step is when that part alone keeps its measured times.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,90 +48,131 @@ impl Attribution {
     /// How much longer the step takes than the ideal one, delays of hosts left out: `without_delays / ideal`.
     #[must_use]
     pub fn slowdown(&self) -> f64 {
-        self.without_delays.as_secs() / self.ideal.as_secs()
+        ratio(self.without_delays, self.ideal)
     }
 
     /// How much longer it takes for the delays of hosts: `measured / without_delays`.
     #[must_use]
     pub fn delay_slowdown(&self) -> f64 {
-        self.measured.as_secs() / self.without_delays.as_secs()
+        ratio(self.measured, self.without_delays)
+    }
+}
+
+/// One of times that are both nothing.
+fn ratio(a: SimDuration, b: SimDuration) -> f64 {
+    if b.is_zero() {
+        1.0
+    } else {
+        a.as_secs() / b.as_secs()
     }
 }
 
 /// Attributes the loss of the steps of `graph`.
-#[must_use]
-pub fn attribute(graph: &Graph<'_>) -> Attribution {
+///
+/// `go_on` hears how many timings are done, and of how many; once it says no, there is no answer.
+pub fn attribute(graph: &Graph<'_>, go_on: &mut dyn FnMut(usize, usize) -> bool) -> Option<Attribution> {
+    let recording = graph.recording();
     let replayed = Timing::measured(graph);
-    let measured = measured(graph);
     let timing = replayed.clone().without_delays(graph);
     let ideal = timing.ideal(graph).begun_together(graph);
     let time = |timing: &Timing| mean(&graph.step_times(&graph.evaluate(timing)));
-    let ideal_time = time(&ideal);
-    let recording = graph.recording();
-    let operation = |at: u32| &recording.operations[at as usize];
-    let only =
-        |takes: &dyn Fn(u32) -> bool| time(&ideal.mixed(&timing, takes)).as_secs() / ideal_time.as_secs();
-    let by = |count: u32, name: &dyn Fn(u32) -> String, takes: &dyn Fn(u32, u32) -> bool| {
-        let mut parts: Vec<Slowdown> = (0..count)
-            .map(|part| Slowdown {
-                part: name(part),
-                factor: only(&|at| takes(part, at)),
-            })
-            .collect();
-        parts.sort_by(|a, b| b.factor.total_cmp(&a.factor));
-        parts
+    let kind_of = |operation: &Operation| Some(operation.kind.get());
+    let program = |operation: &Operation| &recording.programs[recording.program_of(operation)];
+    let stage_of = |operation: &Operation| program(operation).stage;
+    let replica_of = |operation: &Operation| program(operation).replica;
+    let rank_of = |operation: &Operation| Some(recording.program_of(operation).get());
+    let sorts: [PartOf<'_>; 4] = [&kind_of, &stage_of, &replica_of, &rank_of];
+    let sorts = sorts.map(|part_of| sort(graph, (&timing, &ideal), part_of));
+    let mut parts = Parts {
+        graph,
+        timing: &timing,
+        ideal: &ideal,
+        ideal_time: time(&ideal),
+        ends: Ends::default(),
+        done: (0, sorts.iter().map(Vec::len).sum()),
     };
-    let program = |at: u32| &recording.programs[recording.program_of(operation(at))];
-    let most = |of: fn(&orrery_trace::Program) -> Option<u32>| {
-        recording
-            .programs
-            .iter()
-            .filter_map(of)
-            .max()
-            .map_or(0, |most| most + 1)
-    };
-    let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    let [kinds, stages, replicas, ranks] = sorts;
     let kind_name = |kind: u32| recording.kinds.kind(KindId::new(kind)).name.clone();
     let rank_name = |rank: u32| recording.programs[ProgramId::new(rank)].name.clone();
-    Attribution {
-        measured,
+    Some(Attribution {
+        measured: mean(&graph.step_times(&Ends::recorded(recording))),
         replayed: time(&replayed),
         without_delays: time(&timing),
-        ideal: ideal_time,
-        by_kind: by(number(recording.kinds.len()), &kind_name, &|kind, at| {
-            operation(at).kind.get() == kind
-        }),
-        by_stage: by(
-            most(|of| of.stage),
-            &|stage| format!("stage {stage}"),
-            &|stage, at| program(at).stage == Some(stage),
-        ),
-        by_replica: by(
-            most(|of| of.replica),
+        ideal: parts.ideal_time,
+        by_kind: parts.slowdowns(kinds, &kind_name, &kind_of, go_on)?,
+        by_stage: parts.slowdowns(stages, &|stage| format!("stage {stage}"), &stage_of, go_on)?,
+        by_replica: parts.slowdowns(
+            replicas,
             &|replica| format!("replica {replica}"),
-            &|replica, at| program(at).replica == Some(replica),
-        ),
-        by_rank: by(number(recording.programs.len()), &rank_name, &|rank, at| {
-            recording.program_of(operation(at)).get() == rank
-        }),
-        causes: Causes::new(graph, &timing).all(time(&timing), ideal_time),
+            &replica_of,
+            go_on,
+        )?,
+        by_rank: parts.slowdowns(ranks, &rank_name, &rank_of, go_on)?,
+        causes: Causes::new(graph, &timing).all(time(&timing), parts.ideal_time),
+    })
+}
+
+/// Which part of some sort an operation belongs to.
+type PartOf<'a> = &'a dyn Fn(&Operation) -> Option<u32>;
+
+/// Parts of the job by sort, each timed as the only one that keeps its measured times.
+struct Parts<'g, 'r> {
+    graph: &'g Graph<'r>,
+    timing: &'g Timing,
+    ideal: &'g Timing,
+    ideal_time: SimDuration,
+    /// Used again from one timing to the next.
+    ends: Ends,
+    /// How many timings are done, and of how many.
+    done: (usize, usize),
+}
+
+impl Parts<'_, '_> {
+    fn slowdowns(
+        &mut self,
+        parts: Vec<u32>,
+        name: &dyn Fn(u32) -> String,
+        part_of: PartOf<'_>,
+        go_on: &mut dyn FnMut(usize, usize) -> bool,
+    ) -> Option<Vec<Slowdown>> {
+        let operations = &self.graph.recording().operations;
+        let mut slowdowns = Vec::new();
+        for part in parts {
+            if !go_on(self.done.0, self.done.1) {
+                return None;
+            }
+            let own = |at: usize| {
+                if part_of(&operations[at]) == Some(part) {
+                    self.timing.own[at]
+                } else {
+                    self.ideal.own[at]
+                }
+            };
+            self.graph.evaluate_into(&self.ideal.delays, own, &mut self.ends);
+            slowdowns.push(Slowdown {
+                part: name(part),
+                factor: ratio(mean(&self.graph.step_times(&self.ends)), self.ideal_time),
+            });
+            self.done.0 += 1;
+        }
+        slowdowns.sort_by(|a, b| b.factor.total_cmp(&a.factor));
+        Some(slowdowns)
     }
 }
 
-/// The mean step as recorded, from its first start to its last end.
-fn measured(graph: &Graph<'_>) -> SimDuration {
-    let recording = graph.recording();
-    let ends = crate::Ends {
-        starts: recording
-            .operations
-            .iter()
-            .map(|operation| operation.start)
-            .collect(),
-        ends: recording
-            .operations
-            .iter()
-            .map(orrery_trace::Operation::end)
-            .collect(),
-    };
-    mean(&graph.step_times(&ends))
+/// The parts of a sort that take longest beside their ideal, at most [`MOST_PARTS`], in the order of their numbers.
+fn sort(graph: &Graph<'_>, (timing, ideal): (&Timing, &Timing), part_of: PartOf<'_>) -> Vec<u32> {
+    let mut excess: BTreeMap<u32, f64> = BTreeMap::new();
+    let times = timing.own.iter().zip(&ideal.own);
+    for (operation, (own, ideal)) in graph.recording().operations.iter().zip(times) {
+        if let Some(part) = part_of(operation) {
+            *excess.entry(part).or_default() += own.saturating_sub(*ideal).as_secs();
+        }
+    }
+    let mut parts: Vec<(u32, f64)> = excess.into_iter().collect();
+    parts.sort_by(|a, b| b.1.total_cmp(&a.1));
+    parts.truncate(MOST_PARTS);
+    let mut parts: Vec<u32> = parts.into_iter().map(|(part, _)| part).collect();
+    parts.sort_unstable();
+    parts
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use orrery_timeline::OpClass;
 use orrery_units::{KindId, ProgramId, SimDuration, SimTime};
 
-use crate::timing::{communicating, mean};
-use crate::{Graph, Timing};
+use crate::timing::{communicating, mean, middle};
+use crate::{Ends, Graph, Timing};
 
 /// What may make a step slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,78 +58,95 @@ type Microbatch = (ProgramId, u16, (u32, u32));
 pub(crate) struct Causes<'g, 'r> {
     graph: &'g Graph<'r>,
     timing: &'g Timing,
-    /// Mean time of each rank's computation, by kind.
-    by_rank: BTreeMap<(KindId, ProgramId), f64>,
+    /// Time of each rank's computation by kind: all of it, and how many operations.
+    by_rank: BTreeMap<(KindId, ProgramId), (f64, f64)>,
+    /// What ranks of a stage mostly take for a kind: the median of their means, which one slow rank does not move.
+    usual: BTreeMap<(KindId, Option<u32>), f64>,
+    stages: Vec<Option<u32>>,
 }
 
 impl<'g, 'r> Causes<'g, 'r> {
     pub(crate) fn new(graph: &'g Graph<'r>, timing: &'g Timing) -> Self {
-        let mut sums: BTreeMap<(KindId, ProgramId), (f64, f64)> = BTreeMap::new();
         let recording = graph.recording();
+        let mut by_rank: BTreeMap<(KindId, ProgramId), (f64, f64)> = BTreeMap::new();
         for (operation, own) in recording.operations.iter().zip(&timing.own) {
             if recording.kinds.kind(operation.kind).class == OpClass::Compute {
-                let sum = sums
+                let sum = by_rank
                     .entry((operation.kind, recording.program_of(operation)))
                     .or_default();
                 *sum = (sum.0 + own.as_secs(), sum.1 + 1.0);
             }
         }
-        let by_rank = sums
-            .into_iter()
-            .map(|(key, (sum, count))| (key, sum / count))
-            .collect();
+        let mut means: BTreeMap<(KindId, Option<u32>), Vec<f64>> = BTreeMap::new();
+        for (&(kind, program), (sum, count)) in &by_rank {
+            let stage = recording.programs[program].stage;
+            means.entry((kind, stage)).or_default().push(sum / count);
+        }
+        let usual = means.into_iter().map(|(key, means)| (key, middle(means)));
+        let mut stages: Vec<Option<u32>> = recording.programs.iter().map(|of| of.stage).collect();
+        stages.sort_unstable();
+        stages.dedup();
         Self {
             graph,
             timing,
+            usual: usual.collect(),
             by_rank,
+            stages,
         }
     }
 
-    /// All causes, with the share of the loss between `now` and `ideal` that goes with each.
+    /// All causes that the recording can tell, with the share of the loss between `now` and `ideal` that goes with each.
     pub(crate) fn all(&self, now: SimDuration, ideal: SimDuration) -> Vec<Cause> {
         let loss = now.as_secs() - ideal.as_secs();
-        let share = |timing: &Timing| {
-            let left = mean(&self.graph.step_times(&self.graph.evaluate(timing)));
+        let mut ends = Ends::default();
+        let mut share = |timing: &Timing| {
+            self.graph
+                .evaluate_into(&timing.delays, |at| timing.own[at], &mut ends);
+            let left = mean(&self.graph.step_times(&ends));
             if loss > 0.0 {
                 (now.as_secs() - left.as_secs()) / loss
             } else {
                 0.0
             }
         };
-        let mut causes = vec![
-            Cause {
-                kind: CauseKind::SlowRank,
-                share: share(&self.without_slow_ranks()),
-                evidence: self.slowest_rank(),
-            },
-            Cause {
-                kind: CauseKind::StagePartition,
-                share: share(&self.with_even_stages()),
-                evidence: self.longest_stage(),
-            },
-            Cause {
-                kind: CauseKind::SequenceLengths,
-                share: share(&self.with_even_microbatches()),
-                evidence: self.forward_against_backward(),
-            },
-            Cause {
-                kind: CauseKind::Communication,
-                share: share(&self.with_usual_communication()),
-                evidence: String::new(),
-            },
-        ];
-        if self.graph.recording().lanes.iter().any(|lane| lane.is_host) {
+        let mut causes = Vec::new();
+        let mut cause = |kind: CauseKind, timing: &Timing, evidence: String| {
             causes.push(Cause {
-                kind: CauseKind::LateStart,
-                share: share(&self.timing.clone().begun_together(self.graph)),
-                evidence: self.latest_start(),
-            });
-            let (usual, evidence) = self.hosts();
-            causes.push(Cause {
-                kind: CauseKind::SlowHost,
-                share: share(&usual),
+                kind,
+                share: share(timing),
                 evidence,
             });
+        };
+        cause(
+            CauseKind::SlowRank,
+            &self.without_slow_ranks(),
+            self.slowest_rank(),
+        );
+        if self.stages.len() > 1 {
+            cause(
+                CauseKind::StagePartition,
+                &self.with_even_stages(),
+                self.longest_stage(),
+            );
+        }
+        // Without passes that carry a microbatch nothing is known of its sequences.
+        if let Some(evidence) = self.forward_against_backward() {
+            cause(
+                CauseKind::SequenceLengths,
+                &self.with_even_microbatches(),
+                evidence,
+            );
+        }
+        cause(
+            CauseKind::Communication,
+            &self.with_usual_communication(),
+            String::new(),
+        );
+        if self.graph.recording().lanes.iter().any(|lane| lane.is_host) {
+            let together = self.timing.clone().begun_together(self.graph);
+            cause(CauseKind::LateStart, &together, self.latest_start());
+            let (usual, evidence) = self.hosts();
+            cause(CauseKind::SlowHost, &usual, evidence);
         }
         causes.retain(|cause| cause.share.is_finite());
         causes.sort_by(|a, b| b.share.total_cmp(&a.share));
@@ -166,9 +183,7 @@ impl<'g, 'r> Causes<'g, 'r> {
                 work[recording.program_of(operation).index()] += self.timing.delays[at as usize].as_secs();
             }
         }
-        let mut sorted = work.clone();
-        sorted.sort_by(f64::total_cmp);
-        let usual = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
+        let usual = middle(work.clone());
         let timing = self
             .timing
             .clone()
@@ -188,21 +203,14 @@ impl<'g, 'r> Causes<'g, 'r> {
         self.graph.recording().programs[program].stage
     }
 
-    /// What ranks of a stage mostly take for a kind: the median of their means, which one slow rank does not move.
     fn usual(&self, kind: KindId, stage: Option<u32>) -> f64 {
-        let mut times: Vec<f64> = self
-            .by_rank
-            .iter()
-            .filter(|((of, program), _)| *of == kind && self.stage(*program) == stage)
-            .map(|(_, &time)| time)
-            .collect();
-        times.sort_by(f64::total_cmp);
-        let middle = times.len() / 2;
-        match times.len() {
-            0 => 0.0,
-            even if even % 2 == 0 => times[middle - 1].midpoint(times[middle]),
-            _ => times[middle],
-        }
+        self.usual.get(&(kind, stage)).copied().unwrap_or(0.0)
+    }
+
+    /// Mean time of an operation of `kind` on `program`.
+    fn mean(&self, kind: KindId, program: ProgramId) -> Option<f64> {
+        let (sum, count) = self.by_rank.get(&(kind, program))?;
+        Some(sum / count)
     }
 
     /// Computation scaled by a factor of its kind and rank.
@@ -231,16 +239,16 @@ impl<'g, 'r> Causes<'g, 'r> {
         self.scaled(|kind, program| {
             ratio(
                 self.usual(kind, self.stage(program)),
-                self.by_rank[&(kind, program)],
+                self.mean(kind, program).unwrap_or(0.0),
             )
         })
     }
 
     /// The same work, dealt evenly to the stages.
     fn with_even_stages(&self) -> Timing {
-        let stages = self.stages();
         self.scaled(|kind, program| {
-            let times: Vec<f64> = stages
+            let times: Vec<f64> = self
+                .stages
                 .iter()
                 .map(|&stage| self.usual(kind, stage))
                 .filter(|&time| time > 0.0)
@@ -251,19 +259,6 @@ impl<'g, 'r> Causes<'g, 'r> {
         })
     }
 
-    fn stages(&self) -> Vec<Option<u32>> {
-        let mut stages: Vec<Option<u32>> = self
-            .graph
-            .recording()
-            .programs
-            .iter()
-            .map(|program| program.stage)
-            .collect();
-        stages.sort_unstable();
-        stages.dedup();
-        stages
-    }
-
     fn with_even_microbatches(&self) -> Timing {
         let recording = self.graph.recording();
         let own = recording
@@ -271,10 +266,8 @@ impl<'g, 'r> Causes<'g, 'r> {
             .iter()
             .zip(&self.timing.own)
             .map(|(operation, own)| {
-                let mean = self
-                    .by_rank
-                    .get(&(operation.kind, recording.program_of(operation)));
-                mean.map_or(*own, |&mean| SimDuration::from_secs(mean))
+                let mean = self.mean(operation.kind, recording.program_of(operation));
+                mean.map_or(*own, SimDuration::from_secs)
             });
         Timing {
             delays: self.timing.delays.clone(),
@@ -290,11 +283,17 @@ impl<'g, 'r> Causes<'g, 'r> {
         })
     }
 
+    /// Which rank computes longest beside what its work mostly takes: kinds count by the time that they take.
     fn slowest_rank(&self) -> String {
-        let slow = self
-            .by_rank
-            .iter()
-            .map(|(&(kind, program), &time)| (ratio(time, self.usual(kind, self.stage(program))), program));
+        let mut times: BTreeMap<ProgramId, (f64, f64)> = BTreeMap::new();
+        for (&(kind, program), (sum, count)) in &self.by_rank {
+            let time = times.entry(program).or_default();
+            let usual = self.usual(kind, self.stage(program)) * count;
+            *time = (time.0 + sum, time.1 + usual);
+        }
+        let slow = times
+            .into_iter()
+            .map(|(program, (own, usual))| (ratio(own, usual), program));
         let Some((factor, program)) = slow.max_by(|a, b| a.0.total_cmp(&b.0)) else {
             return String::new();
         };
@@ -303,7 +302,7 @@ impl<'g, 'r> Causes<'g, 'r> {
     }
 
     fn longest_stage(&self) -> String {
-        let stages = self.stages();
+        let stages = &self.stages;
         let total = |stage: Option<u32>| -> f64 {
             let mut kinds: Vec<KindId> = self.by_rank.keys().map(|key| key.0).collect();
             kinds.dedup();
@@ -322,7 +321,9 @@ impl<'g, 'r> Causes<'g, 'r> {
     }
 
     /// How closely backward passes follow forward passes of the same microbatch: both grow with its sequences.
-    fn forward_against_backward(&self) -> String {
+    ///
+    /// None where passes and their microbatches are not recorded.
+    fn forward_against_backward(&self) -> Option<String> {
         let recording = self.graph.recording();
         let kind = |name: &str| {
             recording
@@ -331,15 +332,13 @@ impl<'g, 'r> Causes<'g, 'r> {
                 .find(|(_, kind)| kind.name == name)
                 .map(|(id, _)| id)
         };
-        let (Some(forward), Some(backward)) = (kind("forward-compute"), kind("backward-compute")) else {
-            return String::new();
-        };
+        let (forward, backward) = (kind("forward-compute")?, kind("backward-compute")?);
         let mut pairs: BTreeMap<Microbatch, [Option<f64>; 2]> = BTreeMap::new();
         for (operation, own) in recording.operations.iter().zip(&self.timing.own) {
             let side = usize::from(operation.kind == backward);
             if operation.kind == forward || operation.kind == backward {
                 let program = recording.program_of(operation);
-                let mean = self.by_rank[&(operation.kind, program)];
+                let mean = self.mean(operation.kind, program)?;
                 let key = (program, operation.step, operation.tag);
                 pairs.entry(key).or_default()[side] = Some(own.as_secs() - mean);
             }
@@ -348,10 +347,10 @@ impl<'g, 'r> Causes<'g, 'r> {
             .into_values()
             .filter_map(|[forward, backward]| forward.zip(backward))
             .collect();
-        format!(
+        Some(format!(
             "forward and backward times of a microbatch vary together: correlation {:.2}",
             correlation(&pairs)
-        )
+        ))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The graph as tasks of the engine.
 
 use orrery_taskgraph::{Demand, Resources, StaticDriver, Task, Work};
-use orrery_units::{Bytes, BytesPerSec, DeviceId, GroupId, IndexVec, LaneId, ProgramId, SimDuration};
+use orrery_units::{Bytes, BytesPerSec, DeviceId, GroupId, IndexVec, KindId, LaneId, ProgramId, SimDuration};
 
 use crate::{Graph, Timing};
 
@@ -20,7 +20,7 @@ impl Graph<'_> {
         counts.iter().max().copied().unwrap_or(0).max(1)
     }
 
-    /// Tasks that take as long as `timing` says; those of one step where steps are apart.
+    /// Tasks that take as long as `timing` says, of `step` or of everything. To the engine they are one step.
     ///
     /// An operation is a delay, if it has one, and its work; one that meets others arrives without moving anything and
     /// then takes its own time, for parties of one collective may end apart.
@@ -60,11 +60,10 @@ impl Graph<'_> {
         for at in kept {
             let operation = &recording.operations[at as usize];
             let lane = lanes[operation.lane.index()];
-            let task = |work| {
-                let mut task = Task::new(lane, operation.kind, work);
-                task.step = if step.is_some() { 0 } else { operation.step };
-                task
-            };
+            // The engine counts by few kinds, and a recording has as many as there are kernels: classes will do. And a rank
+            // is in one step at a time there, while a recorded device lags behind its host: all is one step.
+            let class = recording.kinds.kind(operation.kind).class;
+            let task = |work| Task::new(lane, KindId::new(class as u32), work);
             let mut after: Vec<u32> = self.waits(at).iter().map(|&wait| place[wait as usize]).collect();
             after.sort_unstable();
             after.dedup();

@@ -1,6 +1,6 @@
 //! The order of a recording's operations.
 
-use orrery_trace::{MeetingId, Recording};
+use orrery_trace::{MeetingId, Operation, Recording};
 use orrery_units::{IndexVec, LaneId, SimDuration, SimTime};
 
 use crate::Timing;
@@ -15,17 +15,37 @@ pub struct Graph<'r> {
     /// Parties of meeting `n`, likewise.
     first_party: Vec<u32>,
     parties: Vec<u32>,
+    /// When the last party of each meeting was there, as recorded.
+    together: Vec<SimTime>,
     /// Operations in order of their arrival.
     order: Vec<u32>,
 }
 
+/// The longest that a recording may take one after the other: what is re-timed has to fit twice.
+const LONGEST: SimDuration = SimDuration::from_millis(100 * 86_400_000);
+
 /// When operations of a recording begin and end under some timing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ends {
     /// Starts, by operation.
     pub starts: Vec<SimTime>,
     /// Ends, by operation.
     pub ends: Vec<SimTime>,
+    /// Parties that each meeting still misses while times are found.
+    missing: Vec<u32>,
+}
+
+impl Ends {
+    /// Those of `recording` as it is.
+    #[must_use]
+    pub fn recorded(recording: &Recording) -> Self {
+        let operations = || recording.operations.iter();
+        Self {
+            starts: operations().map(|operation| operation.start).collect(),
+            ends: operations().map(Operation::end).collect(),
+            missing: Vec::new(),
+        }
+    }
 }
 
 /// Why a recording has no order.
@@ -43,6 +63,11 @@ pub enum GraphError {
         /// Its rank.
         program: String,
     },
+    /// Operations overlap so that one after the other they take longer than any run.
+    #[error(
+        "its operations take more than 100 days one after the other: the times of the recording are broken"
+    )]
+    TooLong,
 }
 
 /// Lists as one list and where each of them begins.
@@ -67,7 +92,7 @@ impl<'r> Graph<'r> {
     /// Orders `recording`.
     ///
     /// # Errors
-    /// When operations wait for each other in a circle.
+    /// When operations wait for each other in a circle, or their times are of no run.
     pub fn new(recording: &'r Recording) -> Result<Self, GraphError> {
         let count = recording.operations.len();
         let before = lane_order(recording);
@@ -78,15 +103,27 @@ impl<'r> Graph<'r> {
             .zip(&recording.operations)
             .filter_map(|(at, operation)| Some((operation.meeting?, at)));
         let (first_party, parties) = lists(meetings.len(), of_meeting);
+        let mut together = vec![SimTime::ZERO; meetings.len()];
+        for operation in &recording.operations {
+            if let Some(meeting) = operation.meeting {
+                let last = &mut together[meeting as usize];
+                *last = (*last).max(operation.start);
+            }
+        }
         let mut graph = Self {
             recording,
             first,
             waits,
             first_party,
             parties,
+            together,
             order: Vec::with_capacity(count),
         };
         graph.sort()?;
+        let ends = graph.evaluate(&Timing::measured(&graph));
+        if ends.ends.iter().any(|&end| end > SimTime::ZERO + LONGEST) {
+            return Err(GraphError::TooLong);
+        }
         Ok(graph)
     }
 
@@ -109,11 +146,24 @@ impl<'r> Graph<'r> {
         &self.waits[self.first[at] as usize..self.first[at + 1] as usize]
     }
 
+    /// How many meetings there are.
+    #[must_use]
+    pub fn num_meetings(&self) -> MeetingId {
+        MeetingId::try_from(self.together.len()).unwrap_or(MeetingId::MAX)
+    }
+
     /// The parties of `meeting`.
     #[must_use]
     pub fn parties(&self, meeting: MeetingId) -> &[u32] {
         let at = meeting as usize;
         &self.parties[self.first_party[at] as usize..self.first_party[at + 1] as usize]
+    }
+
+    /// When all parties of an operation were there, as recorded: its own start, where it meets nobody.
+    #[must_use]
+    pub fn together(&self, operation: &Operation) -> SimTime {
+        let meeting = operation.meeting;
+        meeting.map_or(operation.start, |meeting| self.together[meeting as usize])
     }
 
     /// Kahn's order: an operation arrives once all that it waits for has ended, and a meeting ends with its last arrival.
@@ -174,49 +224,63 @@ impl<'r> Graph<'r> {
     /// An operation that waits for nothing begins after its delay.
     #[must_use]
     pub fn evaluate(&self, timing: &Timing) -> Ends {
+        let mut ends = Ends::default();
+        self.evaluate_into(&timing.delays, |at| timing.own[at], &mut ends);
+        ends
+    }
+
+    /// The same into `ends`, which is used again from one timing to the next, with `own(n)` for the time of operation `n`.
+    pub(crate) fn evaluate_into(
+        &self,
+        delays: &[SimDuration],
+        own: impl Fn(usize) -> SimDuration,
+        ends: &mut Ends,
+    ) {
         let count = self.recording.operations.len();
-        let mut starts = vec![SimTime::ZERO; count];
-        let mut ends = vec![SimTime::ZERO; count];
-        let mut missing: Vec<u32> = (0..self.first_party.len() - 1)
-            .map(|at| self.first_party[at + 1] - self.first_party[at])
-            .collect();
+        ends.starts.resize(count, SimTime::ZERO);
+        ends.ends.resize(count, SimTime::ZERO);
+        ends.missing.clear();
+        let parties = self.first_party.windows(2).map(|pair| pair[1] - pair[0]);
+        ends.missing.extend(parties);
         for &at in &self.order {
-            let waited = self.waits(at).iter().map(|&wait| ends[wait as usize]).max();
+            let waited = self.waits(at).iter().map(|&wait| ends.ends[wait as usize]).max();
             let place = at as usize;
-            starts[place] = waited.unwrap_or(SimTime::ZERO) + timing.delays[place];
+            ends.starts[place] = later(waited.unwrap_or(SimTime::ZERO), delays[place]);
             match self.recording.operations[place].meeting {
-                None => ends[place] = starts[place] + timing.own[place],
+                None => ends.ends[place] = later(ends.starts[place], own(place)),
                 Some(meeting) => {
-                    missing[meeting as usize] -= 1;
-                    if missing[meeting as usize] == 0 {
+                    let missing = &mut ends.missing[meeting as usize];
+                    *missing -= 1;
+                    if *missing == 0 {
                         let parties = self.parties(meeting);
-                        let together = parties.iter().map(|&party| starts[party as usize]).max();
-                        let together = together.unwrap_or(starts[place]);
+                        let together = parties.iter().map(|&party| ends.starts[party as usize]).max();
+                        let together = together.unwrap_or(ends.starts[place]);
                         for &party in parties {
-                            ends[party as usize] = together + timing.own[party as usize];
+                            ends.ends[party as usize] = later(together, own(party as usize));
                         }
                     }
                 }
             }
         }
-        Ends { starts, ends }
     }
 
-    /// How long each step takes from its first start to its last end.
+    /// How long each step takes: from its first start to its last end where steps are apart, else from the end of the step
+    /// before ([`Recording::step_spans`]).
     #[must_use]
     pub fn step_times(&self, ends: &Ends) -> Vec<SimDuration> {
-        let mut spans = vec![(SimTime::from_picos(u64::MAX), SimTime::ZERO); self.recording.steps.len()];
-        for (at, operation) in self.recording.operations.iter().enumerate() {
-            if let Some((start, end)) = spans.get_mut(usize::from(operation.step)) {
-                *start = (*start).min(ends.starts[at]);
-                *end = (*end).max(ends.ends[at]);
-            }
-        }
+        let spans = self
+            .recording
+            .step_spans(|at| ends.starts[at], |at| ends.ends[at]);
         spans
             .into_iter()
             .map(|(start, end)| end.saturating_since(start))
             .collect()
     }
+}
+
+/// `at + by`, at most the last instant that there is: times that are scaled up may leave any bound.
+fn later(at: SimTime, by: SimDuration) -> SimTime {
+    SimTime::from_picos(at.as_picos().saturating_add(by.as_picos()))
 }
 
 /// Pairs (operation, the one before it in its lane and, where steps are apart, its step).
@@ -227,10 +291,7 @@ fn lane_order(recording: &Recording) -> Vec<(u32, u32)> {
     }
     let mut pairs = Vec::new();
     for operations in by_lane.iter_mut() {
-        operations.sort_by_key(|&at| {
-            let operation = &recording.operations[at as usize];
-            (operation.step, operation.start, at)
-        });
+        operations.sort_by_key(|&at| recording.lane_order(at));
         let follows = |pair: &&[u32]| {
             let [before, after] = [pair[0], pair[1]].map(|at| recording.operations[at as usize].step);
             !recording.steps_apart || before == after

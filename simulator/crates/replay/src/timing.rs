@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use orrery_trace::{Alike, NO_STEP, Recording};
 use orrery_units::{IndexVec, KindId, ProgramId, SimDuration, SimTime};
 
 use crate::Graph;
@@ -37,15 +38,7 @@ impl Timing {
             .iter()
             .map(|operation| match operation.meeting {
                 None => operation.duration,
-                Some(meeting) => {
-                    let starts = graph
-                        .parties(meeting)
-                        .iter()
-                        .map(|&party| operations[party as usize].start);
-                    operation
-                        .end()
-                        .saturating_since(starts.max().unwrap_or(operation.start))
-                }
+                Some(_) => operation.end().saturating_since(graph.together(operation)),
             })
             .collect();
         Self { delays, own }
@@ -102,31 +95,38 @@ impl Timing {
         self
     }
 
-    /// Every operation as long as operations of its kind are: computation the mean, communication the median, over all
-    /// ranks and steps (Lin 2025, section 4).
+    /// Every operation as long as those that do the same work are: computation the mean, communication the median, over
+    /// all ranks and steps (Lin 2025, section 4).
+    ///
+    /// The same work is that of one kind where the recorder says what an operation is for. Where it says what ran, it is
+    /// the n-th of its kind of each rank in each step, if all have equally many, else those that moved as many bytes
+    /// ([`Alike`]). What belongs to no step stays as it is.
     #[must_use]
     pub fn ideal(&self, graph: &Graph<'_>) -> Self {
+        let recording = graph.recording();
         let communicates = communicating(graph);
-        let mut by_kind: BTreeMap<KindId, Vec<SimDuration>> = BTreeMap::new();
-        for (operation, &own) in graph.recording().operations.iter().zip(&self.own) {
-            by_kind.entry(operation.kind).or_default().push(own);
+        let work = work(recording);
+        let mut alike: BTreeMap<Work, Vec<SimDuration>> = BTreeMap::new();
+        for (work, &own) in work.iter().zip(&self.own) {
+            if let Some(work) = work {
+                alike.entry(*work).or_default().push(own);
+            }
         }
-        let typical: BTreeMap<KindId, SimDuration> = by_kind
+        let typical: BTreeMap<Work, SimDuration> = alike
             .into_iter()
-            .map(|(kind, times)| {
-                let typical = if communicates.contains(&kind) {
+            .map(|(work, times)| {
+                let typical = if communicates.binary_search(&work.0).is_ok() {
                     median(times)
                 } else {
                     mean(&times)
                 };
-                (kind, typical)
+                (work, typical)
             })
             .collect();
-        let own = graph
-            .recording()
-            .operations
+        let own = work
             .iter()
-            .map(|operation| typical[&operation.kind]);
+            .zip(&self.own)
+            .map(|(work, &own)| work.map_or(own, |work| typical[&work]));
         Self {
             delays: self.delays.clone(),
             own: own.collect(),
@@ -146,7 +146,49 @@ impl Timing {
     }
 }
 
-/// Kinds that communicate: by their class, or because operations of theirs meet.
+/// What operations have in common that do the same work: their kind, and what tells it apart within that.
+type Work = (KindId, u64);
+
+/// The work of each operation; none of what belongs to no step.
+fn work(recording: &Recording) -> Vec<Option<Work>> {
+    let operations = &recording.operations;
+    if recording.alike == Alike::Kind {
+        return operations
+            .iter()
+            .map(|operation| Some((operation.kind, 0)))
+            .collect();
+    }
+    let mut counts: BTreeMap<(KindId, ProgramId, u16), u64> = BTreeMap::new();
+    let mut order: Vec<u32> = (0_u32..).take(operations.len()).collect();
+    order.sort_by_key(|&at| (operations[at as usize].start, at));
+    let mut places = vec![0; operations.len()];
+    for at in order {
+        let operation = &operations[at as usize];
+        let key = (operation.kind, recording.program_of(operation), operation.step);
+        let count = counts.entry(key).or_default();
+        places[at as usize] = *count;
+        *count += 1;
+    }
+    // Whether all ranks and steps that have a kind have equally many of it.
+    let mut even: BTreeMap<KindId, (u64, bool)> = BTreeMap::new();
+    for (&(kind, _, step), &count) in &counts {
+        if step != NO_STEP {
+            let known = even.entry(kind).or_insert((count, true));
+            known.1 &= known.0 == count;
+        }
+    }
+    operations
+        .iter()
+        .zip(places)
+        .map(|(operation, place)| match even.get(&operation.kind) {
+            _ if operation.step == NO_STEP => None,
+            Some((_, true)) => Some((operation.kind, place)),
+            _ => Some((operation.kind, operation.bytes.get())),
+        })
+        .collect()
+}
+
+/// Kinds that communicate, in order: by their class, or because operations of theirs meet.
 pub(crate) fn communicating(graph: &Graph<'_>) -> Vec<KindId> {
     let recording = graph.recording();
     let mut kinds: Vec<KindId> = recording
@@ -173,6 +215,17 @@ pub(crate) fn mean(times: &[SimDuration]) -> SimDuration {
 }
 
 /// The middle, or the mean of the two in the middle; zero of none.
+pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        even if even % 2 == 0 => values[middle - 1].midpoint(values[middle]),
+        _ => values[middle],
+    }
+}
+
+/// The same of spans, to the picosecond.
 pub(crate) fn median(mut times: Vec<SimDuration>) -> SimDuration {
     times.sort_unstable();
     let middle = times.len() / 2;

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 
 use orrery_timeline::{MemoryTotals, OpClass, StepTotals, Totals};
-use orrery_trace::{Operation, Recording};
+use orrery_trace::Operation;
 use orrery_units::{Evidence, IndexVec, LaneId, SimDuration, SimTime};
 
-use crate::{Graph, waits};
+use crate::Graph;
+use crate::waits::{caused, plus};
 
 /// What a recording comes to: per lane, kind and step, with each gap of a lane charged to what ended it.
+///
+/// As of a simulated run, a gap counts to the step of what ended it: of a lane that lies idle across the end of a step, the
+/// next one's account holds all of that.
 ///
 /// A gap ends with an operation that waited for another one: it is charged to the kind of that one, split at the instant
 /// at which all of its parties were there. What is left of it, and all of it where the host alone was waited for, is the
@@ -21,58 +25,47 @@ pub fn totals(graph: &Graph<'_>) -> Totals {
         tasks: recording.operations.len() as u64,
         ..Totals::default()
     };
-    let offsets = offsets(recording);
-    let mut before = SimTime::ZERO;
-    for (number, step) in recording.steps.iter().enumerate() {
-        let offset = offsets[number];
-        let start = if number == 0 || recording.steps_apart {
-            step.start + offset
-        } else {
-            before
-        };
+    let offsets = recording.offsets();
+    for (step, &offset) in recording.steps.iter().zip(&offsets) {
+        let start = step.start + offset;
         let mut of_step = StepTotals::new(start, recording.lanes.len(), recording.programs.len());
-        of_step.end = (step.end + offset).max(start);
-        before = of_step.end;
+        of_step.end = step.end + offset;
         totals.steps.push(of_step);
     }
+    // When each lane was last free; one that is still busy with a step while the next one begins goes on.
+    let begin = totals.steps.first().map_or(SimTime::ZERO, |step| step.start);
     let mut ends: BTreeMap<(LaneId, u16), SimTime> = BTreeMap::new();
     for &at in graph.order() {
         let operation = &recording.operations[at as usize];
-        let Some(&offset) = offsets.get(usize::from(operation.step)) else {
+        let step = totals.steps.get_mut(usize::from(operation.step));
+        let (apart, first) = match &step {
+            Some(step) if recording.steps_apart => (operation.step, step.start),
+            _ => (0, begin),
+        };
+        let end = ends.entry((operation.lane, apart)).or_insert(first);
+        let free = *end;
+        let Some(step) = step else {
+            *end = free.max(operation.end());
             continue;
         };
-        let step = &mut totals.steps[usize::from(operation.step)];
-        let end = ends.entry((operation.lane, operation.step)).or_insert(step.start);
+        let offset = offsets[usize::from(operation.step)];
+        *end = free.max(operation.end() + offset);
         let counted = Counted {
             graph,
             at,
             operation,
             offset,
-            free: *end,
+            free,
         };
-        *end = (*end).max(operation.end() + offset);
         counted.add(step);
     }
-    for (program, waits) in waits(graph).iter_enumerated() {
-        // Waits are known over the whole recording; they stand with its first step.
-        if let Some(step) = totals.steps.first_mut() {
-            step.programs[program].caused_wait = waits.caused;
+    caused(graph, |step, program, wait| {
+        if let Some(step) = totals.steps.get_mut(usize::from(step)) {
+            let sum = &mut step.programs[program].caused_wait;
+            *sum = plus(*sum, wait);
         }
-    }
-    totals
-}
-
-/// How much later than recorded each step is counted: steps that begin at zero anew follow each other.
-fn offsets(recording: &Recording) -> Vec<SimDuration> {
-    let mut at = SimDuration::ZERO;
-    let each = recording.steps.iter().map(|step| {
-        let mine = at;
-        if recording.steps_apart {
-            at += step.end - SimTime::ZERO;
-        }
-        mine
     });
-    each.collect()
+    totals
 }
 
 /// An operation on its way into the totals of its step.
@@ -89,7 +82,7 @@ impl Counted<'_, '_> {
     fn add(&self, step: &mut StepTotals) {
         let recording = self.graph.recording();
         let operation = self.operation;
-        let together = self.together(self.at);
+        let together = self.graph.together(operation);
         let start = operation.start + self.offset;
         // In a meeting it stands still until all are there.
         let moving = (together + self.offset)
@@ -99,7 +92,8 @@ impl Counted<'_, '_> {
         let program = &mut step.programs[recording.program_of(operation)];
         program.end = program.end.max(operation.end() + self.offset);
         program.tasks += 1;
-        step.evidence[Evidence::Measured as usize] += busy;
+        let measured = &mut step.evidence[Evidence::Measured as usize];
+        *measured = plus(*measured, busy);
         self.charge_gap(step, start);
         let cell = step.lanes[operation.lane].cell_mut(operation.kind);
         cell.count += 1;
@@ -131,7 +125,7 @@ impl Counted<'_, '_> {
         };
         let other = &recording.operations[released as usize];
         let end = (other.end() + self.offset).clamp(self.free, start);
-        let together = (self.together(released) + self.offset).clamp(self.free, end);
+        let together = (self.graph.together(other) + self.offset).clamp(self.free, end);
         let lane = &mut step.lanes[lane];
         lane.idle_host += start - end;
         let cell = lane.cell_mut(other.kind);
@@ -142,16 +136,5 @@ impl Counted<'_, '_> {
     fn class(&self, at: u32) -> OpClass {
         let recording = self.graph.recording();
         recording.kinds.kind(recording.operations[at as usize].kind).class
-    }
-
-    /// When all parties of an operation were there: its start, where it meets nobody.
-    fn together(&self, at: u32) -> SimTime {
-        let operations = &self.graph.recording().operations;
-        let operation = &operations[at as usize];
-        let parties = operation
-            .meeting
-            .map_or(&[][..], |meeting| self.graph.parties(meeting));
-        let starts = parties.iter().map(|&party| operations[party as usize].start);
-        starts.max().unwrap_or(operation.start)
     }
 }

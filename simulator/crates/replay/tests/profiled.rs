@@ -4,22 +4,23 @@ use std::fs::File;
 
 use flate2::read::GzDecoder;
 use orrery_engine::{Options, RunControl, run};
-use orrery_replay::{CauseKind, Graph, Timing, attribute, totals, waits};
-use orrery_trace::Recording;
+use orrery_replay::{CauseKind, Ends, Graph, Timing, attribute, totals, waits};
 use orrery_trace::kineto::{join, read};
-use orrery_units::SimTime;
+use orrery_trace::{NO_STEP, Operation, Recording};
+use orrery_units::SimDuration;
 
-const ROOT: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../../tests/truth/traces/kineto/param_dlrm_8rank/"
-);
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../tests/truth/traces/kineto/");
 
-fn recording() -> Recording {
+fn recorded(set: &str, ranks: u32) -> Recording {
     let rank = |number: u32| {
-        let file = File::open(format!("{ROOT}rank-{number}.json.gz")).expect("it is shipped");
+        let file = File::open(format!("{ROOT}{set}/rank-{number}.json.gz")).expect("it is shipped");
         read(GzDecoder::new(file)).expect("a trace")
     };
-    join((0..8).map(rank).collect()).recording
+    join((0..ranks).map(rank).collect()).recording
+}
+
+fn recording() -> Recording {
+    recorded("param_dlrm_8rank", 8)
 }
 
 /// The last end over all ranks, by the closed form and by the engine; picosecond for picosecond.
@@ -50,7 +51,7 @@ fn the_engine_and_the_closed_form_agree() {
 fn the_step_is_reproduced_and_its_straggler_named() {
     let recording = recording();
     let graph = Graph::new(&recording).expect("an order");
-    let job = attribute(&graph);
+    let job = attribute(&graph, &mut |_, _| true).expect("nobody stops it");
     let off = job.replayed.as_secs() / job.measured.as_secs() - 1.0;
     assert!(off.abs() < 0.02, "{off}");
     assert!(
@@ -86,33 +87,55 @@ fn the_step_is_reproduced_and_its_straggler_named() {
     assert!(first.evidence.starts_with("rank 7 began"), "{first:?}");
 }
 
-/// What the replay counts of a lane is its step: busy, waiting, and idle by cause.
+/// What the replay counts of a lane over all steps is its time: busy, waiting, and idle by cause. The second recording has
+/// three steps, and a device that lags behind its host across their bounds.
 #[test]
 fn totals_account_for_every_lane() {
-    let recording = recording();
-    let graph = Graph::new(&recording).expect("an order");
-    let totals = totals(&graph);
-    let step = &totals.steps[0];
-    assert!(step.duration().as_secs() > 0.0);
-    for (id, lane) in recording.lanes.iter_enumerated() {
-        let mine = recording
-            .operations
-            .iter()
-            .filter(|operation| operation.lane == id);
-        let last = mine
-            .map(orrery_trace::Operation::end)
-            .max()
-            .unwrap_or(SimTime::ZERO);
-        let known = &step.lanes[id];
-        let cells = known
-            .iter()
-            .map(|(_, cell)| cell.busy + cell.idle_waiting + cell.idle_running);
-        let sum: orrery_units::SimDuration = cells.sum();
+    for recording in [recording(), recorded("hta_2rank_args", 1)] {
+        let graph = Graph::new(&recording).expect("an order");
+        let totals = totals(&graph);
+        let first = totals.steps[0].start;
+        for pair in totals.steps.windows(2) {
+            assert_eq!(
+                pair[1].start, pair[0].end,
+                "a step begins where the one before ended"
+            );
+        }
+        let of_steps: Vec<SimDuration> = totals.steps.iter().map(|step| step.duration()).collect();
         assert_eq!(
-            sum + known.idle_host,
-            last.saturating_since(step.start),
-            "{}",
-            lane.name
+            of_steps,
+            graph.step_times(&Ends::recorded(&recording)),
+            "import and replay agree"
         );
+        for (id, lane) in recording.lanes.iter_enumerated() {
+            let mine = || {
+                let operations = recording.operations.iter();
+                operations.filter(|operation| operation.lane == id)
+            };
+            let Some(last) = mine()
+                .filter(|operation| operation.step != NO_STEP)
+                .map(Operation::end)
+                .max()
+            else {
+                continue;
+            };
+            let sum: SimDuration = totals
+                .steps
+                .iter()
+                .flat_map(|step| {
+                    let cells = step.lanes[id].iter();
+                    let of_cells = cells.map(|(_, cell)| cell.busy + cell.idle_waiting + cell.idle_running);
+                    of_cells.chain([step.lanes[id].idle_host])
+                })
+                .sum();
+            // What belongs to no step is time of the lane that no step counts.
+            let none = mine().filter(|operation| operation.step == NO_STEP);
+            let none = none.filter(|operation| operation.end() > first && operation.end() <= last);
+            let none: SimDuration = none
+                .map(|operation| operation.end() - operation.start.max(first))
+                .sum();
+            assert!(none.is_zero() || lane.is_host, "{}", lane.name);
+            assert_eq!(sum + none, last.saturating_since(first), "{}", lane.name);
+        }
     }
 }

@@ -12,7 +12,7 @@ fn attributed(name: &str) -> Attribution {
     let rows = orrery_trace::pipeline::read(file.into()).expect("a trace by operation");
     let recording = orrery_trace::pipeline::recording(&rows).expect("a pipeline");
     let graph = Graph::new(&recording).expect("an order");
-    attribute(&graph)
+    attribute(&graph, &mut |_, _| true).expect("nobody stops it")
 }
 
 fn factor(parts: &[Slowdown], part: &str) -> f64 {

@@ -5,9 +5,32 @@ use orrery_units::{Bytes, Flops, FlopsPerSec, LaneId, SimDuration};
 
 use crate::{Network, WorkShares};
 
+/// Where the times of a run come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// A simulation of a scenario.
+    #[default]
+    Simulated,
+    /// A recording of a trainer.
+    Recorded,
+}
+
+impl Origin {
+    /// The name in files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Simulated => "simulated",
+            Self::Recorded => "recorded",
+        }
+    }
+}
+
 /// Who the run is. Everything here is printed, nothing is computed with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
+    /// Where its times come from.
+    pub origin: Origin,
     /// Short name of the scenario.
     pub scenario: String,
     /// One line for people.
@@ -20,7 +43,7 @@ pub struct Identity {
     pub hash: String,
     /// Every key of the resolved scenario and its value, sorted.
     pub settings: Vec<(String, String)>,
-    /// Seed of the run; replications derive theirs from it.
+    /// Seed of the run; replications derive theirs from it. A recording has none.
     pub seed: u64,
     /// Version of the program.
     pub version: String,
@@ -34,6 +57,14 @@ pub struct Identity {
     pub cluster: String,
     /// The layout in words, such as `TP1 PP16 EP64 DP128`.
     pub layout: String,
+}
+
+impl Identity {
+    /// Whether the run was recorded rather than simulated.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.origin == Origin::Recorded
+    }
 }
 
 /// What one step does.

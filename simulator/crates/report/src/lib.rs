@@ -25,7 +25,7 @@ pub use balancing::{BalancingReport, PolicyReport, RebalanceReport, Samples};
 pub use breakdown::{Breakdown, State};
 pub use check::{Check, Level, Verdict};
 pub use critical_path::{CriticalPath, Hold, PathShare, Piece, Stroke};
-pub use facts::{Assumption, DeviceFacts, Identity, ModelError, Price, Rank, RunFacts, StepWork};
+pub use facts::{Assumption, DeviceFacts, Identity, ModelError, Origin, Price, Rank, RunFacts, StepWork};
 pub use memory::{Memory, StagePeak};
 pub use metrics::Metrics;
 pub use network::{KindLoad, LinkLoad, Network, NetworkFacts, PairLoad, TrafficMatrix};

@@ -217,8 +217,10 @@ impl Samples {
 
     #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 tasks and events")]
     fn add_run(&mut self, totals: &Totals, facts: &RunFacts) {
-        self.push("sim.tasks", totals.tasks as f64, Error::None);
-        self.push("sim.events", totals.events as f64, Error::None);
+        if !facts.identity.is_recorded() {
+            self.push("sim.tasks", totals.tasks as f64, Error::None);
+            self.push("sim.events", totals.events as f64, Error::None);
+        }
         if let Some(price) = &facts.price {
             let day = price.device_hour * f64::from(facts.device.count) * 24.0;
             self.push("cost.per_day", day, Error::None);

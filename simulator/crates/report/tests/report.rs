@@ -3,8 +3,8 @@
 mod support;
 
 use orrery_report::{
-    Assumption, Check, DeviceFacts, Identity, Level, ModelError, Network, NetworkFacts, PairLoad, Price,
-    Rank, Report, RunFacts, State, StepWork, Verdict, render,
+    Assumption, Check, DeviceFacts, Identity, Level, ModelError, Network, NetworkFacts, Origin, PairLoad,
+    Price, Rank, Report, RunFacts, State, StepWork, Verdict, render,
 };
 use orrery_timeline::{KindTable, MemoryPeak, MemoryTotals, OpClass, StepTotals, Totals};
 use orrery_units::{Bytes, Flops, FlopsPerSec, IndexVec, LaneId, SimDuration, SimTime};
@@ -422,4 +422,27 @@ fn every_look_tells_of_shared_links() {
         "{links}"
     );
     assert_eq!(render::traffic_csv(network), "from,to,bytes\n1,0,3000\n");
+}
+
+/// A recording has no seed, and nothing of it was simulated; every look says so.
+#[test]
+fn a_recording_is_not_said_to_be_simulated() {
+    let mut facts = facts();
+    facts.identity.origin = Origin::Recorded;
+    let report = Report::new(&[&totals()], facts);
+    let value = render::json(&report);
+    assert_eq!(
+        (value["origin"].as_str(), value["seed"].is_null()),
+        (Some("recorded"), true)
+    );
+    assert!(
+        report.metrics.get("sim.tasks.sum").is_none(),
+        "no tasks of an engine"
+    );
+    let csv = render::csv(&[&report]);
+    assert!(csv.contains("two-ranks,,train.step_time.mean,"), "{csv}");
+    let [text, html] = [render::text(&report), render::html(&report)];
+    for look in [&text, &html.replace("recorded, not simulated", "")] {
+        assert!(!look.contains("simulated") && !look.contains("seed"), "{look}");
+    }
 }

@@ -8,4 +8,4 @@ pub mod kineto;
 pub mod pipeline;
 mod recording;
 
-pub use recording::{MeetingId, Operation, Program, RecordedLane, RecordedStep, Recording};
+pub use recording::{Alike, MeetingId, NO_STEP, Operation, Program, RecordedLane, RecordedStep, Recording};

@@ -28,6 +28,9 @@ pub struct RecordedLane {
     pub is_host: bool,
 }
 
+/// The step of operations that belong to none, such as those before the first one.
+pub const NO_STEP: u16 = u16::MAX;
+
 /// One operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Operation {
@@ -39,7 +42,7 @@ pub struct Operation {
     pub start: SimTime,
     /// How long it took, waiting for others included.
     pub duration: SimDuration,
-    /// The step that it belongs to, an index into [`Recording::steps`].
+    /// The step that it belongs to, an index into [`Recording::steps`], or [`NO_STEP`].
     pub step: u16,
     /// Labels of the trainer: (chunk, microbatch).
     pub tag: (u32, u32),
@@ -54,10 +57,22 @@ pub struct Operation {
 pub struct RecordedStep {
     /// Its number in the trainer's count.
     pub number: u64,
-    /// When its first operation began, on any rank.
+    /// When the step before it ended; of the first one, and of each where steps are apart, when its first operation began
+    /// on any rank.
     pub start: SimTime,
-    /// When its last one ended.
+    /// When its last operation ended.
     pub end: SimTime,
+}
+
+/// Which operations do the same work, so that one may be held against the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Alike {
+    /// All of one kind: the recorder names what an operation is for, such as a forward pass.
+    #[default]
+    Kind,
+    /// The n-th of one kind of each rank in each step: the recorder names what ran, such as a kernel, which serves layers
+    /// of many sizes.
+    Place,
 }
 
 /// What was recorded of a run.
@@ -77,6 +92,8 @@ pub struct Recording {
     pub steps: Vec<RecordedStep>,
     /// Whether every step begins at zero anew, rather than after the one before it.
     pub steps_apart: bool,
+    /// Which operations do the same work.
+    pub alike: Alike,
 }
 
 impl Operation {
@@ -92,6 +109,58 @@ impl Recording {
     #[must_use]
     pub fn program_of(&self, operation: &Operation) -> ProgramId {
         self.lanes[operation.lane].program
+    }
+
+    /// Start and end of each step if operations ran from `start(n)` to `end(n)`.
+    ///
+    /// A step ends with its last operation, and where steps are not apart the next one begins there, as in a simulated
+    /// run: what a device still does for step `n` while the host is in `n + 1` belongs to `n` in either. The first step
+    /// begins with its first operation.
+    ///
+    /// Worked: operations of step 0 from 2 to 9 and of step 1 from 5 to 12 are steps from 2 to 9 and from 9 to 12.
+    #[must_use]
+    pub fn step_spans(
+        &self,
+        start: impl Fn(usize) -> SimTime,
+        end: impl Fn(usize) -> SimTime,
+    ) -> Vec<(SimTime, SimTime)> {
+        let mut own: Vec<Option<(SimTime, SimTime)>> = vec![None; self.steps.len()];
+        for (at, operation) in self.operations.iter().enumerate() {
+            if let Some(span) = own.get_mut(usize::from(operation.step)) {
+                let (first, last) = span.get_or_insert((start(at), end(at)));
+                *first = (*first).min(start(at));
+                *last = (*last).max(end(at));
+            }
+        }
+        let mut before: Option<SimTime> = None;
+        let follow = |span: Option<(SimTime, SimTime)>| {
+            let (first, last) = span.unwrap_or_else(|| {
+                let at = before.unwrap_or_default();
+                (at, at)
+            });
+            let first = before.unwrap_or(first);
+            if !self.steps_apart {
+                before = Some(last.max(first));
+            }
+            (first, last.max(first))
+        };
+        own.into_iter().map(follow).collect()
+    }
+
+    /// Sets the bounds of steps to those of their operations.
+    pub(crate) fn bound_steps(&mut self) {
+        let spans = self.step_spans(|at| self.operations[at].start, |at| self.operations[at].end());
+        for (step, (start, end)) in self.steps.iter_mut().zip(spans) {
+            (step.start, step.end) = (start, end);
+        }
+    }
+
+    /// How operations of a lane follow each other: by their start, of each step by itself where steps are apart.
+    #[must_use]
+    pub fn lane_order(&self, operation: u32) -> (u16, SimTime, u32) {
+        let of = &self.operations[operation as usize];
+        let step = if self.steps_apart { of.step } else { 0 };
+        (step, of.start, operation)
     }
 
     /// How many operations belong to each meeting.
@@ -111,7 +180,7 @@ impl Recording {
     /// The recording for eyes, at most `budget` spans of it; steps that begin at zero anew follow each other.
     ///
     /// An operation that begins before the one ahead of it in its lane has ended is shown from that end on: the clocks of
-    /// two recorders differ by microseconds.
+    /// two recorders differ by microseconds. What belongs to no step is not shown.
     #[must_use]
     pub fn timeline(&self, budget: usize) -> Timeline {
         let mut builder = TimelineBuilder::new(self.kinds.clone(), budget);
@@ -120,11 +189,8 @@ impl Recording {
         }
         let offsets = self.offsets();
         let mut order: Vec<u32> = (0..u32::try_from(self.operations.len()).unwrap_or(u32::MAX)).collect();
-        let begin = |at: &u32| {
-            let operation = &self.operations[*at as usize];
-            (operation.step, operation.start, *at)
-        };
-        order.sort_unstable_by_key(begin);
+        order.retain(|&at| self.operations[at as usize].step != NO_STEP);
+        order.sort_unstable_by_key(|&at| self.lane_order(at));
         let mut ends = IndexVec::<LaneId, SimTime>::filled(SimTime::ZERO, self.lanes.len());
         for at in order {
             let operation = &self.operations[at as usize];
@@ -151,8 +217,9 @@ impl Recording {
         builder.finish()
     }
 
-    /// How much later than recorded each step is shown.
-    fn offsets(&self) -> Vec<SimDuration> {
+    /// How much later than recorded each step is shown and counted: steps that begin at zero anew follow each other.
+    #[must_use]
+    pub fn offsets(&self) -> Vec<SimDuration> {
         if !self.steps_apart {
             return vec![SimDuration::ZERO; self.steps.len()];
         }

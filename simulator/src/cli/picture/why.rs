@@ -65,12 +65,11 @@ pub(crate) fn basis(run: &Value) -> String {
         .iter()
         .map(|(share, name)| format!("{} % {name}", orrery_units::significant(share * 100.0, 2)))
         .collect();
-    format!(
-        "{}, seed {}; simulated; rests on {}",
-        text("scenario"),
-        run["seed"],
-        parts.join(", ")
-    )
+    let (scenario, parts) = (text("scenario"), parts.join(", "));
+    match compare::is_recorded(run) {
+        true => format!("{scenario}; recorded; rests on {parts}"),
+        false => format!("{scenario}, seed {}; simulated; rests on {parts}", run["seed"]),
+    }
 }
 
 fn title(run: &Value) -> &str {

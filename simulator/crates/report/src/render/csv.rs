@@ -19,7 +19,11 @@ pub fn csv(reports: &[&Report]) -> String {
             };
             let row = [
                 who.scenario.clone(),
-                who.seed.to_string(),
+                if who.is_recorded() {
+                    String::new()
+                } else {
+                    who.seed.to_string()
+                },
                 key.clone(),
                 value.to_string(),
                 low,

@@ -19,6 +19,7 @@ pub fn json(report: &Report) -> Value {
     put("schema", json!("result/1"));
     put("scenario", json!(who.scenario));
     put("title", json!(who.title));
+    put("origin", json!(who.origin.name()));
     put("file", json!(who.file));
     put("hash", json!(who.hash));
     let settings = who
@@ -26,7 +27,7 @@ pub fn json(report: &Report) -> Value {
         .iter()
         .map(|(key, value)| (key.clone(), json!(value)));
     put("settings", Value::Object(settings.collect()));
-    put("seed", json!(who.seed));
+    put("seed", json!((!who.is_recorded()).then_some(who.seed)));
     put("version", json!(who.version));
     put("profile", json!(who.profile));
     put("profile_sources", json!(who.profile_sources));

@@ -59,13 +59,16 @@ fn failure(check: &Check, report: &Report) -> String {
         .map(|why| format!("\nwhy: {why}"))
         .unwrap_or_default();
     let who = &report.facts.identity;
+    let again = if who.is_recorded() {
+        String::new()
+    } else {
+        format!("\nreplay: orrery run {} --seed {}", who.file, who.seed)
+    };
     format!(
-        "{}\n{}{why}\nat {}:{}\nreplay: orrery run {} --seed {}",
+        "{}\n{}{why}\nat {}:{}{again}",
         check.text,
         check.outcome(),
         check.file,
         check.line,
-        who.file,
-        who.seed
     )
 }

@@ -68,32 +68,43 @@ fn head(out: &mut String, report: &Report) {
             line(out, &format!("  {text}"));
         }
     }
-    let hash: String = who.hash.chars().take(12).collect();
-    line(
-        out,
-        &format!(
-            "  scenario {} ({hash}), seed {}, profile {}, orrery {}",
-            who.scenario, who.seed, who.profile, who.version
-        ),
-    );
-    let count = |number: usize, noun: &str| {
-        let plural = if number == 1 { "" } else { "s" };
-        format!("{number} {noun}{plural}")
-    };
-    line(
-        out,
-        &format!(
-            "  {} measured in {}",
-            count(report.steps, "step"),
-            count(report.replications, "replication")
-        ),
-    );
+    line(out, &format!("  {}", source(report)));
+    line(out, &format!("  {}", extent(report)));
     out.push('\n');
     if let Some(reason) = &report.partial {
         line(out, &format!("PARTIAL RESULT: {reason}."));
     }
     line(out, &report.verdict);
     out.push('\n');
+}
+
+/// What the run is of, and which program read or simulated it.
+fn source(report: &Report) -> String {
+    let who = &report.facts.identity;
+    if who.is_recorded() {
+        return format!("recording {}, read by orrery {}", who.scenario, who.version);
+    }
+    let hash: String = who.hash.chars().take(12).collect();
+    format!(
+        "scenario {} ({hash}), seed {}, profile {}, orrery {}",
+        who.scenario, who.seed, who.profile, who.version
+    )
+}
+
+/// How many steps its figures rest on.
+fn extent(report: &Report) -> String {
+    let count = |number: usize, noun: &str| {
+        let plural = if number == 1 { "" } else { "s" };
+        format!("{number} {noun}{plural}")
+    };
+    let steps = count(report.steps, "step");
+    if report.facts.identity.is_recorded() {
+        return format!("{steps} recorded");
+    }
+    format!(
+        "{steps} measured in {}",
+        count(report.replications, "replication")
+    )
 }
 
 fn figures(out: &mut String, report: &Report) {
@@ -213,7 +224,11 @@ fn backing(out: &mut String, report: &Report) {
             .zip(shares)
             .map(|(evidence, share)| format!("{} {}", percent(share), evidence.name()))
             .collect();
-        line(out, &format!("simulated time rests on: {}", parts.join(", ")));
+        let origin = report.facts.identity.origin.name();
+        line(out, &format!("{origin} time rests on: {}", parts.join(", ")));
+    }
+    if report.facts.identity.is_recorded() {
+        return;
     }
     let tasks = report.metrics.get("sim.tasks.sum").unwrap_or(0.0);
     line(

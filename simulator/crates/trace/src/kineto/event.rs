@@ -16,10 +16,10 @@ pub(super) struct Event<'a> {
     pub(super) cat: Cow<'a, str>,
     #[serde(borrow, default)]
     pub(super) name: Cow<'a, str>,
-    #[serde(default)]
-    pub(super) pid: Id,
-    #[serde(default)]
-    pub(super) tid: Id,
+    #[serde(borrow, default)]
+    pub(super) pid: Label<'a>,
+    #[serde(borrow, default)]
+    pub(super) tid: Label<'a>,
     #[serde(borrow)]
     pub(super) ts: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -51,16 +51,91 @@ pub(super) struct Arguments<'a> {
     pub(super) group_size: Id,
     #[serde(borrow)]
     pub(super) dtype: Option<Cow<'a, str>>,
-    #[serde(rename = "In split size", borrow)]
-    pub(super) split_in: Option<&'a RawValue>,
-    #[serde(rename = "Out split size", borrow)]
-    pub(super) split_out: Option<&'a RawValue>,
     #[serde(rename = "Process Group Name", borrow)]
     pub(super) group: Option<Cow<'a, str>>,
     #[serde(rename = "Process Group Description", borrow)]
     pub(super) description: Option<Cow<'a, str>>,
+    #[serde(rename = "Process Group Ranks", borrow)]
+    pub(super) ranks: Option<&'a RawValue>,
+    #[serde(rename = "Src Rank", default)]
+    pub(super) source: Id,
+    #[serde(rename = "Dst Rank", default)]
+    pub(super) destination: Id,
     #[serde(rename = "Seq", default)]
     pub(super) sequence: Id,
+}
+
+/// What a process or a thread is called: mostly a number, for a few lanes of the profiler a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Label<'a> {
+    #[default]
+    None,
+    Number(i64),
+    Text(Cow<'a, str>),
+}
+
+impl Label<'_> {
+    pub(super) const fn number(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::None | Self::Text(_) => None,
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Label<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LabelVisitor)
+    }
+}
+
+struct LabelVisitor;
+
+impl<'de> Visitor<'de> for LabelVisitor {
+    type Value = Label<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a number or a name")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Label<'de>, E> {
+        Ok(Label::Number(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Label<'de>, E> {
+        Ok(i64::try_from(number).map_or(Label::None, Label::Number))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Label<'de>, E> {
+        let Id(number) = IdVisitor.visit_f64::<E>(number)?;
+        Ok(number.map_or(Label::None, Label::Number))
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Label<'de>, E> {
+        let Id(number) = IdVisitor.visit_str::<E>(text)?;
+        Ok(number.map_or(Label::Text(Cow::Borrowed(text)), Label::Number))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Label<'de>, E> {
+        let Id(number) = IdVisitor.visit_str::<E>(text)?;
+        Ok(number.map_or_else(|| Label::Text(Cow::Owned(text.to_owned())), Label::Number))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Label<'de>, E> {
+        Ok(Label::None)
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Label<'de>, E> {
+        Ok(Label::None)
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, items: A) -> Result<Label<'de>, A::Error> {
+        IdVisitor.visit_seq(items).map(|_| Label::None)
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, items: A) -> Result<Label<'de>, A::Error> {
+        IdVisitor.visit_map(items).map(|_| Label::None)
+    }
 }
 
 /// A number that files write as a number or as a text; anything else is none.
@@ -192,5 +267,17 @@ mod tests {
         assert_eq!(of("\"Spans\""), None);
         assert_eq!(of("[1, {\"a\": 2}]"), None);
         assert_eq!(of("null"), None);
+    }
+
+    #[test]
+    fn labels_keep_their_text() {
+        let of = |text: &str| {
+            let label: Label<'_> = serde_json::from_str(text).expect("a value");
+            (label.number(), matches!(label, Label::Text(_)))
+        };
+        assert_eq!(of("59818"), (Some(59_818), false));
+        assert_eq!(of("\"stream 7\""), (Some(7), false));
+        assert_eq!(of("\"PyTorch Profiler\""), (None, true));
+        assert_eq!(of("{\"a\": [1]}"), (None, false));
     }
 }

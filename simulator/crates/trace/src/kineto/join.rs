@@ -3,20 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 
 use orrery_timeline::OpClass;
-use orrery_units::{Bytes, KindId, LaneId, ProgramId, SimDuration, SimTime};
+use orrery_units::{Bytes, IndexVec, KindId, LaneId, ProgramId, SimDuration, SimTime};
 
-use crate::{MeetingId, Operation, Program, RecordedLane, RecordedStep, Recording};
+use crate::{Alike, MeetingId, Operation, Program, RecordedLane, Recording};
 
-use super::meetings::{Matched, Meeting, incomplete, matched};
-use super::names::{class, short};
-use super::rank::{Collective, RankTrace, Role, Track, bytes_of_element};
+use super::clocks::{self, align, skew};
+use super::meetings::{Meeting, incomplete, matched};
+use super::names::{About, class, short};
+use super::rank::{RankTrace, Role, Track};
+use super::steps::Steps;
 use super::waits::Drafts;
-
-/// Clocks that agree this closely are left alone: they are those of one host, or well kept.
-const CLOCKS_AGREE: u64 = 100_000;
-
-/// The longest that a recording is, nanoseconds: a day. What lies further from its first event has a broken clock.
-const LONGEST_RUN: u64 = 86_400_000_000_000;
 
 /// What joining found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,10 +23,21 @@ pub struct JoinReport {
     pub collectives: usize,
     /// What could not be matched, and why.
     pub refusals: Vec<String>,
-    /// How much each rank's clock was turned back, in the order of the ranks; zero where clocks agree.
-    pub turned_back: Vec<f64>,
+    /// What else was left out or laid elsewhere, and why.
+    pub notes: Vec<String>,
+    /// How far each rank's clock was ahead of that of the first one it is tied to, seconds, in the order of the ranks;
+    /// zero where clocks were left alone.
+    pub ahead: Vec<f64>,
     /// The largest difference between the ends of one collective after that.
     pub residual_skew: SimDuration,
+}
+
+impl JoinReport {
+    /// Whether the ends of every collective lie as closely together as those of clocks that agree.
+    #[must_use]
+    pub fn clocks_agree(&self) -> bool {
+        self.residual_skew <= SimDuration::from_nanos(clocks::CLOCKS_AGREE)
+    }
 }
 
 /// A recording, and what was found on the way to it.
@@ -49,22 +56,40 @@ pub fn join(mut ranks: Vec<RankTrace>) -> Joined {
         rank.rank.get_or_insert(place);
     }
     ranks.sort_by_key(|rank| rank.rank);
-    let Matched { meetings, refusals } = matched(&ranks);
-    let shifts = shifts(&ranks, &meetings);
-    for (rank, &shift) in ranks.iter_mut().zip(&shifts) {
-        turn(rank, shift);
+    let incomplete = incomplete(&ranks);
+    let mut notes = Vec::new();
+    let far = clocks::to_one_base(&mut ranks);
+    if far > 0 {
+        notes.push(format!(
+            "{far} events lie more than a day from the others of their rank and are left out"
+        ));
     }
+    let mut matched = matched(&ranks);
+    let clocks = align(&mut ranks, &matched.meetings);
+    for rank in &clocks.untied {
+        notes.push(format!(
+            "rank {rank} lies more than a day from the first one and meets none that is tied to it: the middles of their \
+             events are laid over each other"
+        ));
+    }
+    matched.drop_apart(&ranks);
+    let (steps, note) = Steps::of(&ranks);
+    notes.extend(note);
     let report = JoinReport {
-        incomplete: incomplete(&ranks),
-        collectives: meetings.len(),
-        refusals,
-        turned_back: shifts.iter().map(|&shift| seconds(shift)).collect(),
-        residual_skew: SimDuration::from_nanos(skew(&ranks, &meetings).min(LONGEST_RUN)),
+        incomplete,
+        collectives: matched.meetings.len(),
+        refusals: matched.refusals.lines(),
+        notes,
+        ahead: clocks.ahead.iter().map(|&ahead| seconds(ahead)).collect(),
+        residual_skew: SimDuration::from_nanos(skew(&ranks, &matched.meetings)),
     };
-    let mut joiner = Joiner::new(&ranks);
-    for (place, rank) in ranks.iter().enumerate() {
-        joiner.add(rank, &mine(&meetings, place));
+    let mut joiner = Joiner::new(&ranks, steps);
+    let meetings = of_ranks(&matched.meetings, ranks.len());
+    // Each rank is let go once it is in the recording: both at once would be twice the memory.
+    for (rank, meetings) in ranks.into_iter().zip(meetings) {
+        joiner.add(&rank, &meetings);
     }
+    joiner.recording.bound_steps();
     Joined {
         recording: joiner.recording,
         report,
@@ -76,124 +101,43 @@ fn seconds(nanos: i64) -> f64 {
     nanos as f64 * 1e-9
 }
 
-/// The meeting of each event of the rank at `place`.
-fn mine(meetings: &[Meeting], place: usize) -> HashMap<u32, MeetingId> {
-    (0..)
-        .zip(meetings)
-        .flat_map(|(id, meeting)| meeting.iter().map(move |&(rank, event)| (id, rank, event)))
-        .filter(|&(_, rank, _)| rank == place)
-        .map(|(id, _, event)| (event, id))
-        .collect()
-}
-
-fn end(ranks: &[RankTrace], (rank, event): (usize, u32)) -> u64 {
-    let kept = &ranks[rank].kept[event as usize];
-    kept.start + kept.duration
-}
-
-/// How far each rank's clock is ahead, nanoseconds: parties of a collective end together.
-fn shifts(ranks: &[RankTrace], meetings: &[Meeting]) -> Vec<i64> {
-    let mut ahead: Vec<Vec<i64>> = vec![Vec::new(); ranks.len()];
-    for meeting in meetings {
-        let mut ends: Vec<u64> = meeting.iter().map(|&party| end(ranks, party)).collect();
-        ends.sort_unstable();
-        let middle = ends[ends.len() / 2];
-        for &party in meeting {
-            let by = i128::from(end(ranks, party)) - i128::from(middle);
-            ahead[party.0].push(i64::try_from(by).unwrap_or(0));
+/// The meetings of each of `count` ranks, by event.
+fn of_ranks(meetings: &[Meeting], count: usize) -> Vec<HashMap<u32, MeetingId>> {
+    let mut all = vec![HashMap::new(); count];
+    for (id, meeting) in (0..).zip(meetings) {
+        for &(rank, event) in meeting {
+            all[rank].insert(event, id);
         }
     }
-    let median = |mut all: Vec<i64>| {
-        all.sort_unstable();
-        all.get(all.len() / 2).copied().unwrap_or(0)
-    };
-    let shifts: Vec<i64> = ahead.into_iter().map(median).collect();
-    if shifts.iter().all(|shift| shift.unsigned_abs() <= CLOCKS_AGREE) {
-        return vec![0; ranks.len()];
-    }
-    shifts
-}
-
-fn turn(rank: &mut RankTrace, shift: i64) {
-    for kept in &mut rank.kept {
-        kept.start = kept.start.saturating_add_signed(-shift);
-    }
-    for (_, start, _) in &mut rank.steps {
-        *start = start.saturating_add_signed(-shift);
-    }
-}
-
-fn skew(ranks: &[RankTrace], meetings: &[Meeting]) -> u64 {
-    let spread = |meeting: &Meeting| {
-        let ends = || meeting.iter().map(|&party| end(ranks, party));
-        ends().max().unwrap_or(0) - ends().min().unwrap_or(0)
-    };
-    meetings.iter().map(spread).max().unwrap_or(0)
+    all
 }
 
 /// Puts ranks into a recording, one after the other.
 struct Joiner {
     recording: Recording,
+    steps: Steps,
     /// The first instant of any rank.
     zero: u64,
     kinds: HashMap<String, KindId>,
 }
 
 impl Joiner {
-    fn new(ranks: &[RankTrace]) -> Self {
-        let of_rank = |rank: &RankTrace| {
-            let kept = rank.kept.iter().map(|kept| kept.start);
-            kept.chain(rank.steps.iter().map(|step| step.1)).min()
-        };
-        let zero = ranks.iter().filter_map(of_rank).min().unwrap_or(0);
-        let mut joiner = Self {
-            recording: Recording::default(),
-            zero,
+    fn new(ranks: &[RankTrace], steps: Steps) -> Self {
+        let starts = ranks.iter().flat_map(|rank| &rank.kept).map(|kept| kept.start);
+        Self {
+            zero: starts.min().unwrap_or(0),
+            recording: Recording {
+                steps: steps.recorded(),
+                alike: Alike::Place,
+                ..Recording::default()
+            },
+            steps,
             kinds: HashMap::new(),
-        };
-        joiner.recording.steps = joiner.steps(ranks);
-        joiner
+        }
     }
 
     fn at(&self, nanos: u64) -> SimTime {
-        SimTime::ZERO + SimDuration::from_nanos(nanos.saturating_sub(self.zero).min(LONGEST_RUN))
-    }
-
-    /// Steps that any rank marks, over all ranks; one over everything where none does.
-    fn steps(&self, ranks: &[RankTrace]) -> Vec<RecordedStep> {
-        let mut numbers: Vec<u64> = ranks
-            .iter()
-            .flat_map(|rank| &rank.steps)
-            .map(|step| step.0)
-            .collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers.truncate(usize::from(u16::MAX));
-        let span = |number: u64, intervals: &mut dyn Iterator<Item = (u64, u64)>| {
-            let (start, end) = intervals.fold((u64::MAX, 0), |(start, end), (from, to)| {
-                (start.min(from), end.max(to))
-            });
-            RecordedStep {
-                number,
-                start: self.at(start),
-                end: self.at(end),
-            }
-        };
-        if numbers.is_empty() {
-            let mut all = ranks
-                .iter()
-                .flat_map(|rank| &rank.kept)
-                .map(|kept| (kept.start, kept.start + kept.duration));
-            return vec![span(0, &mut all)];
-        }
-        let of = |&number: &u64| {
-            let marks = ranks.iter().flat_map(|rank| &rank.steps);
-            let mut mine = marks
-                .filter(|step| step.0 == number)
-                .map(|&(_, start, duration)| (start, start + duration));
-            span(number, &mut mine)
-        };
-        numbers.iter().map(of).collect()
+        SimTime::ZERO + SimDuration::from_nanos(nanos.saturating_sub(self.zero))
     }
 
     fn add(&mut self, rank: &RankTrace, meetings: &HashMap<u32, MeetingId>) {
@@ -202,32 +146,39 @@ impl Joiner {
             ..Program::default()
         });
         let drafts = Drafts::of(rank);
-        let about: HashMap<u32, &Collective> = rank
-            .collectives
-            .iter()
-            .map(|(event, about)| (*event, about))
-            .collect();
         let annotations = Annotations::of(rank);
-        let mut lanes = Lanes::new(program, rank.tracks.len());
+        let marks = self.steps.marks(rank);
+        let mut lanes = Lanes::new(program, rank);
+        let mut kinds: HashMap<KindKey<'_>, KindId> = HashMap::new();
         let base = u32::try_from(self.recording.operations.len()).unwrap_or(u32::MAX);
         for draft in &drafts.operations {
             let kept = &rank.kept[draft.event as usize];
-            let collective = about.get(&draft.event).copied();
-            let name = &rank.names[kept.name as usize];
-            let kind = self.kind(name, kept.role, collective, annotations.around(kept.correlation));
+            let about = match kept.role {
+                Role::Kernel => rank.collective(draft.event),
+                Role::Copy | Role::Runtime | Role::Annotation => None,
+            };
+            let annotation = match kept.role {
+                Role::Kernel => annotations.around(kept.correlation),
+                Role::Copy | Role::Runtime | Role::Annotation => None,
+            };
+            let key = (
+                kept.name,
+                kept.role,
+                about.map(|about| (about.name, about.group)),
+                annotation,
+            );
+            let kind = *kinds.entry(key).or_insert_with(|| self.kind(rank, key));
             // What a device runs belongs to the step that launched it.
-            let launched = annotations.launched(kept.correlation).unwrap_or(draft.start);
-            let track = (draft.track, rank.tracks[draft.track as usize]);
-            let lane = lanes.lane(&mut self.recording, track, (draft.start, draft.end));
+            let launched = annotations.launched(kept.correlation).filter(|_| !draft.is_host);
             self.recording.operations.push(Operation {
-                lane,
+                lane: lanes.lane(&mut self.recording.lanes, (draft.track, draft.lane)),
                 kind,
                 start: self.at(draft.start),
                 duration: SimDuration::from_nanos(draft.end - draft.start),
-                step: self.step(rank, if draft.is_host { draft.start } else { launched }),
+                step: marks.at(launched.unwrap_or(draft.start)),
                 tag: (0, 0),
                 meeting: meetings.get(&draft.event).copied(),
-                bytes: Bytes::new(collective.and_then(moved).unwrap_or(kept.bytes)),
+                bytes: Bytes::new(about.and_then(|about| about.bytes).unwrap_or(kept.bytes)),
             });
         }
         let pairs = drafts
@@ -237,33 +188,18 @@ impl Joiner {
         self.recording.after.extend(pairs);
     }
 
-    /// The step in which the rank is at `nanos`; before its first and after its last mark, that one.
-    fn step(&self, rank: &RankTrace, nanos: u64) -> u16 {
-        let begun = rank
-            .steps
-            .iter()
-            .filter(|step| step.1 <= nanos)
-            .max_by_key(|step| step.1);
-        let Some(begun) = begun.or_else(|| rank.steps.iter().min_by_key(|step| step.1)) else {
-            return 0;
-        };
-        let place = self
-            .recording
-            .steps
-            .iter()
-            .position(|step| step.number == begun.0);
-        place.and_then(|place| u16::try_from(place).ok()).unwrap_or(0)
-    }
-
-    fn kind(
-        &mut self,
-        name: &str,
-        role: Role,
-        collective: Option<&Collective>,
-        annotation: Option<&str>,
-    ) -> KindId {
+    /// The kind of what has these in common.
+    fn kind(&mut self, rank: &RankTrace, (name, role, about, annotation): KindKey<'_>) -> KindId {
+        let name = rank.names[name as usize].as_str();
+        let about = about.map(|(name, group)| About {
+            name: &rank.names[name as usize],
+            group: rank.groups.all[group as usize]
+                .description
+                .as_deref()
+                .unwrap_or(""),
+        });
         let class = match role {
-            Role::Kernel => class(name, collective, annotation),
+            Role::Kernel => class(name, about, annotation),
             Role::Copy => OpClass::Other,
             Role::Runtime | Role::Annotation => OpClass::Host,
         };
@@ -282,12 +218,9 @@ impl Joiner {
     }
 }
 
-/// Bytes that a rank gave to a collective or got of it, whichever is more.
-fn moved(collective: &Collective) -> Option<u64> {
-    let element = bytes_of_element(collective.dtype.as_deref()?)?;
-    let elements = collective.elements_in.max(collective.elements_out)?;
-    elements.checked_mul(element)
-}
+/// What decides the kind of an operation of a rank: its name, its role, the name and the group of its collective, the mark
+/// that it was launched in.
+type KindKey<'t> = (u32, Role, Option<(u32, u32)>, Option<&'t str>);
 
 /// When each launch began, and which mark of the framework's communication it lies in.
 struct Annotations<'t> {
@@ -334,47 +267,67 @@ impl<'t> Annotations<'t> {
     }
 }
 
-/// Lanes of a rank: one a track, and more where operations of a track overlap.
-struct Lanes {
+/// Lanes of a rank in the recording.
+struct Lanes<'t> {
     program: ProgramId,
-    /// By track: (lane, end of its last operation).
-    of: Vec<Vec<(LaneId, u64)>>,
+    rank: &'t RankTrace,
+    /// By track and lane of the track.
+    of: Vec<Vec<LaneId>>,
+    many_devices: bool,
+    many_processes: bool,
 }
 
-impl Lanes {
-    fn new(program: ProgramId, tracks: usize) -> Self {
+impl<'t> Lanes<'t> {
+    fn new(program: ProgramId, rank: &'t RankTrace) -> Self {
+        let many = |of: fn(&Track) -> Option<i64>| {
+            let mut all: Vec<i64> = rank.tracks.iter().filter_map(of).collect();
+            all.sort_unstable();
+            all.dedup();
+            all.len() > 1
+        };
         Self {
             program,
-            of: vec![Vec::new(); tracks],
+            rank,
+            of: vec![Vec::new(); rank.tracks.len()],
+            many_devices: many(|track| match *track {
+                Track::Stream { device, .. } => Some(device),
+                Track::Thread { .. } => None,
+            }),
+            many_processes: many(|track| match *track {
+                Track::Thread { process, .. } => Some(process),
+                Track::Stream { .. } => None,
+            }),
         }
     }
 
-    fn lane(
-        &mut self,
-        recording: &mut Recording,
-        (place, track): (u32, Track),
-        (start, end): (u64, u64),
-    ) -> LaneId {
-        let lanes = &mut self.of[place as usize];
-        if let Some((lane, last)) = lanes.iter_mut().find(|(_, last)| *last <= start) {
-            *last = end;
-            return *lane;
+    fn lane(&mut self, lanes: &mut IndexVec<LaneId, RecordedLane>, (track, lane): (u32, u32)) -> LaneId {
+        while self.of[track as usize].len() <= lane as usize {
+            let added = RecordedLane {
+                program: self.program,
+                name: self.name(track),
+                is_host: matches!(self.rank.tracks[track as usize], Track::Thread { .. }),
+            };
+            self.of[track as usize].push(lanes.push(added));
         }
-        let name = match track {
-            Track::Stream { stream, .. } => format!("stream {stream}"),
-            Track::Thread(thread) => format!("thread {thread}"),
+        self.of[track as usize][lane as usize]
+    }
+
+    /// The name of the next lane of `track`.
+    fn name(&self, track: u32) -> String {
+        let label = |number: i64| self.rank.label(number);
+        let name = match self.rank.tracks[track as usize] {
+            Track::Stream { device, stream } if self.many_devices => {
+                format!("device {} stream {}", label(device), label(stream))
+            }
+            Track::Stream { stream, .. } => format!("stream {}", label(stream)),
+            Track::Thread { process, thread } if self.many_processes => {
+                format!("process {} thread {}", label(process), label(thread))
+            }
+            Track::Thread { thread, .. } => format!("thread {}", label(thread)),
         };
-        let name = if lanes.is_empty() {
-            name
-        } else {
-            format!("{name} ({})", lanes.len() + 1)
-        };
-        let lane = recording.lanes.push(RecordedLane {
-            program: self.program,
-            name,
-            is_host: matches!(track, Track::Thread(_)),
-        });
-        lanes.push((lane, end));
-        lane
+        match self.of[track as usize].len() {
+            0 => name,
+            more => format!("{name} ({})", more + 1),
+        }
     }
 }

@@ -3,15 +3,19 @@
 //! A file is read as a stream of events, so that its size does not matter; what is kept of an event is a few words. Host
 //! operators are counted and not kept: launches and waits of the CUDA runtime stand for the host.
 
+mod clocks;
+mod collective;
 mod event;
 mod facts;
 mod join;
+mod lanes;
 mod meetings;
 mod names;
 mod rank;
 mod scan;
+mod steps;
 mod waits;
 
 pub use facts::RankFacts;
 pub use join::{JoinReport, Joined, join};
-pub use rank::{Collective, RankTrace, Stop, Track, read};
+pub use rank::{RankTrace, Stop, read};

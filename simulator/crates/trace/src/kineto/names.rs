@@ -2,7 +2,14 @@
 
 use orrery_timeline::OpClass;
 
-use super::rank::Collective;
+/// What a kernel says of its collective, in words.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct About<'t> {
+    /// Its name in the framework.
+    pub(super) name: &'t str,
+    /// What the trainer calls its group.
+    pub(super) group: &'t str,
+}
 
 /// Whether a kernel of this name moves data between devices.
 pub(super) fn is_communication(name: &str) -> bool {
@@ -10,7 +17,7 @@ pub(super) fn is_communication(name: &str) -> bool {
 }
 
 /// Dispatch or combine of a library of expert exchanges (DeepEP, hybrid-ep).
-fn exchange(name: &str) -> Option<OpClass> {
+pub(super) fn exchange(name: &str) -> Option<OpClass> {
     let name = name.to_ascii_lowercase();
     let library = ["deep_ep", "deepep", "internode::", "intranode::", "hybrid_ep"];
     if !library.iter().any(|part| name.contains(part)) {
@@ -26,7 +33,7 @@ fn exchange(name: &str) -> Option<OpClass> {
 }
 
 /// The class of a kernel: by the group of its collective where it names one, else by what such a collective mostly is.
-pub(super) fn class(name: &str, collective: Option<&Collective>, annotation: Option<&str>) -> OpClass {
+pub(super) fn class(name: &str, collective: Option<About<'_>>, annotation: Option<&str>) -> OpClass {
     if let Some(class) = exchange(name) {
         return class;
     }
@@ -39,13 +46,11 @@ pub(super) fn class(name: &str, collective: Option<&Collective>, annotation: Opt
             OpClass::Compute
         };
     }
-    let group = collective
-        .and_then(|collective| collective.description.as_deref())
-        .unwrap_or("")
-        .to_ascii_uppercase();
+    let group = collective.map_or("", |about| about.group).to_ascii_uppercase();
     // Megatron-Core's and torchtitan's names of process groups.
-    let by_group: [(&str, OpClass); 9] = [
+    let by_group: [(&str, OpClass); 10] = [
         ("EXPERT_DATA", OpClass::Data),
+        ("EXPERT_TENSOR_PARALLEL", OpClass::Tensor),
         ("EXPERT", OpClass::Dispatch),
         ("MESH_EP", OpClass::Dispatch),
         ("CONTEXT_PARALLEL", OpClass::Context),
@@ -59,7 +64,7 @@ pub(super) fn class(name: &str, collective: Option<&Collective>, annotation: Opt
         return *class;
     }
     let what = collective
-        .map(|collective| collective.name.as_str())
+        .map(|about| about.name)
         .or(annotation)
         .unwrap_or(name)
         .to_ascii_lowercase();
@@ -124,12 +129,11 @@ mod tests {
     #[test]
     fn classes() {
         let of = |name: &str, description: &str| {
-            let collective = Collective {
-                name: "allreduce".to_owned(),
-                description: Some(description.to_owned()),
-                ..Collective::default()
+            let about = About {
+                name: "allreduce",
+                group: description,
             };
-            class(name, Some(&collective), None)
+            class(name, Some(about), None)
         };
         assert_eq!(
             of("ncclDevKernel_AllReduce", "TENSOR_MODEL_PARALLEL_GROUP"),
@@ -142,6 +146,10 @@ mod tests {
         assert_eq!(
             of("ncclDevKernel_SendRecv", "EXPERT_MODEL_PARALLEL_GROUP"),
             OpClass::Dispatch
+        );
+        assert_eq!(
+            of("ncclDevKernel_AllReduce", "EXPERT_TENSOR_PARALLEL_GROUP"),
+            OpClass::Tensor
         );
         assert_eq!(
             class("ncclKernel_SendRecv_RING", None, Some("nccl:all_to_all")),

@@ -6,7 +6,8 @@ use std::io::Read;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::event::{Arguments, Event, Id, nanos};
+use super::collective::{Collective, GroupHead, Groups, moved};
+use super::event::{Event, Id, Label, nanos};
 use super::scan::{Fault, Scanner};
 
 /// The longest event that is believed, nanoseconds: an hour.
@@ -17,20 +18,15 @@ pub(super) const NO_CORRELATION: u32 = u32::MAX;
 
 /// What events of one file ran on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Track {
-    /// A stream of a device.
-    Stream {
-        /// Number of the device on its node.
-        device: i64,
-        /// Number of the stream.
-        stream: i64,
-    },
-    /// A thread of the host.
-    Thread(i64),
+pub(super) enum Track {
+    /// A stream of a device of the node.
+    Stream { device: i64, stream: i64 },
+    /// A thread of a process of the host.
+    Thread { process: i64, thread: i64 },
 }
 
 /// What an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Role {
     Kernel,
     Copy,
@@ -49,31 +45,6 @@ pub(super) struct Kept {
     pub(super) bytes: u64,
     pub(super) correlation: u32,
     pub(super) role: Role,
-}
-
-/// What a kernel says of the collective that it is part of.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Collective {
-    /// Its name in the framework, such as `allreduce`.
-    pub name: String,
-    /// Name of its process group.
-    pub group: Option<String>,
-    /// What the trainer calls that group.
-    pub description: Option<String>,
-    /// Its number in the group.
-    pub sequence: Option<u64>,
-    /// Ranks of the group.
-    pub group_size: Option<u64>,
-    /// Elements given.
-    pub elements_in: Option<u64>,
-    /// Elements got.
-    pub elements_out: Option<u64>,
-    /// Format of an element.
-    pub dtype: Option<String>,
-    /// Elements given to each rank, of an exchange with uneven splits.
-    pub split_in: Vec<u64>,
-    /// Elements got from each rank.
-    pub split_out: Vec<u64>,
 }
 
 /// Where and why reading stopped before the end.
@@ -96,23 +67,34 @@ pub struct RankTrace {
     pub devices: Vec<String>,
     /// Events of the file, kept or not.
     pub events: u64,
+    /// Whether its head is that of PyTorch's profiler.
+    pub is_profilers: bool,
     /// Where reading stopped, if that was before the end.
     pub stopped: Option<Stop>,
     /// Events that could not be read, and the first of them.
     pub unreadable: (u64, Option<Stop>),
+    /// What times count from, nanoseconds of Unix time; zero where they are Unix time themselves.
+    pub(super) base: u64,
     pub(super) names: Vec<String>,
     pub(super) tracks: Vec<Track>,
+    /// Processes and threads that have a text for a number: place `n` is called `TEXTS + n`.
+    pub(super) texts: Vec<String>,
     pub(super) kept: Vec<Kept>,
-    /// By the event that it belongs to.
+    /// By the event that it belongs to, in order.
     pub(super) collectives: Vec<(u32, Collective)>,
+    pub(super) groups: Groups,
     /// (number, start, duration) of each step, nanoseconds.
     pub(super) steps: Vec<(u64, u64, u64)>,
     indices: Indices,
+    heads: Vec<GroupHead>,
     name_places: HashMap<String, u32>,
     track_places: HashMap<Track, u32>,
 }
 
-/// Numbers that the profiler gave to host operators, without a gap when all are there.
+/// The number of the first process or thread that has a text for one.
+const TEXTS: i64 = i64::MIN;
+
+/// Numbers that the profiler gave to what it recorded of the host, without a gap when all are there.
 #[derive(Clone, Copy, Debug, Default)]
 struct Indices {
     count: u64,
@@ -121,9 +103,11 @@ struct Indices {
 }
 
 #[derive(Deserialize)]
-struct Distributed {
+struct Distributed<'a> {
     rank: Option<u32>,
     world_size: Option<u32>,
+    #[serde(borrow)]
+    pg_config: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -159,6 +143,8 @@ pub fn read(source: impl Read) -> Result<RankTrace, String> {
     }
     trace.name_places = HashMap::new();
     trace.track_places = HashMap::new();
+    let heads = std::mem::take(&mut trace.heads);
+    trace.groups.close(&heads);
     Ok(trace)
 }
 
@@ -171,6 +157,13 @@ fn told(fault: &Fault) -> String {
     }
 }
 
+/// Keys that PyTorch's profiler writes beside the events.
+const PROFILERS: [&[u8]; 3] = [
+    br#""schemaVersion""#,
+    br#""deviceProperties""#,
+    br#""distributedInfo""#,
+];
+
 /// The object around the events: `{"schemaVersion": 1, …, "traceEvents": […]}`.
 fn object(scanner: &mut Scanner<impl Read>, trace: &mut RankTrace) -> Result<(), Fault> {
     scanner.expect(b'{')?;
@@ -181,12 +174,22 @@ fn object(scanner: &mut Scanner<impl Read>, trace: &mut RankTrace) -> Result<(),
             b'"' => {
                 let key = scanner.value()?.to_vec();
                 scanner.expect(b':')?;
+                trace.is_profilers |= PROFILERS.contains(&key.as_slice());
                 match key.as_slice() {
                     br#""traceEvents""# => events(scanner, trace)?,
                     br#""distributedInfo""# => {
-                        let found: Option<Distributed> = serde_json::from_slice(scanner.value()?).ok();
-                        trace.rank = found.as_ref().and_then(|found| found.rank);
-                        trace.world_size = found.and_then(|found| found.world_size);
+                        if let Ok(found) = serde_json::from_slice::<Distributed<'_>>(scanner.value()?) {
+                            trace.rank = found.rank;
+                            trace.world_size = found.world_size;
+                            let heads = found
+                                .pg_config
+                                .and_then(|heads| serde_json::from_str(heads.get()).ok());
+                            trace.heads = heads.unwrap_or_default();
+                        }
+                    }
+                    br#""baseTimeNanoseconds""# => {
+                        let base: Id = serde_json::from_slice(scanner.value()?).unwrap_or_default();
+                        trace.base = base.count().unwrap_or(0);
                     }
                     br#""deviceProperties""# => {
                         let found: Vec<Device> = serde_json::from_slice(scanner.value()?).unwrap_or_default();
@@ -221,95 +224,126 @@ fn events(scanner: &mut Scanner<impl Read>, trace: &mut RankTrace) -> Result<(),
 }
 
 impl RankTrace {
+    #[cfg(test)]
+    pub(super) fn of_parts(rank: u32, kept: Vec<Kept>, steps: Vec<(u64, u64, u64)>) -> Self {
+        Self {
+            rank: Some(rank),
+            kept,
+            steps,
+            ..Self::default()
+        }
+    }
+
     /// Takes the event whose text is `text`.
     fn take(&mut self, text: &[u8], byte: u64) {
         self.events += 1;
-        let event = match serde_json::from_slice::<Event<'_>>(text) {
-            Ok(event) => event,
+        let kept = match serde_json::from_slice::<Event<'_>>(text) {
+            Ok(event) => self.keep(&event),
             // Names with raw control characters are written by some profilers; what they stand for does not matter here.
             Err(_) if text.iter().any(|&byte| byte < b' ') => {
                 let mended: Vec<u8> = text.iter().map(|&byte| byte.max(b' ')).collect();
                 match serde_json::from_slice::<Event<'_>>(&mended) {
-                    Ok(event) => {
-                        self.keep(&event);
-                        return;
-                    }
-                    Err(fault) => return self.lose(byte, &fault),
+                    Ok(event) => self.keep(&event),
+                    Err(fault) => Err(fault.to_string()),
                 }
             }
-            Err(fault) => return self.lose(byte, &fault),
+            Err(fault) => Err(fault.to_string()),
         };
-        self.keep(&event);
+        if let Err(reason) = kept {
+            self.unreadable.0 += 1;
+            self.unreadable.1.get_or_insert(Stop { byte, reason });
+        }
     }
 
-    fn lose(&mut self, byte: u64, fault: &serde_json::Error) {
-        self.unreadable.0 += 1;
-        self.unreadable.1.get_or_insert_with(|| Stop {
-            byte,
-            reason: fault.to_string(),
-        });
-    }
-
-    fn keep(&mut self, event: &Event<'_>) {
+    /// Keeps what of an event is used, if anything is.
+    fn keep(&mut self, event: &Event<'_>) -> Result<(), String> {
+        // Numbers run over everything that was recorded of the host: operators, calls of Python, instants of memory.
+        self.indices.add(event.args.index);
         if event.ph != "X" {
-            return;
+            return Ok(());
         }
         let role = match event.cat.as_ref() {
             "kernel" | "Kernel" => Role::Kernel,
             "gpu_memcpy" | "gpu_memset" | "Memcpy" | "Memset" => Role::Copy,
             "cuda_runtime" | "cuda_driver" | "Runtime" => Role::Runtime,
             "user_annotation" => Role::Annotation,
-            "cpu_op" | "Operator" => return self.indices.add(event.args.index),
-            _ => return,
+            _ => return Ok(()),
         };
-        let duration = event
-            .dur
-            .and_then(nanos)
-            .filter(|&duration| duration <= LONGEST_EVENT);
-        let start = event
-            .ts
-            .and_then(nanos)
-            .filter(|start| start.checked_add(LONGEST_EVENT).is_some());
-        let (Some(start), Some(duration)) = (start, duration) else {
-            self.unreadable.0 += 1;
-            return;
-        };
-        if role == Role::Annotation {
-            self.indices.add(event.args.index);
-            if let Some(number) = step_number(&event.name) {
-                self.steps.push((number, start, duration));
-                return;
-            }
-            if !event.name.starts_with("nccl:") {
-                return;
-            }
+        let step = (role == Role::Annotation)
+            .then(|| step_number(&event.name))
+            .flatten();
+        if role == Role::Annotation && step.is_none() && !event.name.starts_with("nccl:") {
+            return Ok(());
         }
-        let track = match role {
-            Role::Kernel | Role::Copy => Track::Stream {
-                device: event.args.device.0.or(event.pid.0).unwrap_or(0),
-                stream: event.args.stream.0.or(event.tid.0).unwrap_or(0),
-            },
-            Role::Runtime | Role::Annotation => Track::Thread(event.tid.0.unwrap_or(0)),
-        };
-        let correlation = event
-            .args
-            .correlation
-            .count()
-            .and_then(|number| u32::try_from(number).ok());
+        let (start, duration) = times(event)?;
+        if let Some(number) = step {
+            self.steps.push((number, start, duration));
+            return Ok(());
+        }
         let kept = Kept {
-            track: self.track(track),
+            track: self.track_of(event, role),
             name: self.name(&event.name),
             start,
             duration,
             bytes: event.args.bytes.count().unwrap_or(0),
-            correlation: correlation.unwrap_or(NO_CORRELATION),
+            correlation: small(event.args.correlation).unwrap_or(NO_CORRELATION),
             role,
         };
-        if let Some(collective) = collective(&event.args) {
+        if let Some(name) = &event.args.collective {
             let at = u32::try_from(self.kept.len()).unwrap_or(u32::MAX);
+            let collective = Collective {
+                name: self.name(name),
+                group: self.groups.of(&event.args),
+                sequence: event.args.sequence.count(),
+                bytes: moved(&event.args),
+                source: small(event.args.source),
+                destination: small(event.args.destination),
+            };
             self.collectives.push((at, collective));
         }
         self.kept.push(kept);
+        Ok(())
+    }
+
+    fn track_of(&mut self, event: &Event<'_>, role: Role) -> u32 {
+        let (process, thread) = (self.number(&event.pid), self.number(&event.tid));
+        let track = match role {
+            Role::Kernel | Role::Copy => Track::Stream {
+                device: event.args.device.0.unwrap_or(process),
+                stream: event.args.stream.0.unwrap_or(thread),
+            },
+            Role::Runtime | Role::Annotation => Track::Thread { process, thread },
+        };
+        self.track(track)
+    }
+
+    /// The number of a process or thread; one that has a text is given one.
+    fn number(&mut self, label: &Label<'_>) -> i64 {
+        let Label::Text(text) = label else {
+            return label.number().unwrap_or(0);
+        };
+        // There are a handful of them.
+        let known = self.texts.iter().position(|known| known == text);
+        let place = known.unwrap_or_else(|| {
+            self.texts.push(text.to_string());
+            self.texts.len() - 1
+        });
+        i64::try_from(place).map_or(0, |place| TEXTS + place)
+    }
+
+    /// What a process or thread of that number is called.
+    pub(super) fn label(&self, number: i64) -> String {
+        let place = usize::try_from(number.wrapping_sub(TEXTS)).unwrap_or(usize::MAX);
+        self.texts
+            .get(place)
+            .cloned()
+            .unwrap_or_else(|| number.to_string())
+    }
+
+    /// What is said of the collective of `event`, if it is one.
+    pub(super) fn collective(&self, event: u32) -> Option<&Collective> {
+        let place = self.collectives.binary_search_by_key(&event, |(event, _)| *event);
+        place.ok().map(|place| &self.collectives[place].1)
     }
 
     fn name(&mut self, name: &str) -> u32 {
@@ -331,7 +365,14 @@ impl RankTrace {
         place
     }
 
-    /// Share of the host operators that the profiler counted which the file holds; one without any.
+    /// Kernels, copies and calls of CUDA that it holds.
+    #[must_use]
+    pub fn num_operations(&self) -> usize {
+        let is_mark = |kept: &&Kept| kept.role == Role::Annotation;
+        self.kept.len() - self.kept.iter().filter(is_mark).count()
+    }
+
+    /// Share of what the profiler counted of the host which the file holds; one without any.
     #[must_use]
     pub fn completeness(&self) -> f64 {
         self.indices.share()
@@ -363,43 +404,29 @@ fn step_number(name: &str) -> Option<u64> {
     name.strip_prefix("ProfilerStep#")?.trim().parse().ok()
 }
 
-fn collective(args: &Arguments<'_>) -> Option<Collective> {
-    let name = args.collective.as_ref()?;
-    Some(Collective {
-        name: name.to_string(),
-        group: args.group.as_ref().map(ToString::to_string),
-        description: args.description.as_ref().map(ToString::to_string),
-        sequence: args.sequence.count(),
-        group_size: args.group_size.count(),
-        elements_in: args.elements_in.count(),
-        elements_out: args.elements_out.count(),
-        dtype: args.dtype.as_ref().map(ToString::to_string),
-        split_in: splits(args.split_in),
-        split_out: splits(args.split_out),
-    })
+/// Start and duration, nanoseconds.
+fn times(event: &Event<'_>) -> Result<(u64, u64), String> {
+    let said =
+        |value: Option<&RawValue>| value.map_or_else(|| "missing".to_owned(), |value| value.get().to_owned());
+    let start = event.ts.and_then(nanos);
+    let start = start.filter(|start| start.checked_add(LONGEST_EVENT).is_some());
+    let start = start.ok_or_else(|| format!("`ts` is {}; microseconds are meant", said(event.ts)))?;
+    let duration = event
+        .dur
+        .and_then(nanos)
+        .filter(|&duration| duration <= LONGEST_EVENT);
+    let duration = duration.ok_or_else(|| {
+        format!(
+            "`dur` is {}; microseconds of an hour at most are meant",
+            said(event.dur)
+        )
+    })?;
+    Ok((start, duration))
 }
 
-/// `[1, 2, 3]`, also within quotes.
-fn splits(value: Option<&RawValue>) -> Vec<u64> {
-    let text = value.map_or("", RawValue::get).trim_matches('"').trim();
-    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-    let numbers = inner
-        .unwrap_or("")
-        .split(',')
-        .map(|number| number.trim().parse().ok());
-    numbers.collect::<Option<Vec<u64>>>().unwrap_or_default()
-}
-
-/// Bytes of an element of a collective, by the name of its format.
-pub(super) fn bytes_of_element(dtype: &str) -> Option<u64> {
-    Some(match dtype {
-        "Double" | "Long" | "ComplexFloat" => 8,
-        "Float" | "Int" => 4,
-        "Half" | "BFloat16" | "Short" => 2,
-        "Byte" | "Char" | "Bool" => 1,
-        other if other.starts_with("Float8") => 1,
-        _ => return None,
-    })
+/// A number that fits 32 bits.
+fn small(id: Id) -> Option<u32> {
+    id.count().and_then(|number| u32::try_from(number).ok())
 }
 
 #[cfg(test)]
@@ -416,7 +443,7 @@ mod tests {
 
     const KERNEL: &str = r#"{"ph": "X", "cat": "kernel", "name": "ncclDevKernel_SendRecv", "pid": 0, "tid": 7, "ts": 10.5,
         "dur": 2, "args": {"device": 1, "stream": 9, "correlation": 4, "Collective name": "all_to_allv", "dtype": "BFloat16",
-        "In split size": "[1, 2]", "Out split size": [3, 4], "Seq": 12, "Group size": 2}}"#;
+        "In msg nelems": 3, "Out msg nelems": 7, "Seq": 12, "Group size": 2, "Process Group Ranks": "[1, 3]"}}"#;
 
     #[test]
     fn an_event_is_kept_with_its_collective() {
@@ -427,11 +454,61 @@ mod tests {
         let kept = trace.kept[0];
         assert_eq!((kept.start, kept.duration, kept.correlation), (10_500, 2000, 4));
         let (_, collective) = &trace.collectives[0];
-        assert_eq!(
-            (&collective.split_in, &collective.split_out),
-            (&vec![1, 2], &vec![3, 4])
+        assert_eq!((collective.sequence, collective.bytes), (Some(12), Some(14)));
+        assert_eq!(trace.groups.all[0].ranks.as_deref(), Some([1, 3].as_slice()));
+    }
+
+    /// With stacks and memory recorded, numbers go to calls of Python and to instants as well: none is missing.
+    #[test]
+    fn numbers_are_counted_whatever_they_number() {
+        let trace = trace(
+            r#"{"ph": "X", "cat": "cpu_op", "name": "aten::mm", "ts": 1, "dur": 1, "args": {"Ev Idx": 0}},
+            {"ph": "X", "cat": "python_function", "name": "step", "ts": 1, "dur": 1, "args": {"Ev Idx": 1}},
+            {"ph": "i", "name": "[memory]", "ts": 1, "args": {"Ev Idx": 2}},
+            {"ph": "X", "cat": "cpu_op", "name": "aten::mm", "ts": 2, "dur": 1, "args": {"Ev Idx": 3}}"#,
         );
-        assert_eq!(collective.sequence, Some(12));
+        assert!(
+            (trace.completeness() - 1.0).abs() < 1e-12,
+            "{}",
+            trace.completeness()
+        );
+    }
+
+    #[test]
+    fn threads_of_two_processes_and_threads_with_names_are_apart() {
+        let call = |pid: &str, tid: &str| {
+            format!(
+                r#"{{"ph": "X", "cat": "cuda_runtime", "name": "a", "pid": {pid}, "tid": {tid}, "ts": 1, "dur": 1}}"#
+            )
+        };
+        let trace = trace(
+            &[
+                call("1", "7"),
+                call("2", "7"),
+                call("1", "\"a\""),
+                call("1", "\"b\""),
+                call("1", "\"a\""),
+            ]
+            .join(","),
+        );
+        assert_eq!(trace.tracks.len(), 4, "{:?}", trace.tracks);
+        let names = trace.tracks.iter().map(|track| match *track {
+            Track::Thread { thread, .. } | Track::Stream { stream: thread, .. } => trace.label(thread),
+        });
+        assert_eq!(names.collect::<Vec<_>>(), ["7", "7", "a", "b"]);
+    }
+
+    #[test]
+    fn an_event_without_a_time_says_where_and_why() {
+        let trace = trace(&format!(
+            r#"{KERNEL}, {{"ph": "X", "cat": "kernel", "name": "a", "ts": "noon", "dur": 1}}"#
+        ));
+        let (count, first) = &trace.unreadable;
+        let first = first.as_ref().expect("one is lost");
+        assert!(
+            *count == 1 && first.byte > 0 && first.reason.contains("`ts` is \"noon\""),
+            "{first:?}"
+        );
     }
 
     #[test]

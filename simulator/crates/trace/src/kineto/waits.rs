@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use super::lanes::Tracks;
 use super::rank::{Kept, NO_CORRELATION, RankTrace, Role};
 
 /// The longest that a stream takes to go on after another one's event, nanoseconds.
@@ -20,9 +21,12 @@ pub(super) struct Draft {
     /// Its event in the file.
     pub(super) event: u32,
     pub(super) track: u32,
+    /// Which lane of the track, for operations of one track may overlap.
+    pub(super) lane: u32,
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) is_host: bool,
+    is_copy: bool,
     correlation: u32,
     /// Whether the host waits in it for a device.
     synchronises: bool,
@@ -52,19 +56,29 @@ impl Drafts {
             operations,
             after: Vec::new(),
         };
-        drafts.find_waits();
+        drafts.find_waits(rank.tracks.len());
         drafts
     }
 
-    fn find_waits(&mut self) {
+    fn find_waits(&mut self, tracks: usize) {
+        let mut tracks = Tracks::new(tracks);
+        let mut last_of_lane: HashMap<(u32, u32), u32> = HashMap::new();
         let launches = launches(&self.operations);
         let devices = ByEnd::of(&self.operations, |draft| !draft.is_host);
         let hosts = ByEnd::of(&self.operations, |draft| draft.is_host);
         let mut last: HashMap<u32, u32> = HashMap::new();
         for at in 0..count(self.operations.len()) {
-            let draft = self.operations[at as usize];
+            let draft = &mut self.operations[at as usize];
+            draft.lane = tracks.lane(draft.track, (draft.start, draft.end));
+            let draft = *draft;
             let before = last.insert(draft.track, at);
-            let free = before.map_or(0, |before| self.operations[before as usize].end);
+            let before_in_lane = last_of_lane.insert((draft.track, draft.lane), at);
+            // A stream keeps the order of its program where kernels overlap as well, and take other lanes.
+            let before_in_track = tracks.ended_by(draft.track, draft.start);
+            tracks.note(draft.track, at, draft.end);
+            self.add(at, before_in_track.filter(|_| before_in_track != before_in_lane));
+            let end = |before: Option<u32>| before.map_or(0, |before| self.operations[before as usize].end);
+            let free = end(before_in_lane).max(end(before_in_track));
             if draft.is_host {
                 let wait = hosts.latest(&self.operations, (free, draft.start), |other, _| {
                     other < at && self.operations[other as usize].track != draft.track
@@ -108,9 +122,11 @@ fn draft(event: u32, kept: &Kept, name: &str) -> Draft {
     Draft {
         event,
         track: kept.track,
+        lane: 0,
         start: kept.start,
         end: kept.start + kept.duration,
         is_host: kept.role == Role::Runtime,
+        is_copy: kept.role == Role::Copy,
         correlation: kept.correlation,
         synchronises: kept.role == Role::Runtime && name.contains("Synchronize"),
         returned: kept.start + kept.duration,
@@ -185,7 +201,7 @@ fn blocking(operations: &[Draft], host: u32, launches: &Launches) -> Option<u32>
         .get(&call.correlation)
         .filter(|_| call.correlation != NO_CORRELATION)?;
     let mine = &operations[copy as usize];
-    (call.returned >= mine.end).then_some(copy)
+    (mine.is_copy && call.returned >= mine.end).then_some(copy)
 }
 
 /// Operations in order of their end.
@@ -259,6 +275,41 @@ mod tests {
         assert_eq!(shape, micros(&[(0, 6), (6, 20), (10, 14), (25, 40), (40, 42)]));
         // The kernel waits for its launch, the second one for its launch and the first stream, the host for the device.
         assert_eq!(drafts.after, [(1, 0), (3, 2), (3, 1), (4, 3)]);
+    }
+
+    /// A kernel that is over before the call that launched it returns is no copy that the host waited for.
+    #[test]
+    fn a_short_kernel_holds_no_host() {
+        let events = |cat: &str| {
+            drafts(&[
+                event("cuda_runtime", "cudaLaunchKernel", (100, 0, 10), 1),
+                event("cuda_runtime", "cudaLaunchKernel", (100, 12, 4), 2),
+                event(cat, "short", (7, 6, 2), 1),
+            ])
+            .after
+        };
+        assert_eq!(
+            events("kernel"),
+            [(1, 0)],
+            "it waits for its launch, and nobody for it"
+        );
+        assert_eq!(events("gpu_memcpy"), [(1, 0), (2, 1)], "a copy is waited for");
+    }
+
+    /// Kernel b overlaps a and has a lane of its own; c, also there, still follows d, which ended last.
+    #[test]
+    fn a_stream_keeps_its_order_across_lanes() {
+        let drafts = drafts(&[
+            event("kernel", "a", (7, 0, 10), 1),
+            event("kernel", "b", (7, 5, 10), 2),
+            event("kernel", "d", (7, 20, 10), 3),
+            event("kernel", "e", (7, 25, 10), 4),
+            event("kernel", "c", (7, 34, 2), 5),
+        ]);
+        let lanes: Vec<u32> = drafts.operations.iter().map(|draft| draft.lane).collect();
+        assert_eq!(lanes, [0, 1, 0, 1, 0]);
+        // d follows b of the other lane, e does too in its own, and c follows d in its own.
+        assert_eq!(drafts.after, [(2, 1)]);
     }
 
     /// Thread 200 runs while thread 100 does not, and hands back to it.

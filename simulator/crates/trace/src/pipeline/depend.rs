@@ -5,11 +5,11 @@
 //! gathers before the first pass of their chunk; at the end gradients of norms and embeddings, reductions, the norm that
 //! all agree on, the optimiser.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use orrery_units::{Bytes, IndexVec, KindId, LaneId, ProgramId, SimDuration, SimTime};
 
-use crate::{Operation, Program, RecordedLane, RecordedStep, Recording};
+use crate::{NO_STEP, Operation, Program, RecordedLane, RecordedStep, Recording};
 
 use super::{OperationType as Of, PipelineOperation};
 
@@ -47,11 +47,10 @@ const fn lane_of(of: Of) -> usize {
 /// The recording of `rows`, with what they wait for and whom they meet.
 ///
 /// # Errors
-/// When there is no row, or a rank lacks messages that its passes need; the text says which.
+/// When there is no row, numbers or times are of no job, or a rank lacks messages that its passes need; the text says
+/// which.
 pub fn recording(rows: &[PipelineOperation]) -> Result<Recording, String> {
-    if rows.is_empty() {
-        return Err("there is no row".to_owned());
-    }
+    check(rows)?;
     let mut builder = Builder::new(rows);
     let mut groups: BTreeMap<(u64, u32), Vec<&PipelineOperation>> = BTreeMap::new();
     for row in rows {
@@ -61,7 +60,55 @@ pub fn recording(rows: &[PipelineOperation]) -> Result<Recording, String> {
         builder.add_rank(step, rows)?;
     }
     builder.name_meetings();
+    builder.recording.bound_steps();
     Ok(builder.recording)
+}
+
+/// Numbers of ranks, stages and chunks below this are believed.
+const MOST: u32 = 1 << 20;
+/// The longest that all steps may take together, seconds: 100 days.
+const LONGEST: f64 = 100.0 * 86_400.0;
+
+/// Whether `rows` are of a job that there can be.
+fn check(rows: &[PipelineOperation]) -> Result<(), String> {
+    let mut ends: BTreeMap<u64, f64> = BTreeMap::new();
+    for row in rows {
+        for (column, number) in [
+            ("rank", row.rank),
+            ("dp_rank", row.replica),
+            ("stage", row.stage),
+            ("gmc", row.chunk.unwrap_or(0)),
+        ] {
+            if number >= MOST {
+                return Err(format!(
+                    "`{column}` is {number} in step {} of rank {}\n  = help: numbers from 0 to {} are meant; one that does \
+                     not apply is below zero",
+                    row.step,
+                    row.rank,
+                    MOST - 1
+                ));
+            }
+        }
+        let end = ends.entry(row.step).or_insert(0.0);
+        *end = end.max(row.end());
+    }
+    if rows.is_empty() {
+        return Err("there is no row\n  = help: a row for each operation of each rank is meant".to_owned());
+    }
+    if ends.len() > usize::from(NO_STEP) {
+        return Err(format!(
+            "{} steps; at most {NO_STEP} are read\n  = help: write fewer steps to a file",
+            ends.len()
+        ));
+    }
+    let seconds: f64 = ends.values().sum();
+    if seconds > LONGEST {
+        return Err(format!(
+            "the steps take {:.0} days in all\n  = help: `start_ts` and `duration` are seconds, from the start of the step",
+            seconds / 86_400.0
+        ));
+    }
+    Ok(())
 }
 
 /// Whom an operation meets: everything that all parties of a meeting share.
@@ -146,6 +193,7 @@ impl Builder {
     /// Each pass waits for its message and is followed by one; the ends of the model have none, though some recorders
     /// note messages there that were never sent.
     fn messages(&mut self, step: u64, by_type: &ByType<'_>) -> Result<(), String> {
+        let fresh = self.meetings.len();
         for (pass, receive, send) in [
             (Of::ForwardCompute, Of::ForwardReceive, Of::ForwardSend),
             (Of::BackwardCompute, Of::BackwardReceive, Of::BackwardSend),
@@ -166,7 +214,8 @@ impl Builder {
             if !receives.is_empty() && skipped > 1 || !sends.is_empty() && sends.len() != passes.len() {
                 let row = passes[0].1;
                 return Err(format!(
-                    "rank {} has {} {}s in step {step}, but {} and {} messages for them",
+                    "rank {} has {} {}s in step {step}, but {} and {} messages for them\n  = help: a pass has one message \
+                     before it and one behind, but at the ends of the model",
                     row.rank,
                     passes.len(),
                     pass.name(),
@@ -185,7 +234,7 @@ impl Builder {
                 self.meet(step, operation, row, (send, of.chunk));
             }
         }
-        self.number_messages(step, by_type);
+        self.number_messages(fresh);
         Ok(())
     }
 
@@ -221,19 +270,12 @@ impl Builder {
         }
     }
 
-    /// The n-th message that a stage sends to its neighbour is the n-th that the neighbour gets.
-    fn number_messages(&mut self, step: u64, by_type: &ByType<'_>) {
+    /// The n-th message that a stage sends to its neighbour is the n-th that the neighbour gets; those from `fresh` on, of
+    /// one rank in one step, are numbered.
+    fn number_messages(&mut self, fresh: usize) {
         let stages = self.stages;
-        let mine: Vec<u32> = by_type.values().flatten().map(|&(place, _)| place).collect();
-        let Some(&first) = mine.iter().min() else { return };
         let mut counts: BTreeMap<Of, u32> = BTreeMap::new();
-        let mut fresh: Vec<&mut (u32, Meeting)> = self
-            .meetings
-            .iter_mut()
-            .filter(|(operation, (of_step, of, ..))| {
-                *operation >= first && *of_step == step && of.is_message()
-            })
-            .collect();
+        let fresh = &mut self.meetings[fresh..];
         fresh.sort_by_key(|(operation, _)| *operation);
         for (_, meeting) in fresh {
             let (of, stage) = (meeting.1, meeting.3);
@@ -409,22 +451,60 @@ fn ranks(rows: &[PipelineOperation], recording: &mut Recording) -> HashMap<u32, 
     ranks
 }
 
-/// Adds the steps of `rows`, each from its first start to its last end.
+/// Adds the steps of `rows`, which their operations will bound.
 fn steps(rows: &[PipelineOperation], recording: &mut Recording) -> HashMap<u64, u16> {
-    let mut all: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
-    for row in rows {
-        let span = all.entry(row.step).or_insert((f64::INFINITY, 0.0));
-        *span = (span.0.min(row.start), span.1.max(row.end()));
-    }
-    let at = |seconds: f64| SimTime::ZERO + SimDuration::from_secs(seconds);
-    let mut places = HashMap::new();
-    for (place, (number, (start, end))) in (0_u16..=u16::MAX).zip(all) {
-        recording.steps.push(RecordedStep {
+    let numbers: BTreeSet<u64> = rows.iter().map(|row| row.step).collect();
+    recording.steps = numbers
+        .iter()
+        .map(|&number| RecordedStep {
             number,
-            start: at(start),
-            end: at(end),
-        });
-        places.insert(number, place);
+            start: SimTime::ZERO,
+            end: SimTime::ZERO,
+        })
+        .collect();
+    numbers.into_iter().zip(0_u16..).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pass(step: u64, stage: u32, start: f64) -> PipelineOperation {
+        PipelineOperation {
+            replica: 0,
+            stage,
+            rank: stage,
+            step,
+            of: Of::ForwardCompute,
+            start,
+            duration: 1.0,
+            sequence: 0,
+            chunk: None,
+            microbatch: Some(0),
+        }
     }
-    places
+
+    #[track_caller]
+    fn refused(rows: &[PipelineOperation], what: &str) {
+        let reason = recording(rows).expect_err("no job is like that");
+        assert!(reason.contains(what) && reason.contains("= help:"), "{reason}");
+    }
+
+    #[test]
+    fn rows_of_no_job_are_refused() {
+        assert!(recording(&[pass(0, 0, 0.0)]).is_ok(), "one pass is a job");
+        refused(&[], "no row");
+        refused(&[pass(0, u32::MAX, 0.0)], "is 4294967295");
+        let mut odd = pass(0, 0, 0.0);
+        odd.chunk = Some(u32::MAX);
+        refused(&[odd], "`gmc` is 4294967295");
+        let many: Vec<PipelineOperation> = (0..=65_535).map(|step| pass(step, 0, 0.0)).collect();
+        refused(&many, "65536 steps");
+        assert_eq!(
+            recording(&many[1..]).map(|recording| recording.steps.len()),
+            Ok(65_535)
+        );
+        let long: Vec<PipelineOperation> = (0..400).map(|step| pass(step, 0, 80_000.0)).collect();
+        refused(&long, "370 days");
+    }
 }

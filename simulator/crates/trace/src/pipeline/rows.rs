@@ -22,13 +22,7 @@ pub fn read(file: Bytes) -> Result<Vec<PipelineOperation>, String> {
         return Err(format!("{rows} rows; at most {MOST_ROWS} are read"));
     }
     let column = |name: &str| Column::read(&reader, name);
-    let types = column("optype")?.texts("optype")?;
-    let known: Vec<OperationType> = types
-        .iter()
-        .map(|name| {
-            OperationType::named(name).ok_or_else(|| format!("`optype` is `{name}`, which is not known"))
-        })
-        .collect::<Result<_, String>>()?;
+    let known = column("optype")?.types("optype")?;
     let numbers = |name: &'static str| column(name)?.numbers(name);
     let (replica, stage, rank) = (numbers("dp_rank")?, numbers("stage")?, numbers("rank")?);
     let (step, sequence) = (numbers("step")?, numbers("seq_id")?);
@@ -95,7 +89,8 @@ fn time(seconds: f64, column: &str) -> Result<f64, String> {
 /// All values of a column.
 enum Column {
     Numbers(Vec<f64>),
-    Texts(Vec<String>),
+    /// Texts that are types of operations: a name is not kept for each of many million rows.
+    Types(Vec<OperationType>),
 }
 
 impl Column {
@@ -105,10 +100,15 @@ impl Column {
             .columns()
             .iter()
             .position(|column| column.name() == name)
-            .ok_or_else(|| format!("there is no column `{name}`"))?;
+            .ok_or_else(|| {
+                format!(
+                    "there is no column `{name}`\n  = help: traces by operation have the columns dp_rank, stage, rank, step, \
+                     optype, start_ts, duration, seq_id, gmc and mb_id"
+                )
+            })?;
         let is_text = schema.column(place).physical_type() == Type::BYTE_ARRAY;
         let mut all = if is_text {
-            Self::Texts(Vec::new())
+            Self::Types(Vec::new())
         } else {
             Self::Numbers(Vec::new())
         };
@@ -136,9 +136,10 @@ impl Column {
                 into.extend(values(column)?.into_iter().map(f64::from));
             }
             (Self::Numbers(into), ColumnReader::DoubleColumnReader(column)) => into.extend(values(column)?),
-            (Self::Texts(into), ColumnReader::ByteArrayColumnReader(column)) => {
-                let text = |value: ByteArray| String::from_utf8_lossy(value.data()).into_owned();
-                into.extend(values(column)?.into_iter().map(text));
+            (Self::Types(into), ColumnReader::ByteArrayColumnReader(column)) => {
+                for name in values(column)? {
+                    into.push(named(&name)?);
+                }
             }
             _ => return Err("its type is not one of a number or a text".to_owned()),
         }
@@ -148,16 +149,21 @@ impl Column {
     fn numbers(self, name: &str) -> Result<Vec<f64>, String> {
         match self {
             Self::Numbers(numbers) => Ok(numbers),
-            Self::Texts(_) => Err(format!("column `{name}` holds texts, not numbers")),
+            Self::Types(_) => Err(format!("column `{name}` holds texts, not numbers")),
         }
     }
 
-    fn texts(self, name: &str) -> Result<Vec<String>, String> {
+    fn types(self, name: &str) -> Result<Vec<OperationType>, String> {
         match self {
-            Self::Texts(texts) => Ok(texts),
+            Self::Types(types) => Ok(types),
             Self::Numbers(_) => Err(format!("column `{name}` holds numbers, not texts")),
         }
     }
+}
+
+fn named(name: &ByteArray) -> Result<OperationType, String> {
+    let text = std::str::from_utf8(name.data()).unwrap_or("no text");
+    OperationType::named(text).ok_or_else(|| format!("`{text}` is no type of operation that is known"))
 }
 
 /// The values of a column of a row group; those that are null are left out.

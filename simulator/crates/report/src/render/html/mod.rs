@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use orrery_units::{Bytes, Evidence};
 
 use super::headline::{headlines, percent};
-use crate::{Assumption, Check, Report, State, Verdict};
+use crate::{Assumption, Check, Identity, Report, State, Verdict};
 
 pub use balancing::balancing_html;
 
@@ -36,7 +36,9 @@ pub fn html(report: &Report) -> String {
     network::section(&mut page, report);
     provenance(&mut page, report);
     figures(&mut page, report);
-    assumptions(&mut page, &report.facts.assumptions);
+    if !report.facts.identity.is_recorded() {
+        assumptions(&mut page, &report.facts.assumptions);
+    }
     put(&mut page, "</main>\n</body>\n</html>\n");
     page
 }
@@ -108,16 +110,22 @@ fn header(page: &mut String, report: &Report, title: &str) {
     );
     put(
         page,
-        &format!(
-            "<p class=\"small\">simulated, not measured · scenario {} · hash {} · seed {} · profile {} · \
-             orrery {}</p></header>\n",
-            escape(&who.scenario),
-            escape(&who.hash.chars().take(12).collect::<String>()),
-            who.seed,
-            escape(&who.profile),
-            escape(&who.version)
-        ),
+        &format!("<p class=\"small\">{}</p></header>\n", source(who)),
     );
+}
+
+/// What the run is of, and which program read or simulated it.
+fn source(who: &Identity) -> String {
+    let (scenario, version) = (escape(&who.scenario), escape(&who.version));
+    if who.is_recorded() {
+        return format!("recorded, not simulated · recording {scenario} · read by orrery {version}");
+    }
+    format!(
+        "simulated, not measured · scenario {scenario} · hash {} · seed {} · profile {} · orrery {version}",
+        escape(&who.hash.chars().take(12).collect::<String>()),
+        who.seed,
+        escape(&who.profile),
+    )
 }
 
 fn cards(page: &mut String, report: &Report) {

@@ -1,0 +1,119 @@
+//! Files written for a test each, opened.
+
+use super::*;
+
+const KERNEL: &str = r#"{"ph": "X", "cat": "kernel", "name": "gemm", "pid": 0, "tid": 7, "ts": 5, "dur": 2}"#;
+
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("there is room");
+    path
+}
+
+fn trace(head: &str, events: &str) -> String {
+    format!("{{{head}\"traceEvents\": [{events}]}}")
+}
+
+#[track_caller]
+fn fails(paths: &[PathBuf], kind: TraceKind) -> String {
+    let fault = open(paths, kind, &Watch::default()).expect_err("it is no trace");
+    fault.to_string()
+}
+
+fn names(opened: &Opened) -> Vec<&str> {
+    opened
+        .recording
+        .programs
+        .iter()
+        .map(|program| program.name.as_str())
+        .collect()
+}
+
+#[test]
+fn ranks_are_those_of_the_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for number in [10, 9, 2] {
+        write(folder.path(), &format!("rank-{number}.json"), &trace("", KERNEL));
+    }
+    let opened = open(&[folder.path().to_owned()], TraceKind::Any, &Watch::default()).expect("traces");
+    assert_eq!(names(&opened), ["rank 2", "rank 9", "rank 10"]);
+}
+
+#[test]
+fn two_files_of_one_rank_are_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let head = r#""distributedInfo": {"rank": 3, "world_size": 8}, "#;
+    let [a, b] = ["a.json", "b.json"].map(|name| write(folder.path(), name, &trace(head, KERNEL)));
+    let fault = fails(&[a, b], TraceKind::Any);
+    assert!(
+        fault.starts_with("two files are of rank 3: ")
+            && fault.contains("a.json and ")
+            && fault.contains("= help:"),
+        "{fault}"
+    );
+}
+
+#[test]
+fn what_is_no_trace_is_skipped_in_folders_and_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "rank-0.json", &trace("", KERNEL));
+    let notes = write(folder.path(), "notes.json", "{\"a\": 1}");
+    let opened = open(&[folder.path().to_owned()], TraceKind::Any, &Watch::default()).expect("a trace");
+    assert_eq!((opened.files.len(), opened.skipped.len()), (1, 1));
+    assert_eq!(opened.skipped[0].0, notes);
+    assert!(
+        fails(&[notes], TraceKind::Any).contains("notes.json"),
+        "it is named"
+    );
+}
+
+#[test]
+fn a_trace_without_kernels_says_what_it_lacks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = trace(
+        "",
+        r#"{"ph": "X", "cat": "cpu_op", "name": "aten::mm", "ts": 5, "dur": 2}"#,
+    );
+    let fault = fails(&[write(folder.path(), "plain.json", &text)], TraceKind::Chrome);
+    assert!(
+        fault.starts_with("1 events, none a kernel or a CUDA call: ") && fault.contains("\n  = help:"),
+        "{fault}"
+    );
+}
+
+#[test]
+fn what_files_are_said_to_be_is_held_against_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plain = [write(folder.path(), "plain.json", &trace("", KERNEL))];
+    assert!(
+        fails(&plain, TraceKind::Kineto).contains("PyTorch's profiler"),
+        "no head"
+    );
+    assert!(
+        fails(&plain, TraceKind::StragglerParquet).contains("no Parquet file"),
+        "no table"
+    );
+    assert!(
+        open(&plain, TraceKind::Chrome, &Watch::default()).is_ok(),
+        "it is one"
+    );
+    let headed = [write(
+        folder.path(),
+        "k.json",
+        &trace("\"schemaVersion\": 1, ", KERNEL),
+    )];
+    assert!(
+        open(&headed, TraceKind::Kineto, &Watch::default()).is_ok(),
+        "it has a head"
+    );
+}
+
+#[test]
+fn reading_stops_when_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = write(folder.path(), "rank-0.json", &trace("", KERNEL));
+    let watch = Watch::default();
+    watch.cancel();
+    let fault = open(&[path], TraceKind::Any, &watch).expect_err("it was stopped");
+    assert_eq!(fault, TraceFault::Cancelled(Cancelled));
+}
