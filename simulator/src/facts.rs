@@ -61,6 +61,7 @@ pub(crate) fn of_plan(plan: &Plan, driver: &TrainingDriver<'_>) -> RunFacts {
         expert_imbalance: expert_imbalance(plan),
         networks: Vec::new(),
         model_error,
+        power: crate::power::of_plan(plan),
         price: plan.price.as_ref().map(|price| Price {
             currency: price.currency.clone(),
             device_hour: price.device_hour,

@@ -3,6 +3,7 @@
 //! The library joins the stages (`scenario` to plan, `workload` to tasks, `engine` to totals, `report`) and
 //! adds what they refuse to know: files, threads and exit codes. The `orrery` command is here too ([`cli`]).
 
+mod adapt;
 pub mod balancing;
 pub mod baseline;
 pub mod checks;
@@ -13,12 +14,14 @@ mod facts;
 pub mod files;
 mod network;
 pub mod pipeline;
+mod power;
 pub mod sweep;
 pub mod traces;
 pub mod tuning;
 pub mod validate;
 pub mod why;
 
+pub use adapt::adapted;
 pub use orrery_report as report;
 pub use orrery_scenario as scenario;
 pub use orrery_timeline as timeline;

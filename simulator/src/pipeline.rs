@@ -9,16 +9,18 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use orrery_engine::{Error as EngineError, Options, Outcome, Progress, RecordPolicy, RunControl};
-use orrery_report::{Report, RunFacts};
+use orrery_report::{Activity, Report, RunFacts};
 use orrery_scenario::{Diagnostic, LoadContext, Loaded, MetricEntry, MetricTable, Plan};
 use orrery_taskgraph::{Driver, Pulled, Sink};
 use orrery_timeline::{Statistic, Timeline, Totals, registry};
 use orrery_units::{Flops, ProgramId, Seed};
 use orrery_workload::lower::{Folding, NetworkMap, TrainingDriver};
 
+use crate::adapt::adapted;
 use crate::facts;
 use crate::files::DiskSource;
 use crate::network;
+use crate::power;
 use crate::why::{self, Found};
 
 /// Spans kept for eyes; more are counted as dropped.
@@ -51,7 +53,7 @@ pub fn load(file: &str, text: &str, overrides: &[(String, String)]) -> Result<Pl
         metrics: &metric_table(),
         overrides,
     };
-    orrery_scenario::load(file, text, &context)
+    orrery_scenario::load(file, text, &context).map(adapted)
 }
 
 /// What the scenario `text` in the file `file` describes, whatever its kind, with `overrides` laid over it.
@@ -64,7 +66,11 @@ pub fn load_any(file: &str, text: &str, overrides: &[(String, String)]) -> Resul
         metrics: &metric_table(),
         overrides,
     };
-    orrery_scenario::load_any(file, text, &context)
+    let loaded = orrery_scenario::load_any(file, text, &context)?;
+    Ok(match loaded {
+        Loaded::Training(plan) => Loaded::Training(Box::new(adapted(*plan))),
+        other @ Loaded::Balancing(_) => other,
+    })
 }
 
 /// The metric registry, as expectations are checked against it.
@@ -109,6 +115,35 @@ pub fn simulate_explained(plan: &Plan, watch: &Watch) -> Result<Simulation, Engi
 }
 
 fn run(plan: &Plan, watch: &Watch, found: Option<&Found>) -> Result<Simulation, EngineError> {
+    match power::capped(plan, busiest)? {
+        Some(capped) => run_at(&capped, watch, found),
+        None => run_at(plan, watch, found),
+    }
+}
+
+/// How the busiest device of `plan` spends the last step of its first replication.
+fn busiest(plan: &Plan) -> Result<Activity, EngineError> {
+    let folding = Folding::of(plan);
+    let mut driver = TrainingDriver::new(plan, plan.run.seed, folding);
+    let facts = facts::of_plan(plan, &driver);
+    let options = Options {
+        lookahead: LOOKAHEAD,
+        event_limit: plan.run.event_limit,
+        link_samples: 0,
+        record: RecordPolicy::default(),
+    };
+    let outcome = orrery_engine::run(&mut driver, &options, &RunControl::default())?;
+    let (Some(step), Some(power)) = (outcome.totals.steps.last(), facts.power) else {
+        return Ok(Activity::default());
+    };
+    let activities = facts.ranks.iter().map(|rank| power.activity(step, rank));
+    let draws = |activity: &Activity| power.mean(*activity).0;
+    Ok(activities
+        .max_by(|a, b| draws(a).total_cmp(&draws(b)))
+        .unwrap_or_default())
+}
+
+fn run_at(plan: &Plan, watch: &Watch, found: Option<&Found>) -> Result<Simulation, EngineError> {
     let folding = Folding::of(plan);
     let facts = facts::of_plan(plan, &TrainingDriver::new(plan, plan.run.seed, folding));
     let settings = Settings {
@@ -437,6 +472,7 @@ mod tests {
             expert_imbalance: Vec::new(),
             networks: Vec::new(),
             model_error: ModelError::default(),
+            power: None,
             price: None,
             assumptions: Vec::new(),
         }

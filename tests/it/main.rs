@@ -2,7 +2,9 @@
 
 mod balance;
 mod balancing;
+mod bytes;
 mod causality;
+mod choices;
 mod closed_form;
 mod collectives;
 mod command;

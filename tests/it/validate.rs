@@ -181,11 +181,12 @@ fn measured_steps_are_simulated_row_by_row() {
 }
 
 /// What the fit of steps reaches is held: tier A by the closed form, and held out of the fit by model, device and stack.
-/// Bars of the first are 5 % and 9 % with experts; the second is at 8.1 %, and must not get worse.
+/// Bars of the first are 5 % and 9 % with experts, of the second 7 % and 13 %. vTrain's runs of several nodes are at 8.02 %
+/// and those of one node at 5.5 %, where 8 % and 5.5 % are aimed at: they must not get worse.
 #[test]
 fn fitted_steps_keep_their_accuracy() {
     let truth = "tests/truth/training.csv.gz";
-    let fitted = answer(&["--truth", truth, "--estimate"]);
+    let fitted = answer(&["--truth", truth, "--estimate", "--by", "source"]);
     let tier = |answer: &serde_json::Value, group: &str, figure: &str| {
         answer["groups"][group][figure].as_f64().unwrap_or(f64::NAN)
     };
@@ -193,13 +194,23 @@ fn fitted_steps_keep_their_accuracy() {
         tier(&fitted, "tier A", "coverage") > 0.95,
         "rows of tier A are predicted"
     );
-    for (group, mape) in [("tier A", 0.05), ("tier A MoE", 0.09), ("tier B", 0.10)] {
-        let reached = tier(&fitted, group, "mape");
+    let keep = |answer: &serde_json::Value, group: &str, mape: f64| {
+        let reached = tier(answer, group, "mape");
         assert!(reached < mape, "{group}: {reached}");
-    }
+    };
+    keep(&fitted, "tier A", 0.05);
+    keep(&fitted, "tier A MoE", 0.09);
+    keep(&fitted, "tier B", 0.10);
+    keep(&fitted, "source vTrain ground truth multi-node", 0.081);
     let inside = tier(&fitted, "tier A", "interval_coverage");
     assert!((0.75..=0.85).contains(&inside), "{inside}");
     let held_out = answer(&["--truth", truth, "--folds", "5"]);
-    let reached = tier(&held_out, "tier A", "mape");
-    assert!(reached < 0.085, "{reached}");
+    keep(&held_out, "tier A", 0.07);
+    keep(&held_out, "tier A MoE", 0.13);
+    let one_node = "tests/truth/training_vtrain_single_node.csv.gz";
+    keep(
+        &answer(&["--truth", one_node, "--estimate", "--by", "arch"]),
+        "arch dense",
+        0.056,
+    );
 }

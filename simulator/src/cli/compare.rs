@@ -88,6 +88,7 @@ fn side(
     let args = ScenarioArgs {
         scenarios: vec![what.to_owned()],
         set: set.to_vec(),
+        power_limit: None,
         seed,
     };
     let plans = load_all(&args, console)?;

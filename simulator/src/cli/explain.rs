@@ -99,6 +99,7 @@ fn plan_of(args: &ExplainArgs, console: &mut Console<'_>) -> anyhow::Result<Plan
         let scenario = ScenarioArgs {
             scenarios: vec![file.to_owned()],
             set: args.set.clone(),
+            power_limit: None,
             seed,
         };
         let mut plans = load_all(&scenario, console)?;

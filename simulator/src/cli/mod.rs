@@ -111,6 +111,9 @@ pub(crate) struct ScenarioArgs {
     /// Set a key of the scenario, such as `parallel.pp=8`; may be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_set)]
     pub(crate) set: Vec<(String, String)>,
+    /// Hold every device to this power, such as `500W`: sets `cluster.node.power_limit`, and reports `power.*`.
+    #[arg(long, value_name = "POWER")]
+    pub(crate) power_limit: Option<String>,
     /// Seed of every random number.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,

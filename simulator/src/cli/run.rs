@@ -23,6 +23,7 @@ pub(crate) fn run_default(console: &mut Console<'_>) -> anyhow::Result<Exit> {
         scenario: ScenarioArgs {
             scenarios: vec![files::DEFAULT_SCENARIO.to_owned()],
             set: Vec::new(),
+            power_limit: None,
             seed: None,
         },
         out: None,
@@ -143,6 +144,9 @@ fn loaded<T>(
     load: impl Fn(&str, &str, &[(String, String)]) -> Result<T, Vec<Diagnostic>>,
 ) -> anyhow::Result<Vec<T>> {
     let mut overrides = args.set.clone();
+    if let Some(limit) = &args.power_limit {
+        overrides.push(("cluster.node.power_limit".to_owned(), format!("\"{limit}\"")));
+    }
     if let Some(seed) = args.seed {
         overrides.push(("run.seed".to_owned(), seed.to_string()));
     }

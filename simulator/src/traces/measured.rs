@@ -94,6 +94,7 @@ fn facts(recording: &Recording, name: &str, devices: &[String]) -> Result<RunFac
         networks: Vec::new(),
         model_error: ModelError::default(),
         price: None,
+        power: None,
         assumptions: Vec::new(),
     })
 }

@@ -27,6 +27,11 @@ pub use scale::{LargestRun, SMALL, scale_up};
 /// (experts) on average, and the noise of a table is of that size.
 const SCATTER: f64 = 0.03;
 
+/// Steps of one model, device and stack share what they are wrong by: `n` of them scatter as if each had `n^POWER` times
+/// the scatter of one, so that a much measured configuration outweighs others less. Nought would take them for independent,
+/// one half for one and the same.
+const GROUP_POWER: f64 = 0.125;
+
 /// Stacks that no step was measured of: a device keeps its rates under them as under others (assumption).
 const SHARING: [&str; 1] = ["llama3"];
 
@@ -61,7 +66,8 @@ impl Step {
     /// The step of `plan` that took `measured` seconds.
     #[must_use]
     pub fn new(plan: &Plan, measured: f64, facts: BTreeMap<&'static str, String>) -> Self {
-        let scopes = Term::ALL.map(|term| tuning_scopes(term, &plan.cluster, &plan.training));
+        let routing = plan.model.has_experts().then_some(&plan.routing);
+        let scopes = Term::ALL.map(|term| tuning_scopes(term, &plan.cluster, &plan.training, routing));
         Self {
             parts: Parts::of(plan),
             measured,
@@ -103,16 +109,19 @@ impl Step {
                 .iter()
                 .any(|rank| of(&rank.forward) || of(&rank.backward))
         };
-        let positive = |time: orrery_units::SimDuration| time > orrery_units::SimDuration::ZERO;
+        fn positive(time: orrery_units::SimDuration) -> bool {
+            time > orrery_units::SimDuration::ZERO
+        }
         match term {
             Term::Experts => any(|pass| pass.kernel.spent[1] > orrery_units::SimDuration::ZERO),
+            Term::Unaligned => any(|pass| positive(pass.kernel.unaligned)),
             Term::SmallKernels => self.parts.ranks.iter().any(|rank| rank.routed > 0),
             Term::ExpertLaunches => any(|pass| pass.expert_launches > 0),
             Term::Tensor => any(|pass| pass.tensor > orrery_units::SimDuration::ZERO),
             Term::Exchange | Term::ExposedExchange => {
                 any(|pass| pass.exchange > orrery_units::SimDuration::ZERO)
             }
-            Term::Shards => any(|pass| pass.shards > orrery_units::SimDuration::ZERO),
+            Term::Shards | Term::ShardUnits => any(|pass| pass.shards > orrery_units::SimDuration::ZERO),
             Term::Data => self
                 .parts
                 .ranks
@@ -123,6 +132,9 @@ impl Step {
             | Term::Passes
             | Term::Gap
             | Term::Launch
+            | Term::LayerKernels
+            | Term::Waits
+            | Term::Microbatch
             | Term::Ungraphed
             | Term::Update
             | Term::Step
@@ -210,8 +222,9 @@ impl Space {
 #[must_use]
 pub fn fit(steps: &[&Step]) -> TuningSet {
     let space = Space::of(steps);
+    let scatters = scatters(steps);
     let residuals = |point: &[f64]| -> Vec<f64> {
-        let residual = |(at, step): (usize, &&Step)| step.residual(&space.tuning(at, point)) / SCATTER;
+        let residual = |(at, step): (usize, &&Step)| step.residual(&space.tuning(at, point)) / scatters[at];
         steps.iter().enumerate().map(residual).collect()
     };
     let point = least_squares(&space.priors, residuals);
@@ -253,6 +266,17 @@ pub fn fit(steps: &[&Step]) -> TuningSet {
         .sort_by(|a, b| (a.term as usize, &a.scope).cmp(&(b.term as usize, &b.scope)));
     set.spreads = spreads(steps, &set);
     set
+}
+
+/// The scatter that is expected of each step, by how many there are of its model, device and stack.
+fn scatters(steps: &[&Step]) -> Vec<f64> {
+    let group = |step: &Step| [step.fact("model"), step.fact("gpu"), &step.stack].join(" | ");
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    for step in steps {
+        *counts.entry(group(step)).or_default() += 1;
+    }
+    let scatter = |step: &&Step| SCATTER * f64::from(counts[&group(step)]).powf(GROUP_POWER);
+    steps.iter().map(scatter).collect()
 }
 
 /// The spreads of the residuals of each stack, without and with experts.

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Term {
     /// Share of the short-run rate of matrix products that lasts through steps (power, clocks, cold caches).
     Products,
+    /// The same for products whose rows are no whole vectors of 16 bytes, over that of all products.
+    Unaligned,
     /// The same for products grouped by expert, over that of plain ones.
     Experts,
     /// The same for attention cores.
@@ -21,12 +23,18 @@ pub enum Term {
     Gap,
     /// Host time to issue one kernel, seconds.
     Launch,
-    /// Kernels that a layer with experts issues forward, beside those of its blocks; half as many more backward.
+    /// Kernels that a layer issues forward, beside those of its blocks; half as many more backward.
+    LayerKernels,
+    /// Kernels that a layer with experts issues beside those; half as many more backward.
     SmallKernels,
     /// Kernels issued for one product of one expert where experts are computed one by one.
     ExpertLaunches,
     /// Share of launches that stay with the host where part of a layer is replayed from graphs.
     Ungraphed,
+    /// Of host and device, the share of the shorter one's time that the longer one does not hide: they wait for each other.
+    Waits,
+    /// Time of a microbatch around its loss, in which no kernel of the model runs, seconds.
+    Microbatch,
     /// Time of tensor-parallel collectives, over that alone.
     Tensor,
     /// Time of expert exchanges, over that alone.
@@ -35,6 +43,8 @@ pub enum Term {
     ExposedExchange,
     /// Time to gather and scatter sharded parameters, over that alone.
     Shards,
+    /// Share of the device that sharded parameters take while they travel, beside the units of their channels.
+    ShardUnits,
     /// Time to reduce gradients and gather parameters once a step, over that alone.
     Data,
     /// Time of optimiser and gradient norm, over that of its passes.
@@ -47,20 +57,25 @@ pub enum Term {
 
 impl Term {
     /// Every term.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 22] = [
         Self::Products,
+        Self::Unaligned,
         Self::Experts,
         Self::Attention,
         Self::Passes,
         Self::Gap,
         Self::Launch,
+        Self::LayerKernels,
         Self::SmallKernels,
         Self::ExpertLaunches,
         Self::Ungraphed,
+        Self::Waits,
+        Self::Microbatch,
         Self::Tensor,
         Self::Exchange,
         Self::ExposedExchange,
         Self::Shards,
+        Self::ShardUnits,
         Self::Data,
         Self::Update,
         Self::Step,
@@ -69,8 +84,8 @@ impl Term {
 
     /// What is expected before any step is read, and by how much its logarithm may be off.
     ///
-    /// Shares and ratios are expected at one. Assumptions otherwise: a gap of 1 us and launches of 5 us are usual for
-    /// eager frameworks.
+    /// Shares and ratios are expected at one. Assumptions otherwise: a gap of 1 us, launches of 8 us and some tens of kernels
+    /// per layer beside those of its blocks are usual for eager frameworks.
     #[must_use]
     pub const fn expected(self) -> (f64, f64) {
         match self {
@@ -78,8 +93,11 @@ impl Term {
             Self::Experts | Self::Update => (1.0, 0.25),
             Self::Attention | Self::Passes | Self::Data => (1.0, 0.3),
             Self::Gap => (1e-6, 0.5),
-            Self::Launch => (5e-6, 0.5),
-            Self::SmallKernels => (60.0, 0.7),
+            Self::Launch => (8e-6, 0.5),
+            Self::Unaligned => (0.5, 0.4),
+            Self::LayerKernels | Self::SmallKernels => (60.0, 0.7),
+            Self::Waits | Self::ShardUnits => (0.15, 0.7),
+            Self::Microbatch => (1e-3, 1.0),
             Self::ExpertLaunches => (2.0, 0.5),
             Self::Ungraphed => (0.5, 0.4),
             Self::Tensor => (0.9, 0.5),
@@ -139,7 +157,14 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             values: Term::ALL.map(|term| match term {
-                Term::Gap | Term::Launch | Term::SmallKernels | Term::Step => 0.0,
+                Term::Gap
+                | Term::Launch
+                | Term::LayerKernels
+                | Term::SmallKernels
+                | Term::Waits
+                | Term::Microbatch
+                | Term::ShardUnits
+                | Term::Step => 0.0,
                 _ => 1.0,
             }),
             spread: None,

@@ -3,7 +3,7 @@
 use orrery_timeline::KindTable;
 use orrery_units::{Bytes, Flops, FlopsPerSec, LaneId, SimDuration};
 
-use crate::{Network, WorkShares};
+use crate::{Network, Power, WorkShares};
 
 /// Where the times of a run come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -170,6 +170,8 @@ pub struct RunFacts {
     pub model_error: ModelError,
     /// What it costs, if the scenario says.
     pub price: Option<Price>,
+    /// What devices draw, if the scenario asks.
+    pub power: Option<Power>,
     /// What was filled in.
     pub assumptions: Vec<Assumption>,
 }

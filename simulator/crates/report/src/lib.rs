@@ -13,6 +13,7 @@ mod memory;
 mod metrics;
 mod network;
 mod phases;
+mod power;
 mod rank;
 pub mod render;
 mod verdict;
@@ -30,6 +31,7 @@ pub use memory::{Memory, StagePeak};
 pub use metrics::Metrics;
 pub use network::{KindLoad, LinkLoad, Network, NetworkFacts, PairLoad, TrafficMatrix};
 pub use phases::{Phase, RankPhases};
+pub use power::{Activity, Power};
 pub use rank::{RankLoad, Ranks};
 pub use waterfall::{Cause, Waterfall, WorkShares};
 

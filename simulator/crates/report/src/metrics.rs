@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use orrery_timeline::{OPERATIONS, Statistic, StepTotals, Totals, find_metric};
 use orrery_units::{Bytes, Dimension, Evidence};
 
-use crate::{Breakdown, Network, RunFacts, State, Waterfall};
+use crate::{Breakdown, Network, Power, RunFacts, State, Waterfall};
 
 /// The normal quantile that leaves 10 % on either side.
 const QUANTILE_80: f64 = 1.281_551_565_544_6;
@@ -176,6 +176,10 @@ impl Samples {
             let step = price.device_hour * devices * seconds / 3600.0;
             time("cost.per_mtok", step / work.tokens * 1e6);
         }
+        if let Some(power) = &facts.power {
+            self.add_power(power, step, facts);
+        }
+        let mut time = |path: &str, value: f64| self.push(path, value, Error::Time);
         for (cause, part) in Waterfall::of_step(step, facts).bars() {
             time(
                 &format!("train.cause_time{{cause='{}'}}", cause.name()),
@@ -186,6 +190,24 @@ impl Samples {
         for program in step.programs.iter() {
             self.push("train.wait_caused", program.caused_wait.as_secs(), Error::Time);
         }
+    }
+
+    fn add_power(&mut self, power: &Power, step: &StepTotals, facts: &RunFacts) {
+        let (mut all, mut devices) = (0.0, 0.0);
+        for (watts, stands_for) in power.of_step(step, facts) {
+            self.push("power.device", watts.0, Error::None);
+            all += watts.0 * stands_for;
+            devices += stands_for;
+        }
+        let mean = all / f64::max(devices, 1.0);
+        let joules = mean * f64::from(facts.device.count) * step.duration().as_secs();
+        self.push("power.clock", power.clock, Error::None);
+        self.push(
+            "power.node",
+            mean * f64::from(power.devices_per_node),
+            Error::None,
+        );
+        self.push("power.energy_per_token", joules / facts.work.tokens, Error::None);
     }
 
     fn add_states(&mut self, states: &Breakdown) {

@@ -121,6 +121,7 @@ fn facts() -> RunFacts {
             time: 0.08,
             memory: Some(0.05),
         },
+        power: None,
         price: Some(Price {
             currency: "USD".to_owned(),
             device_hour: 2.0,

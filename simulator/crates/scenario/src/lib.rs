@@ -27,7 +27,7 @@ pub use explain::{codes, explain};
 pub use load::{Loaded, load, load_any};
 pub use plan::{BalancingPlan, Plan};
 pub use raw::SCHEMA;
-pub use relayout::{LayoutChoice, Refusal, Relayout};
+pub use relayout::{LayoutChoice, Refusal, Relayout, recompute_text};
 pub use render::{render, render_one};
 pub use resolve::tuning::tuning_scopes;
 pub use schema::schema_json;

@@ -273,7 +273,7 @@ fn plan(
     let cluster = cluster::cluster(&raw.cluster, (context.source, file_name), &mut assumed, faults);
     let resolved = model::model(&raw.model, file_name, context.source, &mut assumed, faults);
     let stack = stack::stack(&raw.stack, &mut assumed);
-    let mut training = training::training(&raw.training, stack, &mut assumed);
+    let mut training = training::training(&raw.training, stack, cluster.as_ref(), &mut assumed);
     let place = root
         .get("parallel")
         .map_or_else(Place::default, |item| item.key.clone());
@@ -281,8 +281,10 @@ fn plan(
     let layout = match (&cluster, &resolved) {
         (Some(cluster), Some(resolved)) if degrees_known => {
             let model = &resolved.model;
-            let layout = layout::layout(&raw.parallel, cluster, model, &place, &mut assumed, faults);
-            if let Some(layout) = &layout {
+            let mut layout = layout::layout(&raw.parallel, cluster, model, &place, &mut assumed, faults);
+            if let Some(layout) = &mut layout {
+                let stack = training.as_ref().map_or("", |known| known.stack.name.as_str());
+                layout.cp_comm = layout::context_exchange(&raw.parallel, stack, layout.cp, &mut assumed);
                 validate::check_layout(&raw, cluster, model, layout, &place, faults);
                 if let Some(training) = &mut training {
                     validate::check_training(&raw, cluster, model, layout, training, faults);
@@ -308,15 +310,16 @@ fn plan(
     let is_measured = profile_name.is_none_or(|given| given.value != profile::NONE);
     let resolved = resolved?;
     let tunings = tunings?;
+    let routing = routing::routing(&raw.routing, &resolved, &mut assumed, faults);
     let tuning = match (&cluster, &training) {
         (Some(cluster), Some(training)) if is_measured => {
             let has_experts = resolved.model.has_experts();
-            let scopes = |term| tuning::tuning_scopes(term, cluster, training);
+            let counted = has_experts.then_some(&routing);
+            let scopes = |term| tuning::tuning_scopes(term, cluster, training, counted);
             tunings.resolve(&training.stack.name, has_experts, scopes)
         }
         _ => Tuning::default(),
     };
-    let routing = routing::routing(&raw.routing, &resolved, &mut assumed, faults);
     let run = run_settings(&raw.run, &mut assumed);
     Some(Plan {
         identity: identity(&raw.scenario, file_name, root, &resolved.config)?,
@@ -329,6 +332,7 @@ fn plan(
         profile: profile?,
         tuning,
         tunings,
+        clock: 1.0,
         price: price(&raw),
         run,
         expectations,

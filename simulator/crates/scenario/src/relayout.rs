@@ -8,7 +8,7 @@ use orrery_profile::Tuning;
 
 use crate::diagnostics::Faults;
 use crate::document::{Files, Place, Table};
-use crate::plan::{Layout, Plan, Recompute, RecomputeModule, ScheduleKind, Training, ZeroStage};
+use crate::plan::{Layout, Plan, Recompute, ScheduleKind, Training, ZeroStage};
 use crate::raw::{Given, Raw};
 use crate::resolve::{Assumptions, layout, tuning};
 use crate::validate;
@@ -176,6 +176,7 @@ impl Relayout {
             return Err(refusal(faults));
         };
         layout.order = base.layout.order;
+        layout.cp_comm = base.layout.cp_comm;
         validate::check_layout(raw, cluster, model, &layout, place, &mut faults);
         validate::recompute_names_apply(raw, model, &mut faults);
         let microbatches = microbatches(raw, &layout, &base.training, &mut faults);
@@ -213,9 +214,10 @@ impl Relayout {
         }
         let mut training = base.training.clone();
         training.recompute = recompute.clone();
-        let scopes = |term| tuning::tuning_scopes(term, &base.cluster, &training);
-        base.tunings
-            .resolve(&training.stack.name, base.model.has_experts(), scopes)
+        let has_experts = base.model.has_experts();
+        let routing = has_experts.then_some(&base.routing);
+        let scopes = |term| tuning::tuning_scopes(term, &base.cluster, &training, routing);
+        base.tunings.resolve(&training.stack.name, has_experts, scopes)
     }
 
     /// Writes `choice` where the rules read.
@@ -237,9 +239,7 @@ impl Relayout {
     fn base_recompute(&mut self, recompute: &Recompute) {
         self.raw.training.recompute_modules = match recompute {
             Recompute::Selective(modules) => {
-                let names = modules
-                    .iter()
-                    .map(|&module| given(module_name(module).to_owned()));
+                let names = modules.iter().map(|&module| given(module.name().to_owned()));
                 Some(given(names.collect()))
             }
             Recompute::None | Recompute::Full => None,
@@ -285,26 +285,16 @@ const fn zero_number(zero: ZeroStage) -> u64 {
     }
 }
 
-/// The name of a module in a file.
-const fn module_name(module: RecomputeModule) -> &'static str {
-    match module {
-        RecomputeModule::CoreAttention => "core_attention",
-        RecomputeModule::Norm => "norm",
-        RecomputeModule::MlaUpProjection => "mla_up_proj",
-        RecomputeModule::Activation => "activation",
-        RecomputeModule::Mlp => "mlp",
-    }
-}
-
 /// What is recomputed, as a file says it.
-fn recompute_text(recompute: &Recompute) -> String {
+#[must_use]
+pub fn recompute_text(recompute: &Recompute) -> String {
     match recompute {
         Recompute::None => "\"none\"".to_owned(),
         Recompute::Full => "\"full\"".to_owned(),
         Recompute::Selective(modules) => {
             let names: Vec<String> = modules
                 .iter()
-                .map(|&module| format!("\"{}\"", module_name(module)))
+                .map(|&module| format!("\"{}\"", module.name()))
                 .collect();
             format!("[{}]", names.join(", "))
         }

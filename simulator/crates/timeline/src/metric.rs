@@ -172,7 +172,7 @@ const fn share(name: &'static str, definition: &'static str) -> Metric {
     metric(name, Dimension::Number, "ratio", definition)
 }
 
-static REGISTRY: [Metric; 52] = [
+static REGISTRY: [Metric; 56] = [
     metric(
         "cost.per_day",
         Dimension::Money,
@@ -356,6 +356,28 @@ static REGISTRY: [Metric; 52] = [
             "The highest net.utilization of the link in any of 64 to 128 even intervals of the run; one sample a link.",
         )
     },
+    share(
+        "power.clock",
+        "Clock of the devices over that at which their kernels were measured, where power is held down; one sample a step.",
+    ),
+    metric(
+        "power.device",
+        Dimension::Power,
+        "W",
+        "Mean power of a device over a step by the power model, where the scenario names a cap; one sample a rank and step.",
+    ),
+    metric(
+        "power.energy_per_token",
+        Dimension::Energy,
+        "J",
+        "Energy of all devices in a step by the power model, over its tokens.",
+    ),
+    metric(
+        "power.node",
+        Dimension::Power,
+        "W",
+        "Mean power of the devices of a node over a step by the power model; hosts, switches and cooling are not in it.",
+    ),
     share(
         "provenance.analytic",
         "Share of busy time that rests on a formula with no measurement behind it.",

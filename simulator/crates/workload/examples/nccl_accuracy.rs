@@ -54,6 +54,7 @@ fn cluster(hopper: bool) -> Cluster {
             memory_bandwidth: BytesPerSec::new(memory),
             num_units: units,
             power_limit: Watts(400.0),
+            power_cap: None,
         },
         node: Node {
             num_devices: 8,

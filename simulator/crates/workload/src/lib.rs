@@ -7,6 +7,7 @@
 pub mod block;
 pub mod collective;
 pub mod cost;
+mod documents;
 pub mod estimate;
 pub mod lower;
 pub mod memory;

@@ -11,6 +11,7 @@ mod ranking;
 mod releases;
 mod row;
 mod scenario;
+mod site;
 mod skill;
 #[cfg(test)]
 mod tests;
@@ -110,7 +111,8 @@ pub enum Mode {
     Simulated,
     /// By the closed form.
     Estimated,
-    /// By the closed form with parameters fitted on the other rows of tier A; only those are compared.
+    /// By the closed form with parameters fitted on the other rows of tier A; only those are compared. A table that has none
+    /// is fitted and compared as it is.
     HeldOut(LeaveOut),
 }
 
@@ -259,12 +261,14 @@ fn held_out(
     prepared: &[Result<MeasuredStep, String>],
     leave_out: LeaveOut,
 ) -> Vec<Option<Result<Answer, String>>> {
+    let is_complete = |cells| StepRow(cells).text("tier") == "A";
+    let has_complete = table.rows.iter().any(is_complete);
     let complete: Vec<(usize, Step)> = table
         .rows
         .iter()
         .zip(prepared)
         .enumerate()
-        .filter(|(_, (cells, _))| StepRow(cells).text("tier") == "A")
+        .filter(|(_, (cells, _))| is_complete(cells) || !has_complete)
         .filter_map(|(at, (cells, step))| Some((at, with_facts(cells, step.as_ref().ok()?))))
         .collect();
     let steps: Vec<Step> = complete.iter().map(|(_, step)| step.clone()).collect();

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::row::StepRow;
+use super::site;
 
 /// Names of models as tables write them, and as the catalogue does.
 const MODELS: [(&str, &str); 11] = [
@@ -45,6 +46,9 @@ const MODULES: [(&str, &str); 6] = [
     ("mlp", "mlp"),
 ];
 
+/// Devices of a node of most devices.
+const USUAL_NODE: u64 = 8;
+
 /// The scenario of `row`, or the field for want of which there is none.
 pub(super) fn scenario(row: StepRow<'_>) -> Result<String, String> {
     let mut text = format!(
@@ -58,6 +62,10 @@ pub(super) fn scenario(row: StepRow<'_>) -> Result<String, String> {
     text += &stack(row);
     if row.is_moe() && row.routing() == "forced" {
         text += "[routing]\nkind = \"balanced\"\n";
+        // Benchmarks that drop tokens pad experts to their capacity: Megatron's `--moe-pad-expert-input-to-capacity`.
+        if row.text("routing") == "drop" {
+            text += "capacity_factor = 1.0\npad_to_capacity = true\n";
+        }
     }
     text += "[run]\nseed = 1\nreplications = 1\noutputs = [\"summary\"]\n";
     Ok(text)
@@ -115,10 +123,11 @@ fn model(row: StepRow<'_>) -> Result<String, String> {
 /// Whole nodes, or one that is smaller: four devices of a rack of GB200 or GB300, eight of all others.
 fn cluster(row: StepRow<'_>) -> Result<String, String> {
     let (gpu, gpus) = (row.known("gpu")?, row.count("gpus")?);
-    let size = if gpu.starts_with("GB") { 4 } else { 8 };
+    let size = if gpu.starts_with("GB") { 4 } else { USUAL_NODE };
     let (nodes, size) = (gpus.div_ceil(size), gpus.min(size));
     Ok(format!(
-        "[cluster]\nnodes = {nodes}\n[cluster.node]\ngpu = \"{gpu}\"\ngpus = {size}\n"
+        "[cluster]\nnodes = {nodes}\n[cluster.node]\ngpu = \"{gpu}\"\ngpus = {size}\n{}",
+        site::nics(row.text("source"))
     ))
 }
 
@@ -168,13 +177,20 @@ fn training(row: StepRow<'_>) -> Result<String, String> {
         row.count("seq")?,
         row.count("gbs")?,
         whole(row.or("mbs", "1")?).ok_or("mbs")?,
-        recompute(if row.text("recompute_src").contains("(assumed)") {
-            // A default of somebody's program is no measurement: steps that recompute take a third longer than these.
-            "none"
-        } else {
-            row.or("recompute", "none")?
-        })?,
+        recompute(recomputed(row)?)?,
     ))
+}
+
+/// What is computed again. A default of somebody's program is no measurement, and the two tables of the source that states
+/// one differ: most of its runs of several nodes do not fit into memory unless all is computed again, while those of one
+/// node do, and would else have run faster than any measured layer (h = 2048: 203 TFLOP/s).
+fn recomputed(row: StepRow<'_>) -> Result<&str, String> {
+    let is_assumed = row.text("recompute_src").contains("(assumed)");
+    if is_assumed && row.count("gpus")? <= USUAL_NODE {
+        Ok("none")
+    } else {
+        row.or("recompute", "none")
+    }
 }
 
 /// A whole number as tables write it, which may be `2.0`.

@@ -259,3 +259,16 @@ fn rows_count_in_their_cells() {
         ]
     );
 }
+
+/// What a program assumes by default is believed of runs of several nodes, which would not fit otherwise, and not of those
+/// of one.
+#[test]
+fn a_default_is_believed_of_runs_of_several_nodes() {
+    let assumed = [("recompute", "full"), ("recompute_src", "a default (assumed)")];
+    let text = |gpus| {
+        let cells = row(&[&assumed[..], &[("gpus", gpus)]].concat());
+        scenario(StepRow(&cells)).expect("it is complete")
+    };
+    assert!(text("8").contains("recompute = \"none\""));
+    assert!(text("64").contains("recompute = \"full\""));
+}

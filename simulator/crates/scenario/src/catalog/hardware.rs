@@ -143,6 +143,7 @@ fn entry<'a>(field: &impl Fn(&str) -> Option<&'a str>) -> Option<HardwareEntry> 
             memory_bandwidth: BytesPerSec::new(number("hbm_GBps")? * 1e9),
             num_units: count("sm_count")?,
             power_limit: Watts(number("tdp_W")?),
+            power_cap: None,
         },
         scale_up: number("nvlink_GBps_per_dir")
             .filter(|&rate| rate > 0.0)

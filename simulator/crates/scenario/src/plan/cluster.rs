@@ -19,8 +19,10 @@ pub struct Device {
     pub memory_bandwidth: BytesPerSec,
     /// Execution units (SMs, CUs).
     pub num_units: u32,
-    /// Board power limit.
+    /// Board power limit of the data sheet, at which kernels were measured.
     pub power_limit: Watts,
+    /// What the board is held to instead, where a scenario asks what that does.
+    pub power_cap: Option<Watts>,
 }
 
 /// A node: devices joined by a fast switch, with NICs.

@@ -47,6 +47,18 @@ pub enum ScheduleKind {
     DualPipeV,
 }
 
+/// How context-parallel ranks see the keys and values of each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ContextExchange {
+    /// Blocks of keys and values go round a ring, each beside the attention to the block before it (ring attention;
+    /// Megatron's `p2p`).
+    Ring,
+    /// Keys and values are gathered before the core (Llama 3 report, section 3.3.2; Megatron's `allgather`).
+    AllGather,
+    /// Sequences are exchanged for heads before the core and back behind it (Ulysses; Megatron's `a2a`).
+    AllToAll,
+}
+
 /// A pipeline schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Schedule {
@@ -108,6 +120,8 @@ pub struct Layout {
     pub tp: u32,
     /// Context-parallel degree.
     pub cp: u32,
+    /// How context-parallel ranks exchange keys and values.
+    pub cp_comm: ContextExchange,
     /// Data-parallel degree.
     pub dp: u32,
     /// Pipeline degree.

@@ -21,9 +21,12 @@ pub use balancing::{
 };
 pub use balancing::{Popularity, RecordedPlan, Skew};
 pub use cluster::{Cluster, Contention, Device, Fabric, Node};
-pub use layout::{Axis, Coordinates, GroupShape, Layout, Schedule, ScheduleKind, VirtualStage, ZeroStage};
+pub use layout::{Axis, ContextExchange, Coordinates, GroupShape, Layout};
+pub use layout::{Schedule, ScheduleKind, VirtualStage, ZeroStage};
 pub use model::{AttentionShape, Gate, Layer, MlpShape, Model, Parameters};
-pub use training::{Dispatcher, Formats, GraphScope, Law, Noise, Recompute, RecomputeModule, Routing};
+pub use training::{
+    Dispatcher, Documents, Formats, GraphScope, Law, Noise, Recompute, RecomputeModule, Routing,
+};
 pub use training::{Stack, StackFamily, Training};
 
 /// Who the scenario is.
@@ -101,6 +104,8 @@ pub struct Plan {
     pub tuning: Tuning,
     /// The parameters that this comes from.
     pub tunings: Arc<TuningSet>,
+    /// Clock of the devices over that at which their kernels were measured: 1, but where power is held down.
+    pub clock: f64,
     /// What it costs, if the scenario says.
     pub price: Option<Price>,
     /// How to run.

@@ -1,7 +1,7 @@
 //! How the model is trained: batch, recompute, formats, what the framework does, routing and noise.
 
 use orrery_operation::Precision;
-use orrery_units::SimDuration;
+use orrery_units::{Bytes, SimDuration};
 
 /// What of a layer is computed again in backward instead of kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,6 +143,10 @@ pub struct Training {
     pub warmup_steps: u32,
     /// What is recomputed.
     pub recompute: Recompute,
+    /// Memory that a device may take where what is recomputed is still to be chosen.
+    pub memory_budget: Option<Bytes>,
+    /// Lengths of the documents that are packed into sequences; none where each sequence is one.
+    pub documents: Option<Documents>,
     /// Formats.
     pub formats: Formats,
     /// What the framework does.
@@ -150,6 +154,23 @@ pub struct Training {
 }
 
 pub use orrery_experts::load::Law;
+
+/// The law of document lengths. Documents follow each other in a sequence, and attention stays inside each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Documents {
+    /// Equally many tokens each.
+    Fixed {
+        /// Tokens of a document.
+        tokens: u64,
+    },
+    /// Lengths whose logarithm is normal.
+    LogNormal {
+        /// The median length, tokens.
+        median: u64,
+        /// Standard deviation of the logarithm.
+        sigma: f64,
+    },
+}
 
 /// How tokens find experts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -175,23 +196,67 @@ pub struct Noise {
     pub kernel: f64,
     /// Coefficient of variation of link rates, fixed per node.
     pub link: f64,
+    /// Mean length of a stall of the host.
+    pub stall: SimDuration,
+    /// How likely the host of a rank stalls in a step.
+    pub stall_chance: f64,
+}
+
+impl Routing {
+    /// Whether experts compute their full capacity, so that their shapes do not hang on what the gate says and the host
+    /// need not see it.
+    #[must_use]
+    pub const fn has_static_shapes(&self) -> bool {
+        self.pad_to_capacity && self.capacity_factor.is_some()
+    }
 }
 
 impl Noise {
     /// Whether nothing varies.
     #[must_use]
     pub fn is_off(&self) -> bool {
-        self.device + self.step + self.kernel + self.link <= 0.0
+        self.device + self.step + self.kernel + self.link <= 0.0 && !self.stalls()
+    }
+}
+
+impl Noise {
+    /// Whether hosts stall.
+    #[must_use]
+    pub fn stalls(&self) -> bool {
+        self.stall > SimDuration::ZERO && self.stall_chance > 0.0
+    }
+}
+
+impl RecomputeModule {
+    /// Every module, in order.
+    pub const ALL: [Self; 5] = [
+        Self::CoreAttention,
+        Self::Norm,
+        Self::MlaUpProjection,
+        Self::Activation,
+        Self::Mlp,
+    ];
+
+    /// The name in a file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CoreAttention => "core_attention",
+            Self::Norm => "norm",
+            Self::MlaUpProjection => "mla_up_proj",
+            Self::Activation => "activation",
+            Self::Mlp => "mlp",
+        }
     }
 }
 
 impl Recompute {
-    /// Whether `module` is computed again in backward.
+    /// Whether `module` alone is computed again in backward. Whole layers run forward again as layers, once: none of
+    /// their modules does so besides.
     #[must_use]
     pub fn covers(&self, module: RecomputeModule) -> bool {
         match self {
-            Self::None => false,
-            Self::Full => true,
+            Self::None | Self::Full => false,
             Self::Selective(modules) => modules.contains(&module),
         }
     }

@@ -59,7 +59,7 @@ const NODE: &[Key] = &[
     Key::new(
         "power_limit",
         Kind::Quantity(Dimension::Power),
-        "Board power limit.",
+        "Power that a board is held to; asks for power, clock and energy by the power model.",
     )
     .also(&["tdp"]),
     Key::new("peak", Kind::Table(PEAKS), "Dense arithmetic peaks by format."),

@@ -14,6 +14,9 @@ pub(crate) const SCHEDULES: &[&str] = &[
     "gpipe",
 ];
 
+/// How context-parallel ranks exchange keys and values, by Megatron's names.
+pub(crate) const CONTEXT_EXCHANGES: &[&str] = &["p2p", "allgather", "a2a"];
+
 const SCHEDULE: &[Key] = &[
     Key::new(
         "kind",
@@ -34,6 +37,12 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("pp", Kind::Integer(1), "Pipeline degree.").also(&["pipeline_parallel", "pipeline"]),
     Key::new("ep", Kind::Integer(1), "Expert-parallel degree.").also(&["expert_parallel", "expert"]),
     Key::new("cp", Kind::Integer(1), "Context-parallel degree.").also(&["context_parallel"]),
+    Key::new(
+        "cp_comm",
+        Kind::Choice(CONTEXT_EXCHANGES),
+        "How context-parallel ranks exchange keys and values: round a ring, gathered, or heads for sequences.",
+    )
+    .also(&["cp_comm_type"]),
     Key::new(
         "dp",
         Kind::Either(&[Kind::Choice(&["auto"]), Kind::Integer(1)]),
@@ -87,6 +96,7 @@ pub(crate) struct RawParallel {
     pub(crate) pp: Option<Given<u64>>,
     pub(crate) ep: Option<Given<u64>>,
     pub(crate) cp: Option<Given<u64>>,
+    pub(crate) cp_comm: Option<Given<String>>,
     pub(crate) dp: Option<Given<u64>>,
     pub(crate) expert_tp: Option<Given<u64>>,
     pub(crate) zero_stage: Option<Given<u64>>,
@@ -107,6 +117,7 @@ impl RawParallel {
             pp: view.integer("pp"),
             ep: view.integer("ep"),
             cp: view.integer("cp"),
+            cp_comm: view.text("cp_comm"),
             dp: view.integer("dp"),
             expert_tp: view.integer("expert_tp"),
             zero_stage: view.integer("zero_stage"),

@@ -1,5 +1,7 @@
 //! `[routing]` and `[noise]`: how tokens find experts, and what varies.
 
+use orrery_units::Dimension;
+
 use super::key::{Key, Kind};
 use super::view::{Given, View};
 
@@ -79,6 +81,16 @@ pub(crate) const NOISE: &[Key] = &[
         Kind::Share,
         "Coefficient of variation of link rates, fixed per node.",
     ),
+    Key::new(
+        "stall",
+        Kind::Quantity(Dimension::Time),
+        "Mean length of a stall of the host (garbage collection, data loader); exponential.",
+    ),
+    Key::new(
+        "stall_chance",
+        Kind::Share,
+        "How likely a rank's host stalls in a step.",
+    ),
 ];
 
 #[derive(Debug)]
@@ -116,6 +128,8 @@ pub(crate) struct RawNoise {
     pub(crate) step: Option<Given<f64>>,
     pub(crate) kernel: Option<Given<f64>>,
     pub(crate) link: Option<Given<f64>>,
+    pub(crate) stall: Option<Given<f64>>,
+    pub(crate) stall_chance: Option<Given<f64>>,
 }
 
 impl RawNoise {
@@ -125,6 +139,8 @@ impl RawNoise {
             step: view.number("step"),
             kernel: view.number("kernel"),
             link: view.number("link"),
+            stall: view.quantity("stall", Dimension::Time),
+            stall_chance: view.number("stall_chance"),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `[training]`: batch, recompute and formats.
 
+use orrery_units::Dimension;
+
 use super::key::{Key, Kind};
 use super::view::{Given, View};
 
@@ -66,10 +68,40 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new(
         "recompute",
         Kind::Either(&[
-            Kind::Choice(&["none", "full"]),
+            Kind::Choice(&["none", "full", "adaptive"]),
             Kind::List(&Kind::Choice(MODULES)),
         ]),
-        "What is computed again in backward instead of kept.",
+        "What is computed again in backward instead of kept; `adaptive`: the cheapest that fits.",
+    ),
+    Key::new(
+        "memory_budget",
+        Kind::Quantity(Dimension::Data),
+        "Memory that a device may take where recompute is adaptive; left out: all of the device's.",
+    ),
+    Key::new(
+        "documents",
+        Kind::Table(DOCUMENTS),
+        "Lengths of the documents that are packed into sequences; attention stays inside each.",
+    ),
+];
+
+const DOCUMENTS: &[Key] = &[
+    Key::new(
+        "law",
+        Kind::Choice(&["fixed", "lognormal"]),
+        "The law of document lengths.",
+    )
+    .required(),
+    Key::new(
+        "tokens",
+        Kind::Integer(1),
+        "Tokens of a document; their median where lengths vary.",
+    )
+    .required(),
+    Key::new(
+        "sigma",
+        Kind::Number(0.0),
+        "Standard deviation of the logarithm of lengths (lognormal).",
     ),
 ];
 
@@ -84,10 +116,15 @@ pub(crate) struct RawTraining<'a> {
     pub(crate) formats: View<'a>,
     pub(crate) recompute: Option<Given<String>>,
     pub(crate) recompute_modules: Option<Given<Vec<Given<String>>>>,
+    pub(crate) memory_budget: Option<Given<f64>>,
+    pub(crate) document_law: Option<Given<String>>,
+    pub(crate) document_tokens: Option<Given<u64>>,
+    pub(crate) document_sigma: Option<Given<f64>>,
 }
 
 impl<'a> RawTraining<'a> {
     pub(crate) fn read(view: View<'a>) -> Self {
+        let documents = view.table("documents");
         Self {
             seq_len: view.integer("seq_len"),
             global_batch: view.integer("global_batch"),
@@ -98,6 +135,10 @@ impl<'a> RawTraining<'a> {
             formats: view.table("formats"),
             recompute: view.text("recompute"),
             recompute_modules: view.texts("recompute"),
+            memory_budget: view.quantity("memory_budget", Dimension::Data),
+            document_law: documents.text("law"),
+            document_tokens: documents.integer("tokens"),
+            document_sigma: documents.number("sigma"),
         }
     }
 }

@@ -75,9 +75,7 @@ fn device(raw: &RawCluster<'_>, entry: &HardwareEntry, assumed: &mut Assumptions
             assumed.note("cluster.node.hbm_bw", format!("{terabytes} TB/s"), CATALOG);
         }
     }
-    if let Some(given) = &raw.power_limit {
-        device.power_limit = Watts(given.value);
-    }
+    device.power_cap = raw.power_limit.as_ref().map(|given| Watts(given.value));
     for precision in Precision::ALL {
         let Some(given) = raw.peak.quantity(precision.name(), Dimension::FlopRate) else {
             continue;

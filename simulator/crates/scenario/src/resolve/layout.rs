@@ -5,7 +5,7 @@ use super::{Assumptions, narrow};
 use crate::cluster::devices_per_domain;
 use crate::diagnostics::Faults;
 use crate::document::Place;
-use crate::plan::{Axis, Cluster, Layout, Model, Schedule, ScheduleKind, ZeroStage};
+use crate::plan::{Axis, Cluster, ContextExchange, Layout, Model, Schedule, ScheduleKind, ZeroStage};
 use crate::raw::{Given, RawParallel};
 use crate::validate;
 
@@ -48,6 +48,7 @@ pub(crate) fn layout_on(
     let mut layout = Layout {
         tp,
         cp,
+        cp_comm: ContextExchange::Ring,
         dp,
         pp,
         ep,
@@ -105,6 +106,31 @@ fn schedule(raw: &RawParallel, pp: u32, assumed: &mut Assumptions) -> Schedule {
         ScheduleKind::GPipe | ScheduleKind::OneFOneB | ScheduleKind::ZeroBubbleH1 => 1,
     };
     Schedule { kind, chunks }
+}
+
+/// How `cp` context-parallel ranks of `stack` exchange keys and values.
+pub(crate) fn context_exchange(
+    raw: &RawParallel,
+    stack: &str,
+    cp: u32,
+    assumed: &mut Assumptions,
+) -> ContextExchange {
+    let (usual, reason) = match stack {
+        "llama3" => (
+            "allgather",
+            "Llama 3 report, section 3.3.2: keys and values are gathered",
+        ),
+        _ => ("p2p", "Megatron-Core's default: a ring"),
+    };
+    if raw.cp_comm.is_none() && cp > 1 {
+        assumed.note("parallel.cp_comm", usual, reason);
+    }
+    let name = raw.cp_comm.as_ref().map_or(usual, |given| given.value.as_str());
+    match name {
+        "allgather" => ContextExchange::AllGather,
+        "a2a" => ContextExchange::AllToAll,
+        _ => ContextExchange::Ring,
+    }
 }
 
 fn zero(raw: &RawParallel, assumed: &mut Assumptions) -> ZeroStage {

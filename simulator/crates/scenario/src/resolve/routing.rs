@@ -1,5 +1,7 @@
 //! `[routing]` and `[noise]`.
 
+use orrery_units::SimDuration;
+
 use super::{Assumptions, narrow};
 use crate::diagnostics::Faults;
 use crate::plan::{Law, Model, Noise, Routing};
@@ -130,5 +132,10 @@ pub(crate) fn noise(raw: &RawNoise, assumed: &mut Assumptions) -> Noise {
         step: value(raw.step.as_ref(), "noise.step", 0.0, OFF, assumed),
         kernel: value(raw.kernel.as_ref(), "noise.kernel", 0.0, OFF, assumed),
         link: value(raw.link.as_ref(), "noise.link", 0.0, OFF, assumed),
+        stall: raw
+            .stall
+            .as_ref()
+            .map_or(SimDuration::ZERO, |given| SimDuration::from_secs(given.value)),
+        stall_chance: raw.stall_chance.as_ref().map_or(0.0, |given| given.value),
     }
 }

@@ -1,13 +1,19 @@
 //! `[training]` into batch, recompute and formats.
 
 use orrery_operation::Precision;
+use orrery_units::Bytes;
 
 use super::{Assumptions, narrow};
-use crate::plan::{Formats, Recompute, RecomputeModule, Stack, Training};
+use crate::plan::{Cluster, Documents, Formats, Recompute, RecomputeModule, Stack, Training};
 use crate::raw::{Given, RawTraining};
 
 /// The training settings. `num_microbatches` is filled in when the layout is known.
-pub(crate) fn training(raw: &RawTraining<'_>, stack: Stack, assumed: &mut Assumptions) -> Option<Training> {
+pub(crate) fn training(
+    raw: &RawTraining<'_>,
+    stack: Stack,
+    cluster: Option<&Cluster>,
+    assumed: &mut Assumptions,
+) -> Option<Training> {
     let (seq_len, global_batch) = (raw.seq_len.as_ref()?, raw.global_batch.as_ref()?);
     let micro_batch = assumed.or(
         raw.micro_batch.as_ref(),
@@ -34,8 +40,41 @@ pub(crate) fn training(raw: &RawTraining<'_>, stack: Stack, assumed: &mut Assump
             "the first step has nothing to overlap with",
         )),
         recompute: recompute(raw, assumed),
+        memory_budget: budget(raw, cluster),
+        documents: documents(raw, assumed),
         formats,
         stack,
+    })
+}
+
+/// What a device may take where the set to recompute is chosen by it.
+fn budget(raw: &RawTraining<'_>, cluster: Option<&Cluster>) -> Option<Bytes> {
+    let adaptive = raw
+        .recompute
+        .as_ref()
+        .is_some_and(|given| given.value == "adaptive");
+    let given = raw
+        .memory_budget
+        .as_ref()
+        .map(|given| Bytes::from_f64(given.value));
+    let whole = cluster.map_or(Bytes::ZERO, |cluster| cluster.device.memory);
+    adaptive.then(|| given.unwrap_or(whole))
+}
+
+fn documents(raw: &RawTraining<'_>, assumed: &mut Assumptions) -> Option<Documents> {
+    let (law, tokens) = (raw.document_law.as_ref()?, raw.document_tokens.as_ref()?.value);
+    if law.value == "fixed" {
+        return Some(Documents::Fixed { tokens });
+    }
+    let sigma = assumed.or(
+        raw.document_sigma.as_ref(),
+        "training.documents.sigma",
+        1.0,
+        "assumed: lengths of web documents spread over about one natural logarithm",
+    );
+    Some(Documents::LogNormal {
+        median: tokens,
+        sigma,
     })
 }
 
@@ -61,14 +100,9 @@ fn recompute(raw: &RawTraining<'_>, assumed: &mut Assumptions) -> Recompute {
 }
 
 fn module(name: &Given<String>) -> Option<RecomputeModule> {
-    match name.value.as_str() {
-        "core_attention" => Some(RecomputeModule::CoreAttention),
-        "norm" => Some(RecomputeModule::Norm),
-        "mla_up_proj" => Some(RecomputeModule::MlaUpProjection),
-        "activation" => Some(RecomputeModule::Activation),
-        "mlp" => Some(RecomputeModule::Mlp),
-        _ => None,
-    }
+    RecomputeModule::ALL
+        .into_iter()
+        .find(|module| module.name() == name.value)
 }
 
 /// The formats of a precision preset, by stack.

@@ -7,16 +7,28 @@ use orrery_profile::{Term, TuningSet};
 
 use crate::catalog;
 use crate::diagnostics::{Fault, Faults};
-use crate::plan::{Cluster, Dispatcher, GraphScope, Recompute, StackFamily, Training};
+use crate::plan::{Cluster, Dispatcher, GraphScope, Recompute, Routing, StackFamily, Training};
 use crate::raw::Given;
 use crate::source::Source;
+
+/// The scope of models with experts.
+const EXPERTS: &str = "experts";
+/// The scope of steps whose shapes hang on how many tokens experts get, and of those whose shapes are known beforehand.
+const SHAPES: [&str; 2] = ["dropless", "static"];
 
 /// The scopes of `term` for a job, the one that holds its base first.
 ///
 /// Kernels belong to an architecture and a format, with a factor per device and stack; launches and overlap to a family
-/// of stacks; exchanges to a dispatcher on an architecture.
+/// of stacks; exchanges to a dispatcher on an architecture. What host and device wait for each other is another thing where
+/// experts get as many tokens as come: the host must see the counts before it issues their products. `routing` is that of a
+/// model with experts.
 #[must_use]
-pub fn tuning_scopes(term: Term, cluster: &Cluster, training: &Training) -> Vec<String> {
+pub fn tuning_scopes(
+    term: Term,
+    cluster: &Cluster,
+    training: &Training,
+    routing: Option<&Routing>,
+) -> Vec<String> {
     let device = cluster.device.name.clone();
     // A refresh keeps its kernels.
     let architecture = cluster.device.architecture.trim_end_matches(" Ultra");
@@ -30,8 +42,8 @@ pub fn tuning_scopes(term: Term, cluster: &Cluster, training: &Training) -> Vec<
         name => name,
     };
     let on_architecture = |name: &str| format!("{architecture} {name}");
-    match term {
-        Term::Products => vec![on_architecture(format), device, kernels.to_owned()],
+    let mut scopes = match term {
+        Term::Products => vec![on_architecture(format), device, family],
         Term::Experts => vec![on_architecture(format)],
         Term::Attention => vec![on_architecture(&family), device],
         Term::Passes => vec![kernels.to_owned(), on_architecture(format)],
@@ -40,23 +52,36 @@ pub fn tuning_scopes(term: Term, cluster: &Cluster, training: &Training) -> Vec<
             vec![architecture.to_owned(), stack.name.clone()]
         }
         Term::Gap => vec![architecture.to_owned()],
-        Term::Launch => vec![family],
-        Term::SmallKernels | Term::Update => vec![String::new()],
+        // So do the hosts of those stacks, each of which ran on machines of its own.
+        Term::Launch if stack.family == StackFamily::MegatronLm => vec![family, stack.name.clone()],
+        Term::Launch | Term::LayerKernels | Term::Microbatch => vec![family],
+        // What sorts tokens and counts them; buffers of known shapes need none of it.
+        Term::SmallKernels if routing.is_some_and(Routing::has_static_shapes) => Vec::new(),
+        Term::Unaligned | Term::SmallKernels | Term::Update => vec![String::new()],
+        Term::Waits => {
+            let is_static = routing.is_none_or(Routing::has_static_shapes);
+            vec![SHAPES[usize::from(is_static)].to_owned()]
+        }
         Term::ExpertLaunches if training.formats.gemm.bits() < 16 => vec!["narrow".to_owned()],
         Term::Ungraphed => match stack.graphs {
             GraphScope::Router => vec!["router".to_owned()],
             GraphScope::Attention => vec!["attention".to_owned()],
             GraphScope::None | GraphScope::Full => Vec::new(),
         },
+        // Every expert is a parameter of its own to the host at the end of a step.
+        Term::Step if routing.is_some() => vec![stack.name.clone(), EXPERTS.to_owned()],
         Term::Tensor | Term::Data | Term::Step => vec![stack.name.clone()],
         Term::Exchange => vec![on_architecture(dispatcher(stack.dispatcher))],
         Term::ExposedExchange if stack.overlap_all_to_all => vec![String::new()],
-        Term::Shards => vec![family],
+        Term::Shards | Term::ShardUnits => vec![family],
         Term::Recompute if stack.family == StackFamily::Fsdp && training.recompute == Recompute::Full => {
             vec![family]
         }
         Term::ExpertLaunches | Term::ExposedExchange | Term::Recompute => Vec::new(),
-    }
+    };
+    // A stack that its family is named after has no factor of its own.
+    scopes.dedup();
+    scopes
 }
 
 /// The parameters in the file that `given` names; those that ship when it names none.

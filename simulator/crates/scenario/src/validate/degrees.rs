@@ -3,7 +3,7 @@
 use super::{at, values_that_work};
 use crate::diagnostics::{Fault, Faults};
 use crate::document::Place;
-use crate::plan::{AttentionShape, Axis, Cluster, Layout, Model, Node};
+use crate::plan::{AttentionShape, Axis, Cluster, ContextExchange, Layout, Model, Node};
 use crate::raw::{Given, Raw, RawParallel};
 use crate::resolve::narrow;
 
@@ -155,5 +155,29 @@ pub(crate) fn context_divides_the_sequence(
         );
         let fault = Fault::new("S043", at(raw.parallel.cp.as_ref(), place), message);
         faults.push(fault.help(format!("seq_len = {}", seq_len.value.next_multiple_of(pieces))));
+    }
+}
+
+/// S043: sequences are exchanged for heads only where heads, those of keys and values too, divide among the ranks.
+pub(crate) fn context_divides_the_heads(
+    raw: &Raw<'_>,
+    model: &Model,
+    layout: &Layout,
+    place: &Place,
+    faults: &mut Faults,
+) {
+    if layout.cp_comm != ContextExchange::AllToAll || layout.cp == 1 {
+        return;
+    }
+    let ranks = u64::from(layout.tp) * u64::from(layout.cp);
+    let fewest = model.layers.iter().map(|layer| match layer.attention {
+        AttentionShape::Grouped { kv_heads, .. } => kv_heads,
+        AttentionShape::Latent { heads, .. } => heads,
+    });
+    let uneven = fewest.filter(|heads| !heads.is_multiple_of(ranks)).min();
+    if let Some(heads) = uneven {
+        let message = format!("{heads} key-value heads do not divide among tp x cp = {ranks} ranks");
+        let fault = Fault::new("S043", at(raw.parallel.cp_comm.as_ref(), place), message);
+        faults.push(fault.help("cp_comm = \"p2p\""));
     }
 }

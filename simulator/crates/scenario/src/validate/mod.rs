@@ -7,8 +7,9 @@ mod format;
 mod stages;
 
 pub(crate) use batch::{batch_divides, schedule_has_enough_microbatches, warmup_leaves_a_step};
-pub(crate) use degrees::{context_divides_the_sequence, devices_can_be_numbered, zero_stage_exists};
+pub(crate) use degrees::{context_divides_the_heads, context_divides_the_sequence};
 pub(crate) use degrees::{degrees_divide_the_cluster, heads_divide, order_names_every_axis_once};
+pub(crate) use degrees::{devices_can_be_numbered, zero_stage_exists};
 pub(crate) use experts::{expert_degree_divides, experts_divide, routing_parameters_fit_the_law};
 pub(crate) use format::{device_has_the_format, parameter_count_is_as_published, recompute_names_apply};
 pub(crate) use stages::{
@@ -37,6 +38,7 @@ pub(crate) fn check_layout(
     dual_pipe_has_even_stages(raw, layout, place, faults);
     zero_stage_exists(raw, faults);
     context_divides_the_sequence(raw, layout, place, faults);
+    context_divides_the_heads(raw, model, layout, place, faults);
 }
 
 /// The rules on the training settings; fills in the number of microbatches.

@@ -1,10 +1,10 @@
 //! The attention block: norm, projections, rotary embedding, core, output projection, residual.
 
 use orrery_operation::{Attention, Mask, MemoryPass, Precision};
-use orrery_scenario::plan::{AttentionShape, RecomputeModule};
+use orrery_scenario::plan::{AttentionShape, ContextExchange, RecomputeModule};
 use orrery_units::Bytes;
 
-use super::{Block, Op, Shapes};
+use super::{Block, Op, Shapes, Stretch};
 
 /// A projection `[k, n]` applied to `m` tokens.
 #[derive(Clone, Copy)]
@@ -14,6 +14,19 @@ struct Projection {
     k: u64,
     /// Whether its output is computed again in backward when latent up-projections are.
     up: bool,
+}
+
+/// The attention block of a layer in the order of time, forward and backward, cut where its core begins and ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CutAttention {
+    /// Before the core.
+    pub ahead: [Vec<Op>; 2],
+    /// The core.
+    pub core: [Vec<Stretch>; 2],
+    /// Behind the core.
+    pub behind: [Vec<Op>; 2],
+    /// Gradients of the weights.
+    pub weight: Vec<Op>,
 }
 
 /// From activations to what is kept of them, or from that back.
@@ -27,55 +40,73 @@ impl Shapes<'_> {
     /// The attention block of a layer.
     #[must_use]
     pub fn attention(&self, shape: &AttentionShape) -> Block {
+        let CutAttention {
+            ahead: [mut forward, mut backward],
+            core: [core_forward, core_backward],
+            behind: [behind_forward, behind_backward],
+            weight,
+        } = self.cut_attention(shape);
+        forward.extend(core_forward.into_iter().flat_map(|stretch| stretch.ops));
+        forward.extend(behind_forward);
+        backward.extend(core_backward.into_iter().flat_map(|stretch| stretch.ops));
+        backward.extend(behind_backward);
+        Block {
+            forward,
+            backward,
+            weight,
+        }
+    }
+
+    /// The same block in the order of time, cut where its core begins and ends.
+    #[must_use]
+    pub fn cut_attention(&self, shape: &AttentionShape) -> CutAttention {
         let hidden = self.plan.model.hidden;
         let recompute = &self.plan.training.recompute;
         let projections = self.projections(shape);
-        let core = self.core(shape);
+        let (output, inputs) = projections
+            .split_last()
+            .expect("attention has an output projection");
         let between = self.between_projections(shape);
         let norm = self.norm(self.held_tokens * hidden, 1, 1);
-        let residual = self.pass(self.held_tokens * hidden, 2, 1);
 
-        let mut forward = vec![norm];
-        for p in &projections {
-            self.forward(&mut forward, p.m, p.n, p.k);
+        let mut ahead = vec![norm];
+        for p in inputs {
+            self.forward(&mut ahead, p.m, p.n, p.k);
         }
-        forward.extend(&between);
-        forward.push(Op::AttentionForward(core));
-        forward.extend(self.core_result(shape, Way::Out));
-        forward.push(residual);
+        ahead.extend(&between);
+        let mut behind: Vec<Op> = self.core_result(shape, Way::Out).into_iter().collect();
+        self.forward(&mut behind, output.m, output.n, output.k);
+        behind.push(self.pass(self.held_tokens * hidden, 2, 1));
 
-        let mut backward = Vec::new();
+        let mut gradient = Vec::new();
         if recompute.covers(RecomputeModule::Norm) {
-            backward.push(norm);
+            gradient.push(norm);
         }
         for p in projections
             .iter()
             .filter(|p| p.up && recompute.covers(RecomputeModule::MlaUpProjection))
         {
-            self.forward(&mut backward, p.m, p.n, p.k);
+            self.forward(&mut gradient, p.m, p.n, p.k);
         }
-        if recompute.covers(RecomputeModule::CoreAttention) {
-            backward.push(Op::AttentionForward(core));
-        }
-        backward.extend(self.core_result(shape, Way::Back));
-        backward.push(Op::AttentionBackward(core));
+        self.backward(&mut gradient, output.m, output.n, output.k);
+        gradient.extend(self.core_result(shape, Way::Back));
         // Rotation back, and the gradients of queries, keys and values put together: two passes where
         // forward has one (rotary and copy kernels of the public trace, phase attn(B)).
-        backward.extend(&between);
-        backward.extend(&between);
-        for p in &projections {
-            self.backward(&mut backward, p.m, p.n, p.k);
+        let mut gradient_behind = [between.clone(), between].concat();
+        for p in inputs {
+            self.backward(&mut gradient_behind, p.m, p.n, p.k);
         }
         // Norm backward reads the input and the gradient; the residual gradient is added on the way.
-        backward.push(self.norm(self.held_tokens * hidden, 3, 1));
+        gradient_behind.push(self.norm(self.held_tokens * hidden, 3, 1));
 
         let mut weight = Vec::new();
         for p in &projections {
             self.weight(&mut weight, p.m, p.n, p.k);
         }
-        Block {
-            forward,
-            backward,
+        CutAttention {
+            ahead: [ahead, gradient],
+            core: [self.core_forward(shape), self.core_backward(shape)],
+            behind: [behind, gradient_behind],
             weight,
         }
     }
@@ -98,17 +129,23 @@ impl Shapes<'_> {
             .then(|| Op::Pass(MemoryPass::new(read, written, 1)))
     }
 
-    /// The attention core of a layer, per device.
+    /// The attention core of a layer, per device: that of all of a context-parallel rank's chunks together, or of its heads
+    /// where sequences are exchanged for heads.
     #[must_use]
     pub fn core(&self, shape: &AttentionShape) -> Attention {
-        let training = &self.plan.training;
+        let (training, layout) = (&self.plan.training, &self.plan.layout);
         let whole = attention_core(shape, training.formats.attention, training.sequence_length);
+        let ranks = u64::from(layout.cp);
+        let (queries_of, heads_of) = match layout.cp_comm {
+            // A context-parallel rank holds a part of the queries and sees all keys in turn.
+            ContextExchange::Ring | ContextExchange::AllGather => (ranks, 1),
+            ContextExchange::AllToAll => (1, ranks),
+        };
         Attention {
             sequences: training.micro_batch,
-            // A context-parallel rank holds a part of the queries and sees all keys in turn.
-            query_tokens: training.sequence_length / u64::from(self.plan.layout.cp),
-            heads: whole.heads / self.tp,
-            kv_heads: (whole.kv_heads / self.tp).max(1),
+            query_tokens: training.sequence_length / queries_of,
+            heads: whole.heads / (self.tp * heads_of),
+            kv_heads: (whole.kv_heads / (self.tp * heads_of)).max(1),
             ..whole
         }
     }

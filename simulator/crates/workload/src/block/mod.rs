@@ -5,6 +5,7 @@
 //! DeepSeek-V3 training trace (tests/truth/deepseek_v3_train_profile_kernels.csv) and in Korthikanti 2022.
 
 mod attention;
+mod context;
 mod ends;
 mod mlp;
 mod shapes;
@@ -12,7 +13,8 @@ mod shapes;
 use orrery_operation::{Attention, Gemm, GroupedGemm, MemoryPass};
 use orrery_units::Flops;
 
-pub use attention::attention_core;
+pub use attention::{CutAttention, attention_core};
+pub use context::{ContextTraffic, Stretch};
 pub use shapes::{MoeRows, Shapes};
 
 /// One operation of a block.

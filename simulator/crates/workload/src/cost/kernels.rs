@@ -73,6 +73,7 @@ fn kernel(
         bytes,
         evidence,
         labour,
+        is_aligned: true,
         launches,
     }
 }
@@ -220,7 +221,10 @@ impl Kernels {
     pub(super) fn gemm(&self, shape: &Gemm) -> Single {
         let at = [shape.m, shape.n, shape.k];
         let work = (Labour::Products, shape.flops(), shape.bytes());
-        self.product(&self.gemm, shape.precision, at, |law| law.gemm(shape), work)
+        Single {
+            is_aligned: shape.has_whole_vectors([shape.n, shape.k]),
+            ..self.product(&self.gemm, shape.precision, at, |law| law.gemm(shape), work)
+        }
     }
 
     pub(super) fn gemm_weight(&self, shape: &Gemm) -> Single {
@@ -228,13 +232,11 @@ impl Kernels {
             [shape.m, shape.n, shape.k],
             (Labour::Products, shape.flops(), shape.accumulating_bytes()),
         );
-        self.product(
-            &self.gemm_weight,
-            shape.precision,
-            at,
-            |law| law.gemm_weight(shape),
-            work,
-        )
+        let law = |law: &TiledLaw| law.gemm_weight(shape);
+        Single {
+            is_aligned: shape.has_whole_vectors([shape.m, shape.n]),
+            ..self.product(&self.gemm_weight, shape.precision, at, law, work)
+        }
     }
 
     pub(super) fn grouped(&self, shape: &GroupedGemm) -> Single {

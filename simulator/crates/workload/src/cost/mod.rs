@@ -11,5 +11,6 @@ mod model;
 mod tests;
 mod transfers;
 
-pub use kernel::{ExchangePorts, Kernel, Labour, Single, Transfer};
+pub(crate) use kernel::{COLLECTIVE_LAUNCHES, Issued};
+pub use kernel::{ExchangePorts, Kernel, Labour, Single, Transfer, waits};
 pub use model::CostModel;

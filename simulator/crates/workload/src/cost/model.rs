@@ -87,7 +87,17 @@ impl CostModel {
     /// A matrix product.
     #[must_use]
     pub fn gemm(&self, shape: &Gemm) -> Single {
-        self.lasting(self.kernels.gemm(shape), self.products())
+        self.product(self.kernels.gemm(shape))
+    }
+
+    /// `kernel` at the share of the rate of products that lasts, less where rows are no whole vectors.
+    fn product(&self, kernel: Single) -> Single {
+        let vectors = if kernel.is_aligned {
+            1.0
+        } else {
+            self.tuning.get(Term::Unaligned)
+        };
+        self.lasting(kernel, self.products() * vectors)
     }
 
     /// Matrix products grouped by expert; padded rows take time, useful rows count as work.
@@ -99,7 +109,7 @@ impl CostModel {
     /// A gradient of a weight: the product is added to what is there.
     #[must_use]
     pub fn gemm_weight(&self, shape: &Gemm) -> Single {
-        self.lasting(self.kernels.gemm_weight(shape), self.products())
+        self.product(self.kernels.gemm_weight(shape))
     }
 
     /// Gradients of experts' weights, added to what is there.

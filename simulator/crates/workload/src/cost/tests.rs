@@ -32,6 +32,7 @@ fn cluster(
             memory_bandwidth: BytesPerSec::new(memory),
             num_units: units,
             power_limit: Watts(700.0),
+            power_cap: None,
         },
         node: Node {
             num_devices: 8,
@@ -384,4 +385,29 @@ fn an_exchange_takes_as_long_as_its_busiest_port() {
     assert!((f64::from(transfer.occupancy.units) - 20.0 / 132.0).abs() < 1e-6);
     let nothing = models()[0].exchange(&ExchangePorts::default(), group(8, 8));
     assert!(!nothing.latency.is_zero());
+}
+
+/// A head of 50,257 columns runs at the share of unaligned rows, one of 50,264 does not notice; a host of 3 ms and a device
+/// of 2 ms wait for a fifth of the shorter one.
+#[test]
+fn rows_that_are_no_whole_vectors_and_a_host_that_waits() {
+    let plain = CostModel::of(&h100(), &Arc::new(Profile::default()), &stack(Dispatcher::DeepEp));
+    let tuned = plain.clone().tuned(Tuning::default().with(Term::Unaligned, 0.5));
+    let head = |columns| gemm(4096, columns, 2048, Precision::Bf16);
+    let ratio =
+        |columns| tuned.gemm(&head(columns)).alone.as_secs() / plain.gemm(&head(columns)).alone.as_secs();
+    close(ratio(50_257), 2.0, 1e-6);
+    close(ratio(50_264), 1.0, 1e-6);
+    let mut kernel = super::Kernel::from(plain.gemm(&head(50_264)));
+    (kernel.alone, kernel.launches) = (SimDuration::from_millis(2), 300);
+    let tuning = Tuning::default().with(Term::Waits, 0.2);
+    let mut issued = super::Issued::default();
+    let (waiting, host) = issued.add(kernel, SimDuration::from_micros(10), &tuning);
+    assert_eq!(waiting.alone, SimDuration::from_micros(2_400));
+    assert_eq!(host, SimDuration::from_micros(3_400));
+    // 4 ms more of the device: 3 ms of host are now the shorter, a fifth of the third that was longer before.
+    (kernel.alone, kernel.launches) = (SimDuration::from_millis(4), 0);
+    let (waiting, host) = issued.add(kernel, SimDuration::from_micros(10), &tuning);
+    assert_eq!(waiting.alone, SimDuration::from_micros(4_200));
+    assert_eq!(host, SimDuration::from_micros(200));
 }

@@ -12,6 +12,6 @@ mod survey;
 mod tests;
 
 pub use memory::memory_peaks;
-pub use parts::{Order, Parts, Pass, RankParts};
+pub use parts::{Order, Parts, Pass, RankParts, Ring};
 pub use step::Estimate;
 pub use survey::{Survey, Surveyor};

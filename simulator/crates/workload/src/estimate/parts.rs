@@ -2,12 +2,14 @@
 
 use orrery_operation::{Collective, CollectiveOp};
 use orrery_scenario::Plan;
-use orrery_scenario::plan::{GraphScope, GroupShape, Recompute, ScheduleKind, ZeroStage};
+use orrery_scenario::plan::{GraphScope, GroupShape, Recompute, RecomputeModule, ScheduleKind, ZeroStage};
 use orrery_units::{Bytes, Seed, SimDuration};
 
 use crate::block::MoeRows;
-use crate::cost::{CostModel, Kernel, Transfer};
-use crate::lower::costs::{Costs, Direction, gradient_op};
+use crate::cost::{CostModel, Kernel, Labour, Transfer};
+use crate::documents::mean_share;
+use crate::lower::context::{ContextCost, StretchCost};
+use crate::lower::costs::{Costs, Direction, expert_tensor_collective, gradient_op};
 use crate::lower::layer::{Stage, Unit};
 use crate::lower::step_end::{StepEnd, ends_parameters};
 use crate::routing::Router;
@@ -21,12 +23,31 @@ pub struct Pass {
     pub expert_launches: u32,
     /// Tensor-parallel collectives that nothing hides.
     pub tensor: SimDuration,
+    /// How many the host issues, hidden ones included.
+    pub collectives: u32,
+    /// Keys and values of context-parallel ranks, where nothing runs beside them.
+    pub context: SimDuration,
+    /// Those that go round a ring, and the attention beside them: of the pass, and of what backward runs forward again.
+    pub rings: [Ring; 2],
     /// Dispatch and combine.
     pub exchange: SimDuration,
     /// Parameters gathered and gradients scattered for this microbatch (ZeRO-3).
     pub shards: SimDuration,
     /// Seconds of these times the share of the device's units that they hold meanwhile.
     pub shards_held: f64,
+}
+
+/// Keys and values on their way round a ring, and what is computed meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Ring {
+    /// Time of the messages.
+    pub messages: SimDuration,
+    /// Seconds of these times the share of the device's units that they hold meanwhile.
+    pub held: f64,
+    /// Attention beside them.
+    pub attention: SimDuration,
+    /// Passes over memory beside them.
+    pub passes: SimDuration,
 }
 
 /// A step of one device of a pipeline rank.
@@ -46,8 +67,12 @@ pub struct RankParts {
     pub held: [f64; 2],
     /// Gradient norm and optimiser.
     pub update: Kernel,
-    /// Layers with experts.
+    /// Layers, prediction modules included.
+    pub layers: u32,
+    /// Of these, layers with experts.
     pub routed: u32,
+    /// Heads with their losses.
+    pub heads: u32,
 }
 
 /// What of a plan decides how its parts are put together.
@@ -92,6 +117,10 @@ pub(super) struct Layers<'p> {
     model: &'p CostModel,
     pub(super) costs: Costs,
     tensor: [SimDuration; 2],
+    /// Tensor-parallel collectives around a block, forward and backward.
+    collectives: [u32; 2],
+    /// By shape: what documents leave of its core, in the mean.
+    packed: Vec<f64>,
 }
 
 /// What the passes of a plan are made of.
@@ -185,9 +214,10 @@ impl Builder<'_> {
         let layer = &self.layers.costs.layers[unit.shape];
         let bytes = [layer.reduced, layer.gathered];
         let exchanged = if layer.experts.is_some() {
-            exchange(plan, model, &mut self.router, unit.layer, self.end.expert_shape)
+            let shapes = [self.end.expert_shape, self.end.expert_tensor_shape];
+            exchange(plan, model, &mut self.router, unit.layer, shapes)
         } else {
-            (SimDuration::ZERO, MoeRows::default())
+            Exchanging::default()
         };
         self.layers.add_layer(unit, exchanged, parts);
         add_traffic(plan, model, self.end.data_shapes, bytes, parts);
@@ -202,11 +232,20 @@ impl<'p> Layers<'p> {
         } else {
             [SimDuration::ZERO, time(costs.tensor_reduce)]
         };
+        // Backward gathers the block's input once more, beside its compute.
+        let collectives = match (plan.layout.tp, plan.layout.sequence_parallel) {
+            (1, _) => [0, 0],
+            (_, true) => [2, 3],
+            (_, false) => [1, 1],
+        };
+        let packed = costs.layers.iter().map(|layer| mean_share(plan, layer.core.mask));
         Self {
+            packed: packed.collect(),
             plan,
             model,
             costs,
             tensor,
+            collectives,
         }
     }
 
@@ -221,17 +260,39 @@ impl<'p> Layers<'p> {
         let head = self.costs.head;
         add(&mut parts.forward.kernel, head.forward);
         add(&mut parts.backward.kernel, head.backward.then(head.weight));
+        parts.heads += 1;
     }
 
-    /// A layer whose experts compute `rows` that take `exchange` to come and go.
-    pub(super) fn add_layer(
-        &mut self,
-        unit: Unit,
-        (exchange, rows): (SimDuration, MoeRows),
-        parts: &mut RankParts,
-    ) {
+    /// Keys and values of context-parallel ranks, and the `share` of the core that is left beside them.
+    fn add_context(&self, context: &ContextCost, share: f64, parts: &mut RankParts) {
+        let [forward, backward] = &context.core;
+        let again = if self
+            .plan
+            .training
+            .recompute
+            .covers(RecomputeModule::CoreAttention)
+        {
+            forward.len()
+        } else {
+            0
+        };
+        parts.forward.add_core(forward, 0, share);
+        parts.backward.add_core(backward, again, share);
+        if self.costs.full_recompute {
+            parts.backward.add_core(forward, forward.len(), share);
+        }
+    }
+
+    /// A layer whose experts get and give what `exchanging` says.
+    pub(super) fn add_layer(&mut self, unit: Unit, exchanging: Exchanging, parts: &mut RankParts) {
+        let Exchanging {
+            time: exchange,
+            tensor,
+            rows,
+        } = exchanging;
         let layer = &self.costs.layers[unit.shape];
-        let (attention, dense, routed) = (layer.attention, layer.dense, layer.experts.is_some());
+        let share = self.packed[unit.shape];
+        let (attention, dense, routed) = (layer.packed(share), layer.dense, layer.experts.is_some());
         let full = self.costs.full_recompute;
         let mtp = if unit.mtp {
             self.costs.mtp_projection
@@ -245,11 +306,18 @@ impl<'p> Layers<'p> {
             .then(attention.backward)
             .then(attention.weight);
         let mut weight = mtp.weight.then(attention.weight);
+        if let Some(context) = &layer.context {
+            self.add_context(context, share, parts);
+        }
         let [gather, scatter] = self.tensor;
         let blocks = if routed { 1 } else { 2 };
-        let around = (gather + scatter) * blocks;
+        parts.layers += 1;
+        let around = (gather + scatter) * u64::from(blocks) + tensor;
         parts.forward.tensor += around;
         parts.backward.tensor += around;
+        let [forwards, backwards] = self.collectives.map(|each| each * blocks);
+        parts.forward.collectives += forwards;
+        parts.backward.collectives += backwards;
         if routed {
             let (plan, model, costs) = (self.plan, self.model, &mut self.costs);
             let experts = [Direction::Forward, Direction::Backward, Direction::Weight]
@@ -276,6 +344,7 @@ impl<'p> Layers<'p> {
         if full {
             add(&mut backward, forward);
             parts.backward.tensor += around;
+            parts.backward.collectives += forwards;
         }
         add(&mut parts.forward.kernel, forward);
         add(&mut parts.backward.kernel, backward);
@@ -283,18 +352,50 @@ impl<'p> Layers<'p> {
     }
 }
 
-/// Dispatch and combine of `layer`, and the rows of the busiest rank.
+impl Pass {
+    /// A core of context-parallel ranks, whose first `again` stretches run forward again; `share` of it is left.
+    fn add_core(&mut self, core: &[StretchCost], again: usize, share: f64) {
+        for (at, stretch) in core.iter().enumerate() {
+            let Some(transfer) = stretch.transfer else {
+                continue;
+            };
+            let time = transfer.time();
+            if stretch.kernel.launches == 0 {
+                self.context += time;
+                continue;
+            }
+            let ring = &mut self.rings[usize::from(at < again)];
+            ring.messages += time;
+            ring.held += time.as_secs() * f64::from(transfer.occupancy.units);
+            ring.attention += stretch.kernel.spent[Labour::Attention as usize].scaled(share);
+            ring.passes += stretch.kernel.spent[Labour::Passes as usize];
+        }
+    }
+}
+
+/// Tokens on their way to the experts of a layer and back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Exchanging {
+    /// Dispatch and combine.
+    pub(super) time: SimDuration,
+    /// Gather and scatter among the ranks that an expert is cut among.
+    pub(super) tensor: SimDuration,
+    /// Rows of the busiest rank.
+    pub(super) rows: MoeRows,
+}
+
+/// Dispatch and combine of `layer`, as the busiest rank has them.
 pub(super) fn exchange(
     plan: &Plan,
     model: &CostModel,
     router: &mut Router,
     layer: u32,
-    shape: GroupShape,
-) -> (SimDuration, MoeRows) {
+    [shape, cut]: [GroupShape; 2],
+) -> Exchanging {
     let load = router.load(0, layer, 0, 0);
     let busiest = load.ranks().iter().max_by_key(|rank| rank.padded).copied();
     let Some(busiest) = busiest else {
-        return (SimDuration::ZERO, MoeRows::default());
+        return Exchanging::default();
     };
     let rows = MoeRows {
         rows: busiest.tokens,
@@ -307,7 +408,14 @@ pub(super) fn exchange(
     } else {
         model.exchange(&dispatch, shape).time() + model.exchange(&combine, shape).time()
     };
-    (time, rows)
+    let around = [CollectiveOp::AllGather, CollectiveOp::ReduceScatter]
+        .into_iter()
+        .zip(busiest.gathered);
+    let tensor = around
+        .filter(|&(_, bytes)| bytes > Bytes::ZERO)
+        .map(|(op, bytes)| expert_tensor_collective(model, op, bytes, cut).time())
+        .sum();
+    Exchanging { time, tensor, rows }
 }
 
 /// Bytes of so many parameters of embedding and head, as reduced and as gathered: (dense, experts).

@@ -3,7 +3,8 @@
 use orrery_profile::{Term, Tuning};
 use orrery_scenario::plan::{GraphScope, ScheduleKind};
 
-use super::parts::{Parts, Pass, RankParts};
+use super::parts::{Parts, Pass, RankParts, Ring};
+use crate::cost::{COLLECTIVE_LAUNCHES, waits};
 
 /// A step in closed form.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -81,7 +82,8 @@ impl Parts {
         let at = slowest.unwrap_or(0);
         let [forward, backward] = passes.get(at).copied().unwrap_or_default();
         let weight = self.ranks.get(at).map_or(0.0, |rank| {
-            rank.weight.seconds(rank.weight.spent(tuning), 0.0, tuning)
+            let busy = rank.weight.busy(rank.weight.spent(tuning), 0.0, tuning);
+            rank.weight.seconds(busy, tuning)
         });
         let exchanged = self.ranks.get(at).map_or(0.0, |rank| {
             let shown = tuning.get(Term::Exchange) * tuning.get(Term::ExposedExchange);
@@ -149,12 +151,24 @@ impl super::Order {
     }
 }
 
+impl super::Order {
+    /// Seconds of a microbatch around its loss; none where whole steps are replayed from graphs.
+    fn around_loss(&self, tuning: &Tuning) -> f64 {
+        match self.graphs {
+            GraphScope::Full => 0.0,
+            GraphScope::None | GraphScope::Router | GraphScope::Attention => tuning.get(Term::Microbatch),
+        }
+    }
+}
+
 impl RankParts {
     /// Seconds of a microbatch forward and backward.
     ///
-    /// The host runs ahead of the device, over both passes together: where it is the slower one, both take longer alike.
+    /// The host runs ahead of the device, over both passes together: where it is the slower one, both take longer alike. What
+    /// they wait for each other comes on top of either.
     fn seconds(&self, parts: &Parts, tuning: &Tuning, issue: f64) -> [f64; 2] {
-        let small = tuning.get(Term::SmallKernels) * f64::from(self.routed);
+        let small = tuning.get(Term::LayerKernels) * f64::from(self.layers)
+            + tuning.get(Term::SmallKernels) * f64::from(self.routed);
         let spent = self.forward.spent(tuning);
         let mut again = self.backward.spent(tuning);
         let mut smalls = [small, 1.5 * small];
@@ -162,14 +176,21 @@ impl RankParts {
             again -= (1.0 - tuning.get(Term::Recompute)) * spent;
             smalls[1] += small;
         }
-        let passes = [
-            self.forward.seconds(spent, smalls[0], tuning),
-            self.backward.seconds(again, smalls[1], tuning),
+        let both = [
+            (&self.forward, spent, smalls[0]),
+            (&self.backward, again, smalls[1]),
         ];
-        let host = (self.forward.issued(smalls[0], tuning) + self.backward.issued(smalls[1], tuning)) * issue;
-        let device = passes[0] + passes[1];
+        let [forward, backward] = both.map(|(pass, spent, small)| {
+            let busy = pass.busy(spent, small, tuning);
+            let host = pass.issued(small, tuning) * issue;
+            let waits = waits(tuning, host, busy);
+            let collectives = f64::from(pass.collectives * COLLECTIVE_LAUNCHES) * issue;
+            (pass.seconds(busy + waits, tuning), host + collectives + waits)
+        });
+        let (device, host) = (forward.0 + backward.0, forward.1 + backward.1);
         let slower = if host > device { host / device } else { 1.0 };
-        passes.map(|seconds| seconds * slower)
+        let loss = parts.order.around_loss(tuning) * f64::from(self.heads);
+        [forward.0 * slower + loss, backward.0 * slower]
     }
 }
 
@@ -178,7 +199,8 @@ impl Pass {
     fn spent(&self, tuning: &Tuning) -> f64 {
         let [products, experts, attention, passes] = self.kernel.spent.map(|spent| spent.as_secs());
         let rate = tuning.get(Term::Products);
-        products / rate
+        let unaligned = self.kernel.unaligned.as_secs() * (1.0 / tuning.get(Term::Unaligned) - 1.0);
+        (products + unaligned) / rate
             + experts / (rate * tuning.get(Term::Experts))
             + attention / tuning.get(Term::Attention)
             + passes * tuning.get(Term::Passes)
@@ -190,17 +212,36 @@ impl Pass {
         f64::from(self.kernel.launches) + small + by_expert * (tuning.get(Term::ExpertLaunches) - 1.0)
     }
 
-    /// Seconds of the pass: its kernels with their gaps and the collectives between them; or sharded parameters, where
-    /// their way takes longer. Each slows the other by the units that it holds.
-    fn seconds(&self, spent: f64, small: f64, tuning: &Tuning) -> f64 {
+    /// Seconds of its kernels, which take `spent`, with their gaps.
+    fn busy(&self, spent: f64, small: f64, tuning: &Tuning) -> f64 {
         let kernels = f64::from(self.kernel.launches - self.expert_launches) + small;
+        spent + kernels * tuning.get(Term::Gap)
+    }
+
+    /// Seconds of the pass: its kernels and the collectives between them; or sharded parameters, where their way takes
+    /// longer. Each slows the other by the units that it holds.
+    fn seconds(&self, busy: f64, tuning: &Tuning) -> f64 {
         let exchange = tuning.get(Term::Exchange) * tuning.get(Term::ExposedExchange);
-        let together = spent
-            + kernels * tuning.get(Term::Gap)
+        let together = busy
             + self.tensor.as_secs() * tuning.get(Term::Tensor)
+            + self.context.as_secs()
+            + self.rings.iter().map(|ring| ring.shown(tuning)).sum::<f64>()
             + self.exchange.as_secs() * exchange;
         let shards = self.shards.as_secs() * tuning.get(Term::Shards);
-        let held = self.shards_held * tuning.get(Term::Shards);
+        let held = self.shards_held * tuning.get(Term::Shards) + shards * tuning.get(Term::ShardUnits);
         (together + held).max(shards + held)
+    }
+}
+
+impl Ring {
+    /// Seconds that the messages add: what is longer than the attention beside them, and the units that they take from it.
+    fn shown(&self, tuning: &Tuning) -> f64 {
+        let messages = self.messages.as_secs();
+        if messages <= 0.0 {
+            return 0.0;
+        }
+        let beside = self.attention.as_secs() / tuning.get(Term::Attention)
+            + self.passes.as_secs() * tuning.get(Term::Passes);
+        (messages - beside).max(0.0) + self.held * (beside / messages).min(1.0)
     }
 }

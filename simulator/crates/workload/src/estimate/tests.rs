@@ -145,3 +145,63 @@ fn gradients_show_where_backward_is_too_short() {
     close(with(2.0, true), 0.4 + 0.16);
     close(with(2.0, false), 2.0);
 }
+
+/// 3 s of kernels whose 30 launches take 2 s: a fifth of the 2 s is waited for, forward and backward apart: 3.4 s. A host
+/// that needs 6 s waits for a fifth of the 3 s: 6.6 s.
+#[test]
+fn host_and_device_wait_for_each_other() {
+    let one = parts(1, 1);
+    let waits = Tuning::default().with(Term::Waits, 0.2);
+    close(one.step(&waits.with(Term::Launch, 2.0 / 30.0)).step, 8.0 * 3.4);
+    close(one.step(&waits.with(Term::Launch, 0.2)).step, 8.0 * 6.6);
+}
+
+/// Two layers with 5 kernels of their own forward and 7.5 backward, two collectives each way of ten launches: with 0.1 s for
+/// each launch the host takes (10 + 10 + 20 + 20 + 15 + 20) · 0.1 s.
+#[test]
+fn the_host_issues_what_layers_and_collectives_bring() {
+    let mut one = parts(1, 1);
+    let rank = &mut one.ranks[0];
+    rank.layers = 2;
+    for pass in [&mut rank.forward, &mut rank.backward] {
+        pass.collectives = 2;
+    }
+    let tuning = Tuning::default()
+        .with(Term::Launch, 0.1)
+        .with(Term::LayerKernels, 5.0);
+    close(one.step(&tuning).step, 8.0 * 9.5);
+}
+
+/// Half a second around each loss of the last of two ranks, which is the slower one by it: `8 · 3.5 + 3`; replayed from
+/// graphs there is none.
+#[test]
+fn time_around_the_loss_is_that_of_the_rank_with_the_head() {
+    let mut two = parts(2, 1);
+    two.ranks[1].heads = 1;
+    let tuning = Tuning::default().with(Term::Microbatch, 0.5);
+    close(two.step(&tuning).step, 8.0 * 3.5 + 3.0);
+    two.order.graphs = GraphScope::Full;
+    close(two.step(&tuning).step, 27.0);
+}
+
+/// Of 3 s of products 1 s has rows that are no whole vectors, at half the rate: 4 s.
+#[test]
+fn products_without_whole_vectors_are_slower() {
+    let mut one = parts(1, 1);
+    one.ranks[0].backward.kernel.unaligned = SimDuration::from_secs(1.0);
+    close(
+        one.step(&Tuning::default().with(Term::Unaligned, 0.5)).step,
+        8.0 * 4.0,
+    );
+}
+
+/// Sharded parameters of 0.5 s that take a fifth of the device slow 1 s of compute by 0.1 s.
+#[test]
+fn sharded_parameters_take_a_share_of_the_device() {
+    let mut sharded = parts(1, 1);
+    sharded.ranks[0].forward.shards = SimDuration::from_secs(0.5);
+    close(
+        sharded.step(&Tuning::default().with(Term::ShardUnits, 0.2)).step,
+        8.0 * 3.1,
+    );
+}

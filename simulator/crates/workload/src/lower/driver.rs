@@ -19,7 +19,7 @@ use super::network::NetworkMap;
 use super::pace::Pace;
 use super::step_end::StepEnd;
 use crate::block::MoeRows;
-use crate::cost::{CostModel, Kernel, Transfer};
+use crate::cost::{CostModel, Issued, Kernel, Transfer};
 use crate::routing::Router;
 use crate::schedule::{Action, Slot, order};
 
@@ -54,6 +54,9 @@ pub(super) struct Shared<'p> {
     pub(super) issue: SimDuration,
 }
 
+/// Lengths of the documents of a microbatch of a step.
+pub(super) type Packing = ((u16, u32), Arc<[u64]>);
+
 /// Where a rank stands.
 #[derive(Debug)]
 pub(super) struct Cursor {
@@ -67,12 +70,16 @@ pub(super) struct Cursor {
     pub(super) pace: Pace,
     /// Per chunk and layer of the chunk: the gather that its first forward of the step waits for.
     pub(super) gathers: Vec<Vec<Sequence>>,
+    /// What the host has issued and the device computed of this step.
+    pub(super) issued: Issued,
     /// The last gradient reduction of this step that was emitted early.
     pub(super) last_data: Option<Sequence>,
     /// What a chunk of this rank hands to another of its chunks: what the next pass of that slot waits for.
     pub(super) handed: BTreeMap<(usize, Slot), Sequence>,
     /// Whether static memory has been taken.
     pub(super) placed: bool,
+    /// The documents of the microbatch that was asked for last, in which step.
+    pub(super) documents: Option<Packing>,
 }
 
 /// Hands over the tasks of a training job.
@@ -107,7 +114,7 @@ impl Folding {
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let even = !plan.model.has_experts() || matches!(plan.routing.law, Law::Balanced);
-        let alone = plan.cluster.fabric.contention.is_none();
+        let alone = plan.cluster.fabric.contention.is_none() && plan.training.documents.is_none();
         if plan.noise.is_off() && even && alone {
             Self::Replicas
         } else {
@@ -162,6 +169,8 @@ impl<'p> TrainingDriver<'p> {
                     last_data: None,
                     handed: BTreeMap::new(),
                     placed: false,
+                    issued: Issued::default(),
+                    documents: None,
                     member,
                 }
             })
@@ -263,6 +272,9 @@ impl Driver for TrainingDriver<'_> {
         let order = Arc::clone(&cursor.order);
         match order.get(cursor.action) {
             Some(&action) => {
+                if cursor.action == 0 {
+                    shared.emit_stall(cursor, sink);
+                }
                 shared.emit_action(cursor, action, sink);
                 cursor.action += 1;
             }
@@ -272,6 +284,7 @@ impl Driver for TrainingDriver<'_> {
                 cursor.action = 0;
                 cursor.last_data = None;
                 cursor.pace = Pace::new(shared.plan, shared.seed, cursor.member.rank, cursor.step);
+                cursor.issued = Issued::default();
             }
         }
         Pulled::Tasks

@@ -8,7 +8,8 @@ use super::driver::{Cursor, Shared};
 use super::groups::{Party, RECEIVE_ACTIVATION, RECEIVE_GRADIENT, SEND_ACTIVATION, SEND_GRADIENT, Way};
 use super::holding::Changes;
 use super::layer::{Backward, Forward, WeightGradients};
-use crate::cost::{Kernel, Transfer};
+use super::pace::stall;
+use crate::cost::{COLLECTIVE_LAUNCHES, Kernel, Transfer};
 use crate::schedule::{Action, Slot, next_of, previous_of};
 
 /// Puts the tasks of one rank into the sink.
@@ -35,6 +36,21 @@ impl Shared<'_> {
             Action::BackwardInput(slot) => emit.backward(slot, false),
             Action::BackwardWeight(slot) => emit.weight(slot),
             Action::Overlapped { forward, backward } => emit.overlapped(forward, backward),
+        }
+    }
+
+    /// Emits what a step begins with where the host of the rank stalls.
+    pub(super) fn emit_stall(&mut self, cursor: &mut Cursor, sink: &mut Sink<'_>) {
+        let stall = stall(self.plan, self.seed, cursor.member.rank, cursor.step);
+        if stall > SimDuration::ZERO {
+            let (lane, kind) = (cursor.member.lanes.compute, self.kinds.host_stall);
+            let emit = Emit {
+                shared: self,
+                cursor,
+                sink,
+            };
+            let task = emit.task(lane, kind, Work::Delay(stall), &[], Tag::default());
+            emit.sink.push(task);
         }
     }
 
@@ -152,10 +168,17 @@ impl Emit<'_, '_, '_> {
         let slowness = self.cursor.pace.of_compute(kind, tag);
         let nominal = slowness.to_bits() == 1.0f64.to_bits();
         let kernel = if nominal { kernel } else { kernel.slowed(slowness) };
+        let clock = self.shared.plan.clock;
+        let kernel = if clock < 1.0 {
+            kernel.clocked(clock)
+        } else {
+            kernel
+        };
+        let (issue, tuning) = (self.shared.issue, &self.shared.plan.tuning);
+        let (kernel, launch) = self.cursor.issued.add(kernel, issue, tuning);
         for (sum, part) in self.shared.spent[kind.index()].iter_mut().zip(kernel.spent) {
             *sum += part;
         }
-        let launch = self.shared.issue * u64::from(kernel.launches);
         if !self.cursor.placed {
             self.cursor.placed = true;
             let pipeline = self.cursor.member.pipeline_rank;
@@ -169,15 +192,26 @@ impl Emit<'_, '_, '_> {
         })
     }
 
-    /// What of a step belongs to none of its kernels, after `done`.
-    pub(super) fn pause(&mut self, kind: KindId, done: Sequence, tag: Tag) -> Sequence {
-        let length = SimDuration::from_secs(self.shared.plan.tuning.get(Term::Step));
+    /// What of a step or of a microbatch, as `term` says, belongs to none of its kernels, after `done`; the host is as long at
+    /// it, and after that of a step it begins anew.
+    pub(super) fn pause(&mut self, term: Term, done: Sequence, tag: Tag) -> Sequence {
+        let length = SimDuration::from_secs(self.shared.plan.tuning.get(term));
         if length == SimDuration::ZERO {
             return done;
         }
-        let lane = self.cursor.member.lanes.compute;
+        let (lane, kind) = (self.cursor.member.lanes.compute, self.shared.kinds.rest_of_step);
         let task = self.task(lane, kind, Work::Delay(length), &[Some(done)], tag);
-        self.push(task)
+        let launch = if term == Term::Microbatch {
+            length
+        } else {
+            SimDuration::ZERO
+        };
+        let drains_host = term == Term::Step;
+        self.push(Task {
+            launch,
+            drains_host,
+            ..task
+        })
     }
 
     /// A transfer on `lane`, over a path and met by others where it is shared with any.
@@ -190,18 +224,38 @@ impl Emit<'_, '_, '_> {
         waits: Waits<'_>,
         tag: Tag,
     ) -> Sequence {
+        let task = self.transfer_task(lane, kind, transfer, shared, waits, tag);
+        self.push(task)
+    }
+
+    /// The same, not yet pushed.
+    pub(super) fn transfer_task(
+        &self,
+        lane: LaneId,
+        kind: KindId,
+        transfer: &Transfer,
+        shared: Option<Party>,
+        waits: Waits<'_>,
+        tag: Tag,
+    ) -> Task {
         let way = shared.map_or(Way::PRIVATE, |shared| shared.way);
         let transfer = transfer.slowed(self.cursor.pace.of_transfer(kind, tag));
         let work = transfer.over(way.detour).work(way.path);
         let task = self.task(lane, kind, work, waits, tag);
-        self.push(Task {
+        let lanes = &self.cursor.member.lanes;
+        let launches = if lane == lanes.tensor {
+            COLLECTIVE_LAUNCHES
+        } else {
+            1
+        };
+        Task {
             meeting: shared.map(|shared| shared.meeting),
             // Receives are posted far ahead and copied by few units; exchange kernels spin with all of theirs.
-            spins: lane == self.cursor.member.lanes.exchange,
-            launch: self.shared.issue,
+            spins: lane == lanes.exchange,
+            launch: self.shared.issue * u64::from(launches),
             evidence: transfer.evidence,
             ..task
-        })
+        }
     }
 
     fn task(&self, lane: LaneId, kind: KindId, work: Work, waits: Waits<'_>, tag: Tag) -> Task {
@@ -216,7 +270,7 @@ impl Emit<'_, '_, '_> {
         }
     }
 
-    fn push(&mut self, task: Task) -> Sequence {
+    pub(super) fn push(&mut self, task: Task) -> Sequence {
         self.sink.push(task)
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use orrery_operation::{Collective, CollectiveOp};
 use orrery_scenario::Plan;
 use orrery_scenario::cluster::Topology;
-use orrery_scenario::plan::{Axis, Contention, Coordinates, Layout};
+use orrery_scenario::plan::{Axis, Contention, ContextExchange, Coordinates, GroupShape, Layout};
 use orrery_taskgraph::{Meeting, Resources};
 use orrery_units::{Bytes, BytesPerSec, GroupId, LaneId, PathId, Seed, SimDuration};
 
@@ -47,6 +47,7 @@ pub(super) struct Lanes {
     pub(super) compute: LaneId,
     pub(super) exchange: LaneId,
     pub(super) tensor: LaneId,
+    pub(super) context: LaneId,
     pub(super) data: LaneId,
     /// Per chunk: send and receive of activations, send and receive of gradients.
     pub(super) pipeline: Vec<[LaneId; 4]>,
@@ -62,7 +63,10 @@ pub(super) struct Member {
     pub(super) expert_rank: u32,
     pub(super) lanes: Lanes,
     pub(super) exchange: Attendance,
+    /// The ranks that an expert is cut among.
+    pub(super) expert_tensor: Attendance,
     pub(super) tensor: Attendance,
+    pub(super) context: Attendance,
     pub(super) world: Attendance,
     pub(super) tied: Attendance,
     /// Per chunk: dense and expert gradient groups.
@@ -82,8 +86,12 @@ pub(super) const RECEIVE_GRADIENT: usize = 3;
 enum Purpose {
     /// Expert exchange: (pipeline rank, expert replica, expert-TP rank).
     Exchange(u32, u32, u32),
+    /// The ranks that hold parts of the same experts: (pipeline rank, expert replica, expert rank).
+    ExpertTensor(u32, u32, u32),
     /// Tensor-parallel collectives: the lowest rank of the group.
     Tensor(u32),
+    /// Keys and values of context-parallel ranks: the lowest rank of the group.
+    Context(u32),
     /// Everybody.
     World,
     /// First and last stage, for tied embeddings: (tensor, context, data).
@@ -205,6 +213,12 @@ fn lay(
                 None => continue,
             },
             Purpose::Tensor(_) => ring(&mut wires, plan, model, all_reduce, ranks),
+            Purpose::ExpertTensor(..) => ring(&mut wires, plan, model, CollectiveOp::AllGather, ranks),
+            Purpose::Context(_) if plan.layout.cp_comm == ContextExchange::AllToAll => {
+                let ports = even_ports(plan.layout.shape_of(ranks));
+                wires.exchange(ranks, &vec![ports; ranks.len()])
+            }
+            Purpose::Context(_) => ring(&mut wires, plan, model, CollectiveOp::AllGather, ranks),
             Purpose::Tied(..) => ring(&mut wires, plan, model, all_reduce, ranks),
             Purpose::Dense(..) | Purpose::Expert(..) => ring(&mut wires, plan, model, gradients, ranks),
             Purpose::Channel(receiver, ..) => {
@@ -232,6 +246,18 @@ fn ring(wires: &mut Wires<'_>, plan: &Plan, model: &CostModel, op: CollectiveOp,
     wires.ring(ranks, peak(plan, model, op, ranks), rounds)
 }
 
+/// What each of a group puts on its ports where it sends equally much to all others.
+const fn even_ports(shape: GroupShape) -> ExchangePorts {
+    let inside = Bytes::new(shape.ranks_per_node as u64 - 1);
+    let beyond = Bytes::new((shape.ranks - shape.ranks_per_node) as u64);
+    ExchangePorts {
+        network_out: beyond,
+        network_in: beyond,
+        node_out: inside,
+        node_in: inside,
+    }
+}
+
 /// The fastest that a collective of any size among `ranks` goes, in bytes of a rank.
 fn peak(plan: &Plan, model: &CostModel, op: CollectiveOp, ranks: &[u32]) -> BytesPerSec {
     /// So large that nothing but bandwidth counts.
@@ -256,6 +282,7 @@ fn member(layout: &Layout, rank: u32, resources: &mut Resources, assembly: &Asse
         compute: lane("compute"),
         exchange: lane("expert exchange"),
         tensor: lane("tensor parallel"),
+        context: lane("context parallel"),
         data: lane("data parallel"),
         pipeline: (0..chunks)
             .map(|_| {
@@ -276,7 +303,9 @@ fn member(layout: &Layout, rank: u32, resources: &mut Resources, assembly: &Asse
         expert_rank,
         lanes,
         exchange: attend(Purpose::Exchange(place.pipeline, replica, expert_tp)),
+        expert_tensor: attend(Purpose::ExpertTensor(place.pipeline, replica, expert_rank)),
         tensor: attend(Purpose::Tensor(layout.group(rank, Axis::Tensor)[0])),
+        context: attend(Purpose::Context(layout.group(rank, Axis::Context)[0])),
         world: attend(Purpose::World),
         tied: attend(Purpose::Tied(place.tensor, place.context, place.data)),
         gradients: (0..chunks)
@@ -291,11 +320,13 @@ fn member(layout: &Layout, rank: u32, resources: &mut Resources, assembly: &Asse
 /// Every rendezvous that `rank` attends.
 fn purposes(layout: &Layout, rank: u32) -> Vec<Option<Purpose>> {
     let place = layout.coordinates(rank);
-    let (expert_tp, _, replica) = layout.expert_place(rank);
+    let (expert_tp, expert_rank, replica) = layout.expert_place(rank);
     let at_an_end = place.pipeline == 0 || place.pipeline == layout.pp - 1;
     let mut all = vec![
         Some(Purpose::Exchange(place.pipeline, replica, expert_tp)),
+        Some(Purpose::ExpertTensor(place.pipeline, replica, expert_rank)),
         Some(Purpose::Tensor(layout.group(rank, Axis::Tensor)[0])),
+        Some(Purpose::Context(layout.group(rank, Axis::Context)[0])),
         Some(Purpose::World),
         at_an_end.then_some(Purpose::Tied(place.tensor, place.context, place.data)),
     ];

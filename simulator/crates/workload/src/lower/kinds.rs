@@ -48,6 +48,10 @@ kinds! {
     tensor_gather: "tensor all-gather", Tensor;
     tensor_scatter: "tensor reduce-scatter", Tensor;
     tensor_reduce: "tensor all-reduce", Tensor;
+    expert_gather: "expert all-gather", Tensor;
+    expert_scatter: "expert reduce-scatter", Tensor;
+    context_forward: "context exchange forward", Context;
+    context_backward: "context exchange backward", Context;
     send_activation: "send activation", Pipeline;
     receive_activation: "receive activation", Pipeline;
     send_gradient: "send gradient", Pipeline;
@@ -58,6 +62,7 @@ kinds! {
     step_barrier: "gradient norm all-reduce", Optimizer;
     gradient_norm: "gradient norm", Optimizer;
     optimizer: "optimizer", Optimizer;
+    host_stall: "host stall", Host;
     rest_of_step: "rest of the step", Optimizer;
 }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use orrery_profile::Term;
-use orrery_scenario::plan::VirtualStage;
+use orrery_scenario::plan::{GraphScope, VirtualStage};
 use orrery_taskgraph::{Sequence, Tag};
 
+use super::context::Through;
 use super::costs::Direction;
 use super::emit::Emit;
 use super::holding::Changes;
@@ -102,7 +103,7 @@ impl Emit<'_, '_, '_> {
             .stage_index(self.cursor.member.pipeline_rank, slot.chunk) as usize
     }
 
-    fn tag(slot: Slot, unit: Unit) -> Tag {
+    pub(super) fn tag(slot: Slot, unit: Unit) -> Tag {
         Tag {
             major: unit.layer,
             minor: slot.microbatch,
@@ -131,26 +132,42 @@ impl Emit<'_, '_, '_> {
             let waits = [forward.last];
             let held = self.shared.holdings.head(heads, false);
             let kind = self.shared.kinds.head_forward;
-            forward.last = Some(self.compute_holding(kind, kernel, &waits, tag, held));
+            let computed = self.compute_holding(kind, kernel, &waits, tag, held);
+            forward.last = Some(self.around_losses(computed, heads, tag));
         }
         self.send_activation(&forward);
+    }
+
+    /// What passes around so many losses, after `done`; nothing where whole steps are replayed from graphs.
+    fn around_losses(&mut self, done: Sequence, heads: u32, tag: Tag) -> Sequence {
+        if self.shared.plan.training.stack.graphs == GraphScope::Full {
+            return done;
+        }
+        (0..heads).fold(done, |done, _| self.pause(Term::Microbatch, done, tag))
     }
 
     pub(super) fn attention_forward(&mut self, forward: &mut Forward, at: usize) {
         let unit = forward.units[at];
         let tag = Self::tag(forward.slot, unit);
         let costs = &self.shared.costs;
-        let mut kernel = costs.layers[unit.shape].attention.forward;
-        if unit.mtp {
-            kernel = costs.mtp_projection.forward.then(kernel);
+        let before = if unit.mtp {
+            costs.mtp_projection.forward
         } else if at == 0 && self.shared.stages[forward.stage].embedding {
-            kernel = costs.embedding.forward.then(kernel);
-        }
+            costs.embedding.forward
+        } else {
+            Kernel::default()
+        };
         let held = self.shared.holdings.attention_taken(unit.shape);
         let gathered = self.tensor_before(forward.last, tag);
         let waits = [gathered, forward.gathers.get(at).copied()];
-        let kind = self.shared.kinds.attention_forward;
-        let done = self.compute_holding(kind, kernel, &waits, tag, held);
+        let through = Through {
+            pass: 0,
+            kind: self.shared.kinds.attention_forward,
+            around: [before, Kernel::default()],
+            slowness: 1.0,
+            memory: [held, Changes::new()],
+        };
+        let done = self.through_attention(unit.shape, through, &waits, tag);
         forward.last = self.tensor_after(done, tag);
     }
 
@@ -260,17 +277,15 @@ impl Emit<'_, '_, '_> {
         let sharded = backward.gathered.take();
         let layer = &self.shared.costs.layers[unit.shape];
         let share = self.shared.plan.tuning.get(Term::Recompute);
-        let (attention, moe, dense) = (
-            layer.attention.forward.slowed(share),
-            layer.experts.is_some(),
-            layer.dense.forward.slowed(share),
-        );
-        let done = self.compute(
-            self.shared.kinds.attention_forward,
-            attention,
-            &[gathered, sharded],
-            tag,
-        );
+        let (moe, dense) = (layer.experts.is_some(), layer.dense.forward.slowed(share));
+        let through = Through {
+            pass: 0,
+            kind: self.shared.kinds.attention_forward,
+            around: [Kernel::default(); 2],
+            slowness: share,
+            memory: [Changes::new(), Changes::new()],
+        };
+        let done = self.through_attention(unit.shape, through, &[gathered, sharded], tag);
         backward.last = self.tensor_after(done, tag);
         if moe {
             let kind = self.shared.kinds.dispatch_forward;
@@ -349,18 +364,25 @@ impl Emit<'_, '_, '_> {
     pub(super) fn attention_backward(&mut self, backward: &mut Backward, at: usize) {
         let unit = backward.units[at];
         let tag = Self::tag(backward.slot, unit);
-        let mut kernel = self.shared.costs.layers[unit.shape].attention.backward;
-        if unit.mtp {
-            kernel = kernel.then(self.shared.costs.mtp_projection.backward);
-        }
+        let mut after = if unit.mtp {
+            self.shared.costs.mtp_projection.backward
+        } else {
+            Kernel::default()
+        };
         let mut memory = Changes::new();
         if backward.weights == WeightGradients::Fused {
-            kernel = kernel.then(self.attention_weight_kernel(backward, at));
+            after = after.then(self.attention_weight_kernel(backward, at));
             memory = self.given_back(backward.slot, unit);
         }
         let gathered = self.tensor_before_backward(backward.last, tag);
-        let kind = self.shared.kinds.attention_backward;
-        let done = self.compute_holding(kind, kernel, &[gathered], tag, memory);
+        let through = Through {
+            pass: 1,
+            kind: self.shared.kinds.attention_backward,
+            around: [Kernel::default(), after],
+            slowness: 1.0,
+            memory: [Changes::new(), memory],
+        };
+        let done = self.through_attention(unit.shape, through, &[gathered], tag);
         backward.last = self.tensor_after(done, tag);
     }
 
@@ -395,49 +417,12 @@ impl Emit<'_, '_, '_> {
         if self.shared.costs.layers[unit.shape].experts.is_none() {
             return MoeRows::default();
         }
-        let (group, expert_rank) = (self.cursor.member.expert_group, self.cursor.member.expert_rank);
-        let step = u32::from(self.cursor.step);
-        let load = self
-            .shared
-            .router
-            .load(group, unit.layer, step, slot.microbatch)
-            .rank(expert_rank);
+        let load = self.load(slot, unit);
         MoeRows {
             rows: load.tokens,
             padded: load.padded,
             active: load.active,
         }
-    }
-
-    fn exchange(
-        &mut self,
-        slot: Slot,
-        unit: Unit,
-        kind: orrery_units::KindId,
-        dispatch: bool,
-        last: Option<Sequence>,
-    ) -> Option<Sequence> {
-        if self.shared.costs.layers[unit.shape].experts.is_none() || self.shared.plan.layout.ep == 1 {
-            return last;
-        }
-        let (group, expert_rank) = (self.cursor.member.expert_group, self.cursor.member.expert_rank);
-        let step = u32::from(self.cursor.step);
-        let load = self.shared.router.load(group, unit.layer, step, slot.microbatch);
-        let ports = if dispatch {
-            load.dispatch_ports(expert_rank)
-        } else {
-            load.combine_ports(expert_rank)
-        };
-        let shape = self.shared.step_end.expert_shape;
-        let first = kind == self.shared.kinds.dispatch_forward;
-        let transfer = if first {
-            self.shared.model.first_dispatch(&ports, shape)
-        } else {
-            self.shared.model.exchange(&ports, shape)
-        };
-        let meeting = self.cursor.member.exchange.next();
-        let lane = self.cursor.member.lanes.exchange;
-        Some(self.transfer(lane, kind, &transfer, meeting, &[last], Self::tag(slot, unit)))
     }
 
     /// Before the backward of a tensor-parallel block: the output's gradient is gathered, and beside the

@@ -3,9 +3,11 @@
 //! Lowering joins what others know: the order of work (`schedule`), the times (`cost`), who routes what to
 //! whom (`routing`) and what is held (`memory`). It has no formula of its own.
 
+pub(crate) mod context;
 pub(crate) mod costs;
 mod driver;
 mod emit;
+mod exchange;
 mod facts;
 mod groups;
 mod holding;

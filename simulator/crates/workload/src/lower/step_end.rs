@@ -4,10 +4,10 @@ use orrery_operation::{Collective, CollectiveOp};
 use orrery_profile::Term;
 use orrery_scenario::Plan;
 use orrery_scenario::plan::{Axis, Coordinates, GroupShape, ScheduleKind, ZeroStage};
-use orrery_taskgraph::{Sequence, Tag};
+use orrery_taskgraph::{Sequence, Tag, Task};
 use orrery_units::Bytes;
 
-use super::costs::{Costs, data_group_shape, gradient_op, kernel};
+use super::costs::{Costs, data_group_shape, expert_tensor_shape, gradient_op, kernel};
 use super::emit::Emit;
 use super::layer::{Backward, Forward, Stage, Unit};
 use crate::block::Shapes;
@@ -18,6 +18,7 @@ use crate::cost::{CostModel, Kernel, Transfer};
 pub(crate) struct StepEnd {
     pub(crate) pipeline_transfer: Transfer,
     pub(crate) expert_shape: GroupShape,
+    pub(crate) expert_tensor_shape: GroupShape,
     pub(crate) data_shapes: [GroupShape; 2],
     pub(crate) barrier: Transfer,
     pub(crate) tied: Option<Transfer>,
@@ -70,6 +71,7 @@ impl StepEnd {
         Self {
             pipeline_transfer: model.send_recv(shapes.residual(), crosses),
             expert_shape: layout.shape_of(&expert_ranks),
+            expert_tensor_shape: expert_tensor_shape(layout),
             data_shapes,
             barrier: world,
             tied,
@@ -235,12 +237,12 @@ impl Emit<'_, '_, '_> {
             kinds.gradient_reduce
         };
         let lane = self.cursor.member.lanes.data;
-        let term = if self.shards_parameters() {
-            Term::Shards
+        let tuning = &self.shared.plan.tuning;
+        let (pace, taken) = if self.shards_parameters() {
+            (tuning.get(Term::Shards), tuning.get(Term::ShardUnits))
         } else {
-            Term::Data
+            (tuning.get(Term::Data), 0.0)
         };
-        let pace = self.shared.plan.tuning.get(term);
         let mut last = wait;
         for (which, bytes) in bytes.into_iter().enumerate() {
             let shape = self.shared.step_end.data_shapes[which];
@@ -252,7 +254,11 @@ impl Emit<'_, '_, '_> {
                 ranks: u64::from(shape.ranks),
                 bytes,
             };
-            let transfer = self.shared.collective(collective, shape).times(pace);
+            let transfer = self
+                .shared
+                .collective(collective, shape)
+                .times(pace)
+                .taking(taken);
             let meeting = self.cursor.member.gradients[chunk][which].next();
             let tag = Tag {
                 major: layer,
@@ -289,9 +295,15 @@ impl Emit<'_, '_, '_> {
         let barrier = self.shared.step_end.barrier;
         let (meeting, lane) = (self.cursor.member.world.next(), self.cursor.member.lanes.data);
         let kind = self.shared.kinds.step_barrier;
-        let agreed = self.transfer(lane, kind, &barrier, meeting, &[Some(normed)], tag);
+        let agreement = self.transfer_task(lane, kind, &barrier, meeting, &[Some(normed)], tag);
+        // The host reads the norm that all ranks agreed on before it issues what depends on it, so that it never issues
+        // the next step beside this one's end.
+        let agreed = self.push(Task {
+            drains_host: true,
+            ..agreement
+        });
         let updated = self.compute(self.shared.kinds.optimizer, update, &[Some(agreed)], tag);
-        let updated = self.pause(self.shared.kinds.rest_of_step, updated, tag);
+        let updated = self.pause(Term::Step, updated, tag);
         self.gather_parameters(updated);
     }
 

@@ -4,6 +4,8 @@ use orrery_scenario::plan::Dispatcher;
 use orrery_scenario::plan::Plan;
 use orrery_units::Bytes;
 
+use crate::block::Shapes;
+
 /// Bytes of buffer that one NCCL connection of one channel takes: Simple 4 MiB, LL128 120 · 640 · 8 · 8 bytes,
 /// LL 8 · 512 · 8 · 16 bytes (NCCL; reference/network.md, section 1.5).
 const NCCL_CONNECTION: u64 = (4 << 20) + 120 * 640 * 8 * 8 + 8 * 512 * 8 * 16;
@@ -46,6 +48,18 @@ pub fn nccl_buffers(plan: &Plan) -> Bytes {
     ];
     let communicators = groups.into_iter().filter(|&ranks| ranks > 1).count() as u64;
     Bytes::new(communicators * NCCL_CHANNELS * NCCL_CONNECTION)
+}
+
+/// What the exchange of keys and values among context-parallel ranks holds, of the layer that holds most.
+#[must_use]
+pub fn context_buffers(plan: &Plan) -> Bytes {
+    if plan.layout.cp == 1 {
+        return Bytes::ZERO;
+    }
+    let shapes = Shapes::new(plan);
+    let layers = plan.model.layers.iter();
+    let held = layers.map(|layer| shapes.context_buffers(&layer.attention));
+    held.max().unwrap_or(Bytes::ZERO)
 }
 
 /// Receive queues of DeepEP: per channel (two execution units each) and source, inside the node one queue of

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use orrery_operation::Precision;
 use orrery_profile::{Profile, Tuning};
 use orrery_scenario::plan::{
-    AttentionShape, Axis, Cluster, Device, Dispatcher, Fabric, Formats, Gate, GraphScope, Identity, Law,
-    Layer, Layout, MlpShape, Model, Noise, Plan, Recompute, Routing, RunSettings, Schedule, ScheduleKind,
-    Stack, StackFamily, Training, VirtualStage, ZeroStage,
+    AttentionShape, Axis, Cluster, ContextExchange, Device, Dispatcher, Fabric, Formats, Gate, GraphScope,
+    Identity, Law, Layer, Layout, MlpShape, Model, Noise, Plan, Recompute, Routing, RunSettings, Schedule,
+    ScheduleKind, Stack, StackFamily, Training, VirtualStage, ZeroStage,
 };
 use orrery_units::{Bytes, BytesPerSec, FlopsPerSec, Seed, SimDuration, Watts};
 
@@ -64,6 +64,7 @@ impl Gpt {
         let layout = Layout {
             tp: self.tp,
             cp: 1,
+            cp_comm: ContextExchange::Ring,
             dp: self.dp,
             pp: self.pp,
             ep: 1,
@@ -143,6 +144,7 @@ pub(crate) fn deep_seek_v3(law: Law) -> Plan {
     let layout = Layout {
         tp: 1,
         cp: 1,
+        cp_comm: ContextExchange::Ring,
         dp: 128,
         pp: 16,
         ep: 64,
@@ -205,6 +207,8 @@ fn assemble(
             steps: 1,
             warmup_steps: 0,
             recompute: Recompute::None,
+            memory_budget: None,
+            documents: None,
             formats: Formats {
                 gemm: Precision::Fp8,
                 attention: Precision::Bf16,
@@ -231,6 +235,7 @@ fn assemble(
         profile: Arc::new(Profile::default()),
         tunings: std::sync::Arc::default(),
         tuning: Tuning::default(),
+        clock: 1.0,
         price: None,
         run: RunSettings {
             seed: Seed::new(1),
@@ -270,6 +275,7 @@ fn cluster(num_nodes: u32) -> Cluster {
             memory_bandwidth: BytesPerSec::new(3.35e12),
             num_units: 132,
             power_limit: Watts(700.0),
+            power_cap: None,
         },
         node: orrery_scenario::plan::Node {
             num_devices: 8,

@@ -20,7 +20,7 @@ mod tests;
 
 pub use activations::{ActivationMemory, SavedTensor};
 pub use allocated::{AllocatedPart, CrossEntropy, MegatronChoices, megatron_allocated};
-pub use buffers::{deep_ep_buffers, framework_context, nccl_buffers};
+pub use buffers::{context_buffers, deep_ep_buffers, framework_context, nccl_buffers};
 pub use cause::{CAUSES, Cause};
 pub use device_used::deep_speed_device_used;
 pub use kept::{KeptTensors, Scores};

@@ -6,7 +6,7 @@ use orrery_scenario::plan::ZeroStage;
 use orrery_units::Bytes;
 
 use super::Cause;
-use super::buffers::{deep_ep_buffers, framework_context, nccl_buffers};
+use super::buffers::{context_buffers, deep_ep_buffers, framework_context, nccl_buffers};
 use super::parameters::{RankParameters, rank_parameters};
 
 /// The memory that does not change over a step.
@@ -41,7 +41,10 @@ impl StaticMemory {
                 held(formats.gradients, zero >= ZeroStage::Gradients),
             ),
             (Cause::Optimizer, master + moments),
-            (Cause::Communication, nccl_buffers(plan) + deep_ep_buffers(plan)),
+            (
+                Cause::Communication,
+                nccl_buffers(plan) + deep_ep_buffers(plan) + context_buffers(plan),
+            ),
             (Cause::Context, framework_context()),
         ]
     }

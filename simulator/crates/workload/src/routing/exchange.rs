@@ -73,9 +73,19 @@ pub(super) struct PortTokens {
     network_in: f64,
     node_out: f64,
     node_in: f64,
+    /// What the rank holds once dispatch is done: its own part and what came in, each as the dispatcher delivers it.
+    arrived: f64,
 }
 
 impl PortTokens {
+    /// Bytes that `ranks` ranks of an expert's tensor group hold together after dispatch, of `token` each; none alone.
+    pub(super) fn together(self, ranks: u32, token: Bytes) -> Bytes {
+        if ranks == 1 {
+            return Bytes::ZERO;
+        }
+        Bytes::from_f64(self.arrived * f64::from(ranks) * token.as_f64())
+    }
+
     /// In bytes of `token` each.
     pub(super) fn times(self, token: Bytes) -> ExchangePorts {
         #[expect(
@@ -99,6 +109,7 @@ impl PortTokens {
             network_in: self.network_out,
             node_out: self.node_in,
             node_in: self.node_out,
+            arrived: self.arrived,
         }
     }
 }
@@ -131,6 +142,7 @@ impl Exchange {
                 network_in: network,
                 node_out: inside,
                 node_in: inside,
+                arrived: self.tokens * ranks,
             }
         }));
     }
@@ -185,6 +197,7 @@ impl Exchange {
                 network_in: self.tokens * node_visits[node] * (ranks - on_node) / on_node,
                 node_out: group_tokens / on_node * (inside[node] - own),
                 node_in: group_tokens * own * (on_node - 1.0) / on_node,
+                arrived: group_tokens * own,
             });
         }
         all_nodes
@@ -206,6 +219,7 @@ fn all_to_all(geometry: &Geometry, copies: &[f64], out: &mut Vec<PortTokens>) {
             network_in: own * (ranks - on_node) / ranks,
             node_out: (of_node[node] - own) / ranks,
             node_in: own * (on_node - 1.0) / ranks,
+            arrived: own,
         }
     }));
 }

@@ -23,6 +23,9 @@ pub struct RankLoad {
     pub dispatch: ExchangePorts,
     /// Bytes of combine on its ports.
     pub combine: ExchangePorts,
+    /// Bytes that its expert's tensor group gathers behind dispatch, and reduces and scatters before combine; none where
+    /// an expert is not cut.
+    pub gathered: [Bytes; 2],
 }
 
 /// Tokens per expert, and what follows for each expert-parallel rank.
@@ -123,6 +126,8 @@ impl LayerLoad {
         for (rank, ports) in self.ranks.iter_mut().zip(&scratch.ports) {
             rank.dispatch = ports.times(exchange.dispatch);
             rank.combine = ports.reversed().times(exchange.combine);
+            rank.gathered =
+                [exchange.dispatch, exchange.combine].map(|token| ports.together(expert_tp, token));
         }
         let total: u64 = self.ranks.iter().map(|rank| rank.tokens).sum();
         let most = self.ranks.iter().map(|rank| rank.tokens).max().unwrap_or(0);

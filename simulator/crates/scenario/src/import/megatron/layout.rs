@@ -26,12 +26,27 @@ pub(super) fn layout(arguments: &mut Arguments, cluster: &MegatronCluster, num_l
     for (name, degree) in [("tp", tp), ("pp", pp), ("cp", cp), ("ep", ep), ("expert_tp", etp)] {
         line(&mut text, name, degree);
     }
+    if let Some(exchange) = context_exchange(arguments).filter(|_| cp > 1) {
+        line(&mut text, "cp_comm", format!("\"{exchange}\""));
+    }
     line(&mut text, "dp", "\"auto\"");
     line(&mut text, "zero_stage", zero_stage(arguments));
     let sequence = arguments.flag("sequence-parallel");
     line(&mut text, "sequence_parallel", sequence && tp > 1);
     stages(arguments, &mut text, num_layers, pp);
     text
+}
+
+/// How context-parallel ranks exchange keys and values, of the first layer where layers differ.
+fn context_exchange(arguments: &mut Arguments) -> Option<&'static str> {
+    let given = arguments.text("cp-comm-type")?;
+    match given.split_whitespace().next()? {
+        "p2p" => Some("p2p"),
+        "all_gather" => Some("allgather"),
+        "a2a" => Some("a2a"),
+        // Heads among near ranks, a ring among far ones: the ring is what shows.
+        _ => Some("p2p"),
+    }
 }
 
 fn cluster_text(arguments: &mut Arguments, cluster: &MegatronCluster, least: u64) -> String {

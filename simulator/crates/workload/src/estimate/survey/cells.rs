@@ -6,13 +6,13 @@ use orrery_scenario::plan::{ScheduleKind, VirtualStage, ZeroStage};
 use orrery_units::{Bytes, Seed, SimDuration};
 
 use super::super::memory::{layer_bytes, signed};
-use super::super::parts::{Layers, Pass, RankParts, add_traffic, ends_bytes, exchange};
+use super::super::parts::{Exchanging, Layers, Pass, RankParts, add_traffic, ends_bytes, exchange};
 use super::{ExchangeKey, LayerKey, MeshKey, Surveyor};
-use crate::block::{MoeRows, Shapes};
+use crate::block::Shapes;
 use crate::cost::CostModel;
-use crate::lower::costs::data_group_shape;
+use crate::lower::costs::{data_group_shape, expert_tensor_shape};
 use crate::lower::layer::Unit;
-use crate::memory::ActivationMemory;
+use crate::memory::{ActivationMemory, context_buffers};
 use crate::routing::Router;
 
 /// Dispatch and combine of each shape of layer.
@@ -20,8 +20,8 @@ use crate::routing::Router;
 pub(super) struct Exchanged {
     /// By shape: one time for all pipeline ranks, or one for each.
     pub(super) times: Vec<Vec<SimDuration>>,
-    /// By shape: the rows of the busiest rank.
-    pub(super) rows: Vec<MoeRows>,
+    /// By shape: the rows of the busiest rank, and what the ranks that an expert is cut among exchange.
+    pub(super) experts: Vec<Exchanging>,
 }
 
 /// Kernels, tensor-parallel traffic and memory of layers and ends.
@@ -41,6 +41,8 @@ pub(super) struct LayerCell {
     pub(super) held: Vec<[i64; 2]>,
     /// Of the head with its prediction modules.
     pub(super) head_held: i64,
+    /// Buffers of context-parallel ranks.
+    pub(super) context_held: u64,
     /// A message between pipeline ranks, inside a node and beyond it.
     pub(super) hops: [SimDuration; 2],
 }
@@ -137,16 +139,16 @@ impl Surveyor {
         self.bend(key.5);
         let shapes = self.skeleton.model.layers.clone();
         let exchanged = shapes.iter().map(|layer| self.exchanged(layer));
-        let (times, rows) = exchanged.unzip();
+        let (times, experts) = exchanged.unzip();
         self.skeleton.model.layers = shapes;
-        self.exchanges.insert(key, Exchanged { times, rows });
+        self.exchanges.insert(key, Exchanged { times, experts });
     }
 
     /// Dispatch and combine of `layer` on every pipeline rank of the skeleton, which consists of nothing else.
-    fn exchanged(&mut self, layer: &Layer) -> (Vec<SimDuration>, MoeRows) {
+    fn exchanged(&mut self, layer: &Layer) -> (Vec<SimDuration>, Exchanging) {
         let plan = &mut self.skeleton;
         if matches!(layer.mlp, MlpShape::Dense { .. }) {
-            return (vec![SimDuration::ZERO], MoeRows::default());
+            return (vec![SimDuration::ZERO], Exchanging::default());
         }
         plan.model.layers = vec![layer.clone(); plan.layout.pp as usize];
         let layout = &plan.layout;
@@ -158,15 +160,14 @@ impl Surveyor {
                 (tensor, replica) == (0, 0)
             })
             .collect();
-        let shape = layout.shape_of(&group);
+        let shapes = [layout.shape_of(&group), expert_tensor_shape(layout)];
         let mut router = Router::new(plan, Seed::new(1));
-        let mut rows = MoeRows::default();
+        let mut busiest = Exchanging::default();
         let times = (0..plan.layout.pp).map(|pipeline| {
-            let (time, busiest) = exchange(plan, &self.model, &mut router, pipeline, shape);
-            rows = busiest;
-            time
+            busiest = exchange(plan, &self.model, &mut router, pipeline, shapes);
+            busiest.time
         });
-        (times.collect(), rows)
+        (times.collect(), busiest)
     }
 
     pub(super) fn fill_layers(&mut self, key: LayerKey, exchange: ExchangeKey) {
@@ -175,12 +176,16 @@ impl Surveyor {
         }
         self.bend(key.6);
         let plan = &self.skeleton;
-        let rows = &self.exchanges[&exchange].rows;
+        let experts = &self.exchanges[&exchange].experts;
         let mut layers = Layers::new(plan, &self.model);
         let mut unit = |shape: usize, mtp: bool| {
             let unit = Unit { layer: 0, shape, mtp };
             let mut parts = RankParts::default();
-            layers.add_layer(unit, (SimDuration::ZERO, rows[shape]), &mut parts);
+            let exchanging = Exchanging {
+                time: SimDuration::ZERO,
+                ..experts[shape]
+            };
+            layers.add_layer(unit, exchanging, &mut parts);
             parts
         };
         let last = self.shape_of_layer.last().copied().unwrap_or(0);
@@ -192,9 +197,9 @@ impl Surveyor {
         layers.add_head(&mut head);
         layers.add_embedding(&mut embedding);
         let memory = ActivationMemory::new(plan);
-        let held = plan.model.layers.iter().zip(rows);
+        let held = plan.model.layers.iter().zip(experts);
         let held = held
-            .map(|(layer, rows)| layer_bytes(&memory, layer, rows.rows))
+            .map(|(layer, experts)| layer_bytes(&memory, layer, experts.rows.rows))
             .collect();
         let residual = Shapes::new(plan).residual();
         let hop = |crosses| self.model.send_recv(residual, crosses).time();
@@ -208,6 +213,7 @@ impl Surveyor {
             parameters: costs.map(|layer| [layer.reduced, layer.gathered]).collect(),
             held,
             head_held: signed(memory.head(self.whole.model.mtp_layers)),
+            context_held: context_buffers(plan).get(),
             hops: [hop(false), hop(true)],
         };
         self.layers.insert(key, cell);
@@ -264,9 +270,18 @@ pub(super) fn add_times(sum: &mut RankParts, part: &RankParts, times: u32) {
         for (sum, spent) in sum.kernel.spent.iter_mut().zip(part.kernel.spent) {
             *sum += spent * many;
         }
+        sum.kernel.unaligned += part.kernel.unaligned * many;
         sum.kernel.launches += part.kernel.launches * times;
         sum.expert_launches += part.expert_launches * times;
         sum.tensor += part.tensor * many;
+        sum.collectives += part.collectives * times;
+        sum.context += part.context * many;
+        for (sum, ring) in sum.rings.iter_mut().zip(part.rings) {
+            sum.messages += ring.messages * many;
+            sum.held += ring.held * f64::from(times);
+            sum.attention += ring.attention * many;
+            sum.passes += ring.passes * many;
+        }
         sum.exchange += part.exchange * many;
         sum.shards += part.shards * many;
         sum.shards_held += part.shards_held * f64::from(times);
@@ -282,5 +297,7 @@ pub(super) fn add_times(sum: &mut RankParts, part: &RankParts, times: u32) {
     for (sum, held) in sum.held.iter_mut().zip(part.held) {
         *sum += held * f64::from(times);
     }
+    sum.layers += part.layers * times;
     sum.routed += part.routed * times;
+    sum.heads += part.heads * times;
 }

@@ -10,6 +10,7 @@ use super::cells::{Ends, Exchanged, LayerCell, MeshCell, add_times};
 use super::{LayerKey, MeshKey, Surveyor};
 use crate::block::Shapes;
 use crate::lower::costs::kernel;
+use crate::memory::context_buffers;
 
 /// What a stage consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ struct Member {
     chunks: Vec<usize>,
     /// Gradient norm and optimiser.
     update: SimDuration,
-    /// What it holds all the time.
+    /// What it holds all the time, but for buffers that grow with the microbatch.
     statics: u64,
 }
 
@@ -150,7 +151,7 @@ impl Surveyor {
         Member {
             chunks,
             update: kernel(&self.model, &ops).alone,
-            statics: statics(plan, rank).get(),
+            statics: (statics(plan, rank).saturating_sub(context_buffers(plan))).get(),
         }
     }
 }
@@ -212,7 +213,7 @@ impl Stages {
         for (rank, (&member, moments)) in self.ranks.iter().zip(flights).enumerate() {
             let held = moments.iter().map(|moment| moment.bytes(&members[member])).max();
             let held = u64::try_from(held.unwrap_or(0)).unwrap_or(0);
-            let statics = self.members[member].statics;
+            let statics = self.members[member].statics + layers.context_held;
             if statics + held > most[0] {
                 most = [statics + held, statics, rank as u64];
             }
