@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orrery_timeline::{read_chrome_trace, write_chrome_trace};
+use orrery_timeline::{Timeline, read_chrome_trace, write_chrome_trace};
+use orrery_units::SimTime;
 use serde_json::Value;
 
 use crate::command::{folder_with, orrery};
@@ -176,4 +177,56 @@ fn the_trace_of_a_run_keeps_the_rules_of_its_format_and_reads_back() {
     );
     let exported = orrery(folder.path(), &["export", "out", "--to", "chrome"]);
     assert!(exported.out == text, "export gives the stored trace");
+}
+
+/// A simulated run, exported as ranks of a profiler and imported again, is the same timeline to the nanosecond.
+#[test]
+fn a_run_comes_back_from_the_traces_of_its_ranks() {
+    let folder = folder_with(EXPERTS);
+    for arguments in [
+        vec!["run", "s.toml", "--write", "trace,perfetto", "--out", "out"],
+        vec!["export", "out", "--to", "kineto", "-o", "ranks"],
+        vec!["import", "kineto", "ranks", "-o", "back"],
+        vec!["export", "out", "--to", "perfetto", "-o", "out.pftrace"],
+        vec!["export", "out", "--to", "parquet", "-o", "out.parquet"],
+    ] {
+        let ran = orrery(folder.path(), &arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.err);
+    }
+    let read = |path: &str| std::fs::read(folder.path().join(path)).expect("it is written");
+    let timeline = |path: &str| {
+        let text = String::from_utf8(read(path)).expect("a text");
+        read_chrome_trace(&text).expect("our own reader takes it")
+    };
+    let named = |timeline: &Timeline| {
+        let nanos = |at: SimTime| at.as_picos() / 1000;
+        let first = timeline.spans().map(|span| nanos(span.start)).min().unwrap_or(0);
+        let mut all: Vec<_> = timeline
+            .spans()
+            .map(|span| {
+                let (lane, kind) = (&timeline.lanes[span.lane], timeline.kinds.kind(span.kind));
+                let times = [span.start, span.start + span.duration].map(|at| nanos(at) - first);
+                let names = [&lane.program, &lane.name, &kind.name].map(String::clone);
+                (
+                    names,
+                    kind.class.name(),
+                    times,
+                    span.step,
+                    span.tag,
+                    span.bytes.get(),
+                )
+            })
+            .collect();
+        all.sort();
+        all
+    };
+    let (there, back) = (timeline("out/trace.json"), timeline("back/trace.json"));
+    assert!(there.len() > 100, "a step has spans");
+    let (there, mut back) = (named(&there), named(&back));
+    // A recording counts its steps from zero.
+    let step = there[0].3;
+    back.iter_mut().for_each(|span| span.3 += step);
+    assert_eq!(back, there);
+    assert_eq!(read("out.pftrace"), read("out/trace.pftrace"), "from either");
+    assert!(read("out.parquet").starts_with(b"PAR1"), "a table");
 }

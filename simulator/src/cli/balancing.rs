@@ -57,7 +57,7 @@ pub(super) fn run(
             Look::Html => put("report.html", &render::balancing_html(&report))?,
             Look::Csv => put("metrics.csv", &csv(&report))?,
             // There are no spans and no links; run.json is always written, and checks stand in it.
-            Look::Json | Look::Trace | Look::Network | Look::Junit => {}
+            Look::Json | Look::Trace | Look::Perfetto | Look::Network | Look::Junit => {}
         }
     }
     let layer_steps = plan.group.as_ref().map_or(0, |group| {

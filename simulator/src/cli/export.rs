@@ -1,9 +1,13 @@
 //! `export`: a stored run in the formats of other programs.
 
+use std::io;
 use std::path::Path;
 
 use crate::exit::Exit;
 use crate::files;
+use orrery_timeline::{Timeline, read_chrome_trace};
+use orrery_trace::kineto::{Ranks, write_rank};
+use orrery_trace::{write_perfetto, write_spans};
 use serde_json::{Value, json};
 
 use super::output::print_values;
@@ -17,14 +21,17 @@ pub(crate) fn export(
     console: &mut Console<'_>,
 ) -> anyhow::Result<Exit> {
     let (file, value) = files::read_run(run).map_err(Failure::missing)?;
-    let text = match kind {
-        ExportKind::Chrome => trace(&file)?,
-        ExportKind::Csv => print_values(&metrics(&value), Format::Csv, String::new),
-        ExportKind::Benchmark => format!("{:#}\n", Value::from(benchmark(&value))),
+    let bytes = match kind {
+        ExportKind::Chrome => trace(&file)?.into_bytes(),
+        ExportKind::Perfetto => written(&file, write_perfetto)?,
+        ExportKind::Parquet => written(&file, write_spans)?,
+        ExportKind::Kineto => return kineto(&file, output, console),
+        ExportKind::Csv => print_values(&metrics(&value), Format::Csv, String::new).into_bytes(),
+        ExportKind::Benchmark => format!("{:#}\n", Value::from(benchmark(&value))).into_bytes(),
     };
     match output {
-        Some(path) => files::write(path, text.as_bytes()).map_err(Failure::missing)?,
-        None => write!(console.out, "{text}")?,
+        Some(path) => files::write(path, &bytes).map_err(Failure::missing)?,
+        None => console.out.write_all(&bytes)?,
     }
     Ok(Exit::Success)
 }
@@ -36,6 +43,41 @@ fn trace(file: &Path) -> anyhow::Result<String> {
             "{fault}\n  = help: run the scenario again with `--write trace`"
         ))
     })
+}
+
+/// The timeline of the run whose `run.json` is `file`.
+fn timeline(file: &Path) -> anyhow::Result<Timeline> {
+    read_chrome_trace(&trace(file)?).map_err(|fault| {
+        let path = file.with_file_name("trace.json");
+        Failure::missing(format!("{fault}: {}", path.display()))
+    })
+}
+
+/// The timeline of the run, as `write` writes it.
+fn written(
+    file: &Path,
+    write: impl Fn(&Timeline, &mut Vec<u8>) -> io::Result<()>,
+) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    write(&timeline(file)?, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// A file for each rank in the folder `output`.
+fn kineto(file: &Path, output: Option<&Path>, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+    let Some(folder) = output else {
+        return Err(Failure::invalid(
+            "traces of ranks are a file each\n  = help: name a folder for them with `-o`",
+        ));
+    };
+    let timeline = timeline(file)?;
+    let ranks = Ranks::of(&timeline);
+    for number in ranks.numbers() {
+        let path = folder.join(format!("rank-{number}.json"));
+        files::write_with(&path, |out| write_rank(&ranks, number, out)).map_err(Failure::missing)?;
+        writeln!(console.err, "wrote {}", path.display())?;
+    }
+    Ok(Exit::Success)
 }
 
 fn metrics(run: &Value) -> Vec<Value> {

@@ -337,8 +337,8 @@ struct ExportArgs {
     /// The format.
     #[arg(long, value_enum)]
     to: ExportKind,
-    /// Where to write it; standard output by default.
-    #[arg(short, long, value_name = "FILE")]
+    /// Where to write it; standard output by default. A folder with `--to kineto`.
+    #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
 }
 
@@ -346,6 +346,12 @@ struct ExportArgs {
 enum ExportKind {
     /// Trace events, for ui.perfetto.dev and chrome://tracing.
     Chrome,
+    /// Perfetto's own format, with units of counters: smaller, for ui.perfetto.dev.
+    Perfetto,
+    /// Traces as PyTorch's profiler writes them, one a rank, for programs that read those.
+    Kineto,
+    /// Spans as a table (Parquet), for data frames.
+    Parquet,
     /// One line per metric.
     Csv,
     /// The figures in the custom format of github-action-benchmark.

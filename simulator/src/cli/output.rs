@@ -25,8 +25,10 @@ pub(crate) enum Look {
     Html,
     /// junit.xml, a case per expectation.
     Junit,
-    /// trace.json, for ui.perfetto.dev.
+    /// trace.json, for ui.perfetto.dev and chrome://tracing.
     Trace,
+    /// trace.pftrace, for ui.perfetto.dev: smaller, with units of counters.
+    Perfetto,
     /// run.json, which is always written.
     Json,
     /// metrics.csv, one line per metric.

@@ -262,6 +262,12 @@ fn write(
                 orrery_timeline::write_chrome_trace(timeline.unwrap_or(&empty), &mut bytes)?;
                 put("trace.json", &bytes)?;
             }
+            Look::Perfetto => {
+                let empty = orrery_timeline::Timeline::default();
+                let mut bytes = Vec::new();
+                orrery_trace::write_perfetto(timeline.unwrap_or(&empty), &mut bytes)?;
+                put("trace.pftrace", &bytes)?;
+            }
             Look::Network => {
                 if let Some(network) = report.network() {
                     put("links.csv", render::links_csv(network).as_bytes())?;

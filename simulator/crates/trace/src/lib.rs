@@ -2,10 +2,16 @@
 //!
 //! Readers take bytes and give operations with their lanes, what they waited for and whom they met. Nothing is inferred
 //! that a file does not hold: a damaged file is read to where it is damaged, a sampled one says that it is a sample, and
-//! a collective whose parties are not all there is no meeting.
+//! a collective whose parties are not all there is no meeting. What other programs read of a timeline is written here as
+//! well.
 
 pub mod kineto;
+mod perfetto;
 pub mod pipeline;
 mod recording;
+mod table;
+
+pub use perfetto::write_perfetto;
+pub use table::write_spans;
 
 pub use recording::{Alike, MeetingId, NO_STEP, Operation, Program, RecordedLane, RecordedStep, Recording};

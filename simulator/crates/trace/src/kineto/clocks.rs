@@ -57,14 +57,15 @@ fn drop_far(rank: &mut RankTrace) -> u64 {
     }
     rank.kept.retain(|kept| is_near(kept.start));
     rank.steps.retain(|step| is_near(step.1));
-    rank.collectives
-        .retain_mut(|(event, _)| match places.get(*event as usize) {
-            Some(&Some(place)) => {
-                *event = place;
-                true
-            }
-            _ => false,
-        });
+    let moved = |event: &mut u32| match places.get(*event as usize) {
+        Some(&Some(place)) => {
+            *event = place;
+            true
+        }
+        _ => false,
+    };
+    rank.collectives.retain_mut(|(event, _)| moved(event));
+    rank.said.retain_mut(|(event, _)| moved(event));
     (before - rank.kept.len() - rank.steps.len()) as u64
 }
 

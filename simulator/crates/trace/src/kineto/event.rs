@@ -63,6 +63,18 @@ pub(super) struct Arguments<'a> {
     pub(super) destination: Id,
     #[serde(rename = "Seq", default)]
     pub(super) sequence: Id,
+    /// What traces of a timeline say beside what the profiler knows; see `write`.
+    #[serde(rename = "Op class", borrow)]
+    pub(super) class: Option<Cow<'a, str>>,
+    #[serde(rename = "Step", default)]
+    pub(super) step: Id,
+    #[serde(rename = "Layer", default)]
+    pub(super) layer: Id,
+    #[serde(rename = "Microbatch", default)]
+    pub(super) microbatch: Id,
+    /// A text of the events that name processes and threads.
+    #[serde(borrow)]
+    pub(super) name: Option<&'a RawValue>,
 }
 
 /// What a process or a thread is called: mostly a number, for a few lanes of the profiler a text.

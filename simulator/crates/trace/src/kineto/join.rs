@@ -147,7 +147,8 @@ impl Joiner {
         });
         let drafts = Drafts::of(rank);
         let annotations = Annotations::of(rank);
-        let marks = self.steps.marks(rank);
+        let steps = std::mem::take(&mut self.steps);
+        let marks = steps.marks(rank);
         let mut lanes = Lanes::new(program, rank);
         let mut kinds: HashMap<KindKey<'_>, KindId> = HashMap::new();
         let base = u32::try_from(self.recording.operations.len()).unwrap_or(u32::MAX);
@@ -161,12 +162,14 @@ impl Joiner {
                 Role::Kernel => annotations.around(kept.correlation),
                 Role::Copy | Role::Runtime | Role::Annotation => None,
             };
-            let key = (
-                kept.name,
-                kept.role,
-                about.map(|about| (about.name, about.group)),
+            let said = rank.said(draft.event);
+            let key = KindKey {
+                name: kept.name,
+                role: kept.role,
+                about: about.map(|about| (about.name, about.group)),
                 annotation,
-            );
+                said: said.map(|said| said.class),
+            };
             let kind = *kinds.entry(key).or_insert_with(|| self.kind(rank, key));
             // What a device runs belongs to the step that launched it.
             let launched = annotations.launched(kept.correlation).filter(|_| !draft.is_host);
@@ -175,8 +178,11 @@ impl Joiner {
                 kind,
                 start: self.at(draft.start),
                 duration: SimDuration::from_nanos(draft.end - draft.start),
-                step: marks.at(launched.unwrap_or(draft.start)),
-                tag: (0, 0),
+                step: match said.and_then(|said| said.step) {
+                    Some(number) => marks.of(number),
+                    None => marks.at(launched.unwrap_or(draft.start)),
+                },
+                tag: said.map_or((0, 0), |said| said.tag),
                 meeting: meetings.get(&draft.event).copied(),
                 bytes: Bytes::new(about.and_then(|about| about.bytes).unwrap_or(kept.bytes)),
             });
@@ -186,28 +192,31 @@ impl Joiner {
             .iter()
             .map(|&(one, other)| (base + one, base + other));
         self.recording.after.extend(pairs);
+        self.steps = steps;
     }
 
     /// The kind of what has these in common.
-    fn kind(&mut self, rank: &RankTrace, (name, role, about, annotation): KindKey<'_>) -> KindId {
-        let name = rank.names[name as usize].as_str();
-        let about = about.map(|(name, group)| About {
+    fn kind(&mut self, rank: &RankTrace, key: KindKey<'_>) -> KindId {
+        let name = rank.names[key.name as usize].as_str();
+        let about = key.about.map(|(name, group)| About {
             name: &rank.names[name as usize],
             group: rank.groups.all[group as usize]
                 .description
                 .as_deref()
                 .unwrap_or(""),
         });
-        let class = match role {
-            Role::Kernel => class(name, about, annotation),
-            Role::Copy => OpClass::Other,
-            Role::Runtime | Role::Annotation => OpClass::Host,
+        let class = match (key.said, key.role) {
+            (Some(class), _) => class,
+            (None, Role::Kernel) => class(name, about, key.annotation),
+            (None, Role::Copy) => OpClass::Other,
+            (None, Role::Runtime | Role::Annotation) => OpClass::Host,
         };
-        let plain = short(name);
-        let shown = if class.is_communication() {
-            format!("{plain} ({})", class.name())
+        let shown = if key.said.is_some() {
+            name.to_owned()
+        } else if class.is_communication() {
+            format!("{} ({})", short(name), class.name())
         } else {
-            plain
+            short(name)
         };
         if let Some(&known) = self.kinds.get(&shown) {
             return known;
@@ -218,9 +227,18 @@ impl Joiner {
     }
 }
 
-/// What decides the kind of an operation of a rank: its name, its role, the name and the group of its collective, the mark
-/// that it was launched in.
-type KindKey<'t> = (u32, Role, Option<(u32, u32)>, Option<&'t str>);
+/// What decides the kind of an operation of a rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct KindKey<'t> {
+    name: u32,
+    role: Role,
+    /// The name of its collective and its process group.
+    about: Option<(u32, u32)>,
+    /// The mark of the framework that it was launched in.
+    annotation: Option<&'t str>,
+    /// The class that it says itself.
+    said: Option<OpClass>,
+}
 
 /// When each launch began, and which mark of the framework's communication it lies in.
 struct Annotations<'t> {
@@ -315,7 +333,16 @@ impl<'t> Lanes<'t> {
     /// The name of the next lane of `track`.
     fn name(&self, track: u32) -> String {
         let label = |number: i64| self.rank.label(number);
-        let name = match self.rank.tracks[track as usize] {
+        let track_of = self.rank.tracks[track as usize];
+        let given = match track_of {
+            Track::Stream { device, stream } => {
+                let mut names = self.rank.lane_names.iter();
+                names.find(|(place, _)| *place == (device, stream))
+            }
+            Track::Thread { .. } => None,
+        };
+        let name = match track_of {
+            _ if let Some((_, name)) = given => name.clone(),
             Track::Stream { device, stream } if self.many_devices => {
                 format!("device {} stream {}", label(device), label(stream))
             }

@@ -173,6 +173,8 @@ fn calls<'t>(rank: &'t RankTrace, groups: &mut Groups<'t>) -> Vec<Call<'t>> {
     let mut calls: Vec<(u64, Call<'_>)> = (0_u32..)
         .zip(&rank.kept)
         .filter(|(_, kept)| kept.role == Role::Kernel && communicates[kept.name as usize])
+        // A span of a timeline does not say whom it met.
+        .filter(|&(event, _)| rank.said(event).is_none())
         .map(|(event, kept)| {
             let about = rank.collective(event);
             let group = about.map_or(0, |about| places[about.group as usize]);

@@ -15,7 +15,9 @@ mod rank;
 mod scan;
 mod steps;
 mod waits;
+mod write;
 
 pub use facts::RankFacts;
 pub use join::{JoinReport, Joined, join};
 pub use rank::{RankTrace, Stop, read};
+pub use write::{Ranks, write_rank};

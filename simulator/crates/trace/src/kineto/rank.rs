@@ -3,15 +3,19 @@
 use std::collections::HashMap;
 use std::io::Read;
 
+use orrery_timeline::OpClass;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::collective::{Collective, GroupHead, Groups, moved};
-use super::event::{Event, Id, Label, nanos};
+use super::event::{Arguments, Event, Id, Label, nanos};
 use super::scan::{Fault, Scanner};
 
 /// The longest event that is believed, nanoseconds: an hour.
 const LONGEST_EVENT: u64 = 3_600_000_000_000;
+
+/// The name of events that name lanes of a timeline.
+pub(super) const LANE_NAME: &str = "orrery_lane_name";
 
 /// No launch is known.
 pub(super) const NO_CORRELATION: u32 = u32::MAX;
@@ -45,6 +49,17 @@ pub(super) struct Kept {
     pub(super) bytes: u64,
     pub(super) correlation: u32,
     pub(super) role: Role,
+}
+
+/// What an event of a trace of a timeline says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Said {
+    /// How it counts.
+    pub(super) class: OpClass,
+    /// Its step in the count of marks.
+    pub(super) step: Option<u64>,
+    /// Labels of the trainer: (chunk or layer, microbatch).
+    pub(super) tag: (u32, u32),
 }
 
 /// Where and why reading stopped before the end.
@@ -83,6 +98,10 @@ pub struct RankTrace {
     /// By the event that it belongs to, in order.
     pub(super) collectives: Vec<(u32, Collective)>,
     pub(super) groups: Groups,
+    /// What events say of themselves that a profiler does not, by event, in order.
+    pub(super) said: Vec<(u32, Said)>,
+    /// Names of streams, where events give them: (device, stream) and the name.
+    pub(super) lane_names: Vec<((i64, i64), String)>,
     /// (number, start, duration) of each step, nanoseconds.
     pub(super) steps: Vec<(u64, u64, u64)>,
     indices: Indices,
@@ -259,6 +278,9 @@ impl RankTrace {
     fn keep(&mut self, event: &Event<'_>) -> Result<(), String> {
         // Numbers run over everything that was recorded of the host: operators, calls of Python, instants of memory.
         self.indices.add(event.args.index);
+        if event.ph == "M" {
+            self.name_lane(event);
+        }
         if event.ph != "X" {
             return Ok(());
         }
@@ -289,8 +311,11 @@ impl RankTrace {
             correlation: small(event.args.correlation).unwrap_or(NO_CORRELATION),
             role,
         };
+        let at = u32::try_from(self.kept.len()).unwrap_or(u32::MAX);
+        if let Some(said) = said(&event.args) {
+            self.said.push((at, said));
+        }
         if let Some(name) = &event.args.collective {
-            let at = u32::try_from(self.kept.len()).unwrap_or(u32::MAX);
             let collective = Collective {
                 name: self.name(name),
                 group: self.groups.of(&event.args),
@@ -303,6 +328,16 @@ impl RankTrace {
         }
         self.kept.push(kept);
         Ok(())
+    }
+
+    /// Keeps the name of a lane of a trace of a timeline; profilers name lanes by their numbers alone.
+    fn name_lane(&mut self, event: &Event<'_>) {
+        let text = event.args.name.map(RawValue::get);
+        let name: Option<String> = text.and_then(|text| serde_json::from_str(text).ok());
+        if let (LANE_NAME, Some(name)) = (event.name.as_ref(), name) {
+            let place = (self.number(&event.pid), self.number(&event.tid));
+            self.lane_names.push((place, name));
+        }
     }
 
     fn track_of(&mut self, event: &Event<'_>, role: Role) -> u32 {
@@ -338,6 +373,12 @@ impl RankTrace {
             .get(place)
             .cloned()
             .unwrap_or_else(|| number.to_string())
+    }
+
+    /// What `event` says of itself.
+    pub(super) fn said(&self, event: u32) -> Option<&Said> {
+        let place = self.said.binary_search_by_key(&event, |(event, _)| *event);
+        place.ok().map(|place| &self.said[place].1)
     }
 
     /// What is said of the collective of `event`, if it is one.
@@ -404,6 +445,19 @@ fn step_number(name: &str) -> Option<u64> {
     name.strip_prefix("ProfilerStep#")?.trim().parse().ok()
 }
 
+/// What an event says of itself, if it says how it counts.
+fn said(arguments: &Arguments<'_>) -> Option<Said> {
+    let class = arguments.class.as_ref()?;
+    Some(Said {
+        class: OpClass::ALL.into_iter().find(|known| known.name() == class)?,
+        step: arguments.step.count(),
+        tag: (
+            small(arguments.layer).unwrap_or(0),
+            small(arguments.microbatch).unwrap_or(0),
+        ),
+    })
+}
+
 /// Start and duration, nanoseconds.
 fn times(event: &Event<'_>) -> Result<(u64, u64), String> {
     let said =
@@ -430,116 +484,4 @@ fn small(id: Id) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HEAD: &str =
-        r#"{"distributedInfo": {"rank": 3, "world_size": 8}, "deviceProperties": [{"name": "H100"}], "#;
-
-    fn trace(events: &str) -> RankTrace {
-        read(format!("{HEAD}\"traceEvents\": [{events}], \"traceName\": \"x\"}}").as_bytes())
-            .expect("a trace")
-    }
-
-    const KERNEL: &str = r#"{"ph": "X", "cat": "kernel", "name": "ncclDevKernel_SendRecv", "pid": 0, "tid": 7, "ts": 10.5,
-        "dur": 2, "args": {"device": 1, "stream": 9, "correlation": 4, "Collective name": "all_to_allv", "dtype": "BFloat16",
-        "In msg nelems": 3, "Out msg nelems": 7, "Seq": 12, "Group size": 2, "Process Group Ranks": "[1, 3]"}}"#;
-
-    #[test]
-    fn an_event_is_kept_with_its_collective() {
-        let trace = trace(KERNEL);
-        assert_eq!((trace.rank, trace.world_size), (Some(3), Some(8)));
-        assert_eq!(trace.devices, ["H100"]);
-        assert_eq!(trace.tracks, [Track::Stream { device: 1, stream: 9 }]);
-        let kept = trace.kept[0];
-        assert_eq!((kept.start, kept.duration, kept.correlation), (10_500, 2000, 4));
-        let (_, collective) = &trace.collectives[0];
-        assert_eq!((collective.sequence, collective.bytes), (Some(12), Some(14)));
-        assert_eq!(trace.groups.all[0].ranks.as_deref(), Some([1, 3].as_slice()));
-    }
-
-    /// With stacks and memory recorded, numbers go to calls of Python and to instants as well: none is missing.
-    #[test]
-    fn numbers_are_counted_whatever_they_number() {
-        let trace = trace(
-            r#"{"ph": "X", "cat": "cpu_op", "name": "aten::mm", "ts": 1, "dur": 1, "args": {"Ev Idx": 0}},
-            {"ph": "X", "cat": "python_function", "name": "step", "ts": 1, "dur": 1, "args": {"Ev Idx": 1}},
-            {"ph": "i", "name": "[memory]", "ts": 1, "args": {"Ev Idx": 2}},
-            {"ph": "X", "cat": "cpu_op", "name": "aten::mm", "ts": 2, "dur": 1, "args": {"Ev Idx": 3}}"#,
-        );
-        assert!(
-            (trace.completeness() - 1.0).abs() < 1e-12,
-            "{}",
-            trace.completeness()
-        );
-    }
-
-    #[test]
-    fn threads_of_two_processes_and_threads_with_names_are_apart() {
-        let call = |pid: &str, tid: &str| {
-            format!(
-                r#"{{"ph": "X", "cat": "cuda_runtime", "name": "a", "pid": {pid}, "tid": {tid}, "ts": 1, "dur": 1}}"#
-            )
-        };
-        let trace = trace(
-            &[
-                call("1", "7"),
-                call("2", "7"),
-                call("1", "\"a\""),
-                call("1", "\"b\""),
-                call("1", "\"a\""),
-            ]
-            .join(","),
-        );
-        assert_eq!(trace.tracks.len(), 4, "{:?}", trace.tracks);
-        let names = trace.tracks.iter().map(|track| match *track {
-            Track::Thread { thread, .. } | Track::Stream { stream: thread, .. } => trace.label(thread),
-        });
-        assert_eq!(names.collect::<Vec<_>>(), ["7", "7", "a", "b"]);
-    }
-
-    #[test]
-    fn an_event_without_a_time_says_where_and_why() {
-        let trace = trace(&format!(
-            r#"{KERNEL}, {{"ph": "X", "cat": "kernel", "name": "a", "ts": "noon", "dur": 1}}"#
-        ));
-        let (count, first) = &trace.unreadable;
-        let first = first.as_ref().expect("one is lost");
-        assert!(
-            *count == 1 && first.byte > 0 && first.reason.contains("`ts` is \"noon\""),
-            "{first:?}"
-        );
-    }
-
-    #[test]
-    fn a_damaged_file_gives_what_lies_before() {
-        let text = format!("{HEAD}\"traceEvents\": [{KERNEL}, {{\"ph\": \"X\", \"cat\"");
-        let trace = read(text.as_bytes()).expect("an event was read");
-        assert_eq!(trace.kept.len(), 1);
-        let stop = trace.stopped.expect("it does not end");
-        assert!(stop.reason.contains("ends inside"), "{stop:?}");
-        assert_eq!(stop.byte, text.rfind("{\"ph\"").expect("it is there") as u64);
-    }
-
-    #[test]
-    fn one_bad_event_costs_that_event() {
-        let trace = trace(&format!(
-            "{{\"ph\": X}}, {KERNEL}, {{\"ph\": \"X\", \"name\": \"a\u{1}b\"}}"
-        ));
-        assert_eq!((trace.events, trace.kept.len(), trace.unreadable.0), (3, 1, 1));
-    }
-
-    #[test]
-    fn other_files_are_refused() {
-        for text in [
-            "",
-            "hello",
-            "{\"a\": 1}",
-            "[]",
-            "{\"traceEvents\": [",
-            "{\"traceEvents\": 3}",
-        ] {
-            assert!(read(text.as_bytes()).is_err(), "{text}");
-        }
-    }
-}
+mod tests;

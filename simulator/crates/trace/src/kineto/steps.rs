@@ -7,7 +7,7 @@ use crate::{NO_STEP, RecordedStep};
 use super::rank::RankTrace;
 
 /// Steps that every rank marks, by their number.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Steps {
     numbers: Vec<u64>,
     /// Whether everything is one step, for want of marks.
@@ -16,9 +16,9 @@ pub(super) struct Steps {
 
 /// The marks of a rank: (start, end, place of the step), in order.
 #[derive(Debug)]
-pub(super) struct Marks {
+pub(super) struct Marks<'s> {
     marks: Vec<(u64, u64, u16)>,
-    is_one: bool,
+    steps: &'s Steps,
 }
 
 impl Steps {
@@ -77,28 +77,38 @@ impl Steps {
     }
 
     /// What `rank` marks of them.
-    pub(super) fn marks(&self, rank: &RankTrace) -> Marks {
+    pub(super) fn marks(&self, rank: &RankTrace) -> Marks<'_> {
         let mut marks: Vec<(u64, u64, u16)> = rank
             .steps
             .iter()
-            .map(|&(number, start, duration)| {
-                let place = self.numbers.binary_search(&number).ok();
-                let place = place.and_then(|place| u16::try_from(place).ok());
-                (start, start + duration, place.unwrap_or(NO_STEP))
-            })
+            .map(|&(number, start, duration)| (start, start + duration, self.place(number)))
             .collect();
         marks.sort_unstable();
-        Marks {
-            marks,
-            is_one: self.is_one,
-        }
+        Marks { marks, steps: self }
+    }
+
+    /// The place of the step of that number.
+    fn place(&self, number: u64) -> u16 {
+        let place = self.numbers.binary_search(&number).ok();
+        place
+            .and_then(|place| u16::try_from(place).ok())
+            .unwrap_or(NO_STEP)
     }
 }
 
-impl Marks {
+impl Marks<'_> {
+    /// The step of that number, as an event says it.
+    pub(super) fn of(&self, number: u64) -> u16 {
+        if self.steps.is_one {
+            0
+        } else {
+            self.steps.place(number)
+        }
+    }
+
     /// The step in which the rank is at `nanos`; none outside of its marks.
     pub(super) fn at(&self, nanos: u64) -> u16 {
-        if self.is_one {
+        if self.steps.is_one {
             return 0;
         }
         let begun = self.marks.partition_point(|mark| mark.0 <= nanos);
