@@ -29,4 +29,5 @@ mod trace;
 mod traces;
 mod training_trace;
 mod validate;
+mod waterfalls;
 mod why;

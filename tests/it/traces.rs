@@ -107,6 +107,42 @@ fn a_replay_names_the_straggler() {
     );
 }
 
+/// Each change by itself; late starts are the hosts', which no change of devices or of the network removes.
+#[test]
+fn a_replay_answers_what_if() {
+    let changes = "slow-rank,balance,network=2,gpu=a100-megatron-2025-09:h100-megatron-core-2025-09";
+    let ran = replayed(
+        "kineto/param_dlrm_8rank",
+        &["--what-if", changes, "--format", "json"],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let found: Value = serde_json::from_str(&ran.out).expect("JSON");
+    let as_it_is = found[0]["without_delays_s"].as_f64().expect("a step");
+    let steps = found[0]["what_if"].as_array().expect("changes");
+    assert_eq!(steps.len(), 4);
+    for step in steps {
+        let share = step["step_s"].as_f64().expect("a step") / as_it_is;
+        assert!((0.5..1.005).contains(&share), "{step}");
+    }
+    let ran = replayed(
+        "straggler/trace-AR.parquet",
+        &["--what-if", "slow-rank", "--format", "json"],
+    );
+    let found: Value = serde_json::from_str(&ran.out).expect("JSON");
+    let [with, without] =
+        [&found[0]["without_delays_s"], &found[0]["what_if"][0]["step_s"]].map(|step| step.as_f64());
+    assert!(
+        without < with.map(|step| step * 0.7),
+        "one worker was slow: {without:?} of {with:?}"
+    );
+    let bad = replayed("straggler/trace-AR.parquet", &["--what-if", "noise"]);
+    assert!(
+        bad.code == 2 && bad.err.contains("`noise` is no change"),
+        "{}",
+        bad.err
+    );
+}
+
 #[test]
 fn what_is_not_whole_says_so() {
     let ran = replayed("kineto/hta_128rank_sampled", &[]);

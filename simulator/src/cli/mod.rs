@@ -32,7 +32,7 @@ use std::path::PathBuf;
 use std::{fmt, io, panic};
 
 use crate::exit::Exit;
-use crate::traces::TraceKind;
+use crate::traces::{TraceKind, WhatIf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use output::{Format, Look};
@@ -207,6 +207,10 @@ pub(crate) struct ReplayArgs {
     /// Files of one run, or a folder of them.
     #[arg(value_name = "TRACE", required = true)]
     pub(crate) files: Vec<PathBuf>,
+    /// How long the step would take with `slow-rank` (slow ranks at the median), `balance` (computation balanced
+    /// perfectly), `network=FACTOR`, or `gpu=FROM:TO` (names of profiles); may be repeated.
+    #[arg(long, value_name = "CHANGE", value_delimiter = ',')]
+    pub(crate) what_if: Vec<WhatIf>,
     #[command(flatten)]
     pub(crate) format: FormatArg,
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::files;
-use crate::traces::{self, Opened, Replayed, TraceFault, TraceKind};
+use crate::traces::{self, Opened, Outcome, Replayed, TraceFault, TraceKind};
 
 use super::output::{print, print_values};
 use super::progress::{Job, Signals, watched};
@@ -75,9 +75,22 @@ pub(crate) fn replay(args: &ReplayArgs, console: &mut Console<'_>) -> anyhow::Re
     let Some(replayed) = replayed else {
         return stopped();
     };
+    let outcomes = while_watched(&signals, console, |watch| {
+        traces::what_if(&opened.recording, &args.what_if, watch)
+    })?;
+    let Some(outcomes) = outcomes else {
+        return stopped();
+    };
     let text = match args.format.format {
-        Format::Human | Format::Github => human(&opened, &replayed),
-        format => print_values(&[value(&opened, &replayed)], format, String::new),
+        Format::Human | Format::Github => human(&opened, &replayed) + &changed(&outcomes, &replayed),
+        format => {
+            let mut value = value(&opened, &replayed);
+            value["what_if"] = outcomes
+                .iter()
+                .map(|outcome| json!({"change": outcome.change, "step_s": outcome.step.as_secs()}))
+                .collect();
+            print_values(&[value], format, String::new)
+        }
     };
     write!(console.out, "{text}")?;
     Ok(Exit::Success)
@@ -221,6 +234,28 @@ fn human(opened: &Opened, replayed: &Replayed) -> String {
         }
     }
     text.push_str(&waiting(opened, replayed));
+    text
+}
+
+/// The step under each change, beside the one without late launches.
+fn changed(outcomes: &[Outcome], replayed: &Replayed) -> String {
+    let mut text = String::new();
+    let step = replayed.attribution.without_delays;
+    for outcome in outcomes {
+        let head = if text.is_empty() {
+            "\nwhat if, beside the step without late launches\n"
+        } else {
+            ""
+        };
+        let relative = outcome.step.as_secs() / step.as_secs();
+        // Writing to a text cannot fail.
+        let _written = writeln!(
+            text,
+            "{head}  {:>12}   {relative:.4} x   {}",
+            outcome.step.to_string(),
+            outcome.change
+        );
+    }
     text
 }
 

@@ -235,6 +235,14 @@ impl<'g, 'r> Causes<'g, 'r> {
         }
     }
 
+    /// Ranks that are slower than their stage mostly is at its median; the others as they are.
+    pub(crate) fn with_slow_ranks_at_median(&self) -> Timing {
+        self.scaled(|kind, program| {
+            let usual = self.usual(kind, self.stage(program));
+            ratio(usual, self.mean(kind, program).unwrap_or(0.0)).min(1.0)
+        })
+    }
+
     fn without_slow_ranks(&self) -> Timing {
         self.scaled(|kind, program| {
             ratio(

@@ -16,6 +16,7 @@ mod graph;
 mod timing;
 mod totals;
 mod waits;
+mod what_if;
 
 pub use attribute::{Attribution, Slowdown, attribute};
 pub use causes::{Cause, CauseKind};
