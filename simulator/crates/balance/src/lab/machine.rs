@@ -4,7 +4,7 @@ use orrery_profile::library::{LibraryExperts, LibraryKernel as _, LocalLoad};
 use orrery_units::{Bytes, BytesPerSec, SimDuration};
 
 /// Points of the table of the corner between arithmetic and traffic.
-const POINTS: usize = 256;
+const POINTS: u16 = 256;
 
 /// Devices and wires, as a layer of experts needs them.
 #[derive(Clone, Debug)]
@@ -56,7 +56,19 @@ pub struct ExpertTime {
     per_row_memory: f64,
     per_row: f64,
     per_active_routing: f64,
-    corner: Vec<f32>,
+    /// By point: the value, and what it rises by to the next.
+    corner: Vec<[f64; 2]>,
+}
+
+/// What bounds a device's products, as far as a loop of vectors can tell.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// The larger of arithmetic and traffic.
+    large: f64,
+    /// Where the smaller over it stands in the table of the corner.
+    point: f64,
+    /// What is added to both.
+    rest: f64,
 }
 
 impl ExpertTime {
@@ -72,13 +84,10 @@ impl ExpertTime {
             "a value for every parameter of the law"
         );
         let parts = shape.terms(parameters);
-        let corner = (0..=POINTS).map(|at| {
-            #[expect(clippy::cast_precision_loss, reason = "256 points")]
-            let ratio = at as f64 / POINTS as f64;
-            #[expect(clippy::cast_possible_truncation, reason = "a table of single precision")]
-            let value = (1.0 + ratio.powf(parts.sharpness)).powf(parts.sharpness.recip()) as f32;
-            value
-        });
+        let corner = |at: u16| {
+            let ratio = f64::from(at) / f64::from(POINTS);
+            (1.0 + ratio.powf(parts.sharpness)).powf(parts.sharpness.recip())
+        };
         Self {
             constant: parts.constant,
             padding: parts.padding,
@@ -89,47 +98,66 @@ impl ExpertTime {
             per_row_memory: parts.per_row_memory,
             per_row: parts.per_row,
             per_active_routing: parts.per_active_routing,
-            corner: corner.collect(),
+            corner: (0..POINTS)
+                .map(|at| [corner(at), corner(at + 1) - corner(at)])
+                .collect(),
         }
     }
 
     /// Seconds for `rows` on `active` experts, `padded` with every expert's filled up to tiles.
     #[must_use]
     pub fn seconds(&self, rows: f64, active: f64, padded: f64) -> f64 {
-        let computed = rows + (padded - rows) * self.padding + self.wasted * (self.chosen - rows).max(0.0);
-        let compute: f64 = self
-            .products
-            .iter()
-            .map(|&(pace, least)| pace * computed.max(least))
-            .sum();
+        self.after(&self.bounds(rows, active, padded))
+    }
+
+    /// The same of many devices, whose columns are of one length.
+    pub(super) fn of_all(
+        &self,
+        rows: &[f64],
+        active: &[f64],
+        padded: &[f64],
+        scratch: &mut Vec<Bounds>,
+    ) -> impl Iterator<Item = f64> {
+        scratch.clear();
+        let columns = rows.iter().zip(active).zip(padded);
+        scratch.extend(columns.map(|((&rows, &active), &padded)| self.bounds(rows, active, padded)));
+        scratch.iter().map(|bounds| self.after(bounds))
+    }
+
+    /// What bounds a device's products.
+    #[inline]
+    fn bounds(&self, rows: f64, active: f64, padded: f64) -> Bounds {
+        // Not `max`, which has to mind what is no number: this runs for every device of every layer of every step.
+        let larger = |a: f64, b: f64| if a > b { a } else { b };
+        let computed = rows + (padded - rows) * self.padding + self.wasted * larger(self.chosen - rows, 0.0);
+        let [(pace, least), (other_pace, other_least)] = self.products;
+        let compute = pace * larger(computed, least) + other_pace * larger(computed, other_least);
         let memory = self.per_active * active + self.per_row_memory * rows;
-        let (large, small) = if compute > memory {
-            (compute, memory)
-        } else {
-            (memory, compute)
-        };
-        self.constant
-            + large * self.corner(small / large)
-            + self.per_row * rows
-            + self.per_active_routing * active
+        let large = larger(compute, memory);
+        Bounds {
+            large,
+            point: (compute + memory - large) / large * f64::from(POINTS),
+            rest: self.constant + self.per_row * rows + self.per_active_routing * active,
+        }
+    }
+
+    /// The time that bounds leave: the corner is read from its table.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a ratio lies between 0 and 1"
+    )]
+    #[inline]
+    fn after(&self, bounds: &Bounds) -> f64 {
+        // By 32 bits signed: that cast is one instruction.
+        let below = (bounds.point as i32).clamp(0, i32::from(POINTS) - 1);
+        let [low, rise] = self.corner[below as usize];
+        bounds.rest + bounds.large * (low + rise * (bounds.point - f64::from(below)))
     }
 
     /// The same for a load.
     #[must_use]
     pub fn of(&self, load: &LocalLoad) -> SimDuration {
         SimDuration::from_secs(self.seconds(load.rows, load.active, load.padded))
-    }
-
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss,
-        reason = "a ratio lies between 0 and 1"
-    )]
-    fn corner(&self, ratio: f64) -> f64 {
-        let at = ratio * POINTS as f64;
-        let below = (at as usize).min(POINTS - 1);
-        let (low, high) = (f64::from(self.corner[below]), f64::from(self.corner[below + 1]));
-        low + (high - low) * (at - below as f64)
     }
 }

@@ -7,6 +7,8 @@
 mod compiled;
 mod control;
 mod estimate;
+mod layer;
+mod loads;
 mod machine;
 mod migration;
 mod outcome;
@@ -14,8 +16,10 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use compiled::{Compiled, DeviceLoad, LayerTime};
+pub use compiled::Compiled;
 pub use control::{Contender, Control, Estimator, Migration};
+pub use layer::LayerTime;
+pub use loads::{DeviceLoad, Loads};
 pub use machine::{ExpertTime, Machine, Passes};
 pub use migration::{Move, Traffic, traffic};
 pub use outcome::{HeatMap, Outcome, Phase, Rebalance, Track};

@@ -3,11 +3,11 @@
 use orrery_experts::load::{LoadProcess, StepLayer};
 use orrery_units::{Seed, SimDuration};
 
-use super::compiled::DeviceLoad;
 use super::estimate::Estimate;
 use super::migration::traffic;
 use super::{
-    Compiled, Contender, Estimator, HeatMap, LayerTime, Machine, Migration, Outcome, Rebalance, Track,
+    Compiled, Contender, DeviceLoad, Estimator, HeatMap, LayerTime, Loads, Machine, Migration, Outcome,
+    Rebalance, Track,
 };
 use crate::placement::{Algorithm, Dispatch, LayerPlacement, Observed, Policy as _, Setting, max_over_mean};
 
@@ -43,14 +43,21 @@ impl Drawn {
         }
     }
 
+    /// # Panics
+    /// When a step has 2^31 assignments or more.
     #[expect(
         clippy::cast_precision_loss,
         reason = "counts to seven digits are exact enough for shares"
     )]
     fn at(&mut self, process: &dyn LoadProcess, at: StepLayer) -> &[f32] {
+        assert!(
+            process.assignments(at.step) < 1 << 31,
+            "assignments of a step are counted in 31 bits"
+        );
         process.counts(at, &mut self.whole);
         for (count, &whole) in self.counts.iter_mut().zip(&self.whole) {
-            *count = whole as f32;
+            // Signed: the conversion of signed words is one instruction.
+            *count = whole.cast_signed() as f32;
         }
         &self.counts
     }
@@ -99,7 +106,7 @@ impl Question<'_> {
             vec![0.0; layers as usize * experts],
             vec![0.0; layers as usize * experts],
         ];
-        let mut scratch = Vec::new();
+        let mut scratch = Loads::default();
         for step in 0..self.steps {
             if step % 64 == 0 {
                 progress(step)?;
@@ -324,14 +331,7 @@ impl Question<'_> {
     }
 
     /// One layer of one policy.
-    fn play(
-        &self,
-        step: u64,
-        layer: usize,
-        player: &mut Player<'_>,
-        counts: &[f32],
-        scratch: &mut Vec<DeviceLoad>,
-    ) {
+    fn play(&self, step: u64, layer: usize, player: &mut Player<'_>, counts: &[f32], scratch: &mut Loads) {
         player.estimate.add(step, layer, counts);
         if player.contender.dispatch == Dispatch::LinearProgram {
             let loads: Vec<f64> = counts.iter().map(|&count| f64::from(count)).collect();
@@ -351,13 +351,13 @@ impl Question<'_> {
         player.take(time);
         let devices = player.contender.shape.devices;
         let rows = &mut player.rows[layer * devices..][..devices];
-        for (sum, device) in rows.iter_mut().zip(scratch.iter()) {
-            *sum += device.rows;
+        for (sum, rows) in rows.iter_mut().zip(scratch.rows()) {
+            *sum += rows;
         }
         for at in self.heat_of(step) {
             let heat = &mut player.heat[at][layer * devices..][..devices];
-            for (sum, device) in heat.iter_mut().zip(scratch.iter()) {
-                *sum += device.rows;
+            for (sum, rows) in heat.iter_mut().zip(scratch.rows()) {
+                *sum += rows;
             }
         }
     }
@@ -367,9 +367,9 @@ impl Question<'_> {
     #[must_use]
     pub fn layer(&self, at: StepLayer, compiled: &Compiled) -> (LayerTime, Vec<DeviceLoad>) {
         let mut drawn = Drawn::new(self.process.experts());
-        let mut devices = Vec::new();
-        let time = compiled.time(drawn.at(self.process, at), self.machine, 1.0, &mut devices);
-        (time, devices)
+        let mut loads = Loads::default();
+        let time = compiled.time(drawn.at(self.process, at), self.machine, 1.0, &mut loads);
+        (time, loads.devices().collect())
     }
 }
 

@@ -20,7 +20,7 @@ use super::normal;
 pub fn spread(shares: &[f32], tokens: u64, top_k: u64, key: Key, counts: &mut [u32]) {
     assert_eq!(counts.len(), shares.len(), "one count per expert");
     let total = tokens * top_k;
-    let least = shares.iter().copied().fold(f32::INFINITY, f32::min);
+    let least = in_eights(shares, f32::INFINITY, |a, b| if b < a { b } else { a });
     if f64::from(least) * total as f64 >= NORMAL_FROM {
         let mut scratch = vec![0.0; shares.len()];
         normals(shares, total, key, &mut scratch, counts);
@@ -34,25 +34,68 @@ pub fn spread(shares: &[f32], tokens: u64, top_k: u64, key: Key, counts: &mut [u
 fn normals(shares: &[f32], total: u64, key: Key, scratch: &mut [f32], counts: &mut [u32]) {
     normal::fill(key, scratch);
     let trials = total as f32;
-    let mut sum = 0.0;
     for (noise, &share) in scratch.iter_mut().zip(shares) {
         *noise *= (trials * share).sqrt();
-        sum += *noise;
     }
-    let mut running = 0.0_f64;
-    let (mut given, most) = (0, total.cast_signed());
+    let rest = total as f64 - f64::from(in_eights(scratch, 0.0, |a, b| a + b));
+    let (mut running, mut given) = (0.0_f64, 0.0_f64);
+    let (mut least, most) = (0.0_f64, total as f64);
     for ((count, &noise), &share) in counts.iter_mut().zip(&*scratch).zip(shares) {
-        running += f64::from(share) * (total as f64 - f64::from(sum)) + f64::from(noise);
-        // A negative count is left to the next expert: it is one in fifty million. Signed, for that is one
-        // instruction.
-        let upto = ((running + 0.5) as i64).clamp(given, most);
-        *count = (upto - given) as u32;
+        running += f64::from(share) * rest + f64::from(noise);
+        let upto = rounded(running);
+        let own = upto - given;
+        // Where one is negative all are counted again below.
+        least = if own < least { own } else { least };
+        *count = whole(own);
         given = upto;
+    }
+    if least < 0.0 || given > most {
+        return from_one_to_the_next(shares, scratch, total, rest, counts);
     }
     // Shares in single precision add up to one to seven digits; the rest is the last expert's.
     if let Some(last) = counts.last_mut() {
         *last += (most - given) as u32;
     }
+}
+
+/// The same where some count would be negative, which is one in fifty million: what lacks is left to the next expert.
+fn from_one_to_the_next(shares: &[f32], noises: &[f32], total: u64, rest: f64, counts: &mut [u32]) {
+    let (mut running, mut given, most) = (0.0_f64, 0, total.cast_signed());
+    for ((count, &noise), &share) in counts.iter_mut().zip(noises).zip(shares) {
+        running += f64::from(share) * rest + f64::from(noise);
+        let upto = (rounded(running) as i64).clamp(given, most);
+        *count = (upto - given) as u32;
+        given = upto;
+    }
+    if let Some(last) = counts.last_mut() {
+        *last += (most - given) as u32;
+    }
+}
+
+/// Added to a number it leaves no room for a fraction: three halves of 2^52. The casts of the language mind what does not
+/// fit; these run for every expert of every layer of every step, on numbers far below 2^51.
+const ROUND: f64 = 6_755_399_441_055_744.0;
+
+/// The nearest whole number.
+const fn rounded(number: f64) -> f64 {
+    (number + ROUND) - ROUND
+}
+
+/// A whole number from 0 to 2^32 − 1 as such.
+const fn whole(number: f64) -> u32 {
+    (number + ROUND).to_bits() as u32
+}
+
+/// All of `numbers` put together by `both`, eight beside each other, so that it is a loop of vectors.
+fn in_eights(numbers: &[f32], start: f32, both: impl Fn(f32, f32) -> f32) -> f32 {
+    let (eights, rest) = numbers.as_chunks::<8>();
+    let mut so_far = [start; 8];
+    for eight in eights {
+        for (so_far, &number) in so_far.iter_mut().zip(eight) {
+            *so_far = both(*so_far, number);
+        }
+    }
+    so_far.iter().chain(rest).copied().fold(start, both)
 }
 
 /// Rare experts one by one and exactly, the others by normal numbers of what is left.
@@ -177,6 +220,17 @@ mod tests {
                     "{counts:?}"
                 );
             }
+        }
+    }
+
+    /// Few assignments by normal numbers: many would be negative, and what lacks is left to the next.
+    #[test]
+    fn counts_that_would_be_negative_leave_theirs_to_the_next() {
+        let mut counts = [0; 6];
+        for number in 0..2000 {
+            let key = Seed::new(4).at("few", &[number]);
+            normals(&SHARES, 20, key, &mut [0.0; 6], &mut counts);
+            assert_eq!(counts.iter().sum::<u32>(), 20, "{counts:?}");
         }
     }
 

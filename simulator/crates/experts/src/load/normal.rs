@@ -17,31 +17,34 @@ const BLOCK: usize = 512;
 pub(crate) fn fill(key: Key, into: &mut [f32]) {
     let mut rng = key.rng();
     let mut bytes = [0; 4 * BLOCK];
+    let mut words = [0; BLOCK];
     for part in into.chunks_mut(BLOCK) {
         let pairs = part.len().div_ceil(2);
         rng.fill_bytes(&mut bytes[..8 * pairs]);
-        let (radii, angles) = bytes[..8 * pairs].split_at(4 * pairs);
-        let mut words = radii.chunks_exact(4).zip(angles.chunks_exact(4));
-        let (cosines, sines) = part.split_at_mut(pairs);
-        // An odd part has one sine less than cosines.
-        for ((radius, angle), (cosine, sine)) in words.clone().zip(cosines.iter_mut().zip(sines.iter_mut())) {
-            (*cosine, *sine) = pair(word(radius), word(angle));
+        for (word, bytes) in words[..2 * pairs].iter_mut().zip(bytes.as_chunks().0) {
+            *word = u32::from_le_bytes(*bytes);
         }
-        if let (Some((radius, angle)), Some(last)) = (words.next_back(), cosines.get_mut(sines.len())) {
-            *last = pair(word(radius), word(angle)).0;
+        let (radii, angles) = words[..2 * pairs].split_at(pairs);
+        let (cosines, sines) = part.split_at_mut(pairs);
+        // Four slices of one length: without another check the loop below is one of vectors.
+        let both = sines.len();
+        let paired = cosines[..both].iter_mut().zip(sines);
+        for ((&radius, &angle), (cosine, sine)) in radii[..both].iter().zip(&angles[..both]).zip(paired) {
+            (*cosine, *sine) = pair(radius, angle);
+        }
+        // An odd part has one sine less than cosines.
+        for at in both..pairs {
+            cosines[at] = pair(radii[at], angles[at]).0;
         }
     }
-}
-
-fn word(bytes: &[u8]) -> u32 {
-    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
 /// Two normal numbers of two words of random bits.
 #[inline(always)]
 fn pair(radius: u32, angle: u32) -> (f32, f32) {
     const STEP: f32 = 1.0 / 16_777_216.0;
-    let uniform = ((radius >> 8) + 1) as f32 * STEP;
+    // Signed: the conversion of signed words is one instruction.
+    let uniform = ((radius >> 8) + 1).cast_signed() as f32 * STEP;
     let radius = (-2.0 * ln(uniform)).sqrt();
     let turn = (angle.cast_signed() >> 8) as f32 * STEP;
     let (sine, cosine) = sine_and_cosine(turn);

@@ -1,0 +1,207 @@
+//! What the devices of a layer have to do, device by device.
+
+use std::ops::Range;
+
+/// Rows of a tile of the grouped product.
+const TILE: f32 = 128.0;
+
+/// What one device has to do in a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DeviceLoad {
+    /// Rows of its experts.
+    pub rows: f64,
+    /// Experts with a row.
+    pub active: f64,
+    /// Rows with every expert's filled up to tiles.
+    pub padded: f64,
+    /// Rows from other devices of its node.
+    pub from_node: f64,
+    /// Rows from other nodes.
+    pub from_network: f64,
+}
+
+/// What the devices of a layer have to do, in columns: they are filled and read by loops of vectors, a hundred million
+/// times in a long run. Its room is used again from layer to layer.
+#[derive(Clone, Debug, Default)]
+pub struct Loads {
+    pub(super) rows: Vec<f64>,
+    pub(super) active: Vec<f64>,
+    pub(super) padded: Vec<f64>,
+    pub(super) from_node: Vec<f64>,
+    pub(super) from_network: Vec<f64>,
+    parts: Parts,
+    /// Room for the times of devices.
+    pub(super) bounds: Vec<super::machine::Bounds>,
+}
+
+/// What replicas add to their devices.
+#[derive(Clone, Debug, Default)]
+struct Parts {
+    /// Tokens of the expert of each slot, where slots differ.
+    counts: Vec<f32>,
+    /// Rows and tiles side by side: one load and one addition take both.
+    pairs: Vec<[f32; 2]>,
+    /// The least rows.
+    least: f32,
+}
+
+impl Loads {
+    /// Every device by itself.
+    pub fn devices(&self) -> impl Iterator<Item = DeviceLoad> {
+        (0..self.rows.len()).map(|at| DeviceLoad {
+            rows: self.rows[at],
+            active: self.active[at],
+            padded: self.padded[at],
+            from_node: self.from_node[at],
+            from_network: self.from_network[at],
+        })
+    }
+
+    /// Rows of every device.
+    #[must_use]
+    pub fn rows(&self) -> &[f64] {
+        &self.rows
+    }
+
+    /// What the devices have to do whose slots begin at `starts`, each with `experts[slot]`, where every replica of an
+    /// expert takes the share `alike` of its tokens.
+    pub(super) fn of_experts(&mut self, starts: &[u32], experts: &[u32], counts: &[f32], alike: &[f32]) {
+        self.parts.fill(counts, alike);
+        self.sum(starts, |slots| {
+            experts[slots].iter().map(|&expert| expert as usize)
+        });
+    }
+
+    /// The same where every slot takes a share of its own.
+    pub(super) fn of_slots(&mut self, starts: &[u32], experts: &[u32], counts: &[f32], shares: &[f32]) {
+        let mut of_slots = std::mem::take(&mut self.parts.counts);
+        of_slots.clear();
+        of_slots.extend(experts.iter().map(|&expert| counts[expert as usize]));
+        self.parts.fill(&of_slots, shares);
+        self.parts.counts = of_slots;
+        self.sum(starts, |slots| slots);
+    }
+
+    /// Adds up the parts of every device; `which` are those of its slots.
+    #[inline]
+    fn sum<I>(&mut self, starts: &[u32], which: impl Fn(Range<usize>) -> I)
+    where
+        I: ExactSizeIterator<Item = usize>,
+    {
+        let devices = starts.len() - 1;
+        for column in [&mut self.rows, &mut self.active, &mut self.padded] {
+            column.resize(devices, 0.0);
+        }
+        let slots_of = |ends: &[u32]| which(ends[0] as usize..ends[1] as usize);
+        let pairs = &self.parts.pairs[..];
+        let columns = self.rows.iter_mut().zip(&mut self.padded);
+        for (ends, (rows, padded)) in starts.windows(2).zip(columns) {
+            let mut sums = [0.0_f32; 2];
+            for at in slots_of(ends) {
+                let pair = pairs[at];
+                sums[0] += pair[0];
+                sums[1] += pair[1];
+            }
+            *rows = f64::from(sums[0]);
+            *padded = f64::from(sums[1] * TILE);
+        }
+        for (ends, active) in starts.windows(2).zip(&mut self.active) {
+            let slots = slots_of(ends);
+            *active = if self.parts.least < 1.0 {
+                slots.map(|at| f64::from(active_of(pairs[at][0]))).sum()
+            } else {
+                // Every replica has a row.
+                slots.len() as f64
+            };
+        }
+    }
+
+    /// Forgets where rows come from.
+    pub(super) fn clear_ways(&mut self) {
+        self.from_node.clear();
+        self.from_network.clear();
+    }
+
+    /// Adds the rows that the next device gets from its node and from other nodes.
+    pub(super) fn add_near(&mut self, [node, network]: [f64; 2]) {
+        self.from_node.push(node);
+        self.from_network.push(network);
+    }
+
+    /// Every device gets these shares of its rows from its node and from other nodes.
+    pub(super) fn all_from(&mut self, [node, network]: [f64; 2]) {
+        self.from_node.extend(self.rows.iter().map(|rows| rows * node));
+        self.from_network
+            .extend(self.rows.iter().map(|rows| rows * network));
+    }
+}
+
+impl Parts {
+    /// What replicas add that take these shares of these counts.
+    fn fill(&mut self, counts: &[f32], shares: &[f32]) {
+        /// Numbers that a loop of vectors takes at once.
+        const AT_ONCE: usize = 8;
+        self.pairs.clear();
+        let (counts, rest_counts) = counts.as_chunks::<AT_ONCE>();
+        let (shares, rest_shares) = shares.as_chunks::<AT_ONCE>();
+        let mut least = [f32::INFINITY; AT_ONCE];
+        for (counts, shares) in counts.iter().zip(shares) {
+            let mut rows = [0.0; AT_ONCE];
+            let mut tiles = [0.0; AT_ONCE];
+            for at in 0..AT_ONCE {
+                rows[at] = counts[at] * shares[at];
+                tiles[at] = tiles_of(rows[at]);
+                least[at] = if rows[at] < least[at] { rows[at] } else { least[at] };
+            }
+            let mut pairs = [[0.0; 2]; AT_ONCE];
+            for at in 0..AT_ONCE {
+                pairs[at] = [rows[at], tiles[at]];
+            }
+            self.pairs.extend_from_slice(&pairs);
+        }
+        let rest = rest_counts
+            .iter()
+            .zip(rest_shares)
+            .map(|(count, share)| count * share);
+        self.pairs.extend(rest.map(|rows| [rows, tiles_of(rows)]));
+        let of_rest = self.pairs[AT_ONCE * counts.len()..].iter().map(|pair| pair[0]);
+        self.least = least.into_iter().chain(of_rest).fold(f32::INFINITY, f32::min);
+    }
+}
+
+/// Active experts of a replica with so many rows.
+///
+/// Rows are shares of whole counts: a replica with `n + f` of them has `n + 1` in `f` of its steps and `n` in the others.
+/// Not `min`, which has to mind what is no number: this stands in the innermost loop.
+const fn active_of(rows: f32) -> f32 {
+    if rows < 1.0 { rows } else { 1.0 }
+}
+
+/// Tiles that a replica with so many rows fills, in the mean of its steps: `k + min(rows − 128 k, 1)`, `k` the whole ones.
+///
+/// Worked: half a row is half a tile; 128 rows are one, 128.5 one and a half, 129 two.
+const fn tiles_of(rows: f32) -> f32 {
+    /// Added and taken away it leaves a whole number: three halves of 2^23. A cast would have to mind what does not fit.
+    const ROUND: f32 = 12_582_912.0;
+    // At a whole number of tiles either neighbour gives the same sum.
+    let whole = (rows * (1.0 / TILE) - 0.5 + ROUND) - ROUND;
+    whole + active_of(rows - whole * TILE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The worked numbers, and whole rows against the division of whole numbers.
+    #[test]
+    fn tiles_are_those_that_rows_fill() {
+        let near = |found: f32, expected: f32| assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+        near(tiles_of(0.5), 0.5);
+        near(tiles_of(128.5), 1.5);
+        for rows in (0_u16..2_000).chain([8_191, 8_192, 8_193, 65_535]) {
+            near(tiles_of(f32::from(rows)), f32::from(rows.div_ceil(128)));
+        }
+        near(active_of(0.25), 0.25);
+        near(active_of(7.0), 1.0);
+    }
+}
