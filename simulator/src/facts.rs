@@ -107,7 +107,7 @@ fn identity(plan: &Plan) -> Identity {
 }
 
 /// The keys of a resolved scenario with dots between their parts; texts for people and expectations left out.
-fn settings(resolved: &serde_json::Value) -> Vec<(String, String)> {
+pub(crate) fn settings(resolved: &serde_json::Value) -> Vec<(String, String)> {
     fn walk(path: &str, value: &serde_json::Value, into: &mut Vec<(String, String)>) {
         match value {
             serde_json::Value::Object(table) => {
@@ -262,7 +262,7 @@ fn imbalance_of(plan: &Plan, seed: Seed) -> Vec<f64> {
 }
 
 /// One line per curve: what, whose kernels, measured by whom, where it is written.
-fn profile_sources(profile: &Profile) -> Vec<String> {
+pub(crate) fn profile_sources(profile: &Profile) -> Vec<String> {
     let mut sources = profile.notes.clone();
     for curve in &profile.kernels {
         let format = curve.precision.map_or("", |precision| precision.name());

@@ -3,12 +3,14 @@
 
 use std::sync::atomic::AtomicBool;
 
-use orrery::balancing::{self, layer_by_engine, shipped_laws};
-use orrery::scenario::{BalancingPlan, Loaded, render};
+use orrery::balancing::{self, expert_laws, layer_by_engine};
+use orrery::scenario::{BalancingPlan, Loaded, catalog, render};
 use orrery::{checks, pipeline};
 use orrery_balance::cost::{Curing, PowerLaw};
-use orrery_balance::lab::{Compiled, Contender, Control, ExpertTime, Machine, Passes, Question};
-use orrery_balance::placement::{Algorithm, Dispatch, Observed, Policy as _, Setting, Shape};
+use orrery_balance::lab::{
+    Compiled, Contender, Control, Dispatcher, Exchange, ExpertTime, Machine, Passes, Question,
+};
+use orrery_balance::placement::{Algorithm, Dispatch, Observed, Policy as _, Setting, Shape, Sources};
 use orrery_experts::load::{Domain, Law, Layers, LoadProcess as _, Mixture, Shape as Routed, StepLayer};
 use orrery_profile::library::{LibraryExperts, Peaks, Widths};
 use orrery_units::{Bytes, BytesPerSec, FlopsPerSec, Seed, SimDuration};
@@ -48,39 +50,51 @@ fn holds(name: &str) {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-#[test]
-fn published_placements_and_recordings_keep_their_expectations() {
-    holds("published-example");
-    holds("recorded-domains");
+/// Names of the balancing scenarios that ship, but for the one that takes half a minute.
+fn shipped() -> Vec<String> {
+    let folder = crate::tidy::root().join("scenarios/balancing");
+    let files = std::fs::read_dir(folder).expect("the folder ships");
+    let mut names: Vec<String> = files
+        .filter_map(|file| {
+            let name = file.expect("a file").file_name().into_string().ok()?;
+            Some(name.strip_suffix(".scenario.toml")?.to_owned())
+        })
+        .filter(|name| name != "twenty-thousand-steps")
+        .collect();
+    names.sort();
+    names
 }
 
-#[test]
-fn policies_over_time_keep_their_expectations() {
-    holds("stale-plan");
-    holds("redundancy-in-decode");
-}
-
-#[test]
-fn the_eight_workloads_keep_their_expectations() {
-    for name in [
-        "w0-balanced",
-        "w1-hot-expert-set",
-        "w2-hot-rank",
-        "w3-spread-hot-experts",
-        "w4-source-ragged",
-        "w5-zero-expert-rank",
-        "w6-rotating-hotspot",
-        "w7-burst",
-    ] {
+/// Every scenario that ships, a third of them a test: tests run beside each other.
+fn every_third_holds(from: usize) {
+    let names = shipped();
+    assert!(names.len() >= 18, "{names:?}");
+    for name in names.iter().skip(from).step_by(3) {
         holds(name);
     }
 }
 
+#[test]
+fn scenarios_keep_their_expectations() {
+    every_third_holds(0);
+}
+
+#[test]
+fn more_scenarios_keep_their_expectations() {
+    every_third_holds(1);
+}
+
+#[test]
+fn the_other_scenarios_keep_their_expectations() {
+    every_third_holds(2);
+}
+
 /// The law of a stack on H100 for DeepSeek-V3's experts on so many ranks.
 fn law(stack: &str, tokens: u32, slots: u32, ranks: u32) -> ExpertTime {
-    let laws = shipped_laws();
+    let laws = expert_laws();
+    let h100 = catalog::hardware("H100-SXM5-80GB").expect("a device of the catalogue");
     let law = laws
-        .find(stack, "H100-SXM5-80GB", |_| false)
+        .find(stack, &h100.device, "fp8_block")
         .expect("the stack was measured on H100");
     let shape = LibraryExperts {
         peaks: Peaks {
@@ -167,13 +181,22 @@ fn the_engine_gives_the_closed_form() {
     let domain = Domain::drawn("chat", law_of, Layers::Apart, routed, Seed::new(1));
     let process = Mixture::steady(domain, 65_536, 8, Seed::new(2));
     let machine = Machine {
-        devices_per_node: 8,
         experts: law("deepepmoe-context", 65_536, 288, 32),
+        exchange: Exchange {
+            dispatcher: Dispatcher::OncePerNode,
+            devices_per_node: 8,
+            max_nodes: Some(2),
+            tokens: 65_536.0,
+            top_k: 8,
+            experts: 256.0,
+        },
         dispatch_token: Bytes::new(7392),
         combine_token: Bytes::new(14_336),
         network: BytesPerSec::new(50e9),
         node: BytesPerSec::new(160e9),
         latency: SimDuration::from_secs(20e-6),
+        first_dispatch: 1.28,
+        training: None,
         expert_bytes: Bytes::new(44_040_192),
         passes: Passes {
             products: 1.0,
@@ -206,7 +229,11 @@ fn the_engine_gives_the_closed_form() {
                     key: Seed::new(2).at("placement", &[]),
                 };
                 let placement = algorithm.place(Observed::of_mean(&shares), setting);
-                let compiled = Compiled::new(placement, dispatch, &shares, 8);
+                let sources = Sources {
+                    devices_per_node: 8,
+                    shares: &[],
+                };
+                let compiled = Compiled::new(placement, dispatch, &shares, sources);
                 let both = layer_by_engine(&question, StepLayer::new(step, layer), &compiled).unwrap();
                 let apart = both.engine.as_secs() - both.closed_form.as_secs();
                 assert!(apart.abs() < 1e-9, "{algorithm:?} {dispatch:?}: {both:?}");

@@ -175,7 +175,7 @@ fn a_recorded_load_becomes_a_law_and_a_load() {
     ] {
         assert!(imported.err.contains(part), "{part}\n{}", imported.err);
     }
-    for part in ["[[load.phase]]", "name  = \"olmoe/arxiv\"", "skew  = { kind = \""] {
+    for part in ["[[load.phase]]", "name  = \"olmoe-arxiv\"", "skew  = { kind = \""] {
         assert!(imported.out.contains(part), "{part}\n{}", imported.out);
     }
     let missing = orrery(folder.path(), &["import", "routing", file, "--select", "olmo"]);

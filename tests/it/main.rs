@@ -16,6 +16,7 @@ mod folding;
 mod imports;
 mod in_flight;
 mod invariants;
+mod laboratory;
 mod layering;
 mod levels;
 mod links;

@@ -58,7 +58,12 @@ fn driver(machine: &Machine, devices: &[DeviceLoad]) -> StaticDriver {
     let everybody = resources.add_group(parties);
     let mut driver = StaticDriver::new(resources);
     for (&lane, device) in lanes.iter().zip(devices) {
-        let dispatch = flow(machine, device, machine.dispatch_token);
+        let dispatch = flow(
+            machine,
+            device,
+            machine.dispatch_token,
+            machine.first_dispatch - 1.0,
+        );
         driver.push(Task::new(lane, dispatch_kind, dispatch).meeting(everybody, 0));
         let compute = Work::Compute {
             alone: SimDuration::from_secs(machine.device_seconds(device)),
@@ -69,17 +74,17 @@ fn driver(machine: &Machine, devices: &[DeviceLoad]) -> StaticDriver {
             flops: Flops::ZERO,
         };
         driver.push(Task::new(lane, experts_kind, compute));
-        let combine = flow(machine, device, machine.combine_token);
+        let combine = flow(machine, device, machine.combine_token, 0.0);
         driver.push(Task::new(lane, combine_kind, combine).meeting(everybody, 1));
     }
     driver
 }
 
-/// What a device's slower port carries.
-fn flow(machine: &Machine, device: &DeviceLoad, token: Bytes) -> Work {
+/// What a device's slower port carries, in all passes and so much of one more.
+fn flow(machine: &Machine, device: &DeviceLoad, token: Bytes, more: f64) -> Work {
     let passes = machine.passes.exchanges;
-    let bytes = |rows: f64| rows * token.as_f64() * passes;
-    let (network, node) = (bytes(device.from_network), bytes(device.from_node));
+    let bytes = |rows: f64| rows * token.as_f64() * (passes + more);
+    let (network, node) = (bytes(device.network), bytes(device.node));
     let by_network = network / machine.network.get() >= node / machine.node.get();
     let (bytes, bound): (f64, BytesPerSec) = if by_network {
         (network, machine.network)

@@ -4,7 +4,6 @@
 //! and a test holds the two together. Replications differ in their seed alone and run beside each other.
 
 mod engine;
-mod laws;
 mod machine;
 mod measures;
 mod process;
@@ -19,8 +18,9 @@ use orrery_report::{Assumption, BalancingReport, Identity, Metrics, Origin, Poli
 use orrery_scenario::plan::{BalancingPlan, ExpertGroup};
 
 pub use engine::{EngineLayer, layer_by_engine};
-pub use laws::{ExpertLaw, ExpertLaws, shipped_laws};
+pub use orrery_scenario::catalog::{ExpertLaw, ExpertLaws, expert_laws};
 
+use crate::facts;
 use crate::pipeline::{in_parallel, seed_of};
 
 /// What came out.
@@ -114,14 +114,11 @@ fn describe(group: &ExpertGroup, outcome: &Outcome, replications: usize, balance
         outcome.experts_before.rows.clone(),
         outcome.experts_after.rows.clone(),
     ];
-    report.notes = vec![
-        machine::of_group(group).about,
-        format!(
-            "{} layer-steps a policy by the closed form (busiest port, slowest device); every copy of a token travels by \
-             itself, layers do not contend",
-            outcome.steps * u64::from(group.experts.layers)
-        ),
-    ];
+    report.notes = machine::of_group(group).about;
+    report.notes.push(format!(
+        "{} layer-steps a policy by the closed form (busiest port, slowest device); layers do not contend",
+        outcome.steps * u64::from(group.experts.layers)
+    ));
     for (contender, track) in group.contenders.iter().zip(&outcome.tracks) {
         let rebalances = track.rebalances.iter().map(|plan| RebalanceReport {
             step: plan.step,
@@ -179,11 +176,14 @@ fn identity(plan: &BalancingPlan) -> Identity {
         notes: who.notes.clone(),
         file: who.file.clone(),
         hash: who.hash.clone(),
-        settings: Vec::new(),
+        settings: facts::settings(&who.resolved),
         seed: plan.run.seed.get(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        profile: String::new(),
-        profile_sources: Vec::new(),
+        profile: group
+            .map(|group| group.profile.name.clone())
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "none".to_owned()),
+        profile_sources: group.map_or_else(Vec::new, |group| facts::profile_sources(&group.profile)),
         model: group.map_or_else(String::new, |group| {
             let experts = group.experts;
             format!(

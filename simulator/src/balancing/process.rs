@@ -37,19 +37,20 @@ pub(super) fn routers(group: &ExpertGroup, seed: Seed) -> Option<Trained> {
     ))
 }
 
-/// Domains by the names of phases; what recurs is drawn once.
-struct Domains {
-    names: Vec<String>,
+/// Domains of phases; what recurs is drawn once.
+struct Domains<'a> {
+    known: Vec<(String, &'a Skew)>,
     drawn: Vec<Domain>,
     shape: Shape,
     seed: Seed,
 }
 
-impl Domains {
-    /// The number of the domain `name` of this law.
-    fn number(&mut self, name: &str, skew: &Skew) -> usize {
-        let name = format!("{name} {:?} {}", law_name(skew), skew.layers_apart);
-        if let Some(at) = self.names.iter().position(|known| *known == name) {
+impl<'a> Domains<'a> {
+    /// The number of the domain `name` of this law. Its name alone says which draw of the law it is: under another law it
+    /// has the same popular experts.
+    fn number(&mut self, name: String, skew: &'a Skew) -> usize {
+        let wanted = (name, skew);
+        if let Some(at) = self.known.iter().position(|known| *known == wanted) {
             return at;
         }
         self.drawn.push(match &skew.popularity {
@@ -59,30 +60,19 @@ impl Domains {
                 } else {
                     Layers::Alike
                 };
-                Domain::drawn(&name, *law, layers, self.shape, self.seed)
+                Domain::drawn(&wanted.0, *law, layers, self.shape, self.seed)
             }
             Popularity::Recorded(counts) => Domain::recorded(counts),
         });
-        self.names.push(name);
+        self.known.push(wanted);
         self.drawn.len() - 1
-    }
-}
-
-/// What tells laws of one domain apart.
-fn law_name(skew: &Skew) -> String {
-    match &skew.popularity {
-        Popularity::Law(law) => format!("{law:?}"),
-        Popularity::Recorded(counts) => {
-            let sums: Vec<u64> = counts.iter().map(|layer| layer.iter().sum()).collect();
-            format!("recorded {sums:?}")
-        }
     }
 }
 
 fn mixture(group: &ExpertGroup, phases: &[LoadPhase], seed: Seed) -> Mixture {
     let experts = group.experts;
     let mut domains = Domains {
-        names: Vec::new(),
+        known: Vec::new(),
         drawn: Vec::new(),
         shape: Shape {
             layers: experts.layers,
@@ -94,9 +84,9 @@ fn mixture(group: &ExpertGroup, phases: &[LoadPhase], seed: Seed) -> Mixture {
     let numbers: Vec<(usize, Option<usize>)> = phases
         .iter()
         .map(|phase| {
-            let own = domains.number(&phase.domain, &phase.skew);
+            let own = domains.number(phase.domain.clone(), &phase.skew);
             let burst = phase.burst.as_ref();
-            let burst = burst.map(|burst| domains.number(&format!("{} burst", phase.domain), &burst.skew));
+            let burst = burst.map(|burst| domains.number(format!("{} burst", phase.domain), &burst.skew));
             (own, burst)
         })
         .collect();

@@ -112,7 +112,21 @@ impl Chosen {
 
 /// A phase of a load by the fitted law, its parameters the medians over layers.
 fn phase(name: &str, fitted: &RecordingFit) -> String {
-    let name = if name.is_empty() { "recorded" } else { name };
+    // Names of phases are those of metrics: small letters, digits and hyphens.
+    let name: String = match name {
+        "" => "recorded".to_owned(),
+        name => name
+            .to_ascii_lowercase()
+            .chars()
+            .map(|letter| {
+                if letter.is_ascii_alphanumeric() {
+                    letter
+                } else {
+                    '-'
+                }
+            })
+            .collect(),
+    };
     let skew = match fitted.law {
         Law::Balanced | Law::Uniform => "kind = \"uniform\"".to_owned(),
         Law::LogNormal { sigma } => format!("kind = \"lognormal\", sigma = {sigma:.4}"),

@@ -102,11 +102,20 @@ pub fn fit_imbalanced(tables: &[String]) -> Result<Vec<ExpertLaw>, String> {
     let all: Vec<&Known> = all.iter().collect();
     let law = |([stack, device, format], members): (&[String; 3], Vec<usize>)| {
         let errors = law_errors(&all, &members);
+        let fitted: Vec<&LibraryExperts> = fitted(&members).map(|at| &all[at].call).collect();
+        let ends = |of: fn(&LibraryExperts) -> u32| {
+            let values = || fitted.iter().map(|call| of(call));
+            [values().min().unwrap_or(0), values().max().unwrap_or(0)]
+        };
         ExpertLaw {
             stack: stack.clone(),
             device: device.clone(),
             format: format.clone(),
-            rows: members.len(),
+            rows: fitted.len(),
+            tokens: ends(|call| call.tokens),
+            ranks: ends(|call| call.ranks),
+            hidden: ends(|call| call.hidden),
+            inner: ends(|call| call.inner),
             median_error: errors.get(errors.len() / 2).copied().unwrap_or(f64::NAN),
             parameters: fit(&all, &members)
                 .parameters(&all[members[0]].call, RELEASE)
@@ -152,12 +161,15 @@ fn cells(all: &[&Known], members: &[usize]) -> Vec<(u32, Vec<usize>, Vec<usize>)
         .collect()
 }
 
-fn fit(all: &[&Known], members: &[usize]) -> LibraryFit {
+/// Those of `members` that a fit takes.
+fn fitted(members: &[usize]) -> impl Iterator<Item = usize> {
     let each = members.len().div_ceil(MOST_ROWS).max(1);
-    let rows: Vec<LibraryRow<'_, LibraryExperts>> = members
-        .iter()
-        .step_by(each)
-        .map(|&at| LibraryRow {
+    members.iter().copied().step_by(each)
+}
+
+fn fit(all: &[&Known], members: &[usize]) -> LibraryFit {
+    let rows: Vec<LibraryRow<'_, LibraryExperts>> = fitted(members)
+        .map(|at| LibraryRow {
             call: &all[at].call,
             release: RELEASE,
             time: SimDuration::from_secs(all[at].measured),

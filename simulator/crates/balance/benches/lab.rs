@@ -1,7 +1,9 @@
 //! Three policies on a layer of DeepSeek-V3's experts on 32 devices, step after step: one core.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use orrery_balance::lab::{Contender, Control, ExpertTime, Machine, Migration, Passes, Question};
+use orrery_balance::lab::{
+    Contender, Control, Dispatcher, Exchange, ExpertTime, Machine, Migration, Passes, Question,
+};
 use orrery_balance::placement::{Algorithm, Dispatch, Shape};
 use orrery_experts::load::{Domain, Law, Layers, Mixture, Shape as Routed};
 use orrery_profile::library::{LibraryExperts, LibraryKernel as _, LocalLoad, Peaks, Widths};
@@ -39,13 +41,22 @@ fn machine() -> Machine {
     let priors = LibraryExperts::priors();
     let parameters: Vec<f64> = priors.iter().map(|prior| prior.centre.exp()).collect();
     Machine {
-        devices_per_node: 8,
         experts: ExpertTime::new(&shape, &parameters),
+        exchange: Exchange {
+            dispatcher: Dispatcher::OncePerNode,
+            devices_per_node: 8,
+            max_nodes: None,
+            tokens: 131_072.0,
+            top_k: 8,
+            experts: 256.0,
+        },
         dispatch_token: Bytes::new(7392),
         combine_token: Bytes::new(14_336),
         network: BytesPerSec::new(50e9),
         node: BytesPerSec::new(160e9),
         latency: SimDuration::from_micros(20),
+        first_dispatch: 1.0,
+        training: None,
         expert_bytes: Bytes::new(44_040_192),
         passes: Passes {
             products: 1.0,

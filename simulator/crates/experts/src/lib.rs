@@ -7,3 +7,4 @@ pub mod gate;
 pub mod law;
 pub mod load;
 pub mod record;
+pub mod visits;

@@ -157,11 +157,11 @@ const CODES: &[(&str, &str)] = &[
     ),
     (
         "S062",
-        "A load has phases or a workload: one of the two, and a phase at least.",
+        "A load has phases, a workload or a gate: one of the three, a phase at least, and no key that belongs to another.",
     ),
     (
         "S063",
-        "A law of popularity lacks its parameter, or has one that makes no law.",
+        "A law of popularity lacks its parameter, has one that makes no law, or one that belongs to another law.",
     ),
     (
         "S064",
@@ -169,11 +169,19 @@ const CODES: &[(&str, &str)] = &[
     ),
     (
         "S065",
-        "A policy's control does not fit: its window lies within its interval, and replicas take a share of the links that leaves some to exchanges.",
+        "A policy's control does not fit: its window lies within its interval, replicas take a share of the links that leaves some to exchanges, and no key belongs to another policy, estimator or migration.",
     ),
     (
         "S066",
-        "A gate in training does not fit: a key of another kind of gate, a number of experts per token that it does not give, or too few experts at the start.",
+        "A gate in training does not fit: a key of another kind of gate, a number of experts per token that it does not give, too few experts at the start, or groups that do not divide them.",
+    ),
+    (
+        "S067",
+        "Policies, phases, placements and recordings are told apart by their names in metrics and files: each once among its like, of small letters, digits and hyphens.",
+    ),
+    (
+        "S068",
+        "No law of experts was fitted to this stack on this device, or a twin of it in units, in this format. Those that were are listed; `law = \"none\"` takes the law at its priors.",
     ),
     (
         "E001",

@@ -356,13 +356,15 @@ fn balancing_plan(
     let cluster = cluster::cluster(&raw_cluster, (context.source, file_name), &mut assumed, faults);
     let raw_model = RawModel::read(view.table("model"));
     let resolved = model::model(&raw_model, file_name, context.source, &mut assumed, faults);
-    let mut within = balancing::Context {
-        files: (context.source, file_name),
-        assumed: &mut assumed,
-        faults,
-        start: Place::default(),
-    };
-    let group = balancing::group(&raw, resolved.as_ref(), cluster, &mut within);
+    let mut within = balancing::Context::new((context.source, file_name), &mut assumed, faults);
+    let raw_run = RawRun::read(view);
+    let group = balancing::group(
+        &raw,
+        raw_run.profile.as_ref(),
+        resolved.as_ref(),
+        cluster,
+        &mut within,
+    );
     let goldens = balancing::goldens(&raw, &mut within);
     let recorded = balancing::recorded_plans(&raw, &mut within);
     let config = resolved.map_or_else(String::new, |resolved| resolved.config);
@@ -371,7 +373,7 @@ fn balancing_plan(
         group,
         goldens,
         recorded,
-        run: run_settings(&RawRun::read(view), &mut assumed),
+        run: run_settings(&raw_run, &mut assumed),
         expectations: Vec::new(),
         assumptions: assumed.into_sorted(),
     };

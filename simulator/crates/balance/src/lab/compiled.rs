@@ -1,7 +1,9 @@
 //! One layer's placement and split, ready to be held against counts.
 
-use super::{LayerTime, Loads, Machine};
-use crate::placement::{Dispatch, LayerPlacement, Sources, near_shares, nearest_slot, shares};
+use super::{LayerTime, Loads, Machine, TokenSources};
+use crate::placement::{
+    Dispatch, LayerPlacement, Sources, near_shares, nearest_slots, shares, slots_by_expert,
+};
 
 /// A layer's slots with the shares of their experts' tokens.
 #[derive(Clone, Debug)]
@@ -17,20 +19,12 @@ pub struct Compiled {
     alike: Option<Vec<f32>>,
     /// Shares of a slot's tokens that come from its node and from other nodes, where they differ by slot.
     near: Option<Vec<[f32; 2]>>,
-    /// The same of any slot otherwise.
-    even: [f64; 2],
 }
 
 impl Compiled {
     /// `placement` with tokens sent by `dispatch`; `loads` are what shares shall balance, where they balance any.
     #[must_use]
-    pub fn new(
-        placement: LayerPlacement,
-        dispatch: Dispatch,
-        loads: &[f64],
-        devices_per_node: usize,
-    ) -> Self {
-        let sources = Sources { devices_per_node };
+    pub fn new(placement: LayerPlacement, dispatch: Dispatch, loads: &[f64], sources: Sources<'_>) -> Self {
         let given = shares(&placement, dispatch, loads, sources);
         #[expect(clippy::cast_possible_truncation, reason = "shares in single precision")]
         let shares = given.iter().map(|&share| share as f32).collect();
@@ -40,11 +34,6 @@ impl Compiled {
             .map(|device| narrow(placement.slots_of(device).start))
             .chain([narrow(placement.experts().len())])
             .collect();
-        #[expect(clippy::cast_precision_loss, reason = "there are few devices")]
-        let even = {
-            let (all, node) = (devices as f64, devices_per_node.min(devices) as f64);
-            [(node - 1.0) / all, (all - node) / all]
-        };
         let near = (dispatch == Dispatch::Nearest).then(|| near_shares(&placement, sources));
         #[expect(clippy::cast_precision_loss, reason = "an expert has few replicas")]
         let share = |&replicas: &usize| (replicas as f32).recip();
@@ -56,7 +45,6 @@ impl Compiled {
             starts,
             alike,
             near,
-            even,
             placement,
         }
     }
@@ -72,62 +60,61 @@ impl Compiled {
         self.shares.iter().copied().map(f64::from)
     }
 
-    /// Where the tokens of the device `from` go: expert, device, and the share of that expert's tokens of `from`.
-    #[must_use]
-    pub fn reached_from(&self, from: usize, devices_per_node: usize) -> Vec<(usize, usize, f64)> {
+    /// Calls `each` with where tokens go: the device that they come from, the expert, its device, and the share of that
+    /// expert's tokens of the first.
+    pub(super) fn ways(&self, sources: Sources<'_>, mut each: impl FnMut(usize, usize, usize, f64)) {
         let placement = &self.placement;
-        let device_of = placement.device_of_slots();
-        if self.near.is_none() {
-            let slots = placement.experts().iter().zip(device_of).zip(self.shares());
-            return slots
-                .map(|((&expert, device), share)| (expert, device, share))
-                .collect();
+        let (device_of, devices) = (placement.device_of_slots(), placement.num_devices());
+        for (expert, slots) in slots_by_expert(placement).into_iter().enumerate() {
+            if self.near.is_some() {
+                for (from, slot) in nearest_slots(&slots, &device_of, devices, sources)
+                    .into_iter()
+                    .enumerate()
+                {
+                    each(from, expert, device_of[slot], 1.0);
+                }
+            } else {
+                for from in 0..devices {
+                    for &slot in &slots {
+                        each(from, expert, device_of[slot], f64::from(self.shares[slot]));
+                    }
+                }
+            }
         }
-        let sources = Sources { devices_per_node };
-        (0..placement.counts().len())
-            .map(|expert| {
-                (
-                    expert,
-                    device_of[nearest_slot(placement, expert, from, sources)],
-                    1.0,
-                )
-            })
-            .collect()
     }
 
-    /// What every device has to do with these counts.
-    pub fn loads(&self, counts: &[f32], into: &mut Loads) {
+    /// What every device has to do with these counts of tokens from `sources`, but for its ports.
+    pub(super) fn loads(&self, counts: &[f32], sources: &TokenSources, into: &mut Loads) {
         match &self.alike {
             // Replicas that share alike add the same to their devices.
             Some(alike) => into.of_experts(&self.starts, &self.experts, counts, alike),
             None => into.of_slots(&self.starts, &self.experts, counts, &self.shares),
         }
-        into.clear_ways();
-        match &self.near {
-            Some(near) => self.each_device(|slots| {
-                let (mut node, mut network) = (0.0, 0.0);
-                for slot in slots {
-                    let all = counts[self.experts[slot] as usize];
-                    node += f64::from(all * near[slot][0]);
-                    network += f64::from(all * near[slot][1]);
-                }
-                into.add_near([node, network]);
-            }),
-            None => into.all_from(self.even),
-        }
-    }
-
-    /// Calls `of` with the slots of every device.
-    fn each_device(&self, mut of: impl FnMut(std::ops::Range<usize>)) {
-        for ends in self.starts.windows(2) {
-            of(ends[0] as usize..ends[1] as usize);
-        }
+        let Some(near) = &self.near else {
+            return into.all_from(sources);
+        };
+        into.from(self.starts.windows(2).map(|ends| {
+            let (mut node, mut network) = (0.0, 0.0);
+            for slot in ends[0] as usize..ends[1] as usize {
+                let all = counts[self.experts[slot] as usize];
+                node += f64::from(all * near[slot][0]);
+                network += f64::from(all * near[slot][1]);
+            }
+            [node, network]
+        }));
     }
 
     /// The terms of this layer's time on `machine`, whose exchanges have `links` of their bandwidth.
     #[must_use]
-    pub fn time(&self, counts: &[f32], machine: &Machine, links: f64, scratch: &mut Loads) -> LayerTime {
-        self.loads(counts, scratch);
+    pub fn time(
+        &self,
+        counts: &[f32],
+        sources: &TokenSources,
+        (machine, links): (&Machine, f64),
+        scratch: &mut Loads,
+    ) -> LayerTime {
+        self.loads(counts, sources, scratch);
+        machine.exchange.ports(scratch, sources);
         machine.layer(scratch, links)
     }
 }
@@ -142,16 +129,20 @@ mod tests {
         let placement = LayerPlacement::even(vec![0, 1, 0, 2], 3, 2);
         let counts = [257.0, 3.0, 128.0];
         let of = |alike: bool| {
-            let mut compiled = Compiled::new(placement.clone(), Dispatch::RoundRobin, &[], 1);
+            let sources = Sources {
+                devices_per_node: 1,
+                shares: &[],
+            };
+            let mut compiled = Compiled::new(placement.clone(), Dispatch::RoundRobin, &[], sources);
             if !alike {
                 compiled.alike = None;
             }
             let mut loads = Loads::default();
-            compiled.loads(&counts, &mut loads);
-            loads.devices().collect::<Vec<_>>()
+            compiled.loads(&counts, &TokenSources::even(2, 1), &mut loads);
+            (loads.rows, loads.active, loads.padded)
         };
         assert_eq!(of(true), of(false));
-        let rows: Vec<f64> = of(true).iter().map(|device| device.rows).collect();
-        assert_eq!(rows, [131.5, 256.5]);
+        // 128.5 and 3 rows fill one and a half tiles and one; 128.5 and 128 one and a half and one.
+        assert_eq!(of(true), (vec![131.5, 256.5], vec![2.0, 2.0], vec![320.0, 320.0]));
     }
 }

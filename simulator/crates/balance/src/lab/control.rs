@@ -33,7 +33,7 @@ pub enum Migration {
 /// When a balancer is asked, with what, and how replicas travel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Control {
-    /// Steps between the times that a balancer is asked; 0 for never after the start.
+    /// Steps between the times that a balancer is asked; 0 for once, before the first step, by the popularity of that.
     pub interval: u64,
     /// Steps of the past that it sees, at most `interval`.
     pub window: u64,

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::TokenSources;
+
 /// Rows of a tile of the grouped product.
 const TILE: f32 = 128.0;
 
@@ -14,10 +16,10 @@ pub struct DeviceLoad {
     pub active: f64,
     /// Rows with every expert's filled up to tiles.
     pub padded: f64,
-    /// Rows from other devices of its node.
-    pub from_node: f64,
-    /// Rows from other nodes.
-    pub from_network: f64,
+    /// Rows that it sends or receives within its node in dispatch, whichever is more; combine is the same backwards.
+    pub node: f64,
+    /// The same over the network.
+    pub network: f64,
 }
 
 /// What the devices of a layer have to do, in columns: they are filled and read by loops of vectors, a hundred million
@@ -27,8 +29,18 @@ pub struct Loads {
     pub(super) rows: Vec<f64>,
     pub(super) active: Vec<f64>,
     pub(super) padded: Vec<f64>,
+    /// Rows that come from other devices of the node, and from other nodes.
     pub(super) from_node: Vec<f64>,
     pub(super) from_network: Vec<f64>,
+    /// Whether every device gets the same part of everybody's tokens.
+    pub(super) is_alike: bool,
+    /// Rows on the busier direction of each port.
+    pub(super) node: Vec<f64>,
+    pub(super) network: Vec<f64>,
+    /// Room for the chances that tokens visit devices.
+    pub(super) shares: Vec<f64>,
+    pub(super) visits: Vec<f64>,
+    pub(super) visits_of_node: Vec<f64>,
     parts: Parts,
     /// Room for the times of devices.
     pub(super) bounds: Vec<super::machine::Bounds>,
@@ -52,8 +64,8 @@ impl Loads {
             rows: self.rows[at],
             active: self.active[at],
             padded: self.padded[at],
-            from_node: self.from_node[at],
-            from_network: self.from_network[at],
+            node: self.node[at],
+            network: self.network[at],
         })
     }
 
@@ -116,23 +128,47 @@ impl Loads {
         }
     }
 
-    /// Forgets where rows come from.
-    pub(super) fn clear_ways(&mut self) {
+    /// Every device gets the same part of everybody's tokens.
+    pub(super) fn all_from(&mut self, sources: &TokenSources) {
+        self.is_alike = true;
         self.from_node.clear();
         self.from_network.clear();
+        for (rows, [node, network]) in self.rows.iter().zip(sources.ways()) {
+            self.from_node.push(rows * node);
+            self.from_network.push(rows * network);
+        }
     }
 
-    /// Adds the rows that the next device gets from its node and from other nodes.
-    pub(super) fn add_near(&mut self, [node, network]: [f64; 2]) {
-        self.from_node.push(node);
-        self.from_network.push(network);
+    /// These rows of the devices come from their nodes and from other nodes.
+    pub(super) fn from(&mut self, ways: impl Iterator<Item = [f64; 2]>) {
+        self.is_alike = false;
+        self.from_node.clear();
+        self.from_network.clear();
+        for [node, network] in ways {
+            self.from_node.push(node);
+            self.from_network.push(network);
+        }
     }
 
-    /// Every device gets these shares of its rows from its node and from other nodes.
-    pub(super) fn all_from(&mut self, [node, network]: [f64; 2]) {
-        self.from_node.extend(self.rows.iter().map(|rows| rows * node));
-        self.from_network
-            .extend(self.rows.iter().map(|rows| rows * network));
+    /// Forgets the ports.
+    pub(super) fn clear_ports(&mut self) {
+        self.node.clear();
+        self.network.clear();
+    }
+
+    /// Nothing on any port.
+    pub(super) fn no_ports(&mut self) {
+        self.node.resize(self.rows.len(), 0.0);
+        self.network.resize(self.rows.len(), 0.0);
+    }
+
+    /// Devices with these rows, for tests.
+    #[cfg(test)]
+    pub(super) fn of_rows(rows: &[f64]) -> Self {
+        Self {
+            rows: rows.to_vec(),
+            ..Self::default()
+        }
     }
 }
 

@@ -3,16 +3,18 @@
 use orrery_profile::library::{LibraryExperts, LibraryKernel as _, LocalLoad};
 use orrery_units::{Bytes, BytesPerSec, SimDuration};
 
+use super::Exchange;
+
 /// Points of the table of the corner between arithmetic and traffic.
 const POINTS: u16 = 256;
 
 /// Devices and wires, as a layer of experts needs them.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// Devices of a node.
-    pub devices_per_node: usize,
     /// Time of a device's experts.
     pub experts: ExpertTime,
+    /// How tokens travel.
+    pub exchange: Exchange,
     /// Bytes of a token on its way to an expert.
     pub dispatch_token: Bytes,
     /// Bytes of a token on its way back.
@@ -23,10 +25,23 @@ pub struct Machine {
     pub node: BytesPerSec,
     /// What an exchange takes however little it carries.
     pub latency: SimDuration,
-    /// Parameters of one expert as they travel.
+    /// The time in which the first dispatch of a step moves data, over that of one that repeats a known way.
+    pub first_dispatch: f64,
+    /// One expert as it moves to another device: its parameters, and in training what its optimizer keeps of them.
     pub expert_bytes: Bytes,
+    /// What training adds; none in inference.
+    pub training: Option<Update>,
     /// Passes of a layer in a step: 1 in inference; in training the products run three times and the exchanges twice.
     pub passes: Passes,
+}
+
+/// The update of parameters, before which replicas of an expert sum their gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// Steps to an update.
+    pub steps: u64,
+    /// Gradients of one expert.
+    pub gradients: Bytes,
 }
 
 /// How often the parts of a layer run in a step.

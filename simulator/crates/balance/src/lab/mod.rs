@@ -7,20 +7,24 @@
 mod compiled;
 mod control;
 mod estimate;
+mod exchange;
 mod layer;
 mod loads;
 mod machine;
 mod migration;
 mod outcome;
+mod player;
 mod run;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 pub use compiled::Compiled;
 pub use control::{Contender, Control, Estimator, Migration};
+pub use exchange::{Dispatcher, Exchange, TokenSources};
 pub use layer::LayerTime;
 pub use loads::{DeviceLoad, Loads};
-pub use machine::{ExpertTime, Machine, Passes};
+pub use machine::{ExpertTime, Machine, Passes, Update};
 pub use migration::{Move, Traffic, traffic};
 pub use outcome::{HeatMap, Outcome, Phase, Rebalance, Track};
 pub use run::{Question, Stop};

@@ -1,11 +1,14 @@
 //! The laboratory against exact draws, and its claims of balancing.
 
-use orrery_experts::load::{Domain, Law, Layers, Mixture, Shape as Routed};
+use orrery_experts::load::{
+    Benchmark, Domain, Draws, Law, Layers, Mixture, Phase as LoadPhase, Scatter, Shape as Routed, StepLayer,
+    Workload,
+};
 use orrery_profile::library::{LibraryExperts, LibraryKernel as _, LocalLoad, Peaks, Widths};
 use orrery_units::{Bytes, BytesPerSec, FlopsPerSec, Seed, SimDuration};
 
 use super::*;
-use crate::placement::{Algorithm, Dispatch, Shape};
+use crate::placement::{Algorithm, Dispatch, Shape, Sources};
 
 /// Experts of DeepSeek-V3 on a device of 32, at the priors of the law.
 fn shape(load: LocalLoad) -> LibraryExperts {
@@ -44,13 +47,22 @@ const NO_LOAD: LocalLoad = LocalLoad {
 
 fn machine() -> Machine {
     Machine {
-        devices_per_node: 8,
         experts: ExpertTime::new(&shape(NO_LOAD), &parameters()),
+        exchange: Exchange {
+            dispatcher: Dispatcher::OncePerNode,
+            devices_per_node: 8,
+            max_nodes: None,
+            tokens: 65_536.0,
+            top_k: 8,
+            experts: 256.0,
+        },
         dispatch_token: Bytes::new(7392),
         combine_token: Bytes::new(14_336),
         network: BytesPerSec::new(50e9),
         node: BytesPerSec::new(160e9),
         latency: SimDuration::from_secs(20e-6),
+        first_dispatch: 1.0,
+        training: None,
         expert_bytes: Bytes::new(44_000_000),
         passes: Passes {
             products: 1.0,
@@ -184,4 +196,194 @@ fn runs_repeat() {
     let series = || question.run(|_| Ok(())).unwrap().tracks[0].layer_time.clone();
     assert_eq!(series(), series());
     assert_eq!(question.run(|_| Err(Stop)).unwrap_err(), Stop);
+}
+
+/// Four steps of skewed loads and then equal ones, nothing by chance.
+fn skewed_then_equal(layers: u32, skewed: u64) -> Mixture {
+    let shape = Routed {
+        layers,
+        experts: 256,
+        top_k: 8,
+    };
+    let of = |name: &str, law: Law| Domain::drawn(name, law, Layers::Apart, shape, Seed::new(1));
+    let phase = |weights: [f64; 2]| LoadPhase {
+        steps: skewed,
+        weights: weights.to_vec(),
+        ramp: 0,
+        burst: None,
+    };
+    let scatter = Scatter {
+        kind: Draws::Expected,
+        ..Scatter::default()
+    };
+    Mixture::new(
+        vec![
+            of("skewed", Law::LogNormal { sigma: 0.8 }),
+            of("equal", Law::Uniform),
+        ],
+        vec![phase([1.0, 0.0]), phase([0.0, 1.0])],
+        (65_536, 8),
+        scatter,
+        Seed::new(3),
+    )
+}
+
+fn track(process: &Mixture, steps: u64, contender: Contender) -> Track {
+    let machine = machine();
+    let contenders = [contender];
+    let question = Question {
+        process,
+        steps,
+        contenders: &contenders,
+        machine: &machine,
+        seed: Seed::new(3),
+    };
+    question.run(|_| Ok(())).unwrap().tracks.remove(0)
+}
+
+/// Eight layers a chunk each, planned at step 4 and asked again at step 8, when nothing is to be done: the chunks under
+/// way arrive all the same, and each costs its own step.
+#[test]
+fn chunks_under_way_arrive_unless_a_new_plan_is_made() {
+    let control = Control {
+        trigger: 1.2,
+        layers_per_chunk: 1,
+        window: 4,
+        ..every(4, Migration::Blocking)
+    };
+    let greedy = Contender {
+        shape: Shape::new(256, 256, 8, 4, 32).unwrap(),
+        ..contender("greedy", Algorithm::Greedy, control)
+    };
+    let track = track(&skewed_then_equal(8, 4), 16, greedy);
+    let in_order: Vec<usize> = (0..256).collect();
+    assert!(
+        track.placements.iter().all(|layer| layer.experts() != in_order),
+        "every layer has its new place"
+    );
+    let stands: Vec<usize> = (0..16).filter(|&step| track.stall[step] > 0.0).collect();
+    assert_eq!(stands, [4, 5, 6, 7, 8, 9, 10, 11]);
+    let (stalls, plan) = (
+        track.stall.iter().copied().map(f64::from).sum::<f64>(),
+        track.rebalances[0],
+    );
+    assert!(
+        (stalls / plan.stall.as_secs() - 1.0).abs() < 1e-5,
+        "{stalls} {plan:?}"
+    );
+    assert_eq!(track.rebalances.len(), 1);
+}
+
+/// Links are shared while replicas travel, and neither while a plan is made nor after one that changes nothing.
+#[test]
+fn links_are_shared_while_replicas_travel() {
+    let control = Control {
+        window: 4,
+        plan_time: SimDuration::from_secs(0.03),
+        ..every(20, Migration::Overlapped { share: 0.25 })
+    };
+    let keeper = contender("vllm", Algorithm::EplbVllm, control);
+    let track = track(&skewed_then_equal(2, 1_000), 60, keeper);
+    let time = &track.layer_time;
+    let planned = (f64::from(time[19]) * 2.0).recip() * 0.03;
+    let planning = planned.ceil() as usize;
+    assert!(planning > 1, "planning takes some steps: {planned}");
+    let same = |a: f32, b: f32| (a / b - 1.0).abs() < 1e-6;
+    assert!(
+        (20..20 + planning).all(|step| same(time[step], time[19])),
+        "{time:?}"
+    );
+    assert!(time[20 + planning] > time[19], "{time:?}");
+    // The second plan moves nothing.
+    assert_eq!(track.rebalances.len(), 1);
+    assert!(
+        (40..60).all(|step| same(time[step], time[39])) && time[39] < time[19],
+        "{time:?}"
+    );
+}
+
+/// A balancer with foresight is right from the first step on, where the others know nothing yet.
+#[test]
+fn foresight_plans_before_the_first_step() {
+    let control = Control {
+        estimator: Estimator::Oracle,
+        ..every(20, Migration::Blocking)
+    };
+    let track = track(
+        &skewed_then_equal(2, 1_000),
+        20,
+        contender("oracle", Algorithm::EplbSwap, control),
+    );
+    assert!(
+        track.imbalance[0] < 1.05 && track.stall[0] <= 0.0,
+        "{:?}",
+        track.imbalance
+    );
+}
+
+/// Replicas sum their gradients before an update, and shadows are sent in every step.
+#[test]
+fn replicas_of_training_sum_their_gradients() {
+    let machine = Machine {
+        training: Some(Update {
+            steps: 4,
+            gradients: Bytes::new(176_000_000),
+        }),
+        ..machine()
+    };
+    let process = skewed_then_equal(2, 1_000);
+    let run = |slots: usize| {
+        let contenders = [Contender {
+            shape: Shape::new(256, slots, 8, 4, 32).unwrap(),
+            ..contender("one", Algorithm::Contiguous, Control::never())
+        }];
+        let question = Question {
+            process: &process,
+            steps: 8,
+            contenders: &contenders,
+            machine: &machine,
+            seed: Seed::new(3),
+        };
+        question.run(|_| Ok(())).unwrap().tracks.remove(0).layer_time
+    };
+    let (without, with) = (run(256), run(288));
+    let later = |times: &[f32]| times[3] - times[2];
+    assert!(later(&without).abs() < 1e-9, "{without:?}");
+    // Slots 256 to 287 hold experts 0 to 31 again. Slots 0 to 8 lie on the first device, and all but the last have their
+    // other replica on other nodes: nine experts of two replicas send and receive 176 MB each, 31.68 ms at 50 GB/s.
+    assert!((f64::from(later(&with)) - 0.03168).abs() < 1e-5, "{with:?}");
+    assert!((with[7] - with[3]).abs() < 1e-7, "{with:?}");
+}
+
+/// W4 sends what W0 does, from ragged sources: the last of eight devices holds half as many tokens again as the mean, and
+/// dispatch takes so much longer.
+#[test]
+fn ragged_sources_send_longer() {
+    let machine = Machine {
+        latency: SimDuration::ZERO,
+        ..machine()
+    };
+    let dispatch = |workload| {
+        let process = Benchmark::new(workload, (1, 256), (65_536, 8), Seed::new(3));
+        let contenders = [Contender {
+            shape: Shape::new(256, 256, 1, 1, 8).unwrap(),
+            ..contender("static", Algorithm::Contiguous, Control::never())
+        }];
+        let question = Question {
+            process: &process,
+            steps: 1,
+            contenders: &contenders,
+            machine: &machine,
+            seed: Seed::new(3),
+        };
+        let track = question.run(|_| Ok(())).unwrap().tracks.remove(0);
+        let sources = Sources {
+            devices_per_node: 8,
+            shares: &[],
+        };
+        let placed = Compiled::new(track.placements[0].clone(), Dispatch::RoundRobin, &[], sources);
+        question.layer(StepLayer::new(0, 0), &placed).0.dispatch
+    };
+    let longer = dispatch(Workload::SourceRagged) / dispatch(Workload::Balanced);
+    assert!((longer - 1.5).abs() < 0.01, "{longer}");
 }

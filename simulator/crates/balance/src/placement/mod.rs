@@ -28,4 +28,4 @@ pub use policy::{Algorithm, Observed, Policy, Setting};
 pub use shadow::ExpertCost;
 pub use shape::{BalanceError, Shape};
 pub use split::{Dispatch, Sources, shares};
-pub(crate) use split::{near_shares, nearest_slot};
+pub(crate) use split::{near_shares, nearest_slots, slots_by_expert};

@@ -30,11 +30,22 @@ impl Dispatch {
     ];
 }
 
-/// Where tokens come from: every device holds equally many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sources {
+/// Where tokens come from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sources<'a> {
     /// Devices of a node.
     pub devices_per_node: usize,
+    /// The share of the tokens that each device holds; empty where all hold equally many.
+    pub shares: &'a [f64],
+}
+
+impl Sources<'_> {
+    /// The share of the tokens that `device` of `devices` holds.
+    #[expect(clippy::cast_precision_loss, reason = "there are few devices")]
+    fn share(&self, device: usize, devices: usize) -> f64 {
+        let even = (devices as f64).recip();
+        self.shares.get(device).copied().unwrap_or(even)
+    }
 }
 
 /// The share of its expert's tokens that each slot gets. `loads` are what the shares shall balance, of the batch or of
@@ -43,7 +54,12 @@ pub struct Sources {
 /// Worked: experts 0 with 6 tokens on both of two devices and 1 with 2 tokens on the first alone: equal shares make
 /// 5 and 3, the linear program gives expert 0 a third on the first device and makes 4 and 4.
 #[must_use]
-pub fn shares(placement: &LayerPlacement, dispatch: Dispatch, loads: &[f64], sources: Sources) -> Vec<f64> {
+pub fn shares(
+    placement: &LayerPlacement,
+    dispatch: Dispatch,
+    loads: &[f64],
+    sources: Sources<'_>,
+) -> Vec<f64> {
     match dispatch {
         Dispatch::RoundRobin => equal(placement),
         Dispatch::Nearest => nearest(placement, sources),
@@ -57,7 +73,7 @@ fn equal(placement: &LayerPlacement) -> Vec<f64> {
     placement.experts().iter().map(share).collect()
 }
 
-fn nearest(placement: &LayerPlacement, sources: Sources) -> Vec<f64> {
+fn nearest(placement: &LayerPlacement, sources: Sources<'_>) -> Vec<f64> {
     let ways = ways(placement, sources);
     ways.iter().map(|way| way.iter().sum()).collect()
 }
@@ -65,29 +81,39 @@ fn nearest(placement: &LayerPlacement, sources: Sources) -> Vec<f64> {
 /// With the nearest replica chosen: the shares of its expert's tokens that reach each slot from other devices of its
 /// node, and from other nodes.
 #[must_use]
-pub(crate) fn near_shares(placement: &LayerPlacement, sources: Sources) -> Vec<[f32; 2]> {
+pub(crate) fn near_shares(placement: &LayerPlacement, sources: Sources<'_>) -> Vec<[f32; 2]> {
     #[expect(clippy::cast_possible_truncation, reason = "shares in single precision")]
     let narrow = |[_, node, network]: [f64; 3]| [node as f32, network as f32];
     ways(placement, sources).into_iter().map(narrow).collect()
 }
 
 /// The shares of its expert's tokens that reach each slot from its own device, from its node and from other nodes.
-#[expect(clippy::cast_precision_loss, reason = "there are few devices")]
-fn ways(placement: &LayerPlacement, sources: Sources) -> Vec<[f64; 3]> {
+fn ways(placement: &LayerPlacement, sources: Sources<'_>) -> Vec<[f64; 3]> {
     let device_of = placement.device_of_slots();
     let devices = placement.num_devices();
     let mut ways = vec![[0.0; 3]; device_of.len()];
-    for expert in 0..placement.counts().len() {
-        for source in 0..devices {
-            let slot = nearest_slot(placement, expert, source, sources);
-            ways[slot][distance(device_of[slot], source, sources)] += (devices as f64).recip();
+    for slots in slots_by_expert(placement) {
+        for (source, slot) in nearest_slots(&slots, &device_of, devices, sources)
+            .into_iter()
+            .enumerate()
+        {
+            ways[slot][distance(device_of[slot], source, sources)] += sources.share(source, devices);
         }
     }
     ways
 }
 
+/// The slots of each expert.
+pub(crate) fn slots_by_expert(placement: &LayerPlacement) -> Vec<Vec<usize>> {
+    let mut slots = vec![Vec::new(); placement.counts().len()];
+    for (slot, &expert) in placement.experts().iter().enumerate() {
+        slots[expert].push(slot);
+    }
+    slots
+}
+
 /// 0 on the same device, 1 on the same node, 2 elsewhere.
-const fn distance(device: usize, source: usize, sources: Sources) -> usize {
+const fn distance(device: usize, source: usize, sources: Sources<'_>) -> usize {
     if device == source {
         0
     } else if device / sources.devices_per_node == source / sources.devices_per_node {
@@ -97,26 +123,41 @@ const fn distance(device: usize, source: usize, sources: Sources) -> usize {
     }
 }
 
-/// The slot that tokens of `source` for `expert` go to when the nearest replica is chosen; sources spread over equals.
-pub(crate) fn nearest_slot(
-    placement: &LayerPlacement,
-    expert: usize,
-    source: usize,
-    sources: Sources,
-) -> usize {
-    let slots = placement
-        .experts()
-        .iter()
-        .zip(placement.device_of_slots())
-        .enumerate();
-    let mut found: Vec<(usize, usize)> = slots
-        .filter(|&(_, (&of, _))| of == expert)
-        .map(|(slot, (_, device))| (distance(device, source, sources), slot))
-        .collect();
-    found.sort_unstable();
-    let least = found.first().expect("every expert lies somewhere").0;
-    let among = found.iter().take_while(|&&(far, _)| far == least).count();
-    found[source % among].1
+/// The slot of an expert's `slots` that the tokens of each of `devices` devices go to when the nearest is chosen. Devices
+/// that have the same choice take turns among equals.
+///
+/// Worked: a node of four devices with replicas on the first and the third: the second takes the first, the fourth the
+/// third.
+pub(crate) fn nearest_slots(
+    slots: &[usize],
+    device_of: &[usize],
+    devices: usize,
+    sources: Sources<'_>,
+) -> Vec<usize> {
+    let per_node = sources.devices_per_node;
+    // How many devices had no replica of their own: by node, and on nodes without one.
+    let mut turns = vec![0; devices.div_ceil(per_node)];
+    let mut far_turns = 0;
+    (0..devices)
+        .map(|source| {
+            let node = source / per_node;
+            let on_node: Vec<usize> = slots
+                .iter()
+                .copied()
+                .filter(|&slot| device_of[slot] / per_node == node)
+                .collect();
+            if let Some(&own) = on_node.iter().find(|&&slot| device_of[slot] == source) {
+                return own;
+            }
+            let (among, turn) = if on_node.is_empty() {
+                (slots, &mut far_turns)
+            } else {
+                (&on_node[..], &mut turns[node])
+            };
+            *turn += 1;
+            among[(*turn - 1) % among.len()]
+        })
+        .collect()
 }
 
 /// The linear program of LPLB and SGLang: the least `t` such that every device carries at most `t`, where the tokens of

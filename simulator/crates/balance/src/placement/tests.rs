@@ -247,7 +247,10 @@ fn variance_parts_experts_that_rise_together() {
 fn tokens_are_shared_out_among_replicas() {
     let placement = LayerPlacement::of_devices(&[vec![0, 1], vec![0]], 2);
     let loads = [6.0, 2.0];
-    let sources = Sources { devices_per_node: 1 };
+    let sources = Sources {
+        devices_per_node: 1,
+        shares: &[],
+    };
     let of = |dispatch| shares(&placement, dispatch, &loads, sources);
     assert_eq!(of(Dispatch::RoundRobin), [0.5, 1.0, 0.5]);
     assert_eq!(of(Dispatch::Nearest), [0.5, 1.0, 0.5]);
@@ -262,7 +265,10 @@ fn tokens_are_shared_out_among_replicas() {
 #[test]
 fn the_linear_program_never_loses_to_equal_shares() {
     let shape = Shape::new(64, 72, 8, 2, 8).unwrap();
-    let sources = Sources { devices_per_node: 4 };
+    let sources = Sources {
+        devices_per_node: 4,
+        shares: &[],
+    };
     for layer in 0..5 {
         let (planned, now) = (loads(layer), loads(layer + 100));
         let placement = Algorithm::EplbGlobal.place(Observed::of_mean(&planned), setting(shape, None));
@@ -312,4 +318,26 @@ fn assignments_are_the_cheapest() {
             "case {case}"
         );
     }
+}
+
+/// A node of four devices, one expert on the first and the third and another on all others: devices without a replica
+/// take turns, whatever their numbers.
+#[test]
+fn the_nearest_replicas_share_those_that_have_none() {
+    let placement = LayerPlacement::even(vec![0, 1, 0, 1], 2, 4);
+    let sources = Sources {
+        devices_per_node: 4,
+        shares: &[],
+    };
+    let shares = shares(&placement, Dispatch::Nearest, &[1.0, 1.0], sources);
+    assert_eq!(shares, [0.5; 4]);
+    // Tokens that come from the first device alone go to its own replica, and to the first of the others.
+    let ragged = Sources {
+        devices_per_node: 4,
+        shares: &[1.0, 0.0, 0.0, 0.0],
+    };
+    assert_eq!(
+        super::shares(&placement, Dispatch::Nearest, &[1.0, 1.0], ragged),
+        [1.0, 1.0, 0.0, 0.0]
+    );
 }

@@ -14,10 +14,10 @@ pub struct Trained {
     steps: Vec<Vec<RouterStep>>,
     /// By layer, then stretch of steps: shares of what is computed.
     shares: Vec<Vec<Vec<f32>>>,
-    /// By stretch: what is computed per route that was asked for, over all layers.
+    /// By stretch: rows that are computed per token, in the mean of all layers. A gate may ask for fewer experts than it
+    /// may at most, and capacity drops and pads.
     computed: Vec<f64>,
     stretch: u64,
-    assignments: u64,
     tokens: u64,
     even: bool,
     seed: Seed,
@@ -44,14 +44,13 @@ impl Trained {
         let of_layer = |steps: &Vec<RouterStep>| steps.chunks(length).map(shares).collect();
         let shares: Vec<Vec<Vec<f32>>> = steps.iter().map(of_layer).collect();
         let computed = (0..shares[0].len())
-            .map(|at| computed(&steps, at * length, length))
+            .map(|at| computed(&steps, at * length, length) / recipe.tokens as f64)
             .collect();
         let padded = recipe.capacity.is_some_and(|capacity| capacity.pad);
         Self {
             shares,
             computed,
             stretch,
-            assignments: tokens * recipe.gate.top_k() as u64,
             tokens,
             even: padded || matches!(recipe.gate, Gate::ExpertChoice { .. }),
             seed,
@@ -87,16 +86,16 @@ fn shares(steps: &[RouterStep]) -> Vec<f32> {
     sums.into_iter().map(|sum| (sum as f64 / total) as f32).collect()
 }
 
-/// What is computed over what was asked for, of all layers together, in the stretch of `length` steps at `from`.
+/// Rows that a layer computes in a step, in the mean of all layers and of the stretch of `length` steps at `from`.
 fn computed(layers: &[Vec<RouterStep>], from: usize, length: usize) -> f64 {
     let steps = layers
         .iter()
         .flat_map(|steps| steps.iter().skip(from).take(length));
     let sum = |counts: &[u32]| counts.iter().map(|&count| f64::from(count)).sum::<f64>();
-    let (computed, asked) = steps.fold((0.0, 0.0), |(computed, asked), step| {
-        (computed + sum(&step.computed), asked + sum(&step.asked))
+    let (rows, steps) = steps.fold((0.0, 0.0), |(rows, steps), step| {
+        (rows + sum(&step.computed), steps + 1.0)
     });
-    if asked > 0.0 { computed / asked } else { 1.0 }
+    rows / steps
 }
 
 impl LoadProcess for Trained {
@@ -109,7 +108,7 @@ impl LoadProcess for Trained {
     }
 
     fn assignments(&self, step: u64) -> u64 {
-        (self.assignments as f64 * self.computed[self.stretch(step)]).round() as u64
+        (self.tokens as f64 * self.computed[self.stretch(step)]).round() as u64
     }
 
     fn popularity(&self, at: StepLayer, into: &mut [f64]) {

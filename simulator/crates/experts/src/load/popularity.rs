@@ -68,7 +68,7 @@ pub fn shares(law: Law, experts: usize, top_k: u64, key: Key) -> Vec<f64> {
     };
     let sum: f64 = shares.iter().sum();
     shares.iter_mut().for_each(|share| *share /= sum);
-    limit(&mut shares, top_k);
+    cap(&mut shares, 1.0 / top_k as f64);
     shares
 }
 
@@ -106,26 +106,21 @@ pub fn power_law(alpha: f64, span: f64, chance: f64) -> f64 {
     (1.0 + chance * (span.powf(power) - 1.0)).powf(power.recip())
 }
 
-/// Rounds of [`cap`]; what is over shrinks by the room that is left in each.
-const ROUNDS: usize = 8;
-
 /// Loads of which none is above `most`, with the same sum: what is over goes to the others in proportion, as a token that
 /// takes an expert once takes another one instead.
 ///
 /// Worked: 6, 1 and 1 with at most 4: the 2 that are over double the other two, to 4, 2 and 2.
 pub fn cap(loads: &mut [f64], most: f64) {
-    for _ in 0..ROUNDS {
+    // Every pass fills at least one more, or is the last.
+    for _ in 0..loads.len() {
         let over: f64 = loads.iter().map(|load| (load - most).max(0.0)).sum();
-        if over < 1e-9 {
+        if over <= most * 1e-12 {
             return;
         }
         let room: f64 = loads.iter().filter(|load| **load < most).sum();
+        let factor = if room > 0.0 { 1.0 + over / room } else { 1.0 };
         for load in loads.iter_mut() {
-            *load = if *load < most {
-                *load * (1.0 + over / room)
-            } else {
-                most
-            };
+            *load = if *load < most { *load * factor } else { most };
         }
     }
 }
@@ -150,23 +145,6 @@ fn dirichlet_zipf(exponent: f64, concentration: f64, experts: usize, key: Key) -
 fn gamma(shape: f64, rng: &mut impl Rng) -> f64 {
     let law = Gamma::new(shape, 1.0).expect("a validated concentration is positive");
     law.sample(rng).max(f64::MIN_POSITIVE)
-}
-
-/// Caps every share at `1 / top_k` and spreads the excess over the others in proportion, until none is above.
-fn limit(shares: &mut [f64], top_k: u64) {
-    let cap = 1.0 / top_k as f64;
-    // Every pass caps at least one more expert, or is the last.
-    for _ in 0..shares.len() {
-        if shares.iter().all(|&share| share <= cap * (1.0 + 1e-12)) {
-            return;
-        }
-        let capped = shares.iter().filter(|&&share| share >= cap).count() as f64 * cap;
-        let free: f64 = shares.iter().filter(|&&share| share < cap).sum();
-        let factor = if free > 0.0 { (1.0 - capped) / free } else { 1.0 };
-        for share in shares.iter_mut() {
-            *share = if *share >= cap { cap } else { *share * factor };
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! What ships with Orrery: hardware, models and profiles, embedded.
 
+mod experts;
 mod hardware;
 mod models;
 mod profiles;
 mod tuning;
 
+pub use experts::{ExpertLaw, ExpertLaws, expert_laws};
 pub(crate) use hardware::rows as hardware_rows;
 pub use hardware::{HardwareEntry, hardware, hardware_csv, pods_csv};
 pub use models::{CatalogModel, models};

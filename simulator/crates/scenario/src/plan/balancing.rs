@@ -1,11 +1,15 @@
 //! A validated balancing scenario: whose experts, where they may lie, how they are loaded, and who balances them.
 
+use std::sync::Arc;
+
 use orrery_balance::lab::Contender;
 use orrery_balance::placement::{Algorithm, BalanceCase, Shape};
 use orrery_experts::gate::Recipe;
 use orrery_operation::Precision;
+use orrery_profile::Profile;
 
-use super::{Assumption, Cluster, Identity, Law, RunSettings};
+use super::{Assumption, Cluster, Dispatcher, Identity, Law, RunSettings};
+use crate::catalog::ExpertLaw;
 use crate::expect::Expectation;
 
 /// A validated balancing scenario.
@@ -40,14 +44,46 @@ pub struct ExpertGroup {
     pub experts: ExpertShape,
     /// Format of weights and of tokens on their way to experts.
     pub precision: Precision,
-    /// Whether a step runs a layer forward and backward.
-    pub is_training: bool,
-    /// The stack whose times experts take; none for the law at its priors.
-    pub law: Option<String>,
+    /// What training adds; none in inference.
+    pub training: Option<ExpertTraining>,
+    /// The law whose times experts take; none for the law at its priors.
+    pub law: Option<ExpertLaw>,
+    /// How tokens find the devices of their experts.
+    pub exchange: ExpertExchange,
+    /// What was measured of the wires.
+    pub profile: Arc<Profile>,
     /// How experts are loaded.
     pub load: Load,
     /// Policies that are compared.
     pub contenders: Vec<Contender>,
+}
+
+/// The name of a format in tables of measured layers of experts.
+#[must_use]
+pub const fn expert_format(precision: Precision) -> &'static str {
+    match precision {
+        Precision::Fp4 => "nvfp4",
+        Precision::Fp8 => "fp8_block",
+        _ => "bfloat16",
+    }
+}
+
+/// What training adds to a step, which then runs every layer forward and backward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpertTraining {
+    /// Steps, a microbatch each, to an update of the parameters.
+    pub steps_per_update: u64,
+}
+
+/// How tokens find the devices of their experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpertExchange {
+    /// What sends them: by all-to-all, or once to each node.
+    pub dispatcher: Dispatcher,
+    /// Most nodes that one token is sent to.
+    pub max_nodes: Option<u32>,
+    /// Devices that one scale-up network joins: a node, or a rack.
+    pub devices_per_domain: u32,
 }
 
 /// Layers of experts.
@@ -129,7 +165,7 @@ pub struct LoadBurst {
 }
 
 /// How popular experts are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Skew {
     /// The law, or what was recorded.
     pub popularity: Popularity,
@@ -138,7 +174,7 @@ pub struct Skew {
 }
 
 /// A law of popularity, or a recording.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Popularity {
     /// Drawn from a law.
     Law(Law),

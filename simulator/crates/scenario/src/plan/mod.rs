@@ -17,9 +17,10 @@ use orrery_units::Seed;
 use crate::expect::Expectation;
 
 pub use balancing::{
-    BalancingPlan, ExpertGroup, ExpertShape, GateLoad, Golden, Load, LoadBurst, LoadKind, LoadPhase,
+    BalancingPlan, ExpertExchange, ExpertGroup, ExpertShape, ExpertTraining, GateLoad, Golden, Load,
+    LoadBurst, LoadKind, LoadPhase,
 };
-pub use balancing::{Popularity, RecordedPlan, Skew};
+pub use balancing::{Popularity, RecordedPlan, Skew, expert_format};
 pub use cluster::{Cluster, Contention, Device, Fabric, Node};
 pub use layout::{Axis, ContextExchange, Coordinates, GroupShape, Layout};
 pub use layout::{Schedule, ScheduleKind, VirtualStage, ZeroStage};

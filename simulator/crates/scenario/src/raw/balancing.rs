@@ -1,20 +1,17 @@
-//! `[placement]`, `[load]`, `[[policy]]`, `[[golden]]` and `[[recorded]]`: scenarios of kind `balancing`.
+//! `[placement]`, `[experts]`, `[[policy]]`, `[[golden]]` and `[[recorded]]`: scenarios of kind `balancing`.
 
 use orrery_units::Dimension;
 
-use super::gate::{GATE, RawGate};
 use super::key::{Key, Kind};
+use super::load::RawLoad;
 use super::view::{Given, View};
 
 /// Balancers, by the names of `orrery-balance`.
 pub(crate) const POLICIES: &[&str] = &orrery_balance::placement::Algorithm::NAMES;
 /// How tokens choose among replicas.
 const DISPATCHES: &[&str] = &orrery_balance::placement::Dispatch::NAMES;
-/// Laws of expert popularity, and recordings.
-const SKEWS: &[&str] = &["balanced", "uniform", "lognormal", "zipf", "dirichlet", "trace"];
-/// Workloads of Megatron-LM#7488.
-const WORKLOADS: &[&str] = &["W0", "W1", "W2", "W3", "W4", "W5", "W6", "W7"];
-
+/// How the tokens of a layer find the devices of their experts.
+const DISPATCHERS: &[&str] = &["deepep", "alltoall"];
 pub(crate) const PLACEMENT: &[Key] = &[
     Key::new(
         "ep",
@@ -32,125 +29,15 @@ pub(crate) const PLACEMENT: &[Key] = &[
         Kind::Integer(1),
         "Groups of experts that a token's node limit counts in; the model's own by default.",
     ),
-];
-
-const SKEW: &[Key] = &[
     Key::new(
-        "kind",
-        Kind::Choice(SKEWS),
-        "The law of expert popularity, or a recording.",
-    )
-    .required(),
-    Key::new(
-        "sigma",
-        Kind::Number(0.0),
-        "`lognormal`: standard deviation of the logarithm.",
+        "dispatcher",
+        Kind::Choice(DISPATCHERS),
+        "`deepep`: a token goes once to each node that it visits; `alltoall`: once to each of its experts.",
     ),
     Key::new(
-        "exponent",
-        Kind::Number(0.0),
-        "`zipf`, `power-law`: the exponent.",
-    ),
-    Key::new(
-        "span",
-        Kind::Number(1.0),
-        "`power-law`: largest over least popularity.",
-    ),
-    Key::new(
-        "concentration",
-        Kind::Number(0.0),
-        "`dirichlet`: concentration per expert.",
-    ),
-    Key::new(
-        "per_layer_shuffle",
-        Kind::Flag,
-        "Whether every layer has popular experts of its own, as trained models do.",
-    ),
-    Key::new(
-        "path",
-        Kind::Text,
-        "`trace`: a table of counts or of routed tokens, relative to this file.",
-    ),
-    Key::new(
-        "select",
-        Kind::Text,
-        "`trace`: a task or domain of it, such as `law` or `law/first-half`.",
-    ),
-];
-
-const BURST: &[Key] = &[
-    Key::new("every", Kind::Integer(1), "Steps from one burst to the next.").required(),
-    Key::new("steps", Kind::Integer(1), "Steps that it lasts.").required(),
-    Key::new(
-        "share",
-        Kind::Share,
-        "Share of the tokens that belong to it meanwhile.",
-    )
-    .required(),
-    Key::new("skew", Kind::Table(SKEW), "Its law.").required(),
-];
-
-const PHASE: &[Key] = &[
-    Key::new("name", Kind::Text, "Its name.").required(),
-    Key::new("steps", Kind::Integer(1), "Steps that it lasts.").required(),
-    Key::new("skew", Kind::Table(SKEW), "Its law of expert popularity.").required(),
-    Key::new(
-        "domain",
-        Kind::Text,
-        "Which draw of the law: phases of one domain have the same popular experts. The name of the phase by default.",
-    ),
-    Key::new(
-        "ramp",
-        Kind::Integer(0),
-        "Steps over which the phase before fades into this one; 0 for a sudden shift.",
-    ),
-    Key::new(
-        "burst",
-        Kind::Table(BURST),
-        "Tokens of another kind that come and go.",
-    ),
-];
-
-pub(crate) const LOAD: &[Key] = &[
-    Key::new(
-        "tokens_per_step",
+        "max_nodes",
         Kind::Integer(1),
-        "Tokens of all devices in a step.",
-    )
-    .required(),
-    Key::new(
-        "top_k",
-        Kind::Either(&[Kind::Choice(&["model"]), Kind::Integer(1)]),
-        "Experts of a token; the model's own by default.",
-    ),
-    Key::new(
-        "noise",
-        Kind::Table(&[Key::new(
-            "kind",
-            Kind::Choice(&["multinomial", "expected"]),
-            "Whether tokens are drawn, or every expert gets what it expects.",
-        )]),
-        "How counts vary about popularity.",
-    ),
-    Key::new(
-        "phase",
-        Kind::List(&Kind::Table(PHASE)),
-        "Stretches of steps, in order.",
-    ),
-    Key::new(
-        "workload",
-        Kind::Choice(WORKLOADS),
-        "A workload of Megatron-LM#7488 instead of phases.",
-    ),
-    Key::new(
-        "gate",
-        Kind::Table(GATE),
-        "A router in training instead of phases.",
-    ),
-    Key::new(
-        "steps",
-        Kind::Integer(1),
-        "Steps of the workload, or of the router's training.",
+        "Most nodes that one token is sent to; as many as the model's gate picks groups by default.",
     ),
 ];
 
@@ -266,6 +153,8 @@ pub(crate) struct RawPlacement {
     pub(crate) ep: Option<Given<u64>>,
     pub(crate) redundant: Option<Given<u64>>,
     pub(crate) groups: Option<Given<u64>>,
+    pub(crate) dispatcher: Option<Given<String>>,
+    pub(crate) max_nodes: Option<Given<u64>>,
 }
 
 impl RawPlacement {
@@ -274,96 +163,8 @@ impl RawPlacement {
             ep: view.integer("ep"),
             redundant: view.integer("redundant"),
             groups: view.integer("groups"),
-        }
-    }
-}
-
-/// A `skew` table.
-#[derive(Debug)]
-pub(crate) struct RawSkew {
-    pub(crate) kind: Option<Given<String>>,
-    pub(crate) sigma: Option<Given<f64>>,
-    pub(crate) exponent: Option<Given<f64>>,
-    pub(crate) span: Option<Given<f64>>,
-    pub(crate) concentration: Option<Given<f64>>,
-    pub(crate) per_layer_shuffle: Option<Given<bool>>,
-    pub(crate) path: Option<Given<String>>,
-    pub(crate) select: Option<Given<String>>,
-}
-
-impl RawSkew {
-    pub(crate) fn read(view: View<'_>) -> Self {
-        Self {
-            kind: view.text("kind"),
-            sigma: view.number("sigma"),
-            exponent: view.number("exponent"),
-            span: view.number("span"),
-            concentration: view.number("concentration"),
-            per_layer_shuffle: view.flag("per_layer_shuffle"),
-            path: view.text("path"),
-            select: view.text("select"),
-        }
-    }
-}
-
-/// A `[[load.phase]]`.
-#[derive(Debug)]
-pub(crate) struct RawPhase {
-    pub(crate) name: Option<Given<String>>,
-    pub(crate) steps: Option<Given<u64>>,
-    pub(crate) skew: RawSkew,
-    pub(crate) domain: Option<Given<String>>,
-    pub(crate) ramp: Option<Given<u64>>,
-    pub(crate) burst: Option<RawBurst>,
-}
-
-/// A `burst` table.
-#[derive(Debug)]
-pub(crate) struct RawBurst {
-    pub(crate) every: Option<Given<u64>>,
-    pub(crate) steps: Option<Given<u64>>,
-    pub(crate) share: Option<Given<f64>>,
-    pub(crate) skew: RawSkew,
-}
-
-/// `[load]`.
-#[derive(Debug)]
-pub(crate) struct RawLoad {
-    pub(crate) tokens_per_step: Option<Given<u64>>,
-    pub(crate) top_k: Option<Given<u64>>,
-    pub(crate) noise: Option<Given<String>>,
-    pub(crate) phases: Vec<RawPhase>,
-    pub(crate) workload: Option<Given<String>>,
-    pub(crate) gate: Option<RawGate>,
-    pub(crate) steps: Option<Given<u64>>,
-}
-
-impl RawLoad {
-    pub(crate) fn read(view: View<'_>) -> Self {
-        let phase = |view: View<'_>| RawPhase {
-            name: view.text("name"),
-            steps: view.integer("steps"),
-            skew: RawSkew::read(view.table("skew")),
-            domain: view.text("domain"),
-            ramp: view.integer("ramp"),
-            burst: view.has("burst").then(|| {
-                let burst = view.table("burst");
-                RawBurst {
-                    every: burst.integer("every"),
-                    steps: burst.integer("steps"),
-                    share: burst.number("share"),
-                    skew: RawSkew::read(burst.table("skew")),
-                }
-            }),
-        };
-        Self {
-            tokens_per_step: view.integer("tokens_per_step"),
-            top_k: view.integer("top_k"),
-            noise: view.table("noise").text("kind"),
-            phases: view.tables("phase").into_iter().map(phase).collect(),
-            workload: view.text("workload"),
-            gate: view.has("gate").then(|| RawGate::read(view.table("gate"))),
-            steps: view.integer("steps"),
+            dispatcher: view.text("dispatcher"),
+            max_nodes: view.integer("max_nodes"),
         }
     }
 }
@@ -462,6 +263,8 @@ pub(crate) struct RawBalancing {
     pub(crate) precision: Option<Given<String>>,
     /// What a step is.
     pub(crate) step: Option<Given<String>>,
+    /// Steps to an update of the parameters.
+    pub(crate) steps_per_update: Option<Given<u64>>,
 }
 
 impl RawBalancing {
@@ -486,6 +289,7 @@ impl RawBalancing {
             experts: root.table("experts").text("law"),
             precision: root.table("experts").text("precision"),
             step: root.table("experts").text("step"),
+            steps_per_update: root.table("experts").integer("steps_per_update"),
         }
     }
 }
@@ -494,16 +298,21 @@ pub(crate) const EXPERTS: &[Key] = &[
     Key::new(
         "law",
         Kind::Text,
-        "Whose experts' times: a stack of scenarios/experts/imbalanced.experts.json, or none for the law at its priors.",
+        "Whose experts' times: a stack of scenarios/experts/imbalanced.experts.json, or `none` for the law at its priors; one that was measured on the device by default.",
     ),
     Key::new(
         "precision",
-        Kind::Choice(&["bf16", "fp8"]),
+        Kind::Choice(&["bf16", "fp8", "nvfp4"]),
         "Format of weights and of tokens on their way to experts; they come back in BF16.",
     ),
     Key::new(
         "step",
         Kind::Choice(&["inference", "training"]),
         "Whether a step runs a layer once, or forward and backward.",
+    ),
+    Key::new(
+        "steps_per_update",
+        Kind::Integer(1),
+        "`training`: steps, a microbatch each, to an update of the parameters, before which replicas sum their gradients.",
     ),
 ];

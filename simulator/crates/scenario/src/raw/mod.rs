@@ -10,6 +10,7 @@ mod expect;
 mod fabric;
 mod gate;
 mod key;
+mod load;
 mod model;
 mod parallel;
 mod routing;
@@ -19,15 +20,20 @@ mod stack;
 mod training;
 mod view;
 
-pub(crate) use balancing::{RawBalancing, RawGolden, RawLoad, RawPhase, RawPolicy, RawSizes, RawSkew};
+pub(crate) use balancing::{RawBalancing, RawGolden, RawPolicy, RawSizes};
 pub(crate) use check::{check_table, nearest};
 pub(crate) use cluster::RawCluster;
 pub(crate) use expect::RawExpect;
 pub(crate) use fabric::{RawFabric, RawFault};
 pub(crate) use gate::{RawCapacity, RawGate};
 pub(crate) use key::{Key, Kind, MOST};
+#[cfg(test)]
+pub(crate) use load::SKEWS;
+pub(crate) use load::{RawLoad, RawPhase, RawSkew};
 pub(crate) use model::RawModel;
 pub(crate) use parallel::RawParallel;
+#[cfg(test)]
+pub(crate) use routing::LAWS;
 pub(crate) use routing::{RawNoise, RawRouting};
 pub(crate) use run::RawRun;
 pub(crate) use scenario::RawScenario;
@@ -97,7 +103,7 @@ pub(crate) const BALANCING: &[Key] = &[
     Key::new("experts", Kind::Table(balancing::EXPERTS), "What experts cost."),
     Key::new(
         "load",
-        Kind::Table(balancing::LOAD),
+        Kind::Table(load::LOAD),
         "How many tokens experts get, step by step.",
     ),
     Key::new(
@@ -114,6 +120,11 @@ pub(crate) const BALANCING: &[Key] = &[
         "recorded",
         Kind::List(&Kind::Table(balancing::RECORDED)),
         "Plans made from one part of a recording and held against another.",
+    ),
+    Key::new(
+        "calibration",
+        Kind::Table(run::CALIBRATION.split_at(1).0),
+        "Where measured numbers of exchanges come from: the profile alone.",
     ),
     Key::new("run", Kind::Table(run::RUN), "How to run."),
     Key::new("expect", Kind::Named(expect::KEYS), "What must hold."),

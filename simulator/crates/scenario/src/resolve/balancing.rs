@@ -1,21 +1,27 @@
 //! The tables of a balancing scenario into its plan.
 
+use std::collections::BTreeMap;
+
 use orrery_balance::lab::Contender;
 use orrery_balance::placement::{BalanceCase, ExpertCost, Shape};
+use orrery_experts::record::Recording;
 use orrery_operation::Precision;
 use orrery_units::SimDuration;
 
 use super::contender::{algorithm, contender};
 use super::fabric::Files;
+use super::load::load;
 use super::model::Resolved;
-use super::{Assumptions, gate, narrow, recording};
+use super::{Assumptions, narrow};
+use crate::catalog::{ExpertLaw, expert_laws};
+use crate::cluster::devices_per_domain;
 use crate::diagnostics::{Fault, Faults};
 use crate::document::Place;
 use crate::plan::{
-    Cluster, ExpertGroup, ExpertShape, Golden, Law, Load, LoadBurst, LoadKind, LoadPhase, MlpShape,
-    Popularity, RecordedPlan, Skew,
+    Cluster, Dispatcher, ExpertExchange, ExpertGroup, ExpertShape, ExpertTraining, Golden, MlpShape,
+    RecordedPlan, expert_format,
 };
-use crate::raw::{Given, RawBalancing, RawLoad, RawPhase, RawSizes, RawSkew};
+use crate::raw::{Given, RawBalancing, RawLoad, RawSizes};
 
 /// Where other files come from, what was filled in, and what is wrong.
 pub(crate) struct Context<'a, 'b> {
@@ -24,6 +30,21 @@ pub(crate) struct Context<'a, 'b> {
     pub(crate) faults: &'b mut Faults,
     /// Where the file begins: for what is missing altogether.
     pub(crate) start: Place,
+    /// Recordings that were read, by their path.
+    pub(crate) recordings: BTreeMap<String, Result<Recording, String>>,
+}
+
+impl<'a, 'b> Context<'a, 'b> {
+    /// The context of a file of which nothing was read yet.
+    pub(crate) fn new(files: Files<'a>, assumed: &'b mut Assumptions, faults: &'b mut Faults) -> Self {
+        Self {
+            files,
+            assumed,
+            faults,
+            start: Place::default(),
+            recordings: BTreeMap::new(),
+        }
+    }
 }
 
 impl Context<'_, '_> {
@@ -41,11 +62,12 @@ impl Context<'_, '_> {
 /// The devices that share experts, if the scenario has a load for them.
 pub(crate) fn group(
     raw: &RawBalancing,
+    profile: Option<&Given<String>>,
     resolved: Option<&Resolved>,
     cluster: Option<Cluster>,
     context: &mut Context<'_, '_>,
 ) -> Option<ExpertGroup> {
-    let load = raw.load.as_ref()?;
+    let load_raw = raw.load.as_ref()?;
     let start = context.start.clone();
     let (Some(resolved), Some(cluster)) = (resolved, cluster) else {
         context.fault(
@@ -56,22 +78,22 @@ pub(crate) fn group(
         );
         return None;
     };
-    let experts = experts(resolved, load, context)?;
+    let experts = experts(resolved, load_raw, context)?;
     let shape = shape(raw, resolved, experts, &cluster, context)?;
     let precision = precision(raw, &cluster, context);
-    let is_training = context.assumed.or(
-        raw.step.as_ref(),
-        "experts.step",
-        "inference".to_owned(),
-        "a step runs every layer once",
-    ) == "training";
-    let cost = expert_cost(experts, &cluster, precision);
-    let load = self::load(load, experts, resolved.routing_groups, context)?;
+    let training = training(raw, context);
+    let law = law(raw, &cluster, precision, context);
+    let exchange = exchange(raw, resolved, &cluster, context);
+    let profile = super::profile::of_wires(profile, &cluster.device.name, exchange.dispatcher, context)?;
+    let cost = expert_cost(experts, &cluster, precision, training.is_some());
+    let load = load(load_raw, experts, resolved.routing_groups, context)?;
     let contenders: Vec<Contender> = raw
         .policies
         .iter()
-        .filter_map(|policy| contender(policy, shape, cost, context))
+        .filter_map(|policy| contender(policy, (shape, load.steps), cost, context))
         .collect();
+    let ids = raw.policies.iter().filter_map(|policy| policy.id.as_ref());
+    context.named_apart("policy", ids, "files of placements carry the name");
     if contenders.is_empty() {
         context.fault(
             "S060",
@@ -87,15 +109,116 @@ pub(crate) fn group(
         shape,
         experts,
         precision,
-        is_training,
-        law: raw
-            .experts
-            .as_ref()
-            .map(|given| given.value.clone())
-            .filter(|name| name != "none"),
+        training,
+        law,
+        exchange,
+        profile,
         load,
         contenders,
     })
+}
+
+/// What training adds to a step, if it is one of training.
+fn training(raw: &RawBalancing, context: &mut Context<'_, '_>) -> Option<ExpertTraining> {
+    let step = context.assumed.or(
+        raw.step.as_ref(),
+        "experts.step",
+        "inference".to_owned(),
+        "a step runs every layer once",
+    );
+    if step != "training" {
+        context.belongs(
+            "S060",
+            raw.steps_per_update.as_ref(),
+            "steps_per_update",
+            "`step = \"training\"`",
+        );
+        return None;
+    }
+    let steps_per_update = context.assumed.or(
+        raw.steps_per_update.as_ref(),
+        "experts.steps_per_update",
+        1,
+        "parameters are updated after every step",
+    );
+    Some(ExpertTraining { steps_per_update })
+}
+
+/// How tokens find the devices of their experts.
+fn exchange(
+    raw: &RawBalancing,
+    resolved: &Resolved,
+    cluster: &Cluster,
+    context: &mut Context<'_, '_>,
+) -> ExpertExchange {
+    let name = context.assumed.or(
+        raw.placement.dispatcher.as_ref(),
+        "placement.dispatcher",
+        "deepep".to_owned(),
+        "what SGLang and vLLM send the tokens of large expert groups by",
+    );
+    let max_nodes = raw
+        .placement
+        .max_nodes
+        .as_ref()
+        .map(|given| given.value)
+        .or_else(|| {
+            let (used, groups) = resolved.routing_groups?;
+            let reason = format!("the gate picks {used} of {groups} groups of experts; a group is a node");
+            context.assumed.note("placement.max_nodes", used, &reason);
+            Some(used)
+        });
+    ExpertExchange {
+        dispatcher: match name.as_str() {
+            "alltoall" => Dispatcher::AllToAll,
+            _ => Dispatcher::DeepEp,
+        },
+        max_nodes: max_nodes.map(narrow),
+        devices_per_domain: devices_per_domain(cluster),
+    }
+}
+
+/// Whose times experts take: the stack that the file names, or one that was measured on the device.
+fn law(
+    raw: &RawBalancing,
+    cluster: &Cluster,
+    precision: Precision,
+    context: &mut Context<'_, '_>,
+) -> Option<ExpertLaw> {
+    let laws = expert_laws();
+    let (device, format) = (&cluster.device, expert_format(precision));
+    let Some(given) = &raw.experts else {
+        let fitting = laws.fitting(device, format);
+        let name = fitting.first().map_or("none", |law| law.stack.as_str());
+        let reason = match fitting.first() {
+            Some(law) => format!("fitted to layers measured on {} in {}", law.device, law.format),
+            None => format!(
+                "nothing was measured on {} or a twin of it in {format}",
+                device.name
+            ),
+        };
+        context.assumed.note("experts.law", name, &reason);
+        return fitting.first().map(|law| (*law).clone());
+    };
+    if given.value == "none" {
+        return None;
+    }
+    let found = laws.find(&given.value, device, format).cloned();
+    if found.is_none() {
+        let fitting = laws.fitting(device, format);
+        let help = match fitting.first() {
+            Some(law) => format!("law = \"{}\", or \"none\"", law.stack),
+            None => "law = \"none\"".to_owned(),
+        };
+        let message = format!(
+            "no law of `{}` was fitted on {} or a twin of it in {format}; there are {}",
+            given.value,
+            device.name,
+            laws.listed()
+        );
+        context.fault("S068", &given.place, message, help);
+    }
+    found
 }
 
 /// Layers of experts of the model.
@@ -150,7 +273,6 @@ fn shape(
         );
         return None;
     };
-    let per_node = u64::from(cluster.node.num_devices);
     if ep.value > u64::from(cluster.num_devices()) {
         let message = format!(
             "{} devices are more than the cluster's {}",
@@ -178,7 +300,9 @@ fn shape(
         own,
         "groups of experts of the model's gate",
     );
-    let nodes = ep.value.div_ceil(per_node);
+    let domain = u64::from(devices_per_domain(cluster));
+    whole_nodes(ep, domain, u64::from(cluster.num_devices()), context)?;
+    let nodes = ep.value.div_ceil(domain);
     let count = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     let slots = u64::from(experts.experts) + redundant;
     let made = Shape::new(
@@ -202,6 +326,25 @@ fn shape(
     }
 }
 
+/// A group lies within one scale-up network, or fills some of them: placements have equally many devices on each.
+fn whole_nodes(ep: &Given<u64>, domain: u64, all: u64, context: &mut Context<'_, '_>) -> Option<()> {
+    if ep.value <= domain || ep.value.is_multiple_of(domain) {
+        return Some(());
+    }
+    let below = ep.value / domain * domain;
+    let message = format!(
+        "{} devices fill {} networks of {domain} and a part of one",
+        ep.value,
+        below / domain
+    );
+    let help = match below + domain {
+        above if above <= all => format!("ep = {below} or {above}"),
+        _ => format!("ep = {below}"),
+    };
+    context.fault("S061", &ep.place, message, help);
+    None
+}
+
 impl Context<'_, '_> {
     /// A fault of a placement's counts, whose help stands on its second line.
     pub(super) fn placement_fault(&mut self, place: &Place, fault: &str) {
@@ -220,213 +363,48 @@ fn precision(raw: &RawBalancing, cluster: &Cluster, context: &mut Context<'_, '_
         usual.to_owned(),
         "the narrowest of FP8 and BF16 that the device multiplies in",
     );
-    if name == "fp8" {
-        Precision::Fp8
-    } else {
-        Precision::Bf16
+    let precision = match name.as_str() {
+        "nvfp4" => Precision::Fp4,
+        "fp8" => Precision::Fp8,
+        _ => Precision::Bf16,
+    };
+    if let Some(given) = raw
+        .precision
+        .as_ref()
+        .filter(|_| cluster.device.peak(precision).is_none())
+    {
+        let message = format!("{} does not multiply in {name}", cluster.device.name);
+        context.fault("S060", &given.place, message, format!("precision = \"{usual}\""));
     }
+    precision
 }
 
 /// FasterMoE's costs of a token and of a shadow, at the data sheet's rates.
-fn expert_cost(experts: ExpertShape, cluster: &Cluster, precision: Precision) -> ExpertCost {
+///
+/// In training a token runs through its expert three times and travels four, and parameters go out and gradients come
+/// back; in inference it runs once and travels twice, and nothing comes back.
+fn expert_cost(
+    experts: ExpertShape,
+    cluster: &Cluster,
+    precision: Precision,
+    is_training: bool,
+) -> ExpertCost {
     let (hidden, inner) = (f64::from(experts.hidden), f64::from(experts.inner));
     let rate = cluster
         .device
         .peak(precision)
         .map_or(f64::INFINITY, orrery_units::FlopsPerSec::get);
     let wire = cluster.nic_per_device().get();
-    let bytes = precision.bytes_of(1).as_f64();
+    let bytes = precision.bytes_of(1 << 20).as_f64() / f64::from(1 << 20);
+    let [products, ways, copies] = if is_training {
+        [3.0, 4.0, 2.0]
+    } else {
+        [1.0, 2.0, 1.0]
+    };
     ExpertCost {
-        compute: SimDuration::from_secs(3.0 * 6.0 * hidden * inner / rate),
-        exchange: SimDuration::from_secs(4.0 * hidden * bytes / wire),
-        broadcast: SimDuration::from_secs(2.0 * 3.0 * hidden * inner * bytes / wire),
-    }
-}
-
-/// How experts are loaded.
-fn load(
-    raw: &RawLoad,
-    experts: ExpertShape,
-    groups: Option<(u64, u64)>,
-    context: &mut Context<'_, '_>,
-) -> Option<Load> {
-    let tokens = raw.tokens_per_step.as_ref()?.value;
-    let is_expected = raw.noise.as_ref().is_some_and(|noise| noise.value == "expected");
-    if let Some(workload) = &raw.workload {
-        if !raw.phases.is_empty() {
-            let message = "a workload has no phases of its own";
-            context.fault(
-                "S062",
-                &workload.place,
-                message,
-                "remove `workload`, or every `[[load.phase]]`",
-            );
-        }
-        let steps = context
-            .assumed
-            .or(raw.steps.as_ref(), "load.steps", 120, "ten rotations of W6");
-        let number = workload.value.trim_start_matches('W').parse().ok()?;
-        return Some(Load {
-            tokens,
-            is_expected,
-            steps,
-            kind: LoadKind::Workload(number),
-        });
-    }
-    if let Some(router) = &raw.gate {
-        let steps = context
-            .assumed
-            .or(raw.steps.as_ref(), "load.steps", 400, "long enough to settle");
-        return Some(Load {
-            tokens,
-            is_expected,
-            steps,
-            kind: LoadKind::Gate(gate::gate(router, experts, groups, context)?),
-        });
-    }
-    let phases: Vec<LoadPhase> = raw
-        .phases
-        .iter()
-        .filter_map(|raw| phase(raw, experts, context))
-        .collect();
-    if phases.is_empty() {
-        let start = context.start.clone();
-        let help =
-            "[[load.phase]]\nname = \"chat\"\nsteps = 1000\nskew = { kind = \"lognormal\", sigma = 0.7 }";
-        context.fault("S062", &start, "a load has a phase at least, or a workload", help);
-        return None;
-    }
-    Some(Load {
-        tokens,
-        is_expected,
-        steps: phases.iter().map(|phase| phase.steps).sum(),
-        kind: LoadKind::Phases(phases),
-    })
-}
-
-fn phase(raw: &RawPhase, experts: ExpertShape, context: &mut Context<'_, '_>) -> Option<LoadPhase> {
-    let name = raw.name.as_ref()?.value.clone();
-    let burst = raw.burst.as_ref().and_then(|burst| {
-        Some(LoadBurst {
-            every: burst.every.as_ref()?.value,
-            steps: burst.steps.as_ref()?.value,
-            share: burst.share.as_ref()?.value,
-            skew: skew(&burst.skew, experts, context)?,
-        })
-    });
-    Some(LoadPhase {
-        steps: raw.steps.as_ref()?.value,
-        skew: skew(&raw.skew, experts, context)?,
-        domain: raw
-            .domain
-            .as_ref()
-            .map_or_else(|| name.clone(), |given| given.value.clone()),
-        ramp: raw.ramp.as_ref().map_or(0, |given| given.value),
-        burst,
-        name,
-    })
-}
-
-fn skew(raw: &RawSkew, experts: ExpertShape, context: &mut Context<'_, '_>) -> Option<Skew> {
-    let kind = raw.kind.as_ref()?;
-    let mut parameter = |given: &Option<Given<f64>>, name: &str, usual: f64| match given {
-        Some(given) if given.value > 0.0 => given.value,
-        Some(given) => {
-            context.fault(
-                "S063",
-                &given.place,
-                format!("`{name}` must be above 0"),
-                format!("{name} = {usual}"),
-            );
-            usual
-        }
-        None => {
-            context.fault(
-                "S063",
-                &kind.place,
-                format!("`{}` needs `{name}`", kind.value),
-                format!("{name} = {usual}"),
-            );
-            usual
-        }
-    };
-    let law = match kind.value.as_str() {
-        "balanced" => Law::Balanced,
-        "uniform" => Law::Uniform,
-        "lognormal" => Law::LogNormal {
-            sigma: parameter(&raw.sigma, "sigma", 0.73),
-        },
-        "zipf" => Law::Zipf {
-            exponent: parameter(&raw.exponent, "exponent", 0.55),
-        },
-        "dirichlet" => Law::Dirichlet {
-            concentration: parameter(&raw.concentration, "concentration", 1.0),
-        },
-        "power-law" => Law::PowerLaw {
-            alpha: parameter(&raw.exponent, "exponent", 1.01),
-            span: parameter(&raw.span, "span", 1000.0),
-        },
-        _ => {
-            let path = raw.path.as_ref();
-            let counts = recorded(path, raw.select.as_ref(), &kind.place, context)?;
-            if counts.len() != experts.layers as usize
-                || counts.iter().any(|layer| layer.len() != experts.experts as usize)
-            {
-                let found = counts.first().map_or(0, Vec::len);
-                let message = format!(
-                    "the recording has {} layers of {found} experts, the model {} of {}",
-                    counts.len(),
-                    experts.layers,
-                    experts.experts
-                );
-                context.fault(
-                    "S064",
-                    &kind.place,
-                    message,
-                    "record this model, or set its dimensions to these",
-                );
-                return None;
-            }
-            return Some(Skew {
-                popularity: Popularity::Recorded(counts),
-                layers_apart: true,
-            });
-        }
-    };
-    Some(Skew {
-        popularity: Popularity::Law(law),
-        layers_apart: raw.per_layer_shuffle.as_ref().is_none_or(|given| given.value),
-    })
-}
-
-/// Counts of a part of a recorded table.
-fn recorded(
-    path: Option<&Given<String>>,
-    select: Option<&Given<String>>,
-    place: &Place,
-    context: &mut Context<'_, '_>,
-) -> Option<Vec<Vec<u64>>> {
-    let Some(path) = path else {
-        context.fault("S064", place, "`trace` needs `path`", "path = \"counts.csv\"");
-        return None;
-    };
-    let (source, from) = context.files;
-    let found = source
-        .read(from, &path.value)
-        .and_then(|text| recording::counts(&text, select.map(|given| given.value.as_str())));
-    match found {
-        Ok(counts) => Some(counts),
-        Err(why) => {
-            let place = &select.unwrap_or(path).place.clone();
-            let message = format!("`{}`: {why}", path.value);
-            context.fault(
-                "S064",
-                place,
-                message,
-                "a part of the table, such as `law` or `law/first-half`",
-            );
-            None
-        }
+        compute: SimDuration::from_secs(products * 6.0 * hidden * inner / rate),
+        exchange: SimDuration::from_secs(ways * hidden * bytes / wire),
+        broadcast: SimDuration::from_secs(copies * 3.0 * hidden * inner * bytes / wire),
     }
 }
 
@@ -445,6 +423,15 @@ pub(crate) fn goldens(raw: &RawBalancing, context: &mut Context<'_, '_>) -> Vec<
             context.placement_fault(&raw.weight.as_ref()?.place, &fault.to_string());
             return None;
         }
+        let answer = raw.phy2log.as_ref()?;
+        let is_whole = answer.value.len() == case.weights.len()
+            && answer.value.iter().all(|row| row.len() == case.num_replicas);
+        if !is_whole {
+            let message = "the answer has not one row per layer with an expert for each replica";
+            let help = format!("{} rows of {}", case.weights.len(), case.num_replicas);
+            context.fault("S061", &answer.place, message, help);
+            return None;
+        }
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -459,10 +446,13 @@ pub(crate) fn goldens(raw: &RawBalancing, context: &mut Context<'_, '_>) -> Vec<
             id: raw.sizes.id.as_ref()?.value.clone(),
             algorithm: algorithm(&raw.sizes.policy.as_ref()?.value, 1.0, free())?,
             case,
-            phy2log: index(&raw.phy2log.as_ref()?.value),
+            phy2log: index(&answer.value),
         })
     };
-    raw.goldens.iter().filter_map(golden).collect()
+    let found = raw.goldens.iter().filter_map(golden).collect();
+    let ids = raw.goldens.iter().filter_map(|golden| golden.sizes.id.as_ref());
+    context.named_apart("published placement", ids, "metrics carry the name");
+    found
 }
 
 /// Costs of a balancer that stands by itself: a shadow costs nothing there.
@@ -476,11 +466,16 @@ const fn free() -> ExpertCost {
 
 /// Plans on recordings.
 pub(crate) fn recorded_plans(raw: &RawBalancing, context: &mut Context<'_, '_>) -> Vec<RecordedPlan> {
+    let ids = raw
+        .recorded
+        .iter()
+        .filter_map(|recorded| recorded.sizes.id.as_ref());
+    context.named_apart("plan on a recording", ids, "metrics carry the name");
     let mut plans = Vec::new();
     for raw in &raw.recorded {
         let Some(id) = &raw.sizes.id else { continue };
         let part = |select: &Option<Given<String>>, context: &mut Context<'_, '_>| {
-            recorded(raw.path.as_ref(), Some(select.as_ref()?), &id.place, context)
+            context.recorded(raw.path.as_ref(), Some(select.as_ref()?), &id.place)
         };
         let (Some(seen), Some(scored)) = (part(&raw.seen, context), part(&raw.scored, context)) else {
             continue;

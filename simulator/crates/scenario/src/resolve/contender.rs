@@ -27,7 +27,7 @@ pub(super) fn algorithm(name: &str, threshold: f64, cost: ExpertCost) -> Option<
 
 pub(super) fn contender(
     raw: &RawPolicy,
-    shape: Shape,
+    (shape, steps): (Shape, u64),
     cost: ExpertCost,
     context: &mut Context<'_, '_>,
 ) -> Option<Contender> {
@@ -51,16 +51,22 @@ pub(super) fn contender(
             }
         }
     };
+    // A shadow is there so that tokens need not travel.
+    let usual = match algorithm {
+        Algorithm::Shadow(_) => Dispatch::Nearest,
+        _ => Dispatch::RoundRobin,
+    };
     Some(Contender {
         id: id.value.clone(),
         shape,
         algorithm,
-        dispatch: dispatch.unwrap_or(Dispatch::RoundRobin),
-        control: control(raw, algorithm, context),
+        dispatch: dispatch.unwrap_or(usual),
+        control: control(raw, algorithm, steps, context),
     })
 }
 
-fn control(raw: &RawPolicy, algorithm: Algorithm, context: &mut Context<'_, '_>) -> Control {
+fn control(raw: &RawPolicy, algorithm: Algorithm, steps: u64, context: &mut Context<'_, '_>) -> Control {
+    keys_belong(raw, algorithm, context);
     if !algorithm.follows_loads() {
         return Control::never();
     }
@@ -76,12 +82,20 @@ fn control(raw: &RawPolicy, algorithm: Algorithm, context: &mut Context<'_, '_>)
         3000,
         "vLLM's default number of steps between plans",
     );
-    let window = context.assumed.or(
-        raw.window.as_ref(),
-        &key("window"),
-        interval.min(1000),
-        "vLLM's default window, within the interval",
-    );
+    let is_mean = raw.estimator.as_ref().is_none_or(|given| given.value == "mean");
+    let window = match &raw.window {
+        None if !is_mean => interval,
+        given => context.assumed.or(
+            given.as_ref(),
+            &key("window"),
+            interval.min(1000),
+            "vLLM's default window, within the interval",
+        ),
+    };
+    if interval >= steps {
+        let reason = format!("{interval} steps between plans are no fewer than the {steps} of the run");
+        context.assumed.note(&key("plans"), 0, &reason);
+    }
     if let Some(given) = raw
         .window
         .as_ref()
@@ -116,6 +130,40 @@ fn control(raw: &RawPolicy, algorithm: Algorithm, context: &mut Context<'_, '_>)
             .plan_time
             .as_ref()
             .map_or(SimDuration::ZERO, |given| SimDuration::from_secs(given.value)),
+    }
+}
+
+/// What belongs to another policy, estimator or migration stands with none.
+fn keys_belong(raw: &RawPolicy, algorithm: Algorithm, context: &mut Context<'_, '_>) {
+    const CODE: &str = "S065";
+    if !algorithm.follows_loads() {
+        let follows = format!("policies that follow loads, not `{}`", algorithm.name());
+        context.belongs(CODE, raw.window.as_ref(), "window", &follows);
+        context.belongs(CODE, raw.interval.as_ref(), "interval", &follows);
+        context.belongs(CODE, raw.layers_per_chunk.as_ref(), "layers_per_chunk", &follows);
+        context.belongs(CODE, raw.threshold.as_ref(), "threshold", &follows);
+        context.belongs(CODE, raw.estimator.as_ref(), "estimator", &follows);
+        context.belongs(CODE, raw.migration.as_ref(), "migration", &follows);
+        context.belongs(CODE, raw.plan_time.as_ref(), "plan_time", &follows);
+        return;
+    }
+    let estimator = raw
+        .estimator
+        .as_ref()
+        .map_or("mean", |given| given.value.as_str());
+    if estimator != "mean" {
+        context.belongs(CODE, raw.window.as_ref(), "window", "the estimator `mean`");
+    }
+    if estimator != "ewma" {
+        context.belongs(CODE, raw.half_life.as_ref(), "half_life", "the estimator `ewma`");
+    }
+    if raw
+        .migration
+        .as_ref()
+        .is_none_or(|given| given.value == "blocking")
+    {
+        let to = "the migration `overlapped`";
+        context.belongs(CODE, raw.bandwidth_share.as_ref(), "bandwidth_share", to);
     }
 }
 

@@ -18,7 +18,13 @@ pub(super) fn gate(
 ) -> Option<GateLoad> {
     let kind = raw.kind.as_ref()?;
     let top_k = experts.top_k as usize;
-    let gate = rule(raw, &kind.value, top_k, groups, context);
+    let gate = rule(
+        raw,
+        &kind.value,
+        top_k,
+        groups.map(|groups| (groups, experts.experts)),
+        context,
+    );
     let activation = raw.active.as_ref().and_then(|active| {
         let start = active.start.as_ref()?;
         if start.value < gate.top_k() as u64 || start.value > u64::from(experts.experts) {
@@ -47,7 +53,7 @@ pub(super) fn gate(
             steps: temperature.steps.as_ref()?.value,
         })
     });
-    fits(raw, &kind.value, gate, top_k, context);
+    fits(raw, &kind.value, gate, (top_k, experts.experts), context);
     let tokens = context.assumed.or(
         raw.sampled_tokens.as_ref(),
         "load.gate.sampled_tokens",
@@ -77,15 +83,10 @@ fn rule(
     raw: &RawGate,
     kind: &str,
     top_k: usize,
-    groups: Option<(u64, u64)>,
+    groups: Option<((u64, u64), u32)>,
     context: &mut Context<'_, '_>,
 ) -> Gate {
-    let groups = groups.filter(|_| raw.active.is_none()).and_then(|(used, of)| {
-        Some(Groups {
-            num: usize::try_from(of).ok()?,
-            top_k: usize::try_from(used).ok()?,
-        })
-    });
+    let groups = self::groups(raw, (kind, top_k), groups, context);
     let of_score = |score| Gate::TopK(TopK { top_k, score, groups });
     match kind {
         "sigmoid" => of_score(ScoreFunction::Sigmoid),
@@ -113,9 +114,54 @@ fn rule(
     }
 }
 
+/// The groups that limit the gate's choice, where it can be limited and they divide experts and choices.
+fn groups(
+    raw: &RawGate,
+    (kind, top_k): (&str, usize),
+    groups: Option<((u64, u64), u32)>,
+    context: &mut Context<'_, '_>,
+) -> Option<Groups> {
+    let ((used, of), experts) = groups?;
+    if !matches!(kind, "softmax" | "sigmoid") {
+        let reason = format!("`{kind}` is not limited to groups");
+        context.assumed.note("load.gate.groups", 1, &reason);
+        return None;
+    }
+    if raw.active.is_some() {
+        let reason = "experts that join one by one make no whole groups";
+        context.assumed.note("load.gate.groups", 1, reason);
+        return None;
+    }
+    let divides = used > 0
+        && used <= of
+        && u64::from(experts).is_multiple_of(of)
+        && (top_k as u64).is_multiple_of(used)
+        && top_k as u64 / used <= u64::from(experts) / of;
+    if !divides {
+        let place = raw
+            .kind
+            .as_ref()
+            .map_or_else(|| context.start.clone(), |given| given.place.clone());
+        let message = format!("{used} of {of} groups do not share out {top_k} of {experts} experts evenly");
+        let help = format!("[load] top_k = {used}, or a multiple of it, and experts in {of} equal groups");
+        context.fault("S066", &place, message, help);
+        return None;
+    }
+    Some(Groups {
+        num: usize::try_from(of).ok()?,
+        top_k: usize::try_from(used).ok()?,
+    })
+}
+
 /// What belongs to one kind of gate stands with no other, and a gate of a fixed number of experts per token is
 /// given to a model of that number.
-fn fits(raw: &RawGate, kind: &str, gate: Gate, top_k: usize, context: &mut Context<'_, '_>) {
+fn fits(
+    raw: &RawGate,
+    kind: &str,
+    gate: Gate,
+    (top_k, experts): (usize, u32),
+    context: &mut Context<'_, '_>,
+) {
     let Some(given) = &raw.kind else { return };
     if gate.top_k() != top_k {
         let message = format!(
@@ -146,6 +192,12 @@ fn fits(raw: &RawGate, kind: &str, gate: Gate, top_k: usize, context: &mut Conte
             format!("`temperature` belongs to `gumbel`, not `{kind}`"),
             help,
         );
+    }
+    if let Some(quantile) = raw.balance.quantile.as_ref().filter(|quantile| quantile.value)
+        && gate.top_k() >= experts as usize
+    {
+        let message = format!("a token picks all {experts} experts: no bias steers it");
+        context.fault("S066", &quantile.place, message, "quantile = false");
     }
     let has_bias = raw.balance.bias_rate.is_some() || raw.balance.quantile.is_some();
     if has_bias && !matches!(gate, Gate::TopK(_)) {

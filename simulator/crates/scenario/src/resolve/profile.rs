@@ -5,8 +5,10 @@ use std::sync::Arc;
 use orrery_profile::Profile;
 
 use super::Assumptions;
+use super::balancing::Context;
 use crate::catalog;
 use crate::diagnostics::{Fault, Faults};
+use crate::plan::Dispatcher;
 use crate::raw::Given;
 use crate::source::Source;
 
@@ -74,6 +76,40 @@ fn shipped_for((device, stack): (&str, &str), assumed: &mut Assumptions) -> Prof
     };
     assumed.note("calibration.profile", name, reason);
     profile
+}
+
+/// The profile that the exchanges of a balancing scenario go by: the one that it names, else the first shipped one of its
+/// device that measured what sends the tokens; none of it when there is none.
+pub(super) fn of_wires(
+    given: Option<&Given<String>>,
+    device: &str,
+    dispatcher: Dispatcher,
+    context: &mut Context<'_, '_>,
+) -> Option<Arc<Profile>> {
+    if given.is_some() {
+        let (source, file) = context.files;
+        return profile(given, (device, ""), file, source, context.assumed, context.faults);
+    }
+    let library = match dispatcher {
+        Dispatcher::DeepEp => "deepep",
+        Dispatcher::HybridEp => "hybrid-ep",
+        Dispatcher::AllToAll | Dispatcher::AllGather => "nccl",
+    };
+    let profiles = catalog::profile_names().into_iter().filter_map(catalog::profile);
+    let mut profiles = profiles.filter_map(|text| from_json(text).ok());
+    let found = profiles.find(|profile| profile.device == device && profile.exchange(library).is_some());
+    let (name, reason) = match &found {
+        Some(profile) => (
+            profile.name.as_str(),
+            format!("the first shipped profile of {device} with {library}"),
+        ),
+        None => (
+            NONE,
+            format!("no shipped profile of {device} has {library}: shares of the data sheet's rates"),
+        ),
+    };
+    context.assumed.note("calibration.profile", name, &reason);
+    Some(Arc::new(found.unwrap_or_default()))
 }
 
 fn from_json(text: &str) -> Result<Profile, String> {

@@ -9,6 +9,7 @@ use crate::raw::{Given, RawNoise, RawRouting};
 use crate::validate;
 
 use super::model::Resolved;
+use super::popularity::{self, Parameter};
 
 /// How tokens find experts.
 pub(crate) fn routing(
@@ -55,42 +56,26 @@ fn law(raw: &RawRouting<'_>, family: &str, assumed: &mut Assumptions) -> Law {
         "lognormal".to_owned(),
         "the law that fits recorded expert loads best (480 layers of Qwen3, 104 of DeepSeek-V2-Lite, 18 of OLMoE)",
     );
-    let mut exponent =
-        |usual: f64, reason: &str| value(raw.exponent.as_ref(), "routing.exponent", usual, reason, assumed);
-    match kind.as_str() {
-        "balanced" => Law::Balanced,
-        "uniform" => Law::Uniform,
-        "zipf" => Law::Zipf {
-            exponent: exponent(0.15, "assumed: a mild skew"),
-        },
-        "power-law" => Law::PowerLaw {
-            alpha: exponent(1.01, "what aiconfigurator takes for DeepSeek-V3"),
-            span: value(raw.span.as_ref(), "routing.span", 100.0, "assumed", assumed),
-        },
-        "dirichlet" => Law::Dirichlet {
-            concentration: concentration(raw, 1.0, assumed),
-        },
-        "dirichlet-zipf" => Law::DirichletZipf {
-            exponent: exponent(0.3, "median of recorded loads of DeepSeek-V2-Lite"),
-            concentration: concentration(raw, 3.0, assumed),
-        },
-        _ => {
-            let (sigma, reason) = usual_sigma(family);
-            Law::LogNormal {
-                sigma: value(raw.sigma.as_ref(), "routing.sigma", sigma, reason, assumed),
-            }
-        }
-    }
-}
-
-fn concentration(raw: &RawRouting<'_>, usual: f64, assumed: &mut Assumptions) -> f64 {
-    value(
-        raw.concentration.as_ref(),
-        "routing.concentration",
-        usual,
-        "assumed",
-        assumed,
-    )
+    let found = popularity::law(&kind, |parameter| {
+        let given = match parameter {
+            Parameter::Sigma => raw.sigma.as_ref(),
+            Parameter::Exponent => raw.exponent.as_ref(),
+            Parameter::Span => raw.span.as_ref(),
+            Parameter::Concentration => raw.concentration.as_ref(),
+        };
+        let (usual, reason) = match (kind.as_str(), parameter) {
+            (_, Parameter::Sigma) => usual_sigma(family),
+            ("zipf", Parameter::Exponent) => (0.15, "assumed: a mild skew"),
+            ("power-law", Parameter::Exponent) => (1.01, "what aiconfigurator takes for DeepSeek-V3"),
+            (_, Parameter::Exponent) => (0.3, "median of recorded loads of DeepSeek-V2-Lite"),
+            (_, Parameter::Span) => (100.0, "assumed"),
+            ("dirichlet", Parameter::Concentration) => (1.0, "assumed"),
+            (_, Parameter::Concentration) => (3.0, "assumed"),
+        };
+        let key = format!("routing.{}", parameter.key());
+        assumed.or(given, &key, usual, reason)
+    });
+    found.expect("the names of laws are those of the key; a test holds them together")
 }
 
 fn value(

@@ -142,6 +142,14 @@ impl Exchange {
         }
     }
 
+    /// Bytes per second of a device's ports within its node and between nodes, the handshake counted as moving: what
+    /// [`time`](Self::time) divides by where efficiency does not depend on size.
+    #[must_use]
+    pub fn rates(&self, shape: GroupShape) -> [f64; 2] {
+        let handshake = 1.0 + self.handshake * f64::from(shape.nodes.saturating_sub(1));
+        [self.node / handshake, self.network / handshake]
+    }
+
     /// Time of an exchange that puts `ports` on the ports of a device.
     ///
     /// `latency + (1 + handshake) max(network / (NIC · η_network), node / (NVLink · η_node))`, each the larger of

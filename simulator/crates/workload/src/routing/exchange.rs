@@ -4,6 +4,7 @@
 //! draw per source); what differs between ranks is what they receive. Metadata (indices, probabilities) is not
 //! counted. Combine is dispatch backwards in the format of combine.
 
+use orrery_experts::visits::{admitted, visit};
 use orrery_operation::Precision;
 use orrery_scenario::plan::Dispatcher;
 use orrery_units::Bytes;
@@ -160,7 +161,7 @@ impl Exchange {
         for (&node, &copies) in geometry.node.iter().zip(copies) {
             share[node] += copies / total;
         }
-        let chosen = choose(&share, self.max_nodes);
+        let chosen = admitted(&share, self.max_nodes);
         // Assignments per token: top-k unless some were dropped or padded.
         let per_token = total / (ranks * self.tokens).max(f64::MIN_POSITIVE);
         let experts = self.experts
@@ -222,48 +223,6 @@ fn all_to_all(geometry: &Geometry, copies: &[f64], out: &mut Vec<PortTokens>) {
             arrived: own,
         }
     }));
-}
-
-/// How likely it is that the gate admits each node at all: one each without a limit; with a limit of `M`
-/// nodes, in proportion to the node's share of assignments, at most one, adding up to `M`.
-fn choose(share: &[f64], max_nodes: Option<u32>) -> Vec<f64> {
-    let Some(most) = max_nodes.filter(|&most| (most as usize) < share.len()) else {
-        return vec![1.0; share.len()];
-    };
-    let most = f64::from(most);
-    let mut chosen: Vec<f64> = share.iter().map(|q| q * most).collect();
-    // What is above one goes to the nodes below, in proportion; each pass fills at least one node.
-    for _ in 0..share.len() {
-        let full = count(chosen.iter().filter(|&&s| s >= 1.0).count());
-        let free: f64 = chosen.iter().filter(|&&s| s < 1.0).sum();
-        if chosen.iter().all(|&s| s <= 1.0) || free <= 0.0 {
-            break;
-        }
-        let factor = (most - full) / free;
-        for s in &mut chosen {
-            *s = if *s >= 1.0 { 1.0 } else { *s * factor };
-        }
-    }
-    chosen.iter_mut().for_each(|s| *s = s.min(1.0));
-    chosen
-}
-
-/// How likely it is that a token has at least one of its `top_k` different experts in a place that attracts
-/// `share` of all assignments and is admitted with probability `chosen`; `experts` are those of the admitted
-/// places.
-///
-/// `chosen (1 − Π_{i < k} (1 − (share / chosen) E / (E − i)))`: exact when experts are equally popular (it is
-/// then the hypergeometric law), and right at the ends (no share, all shares) otherwise.
-/// Worked: 8 of 256 experts, a node with 32 of them, no limit: 0.6618.
-fn visit(share: f64, chosen: f64, top_k: u32, experts: f64) -> f64 {
-    if chosen <= 0.0 {
-        return 0.0;
-    }
-    let within = share / chosen;
-    let missed: f64 = (0..top_k)
-        .map(|drawn| (1.0 - within * experts / (experts - f64::from(drawn)).max(1.0)).max(0.0))
-        .product();
-    chosen * (1.0 - missed)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a group has few ranks")]
