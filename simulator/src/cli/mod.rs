@@ -183,6 +183,10 @@ enum ImportCommand {
     Chrome(TraceArgs),
     /// A trace by operation of a pipeline-parallel job (Parquet).
     StragglerParquet(TraceArgs),
+    /// Reports of Nsight Systems, exported with `nsys export --type sqlite`.
+    NsysSqlite(TraceArgs),
+    /// Logs of NCCL's inspector plugin (JSON), one a process.
+    NcclInspector(TraceArgs),
     /// A recorded expert load: its law, and a scenario's `[load]` that follows it.
     Routing(RoutingArgs),
 }
@@ -585,6 +589,12 @@ pub(crate) fn execute(cli: Cli, console: &mut Console<'_>) -> anyhow::Result<Exi
         Command::Import(ImportCommand::Chrome(args)) => traces::import(&args, TraceKind::Chrome, console),
         Command::Import(ImportCommand::StragglerParquet(args)) => {
             traces::import(&args, TraceKind::StragglerParquet, console)
+        }
+        Command::Import(ImportCommand::NsysSqlite(args)) => {
+            traces::import(&args, TraceKind::NsysSqlite, console)
+        }
+        Command::Import(ImportCommand::NcclInspector(args)) => {
+            traces::import(&args, TraceKind::NcclInspector, console)
         }
         Command::Import(ImportCommand::Routing(args)) => routing::routing(&args, console),
         Command::Baseline(BaselineCommand::Save(args)) => {

@@ -139,6 +139,9 @@ fn say(opened: &Opened, console: &mut Console<'_>) -> anyhow::Result<()> {
             )?;
         }
     }
+    for note in &opened.notes {
+        writeln!(err, "{note}")?;
+    }
     let Some(report) = &opened.report else {
         return Ok(());
     };

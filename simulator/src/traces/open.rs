@@ -1,12 +1,13 @@
 //! Files into one recording, whatever they are.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek as _, SeekFrom};
+use std::io::{BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use orrery_trace::kineto::{self, JoinReport, RankTrace, Stop};
-use orrery_trace::{Recording, pipeline};
+use orrery_trace::{Recording, inspector, nsys, pipeline};
+use rusqlite::{Connection, OpenFlags};
 
 use super::names::{natural, rank_of};
 use super::watch::{Cancelled, Phase, Watch};
@@ -23,6 +24,10 @@ pub enum TraceKind {
     Chrome,
     /// Traces by operation.
     StragglerParquet,
+    /// Exports of Nsight Systems.
+    NsysSqlite,
+    /// Logs of NCCL's inspector.
+    NcclInspector,
 }
 
 /// Why files could not be opened.
@@ -62,6 +67,8 @@ pub struct Opened {
     pub files: Vec<TraceFile>,
     /// Files of folders that are no traces, and why.
     pub skipped: Vec<(PathBuf, String)>,
+    /// What is to be known of the files beside that.
+    pub notes: Vec<String>,
     /// How ranks were joined, of traces of a profiler.
     pub report: Option<JoinReport>,
     /// Names of the devices of a node, where the files say them.
@@ -70,7 +77,8 @@ pub struct Opened {
 
 /// What a file holds.
 enum Content {
-    Rank(Box<RankTrace>),
+    Ranks(Vec<RankTrace>),
+    Log(inspector::Log),
     Pipeline(Vec<pipeline::PipelineOperation>),
 }
 
@@ -93,10 +101,14 @@ pub fn open(paths: &[PathBuf], kind: TraceKind, watch: &Watch) -> Result<Opened,
     let size = |file: &Candidate| std::fs::metadata(&file.path).map_or(0, |about| about.len());
     watch.begin(Phase::Read, files.iter().map(size).sum())?;
     let (mut ranks, mut rows, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-    let mut tables = Vec::new();
+    let (mut tables, mut untimed) = (Vec::new(), 0);
     for Candidate { path, is_found } in files {
         match content(&path, kind, watch) {
-            Ok(Content::Rank(rank)) => ranks.push((path, *rank)),
+            Ok(Content::Ranks(more)) => ranks.extend(more.into_iter().map(|rank| (path.clone(), rank))),
+            Ok(Content::Log(log)) => {
+                untimed += log.untimed;
+                ranks.extend(log.ranks.into_iter().map(|rank| (path.clone(), rank)));
+            }
             Ok(Content::Pipeline(more)) => {
                 rows.extend(more);
                 tables.push(path);
@@ -117,6 +129,12 @@ pub fn open(paths: &[PathBuf], kind: TraceKind, watch: &Watch) -> Result<Opened,
         (false, true) => joined(ranks),
     }?;
     opened.skipped = skipped;
+    if untimed > 0 {
+        opened.notes.push(format!(
+            "{untimed} collectives have no times of their own: they lie before the instant at which they were written, and \
+             nobody knows whom they waited for\n  = help: record with NCCL_INSPECTOR_DUMP_VERBOSE=1"
+        ));
+    }
     Ok(opened)
 }
 
@@ -138,7 +156,8 @@ fn nothing(skipped: &[(PathBuf, String)]) -> String {
         )
     });
     format!(
-        "no trace is there{first}\n  = help: name files that end in .json, .json.gz or .parquet, or a folder of them"
+        "no trace is there{first}\n  = help: name files that end in .json, .json.gz, .jsonl, .log, .parquet or .sqlite, or a folder of \
+         them"
     )
 }
 
@@ -162,17 +181,23 @@ fn joined(mut ranks: Vec<(PathBuf, RankTrace)>) -> Result<Opened, String> {
         .first()
         .map(|(_, rank)| rank.devices.clone())
         .unwrap_or_default();
-    let (files, traces) = ranks
-        .into_iter()
-        .map(|(path, rank)| {
-            let file = TraceFile {
+    let mut files: Vec<TraceFile> = Vec::new();
+    let mut traces = Vec::new();
+    for (path, rank) in ranks {
+        match files.iter_mut().find(|file| file.path == path) {
+            // Of several processes in one file.
+            Some(file) => {
+                file.unreadable.0 += rank.unreadable.0;
+                file.stopped = file.stopped.take().or_else(|| rank.stopped.clone());
+            }
+            None => files.push(TraceFile {
                 path,
                 stopped: rank.stopped.clone(),
                 unreadable: rank.unreadable.clone(),
-            };
-            (file, rank)
-        })
-        .unzip();
+            }),
+        }
+        traces.push(rank);
+    }
     let joined = kineto::join(traces);
     Ok(Opened {
         recording: joined.recording,
@@ -183,18 +208,24 @@ fn joined(mut ranks: Vec<(PathBuf, RankTrace)>) -> Result<Opened, String> {
     })
 }
 
-/// Gives ranks to files that do not say theirs: by their names, where these tell all files apart, else in their order.
+/// Gives ranks to files that do not say theirs: what they guess or their names say, where that tells all of them apart,
+/// else in their order.
 fn number(ranks: &mut [(PathBuf, RankTrace)]) -> Result<(), String> {
     if ranks.iter().all(|(_, rank)| rank.rank.is_none()) {
-        let by_name: Option<Vec<u32>> = ranks.iter().map(|(path, _)| rank_of(path)).collect();
-        let by_name = by_name.filter(|numbers| {
+        let apart = |numbers: &Vec<u32>| {
             let mut apart = numbers.clone();
             apart.sort_unstable();
             apart.dedup();
             apart.len() == numbers.len()
-        });
+        };
+        let guesses: Option<Vec<u32>> = ranks.iter().map(|(_, rank)| rank.guess).collect();
+        let numbers = match guesses {
+            // Names of such files tell the number of a process.
+            Some(guesses) => Some(guesses),
+            None => ranks.iter().map(|(path, _)| rank_of(path)).collect(),
+        };
         let in_order = || (0..).take(ranks.len()).collect();
-        let numbers: Vec<u32> = by_name.unwrap_or_else(in_order);
+        let numbers: Vec<u32> = numbers.filter(apart).unwrap_or_else(in_order);
         for ((_, rank), number) in ranks.iter_mut().zip(numbers) {
             rank.rank = Some(number);
         }
@@ -245,30 +276,62 @@ fn candidates(path: &Path) -> Result<Vec<Candidate>, String> {
 }
 
 /// How names of files end that may be traces.
-const ENDINGS: [&str; 3] = [".json", ".json.gz", ".parquet"];
+const ENDINGS: [&str; 6] = [".json", ".json.gz", ".jsonl", ".log", ".parquet", ".sqlite"];
 
 fn content(path: &Path, kind: TraceKind, watch: &Watch) -> Result<Content, String> {
     let mut file = File::open(path).map_err(|fault| fault.to_string())?;
-    let mut magic = [0; 4];
-    let length = file.read(&mut magic).map_err(|fault| fault.to_string())?;
+    let mut head = [0; 16];
+    let length = file.read(&mut head).map_err(|fault| fault.to_string())?;
     file.seek(SeekFrom::Start(0)).map_err(|fault| fault.to_string())?;
     let mut counted = watch.reading(file);
-    match (&magic[..length], kind) {
-        (b"PAR1", TraceKind::Any | TraceKind::StragglerParquet) => {
-            let mut bytes = Vec::new();
-            counted
-                .read_to_end(&mut bytes)
-                .map_err(|fault| fault.to_string())?;
-            pipeline::read(bytes.into()).map(Content::Pipeline)
+    let head = &head[..length];
+    let is = |magic: &[u8]| head.starts_with(magic);
+    let other = |what: &str, command: &str| Err(format!("it is {what}\n  = help: `orrery import {command}`"));
+    if is(b"PAR1") {
+        if !matches!(kind, TraceKind::Any | TraceKind::StragglerParquet) {
+            return other("a table (Parquet)", "straggler-parquet");
         }
-        (b"PAR1", _) => {
-            Err("it is a table (Parquet), no JSON\n  = help: `orrery import straggler-parquet`".to_owned())
+        let mut bytes = Vec::new();
+        counted
+            .read_to_end(&mut bytes)
+            .map_err(|fault| fault.to_string())?;
+        return pipeline::read(bytes.into()).map(Content::Pipeline);
+    }
+    if is(nsys::MAGIC) {
+        if !matches!(kind, TraceKind::Any | TraceKind::NsysSqlite) {
+            return other("a database (SQLite)", "nsys-sqlite");
         }
-        (_, TraceKind::StragglerParquet) => {
-            Err("it is no Parquet file\n  = help: `orrery import trace`".to_owned())
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let connection = connection.map_err(|fault| fault.to_string())?;
+        let ranks = nsys::read(&connection, &mut || !watch.is_cancelled())?;
+        return used(ranks, 0).map(Content::Ranks);
+    }
+    match kind {
+        TraceKind::StragglerParquet => other("no Parquet file", "trace"),
+        TraceKind::NsysSqlite => other("no database (SQLite)", "trace"),
+        _ if is(&[0x1f, 0x8b]) => text(MultiGzDecoder::new(BufReader::new(counted)), kind),
+        _ => text(counted, kind),
+    }
+}
+
+/// Bytes by which logs and traces are told apart.
+const HEAD: usize = 64 << 10;
+
+/// A trace of a profiler or a log of the inspector, both of which are JSON.
+fn text(source: impl Read, kind: TraceKind) -> Result<Content, String> {
+    let mut source = BufReader::with_capacity(HEAD, source);
+    let head = source.fill_buf().map_err(|fault| fault.to_string())?;
+    let mark = inspector::MARK.as_bytes();
+    let is_log = head.windows(mark.len()).any(|part| part == mark);
+    match (is_log, kind) {
+        (true, TraceKind::Any | TraceKind::NcclInspector) => inspector::read(source).map(Content::Log),
+        (true, _) => {
+            Err("it is a log of NCCL's inspector\n  = help: `orrery import nccl-inspector`".to_owned())
         }
-        ([0x1f, 0x8b, ..], kind) => profiled(MultiGzDecoder::new(BufReader::new(counted)), kind),
-        (_, kind) => profiled(counted, kind),
+        (false, TraceKind::NcclInspector) => {
+            Err("it is no log of NCCL's inspector\n  = help: `orrery import trace`".to_owned())
+        }
+        (false, kind) => profiled(source, kind),
     }
 }
 
@@ -280,15 +343,20 @@ fn profiled(source: impl Read, kind: TraceKind) -> Result<Content, String> {
                 .to_owned(),
         );
     }
-    if rank.num_operations() == 0 {
+    let events = rank.events;
+    used(vec![rank], events).map(Content::Ranks)
+}
+
+/// `ranks`, if anything of them is used.
+fn used(ranks: Vec<RankTrace>, events: u64) -> Result<Vec<RankTrace>, String> {
+    if ranks.iter().all(|rank| rank.num_operations() == 0) {
         return Err(format!(
-            "{} events, none a kernel or a CUDA call\n  = help: record the activities of CUDA as well \
-             (`ProfilerActivity.CUDA`); of other programs, events of the categories `kernel`, `gpu_memcpy`, `gpu_memset` and \
-             `cuda_runtime` are read",
-            rank.events
+            "{events} events, none a kernel or a CUDA call\n  = help: record the activities of CUDA as well \
+             (`ProfilerActivity.CUDA`, `nsys profile --trace=cuda`); of other programs, events of the categories `kernel`, \
+             `gpu_memcpy`, `gpu_memset` and `cuda_runtime` are read"
         ));
     }
-    Ok(Content::Rank(Box::new(rank)))
+    Ok(ranks)
 }
 
 #[cfg(test)]

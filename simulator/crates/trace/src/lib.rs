@@ -5,7 +5,9 @@
 //! a collective whose parties are not all there is no meeting. What other programs read of a timeline is written here as
 //! well.
 
+pub mod inspector;
 pub mod kineto;
+pub mod nsys;
 mod perfetto;
 pub mod pipeline;
 mod recording;

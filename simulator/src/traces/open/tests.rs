@@ -108,6 +108,69 @@ fn what_files_are_said_to_be_is_held_against_them() {
     );
 }
 
+/// A line of the inspector's log of a process, which is a rank of a communicator of two.
+fn logged(rank: u32) -> String {
+    format!(
+        r#"{{"header": {{"id": "0x7f", "rank": {rank}, "n_ranks": 2, "nnodes": 1}}, "metadata": {{"dump_timestamp_us": 9000,
+        "hostname": "a", "pid": {}}}, "coll_perf": {{"coll": "AllReduce", "coll_sn": 1, "coll_msg_size_bytes": 64,
+        "coll_exec_time_us": 20, "event_trace_ts": {{"kernel_events": [{{"channel_id": 0, "kernel_start_ts": {},
+        "kernel_stop_ts": 8000}}]}}}}}}"#,
+        70 - rank,
+        7980 + rank
+    )
+}
+
+#[test]
+fn logs_of_the_inspector_are_ranks_of_their_communicator() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for rank in [1, 0] {
+        write(folder.path(), &format!("a-pid{}.log", 70 - rank), &logged(rank));
+    }
+    let paths = [folder.path().to_owned()];
+    for kind in [TraceKind::Any, TraceKind::NcclInspector] {
+        let opened = open(&paths, kind, &Watch::default()).expect("logs");
+        assert_eq!(names(&opened), ["rank 0", "rank 1"]);
+        assert_eq!(opened.report.as_ref().map(|report| report.collectives), Some(1));
+        assert!(opened.notes.is_empty(), "they have times");
+        assert!(
+            crate::traces::measured(&opened, "log").is_ok(),
+            "collectives alone are a run"
+        );
+    }
+    let log = [folder.path().join("a-pid70.log")];
+    assert!(
+        fails(&log, TraceKind::Kineto).contains("nccl-inspector"),
+        "it is no trace"
+    );
+}
+
+/// An export with one product of one process.
+#[test]
+fn an_export_of_nsight_systems_is_opened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("report.sqlite");
+    let connection = Connection::open(&path).expect("a database");
+    let rows = "CREATE TABLE StringIds (id INTEGER NOT NULL PRIMARY KEY, value TEXT NOT NULL);
+        INSERT INTO StringIds VALUES (1, 'gemm');
+        CREATE TABLE CUPTI_ACTIVITY_KIND_KERNEL (start INT, end INT, deviceId INT, contextId INT, streamId INT,
+        correlationId INT, globalPid INT, demangledName INT);
+        INSERT INTO CUPTI_ACTIVITY_KIND_KERNEL VALUES (10, 30, 0, 1, 7, 1, 0, 1);";
+    connection.execute_batch(rows).expect("rows");
+    drop(connection);
+    let paths = [path];
+    for kind in [TraceKind::Any, TraceKind::NsysSqlite] {
+        let opened = open(&paths, kind, &Watch::default()).expect("an export");
+        assert_eq!(
+            (names(&opened), opened.recording.operations.len()),
+            (vec!["rank 0"], 1)
+        );
+    }
+    assert!(
+        fails(&paths, TraceKind::Kineto).contains("nsys-sqlite"),
+        "it is no trace"
+    );
+}
+
 #[test]
 fn reading_stops_when_asked() {
     let folder = tempfile::tempdir().expect("a folder");

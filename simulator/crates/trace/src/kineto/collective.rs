@@ -73,6 +73,20 @@ impl Groups {
         place
     }
 
+    /// The group of that name and size.
+    pub(super) fn named(&mut self, name: &str, size: u64) -> u32 {
+        let next = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        let place = *self.places.entry(format!("{name} {size}")).or_insert(next);
+        if place == next {
+            self.all.push(Group {
+                name: Some(name.to_owned()),
+                size: Some(size),
+                ..Group::default()
+            });
+        }
+        place
+    }
+
     /// Fills in what the head of the file says of its groups; the places are no longer needed.
     pub(super) fn close(&mut self, heads: &[GroupHead]) {
         self.places = HashMap::new();

@@ -3,6 +3,7 @@
 //! A file is read as a stream of events, so that its size does not matter; what is kept of an event is a few words. Host
 //! operators are counted and not kept: launches and waits of the CUDA runtime stand for the host.
 
+mod build;
 mod clocks;
 mod collective;
 mod event;
@@ -12,12 +13,14 @@ mod lanes;
 mod meetings;
 mod names;
 mod rank;
-mod scan;
+pub(crate) mod scan;
 mod steps;
 mod waits;
 mod write;
 
+pub(crate) use build::{DeviceWork, RankBuilder};
 pub use facts::RankFacts;
 pub use join::{JoinReport, Joined, join};
+pub(crate) use rank::told;
 pub use rank::{RankTrace, Stop, read};
 pub use write::{Ranks, write_rank};

@@ -76,6 +76,8 @@ pub struct Stop {
 pub struct RankTrace {
     /// The rank, where the file says it.
     pub rank: Option<u32>,
+    /// What the rank may be, where the file says it of a part of the job alone.
+    pub guess: Option<u32>,
     /// Ranks of the job, where the file says it.
     pub world_size: Option<u32>,
     /// Names of the devices of the node.
@@ -160,14 +162,12 @@ pub fn read(source: impl Read) -> Result<RankTrace, String> {
     } else if trace.events == 0 {
         return Err("there is no `traceEvents` in it, or it is empty".to_owned());
     }
-    trace.name_places = HashMap::new();
-    trace.track_places = HashMap::new();
     let heads = std::mem::take(&mut trace.heads);
-    trace.groups.close(&heads);
+    trace.close(&heads);
     Ok(trace)
 }
 
-fn told(fault: &Fault) -> String {
+pub(crate) fn told(fault: &Fault) -> String {
     match fault {
         Fault::Source(fault) => format!("reading failed: {fault}"),
         Fault::Ended => "the text ends inside a value".to_owned(),
@@ -387,7 +387,14 @@ impl RankTrace {
         place.ok().map(|place| &self.collectives[place].1)
     }
 
-    fn name(&mut self, name: &str) -> u32 {
+    /// Lets go of what only reading needs, and completes groups by the head of the file.
+    pub(super) fn close(&mut self, heads: &[GroupHead]) {
+        self.name_places = HashMap::new();
+        self.track_places = HashMap::new();
+        self.groups.close(heads);
+    }
+
+    pub(super) fn name(&mut self, name: &str) -> u32 {
         if let Some(&known) = self.name_places.get(name) {
             return known;
         }
@@ -397,7 +404,7 @@ impl RankTrace {
         place
     }
 
-    fn track(&mut self, track: Track) -> u32 {
+    pub(super) fn track(&mut self, track: Track) -> u32 {
         let next = u32::try_from(self.tracks.len()).unwrap_or(u32::MAX);
         let place = *self.track_places.entry(track).or_insert(next);
         if place == next {

@@ -9,7 +9,7 @@ const CHUNK: usize = 256 << 10;
 
 /// Why reading stopped.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The source failed.
     Source(std::io::Error),
     /// The text ended inside a value.
@@ -22,7 +22,7 @@ pub(super) enum Fault {
 
 /// A JSON text as it comes in.
 #[derive(Debug)]
-pub(super) struct Scanner<R> {
+pub(crate) struct Scanner<R> {
     source: R,
     bytes: Vec<u8>,
     /// The next byte that was not looked at.
@@ -33,7 +33,7 @@ pub(super) struct Scanner<R> {
 }
 
 impl<R: Read> Scanner<R> {
-    pub(super) fn new(source: R) -> Self {
+    pub(crate) fn new(source: R) -> Self {
         Self {
             source,
             bytes: Vec::new(),
@@ -44,7 +44,7 @@ impl<R: Read> Scanner<R> {
     }
 
     /// The place of the next byte in the text.
-    pub(super) fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.before + self.at as u64
     }
 
@@ -81,7 +81,7 @@ impl<R: Read> Scanner<R> {
     }
 
     /// The next byte that is no white space, which stays where it is.
-    pub(super) fn peek(&mut self) -> Result<Option<u8>, Fault> {
+    pub(crate) fn peek(&mut self) -> Result<Option<u8>, Fault> {
         loop {
             let rest = &self.bytes[self.at..];
             match rest.iter().position(|byte| !byte.is_ascii_whitespace()) {
@@ -100,12 +100,12 @@ impl<R: Read> Scanner<R> {
     }
 
     /// Steps over the byte that [`peek`](Self::peek) gave.
-    pub(super) fn skip(&mut self) {
+    pub(crate) fn skip(&mut self) {
         self.at += 1;
     }
 
     /// Steps over `byte`, which must come next.
-    pub(super) fn expect(&mut self, byte: u8) -> Result<(), Fault> {
+    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Fault> {
         match self.peek()? {
             Some(next) if next == byte => {
                 self.skip();
@@ -117,7 +117,7 @@ impl<R: Read> Scanner<R> {
     }
 
     /// The text of the next value, whatever it is.
-    pub(super) fn value(&mut self) -> Result<&[u8], Fault> {
+    pub(crate) fn value(&mut self) -> Result<&[u8], Fault> {
         let first = self.peek()?.ok_or(Fault::Ended)?;
         // All before the value can go; its own bytes stay together.
         let mut place = Place::default();
