@@ -16,6 +16,17 @@ const MOST_ROWS: i64 = 200_000_000;
 /// # Errors
 /// When it is no Parquet file, lacks a column, or holds a type of operation that is not known; the text says which.
 pub fn read(file: Bytes) -> Result<Vec<PipelineOperation>, String> {
+    // The decoder panics on some damaged pages rather than to refuse them: an index beyond a dictionary, for one.
+    let decoded = std::panic::catch_unwind(|| decoded(file));
+    decoded.unwrap_or_else(|_panic| {
+        Err(
+            "the file is damaged: a page of it cannot be decoded\n  = help: write or copy it again"
+                .to_owned(),
+        )
+    })
+}
+
+fn decoded(file: Bytes) -> Result<Vec<PipelineOperation>, String> {
     let reader = SerializedFileReader::new(file).map_err(|fault| format!("no Parquet file: {fault}"))?;
     let rows = reader.metadata().file_metadata().num_rows();
     if !(0..=MOST_ROWS).contains(&rows) {
