@@ -172,7 +172,7 @@ fn training(row: StepRow<'_>) -> Result<String, String> {
         other => return Err(format!("precision {other}")),
     };
     Ok(format!(
-        "[training]\nseq_len = {}\nglobal_batch = {}\nmicro_batch = {}\nsteps = 2\nwarmup_steps = 1\n\
+        "[training]\nseq_len = {}\nglobal_batch = {}\nmicro_batch = {}\nsteps = 1\nwarmup_steps = 0\n\
          precision = \"{precision}\"\nrecompute = {}\n",
         row.count("seq")?,
         row.count("gbs")?,

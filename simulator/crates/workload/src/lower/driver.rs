@@ -68,6 +68,8 @@ pub(super) struct Cursor {
     pub(super) action: usize,
     /// How far this device is from its nominal speed in this step.
     pub(super) pace: Pace,
+    /// What ended the step before.
+    pub(super) updated: Option<Sequence>,
     /// Per chunk and layer of the chunk: the gather that its first forward of the step waits for.
     pub(super) gathers: Vec<Vec<Sequence>>,
     /// What the host has issued and the device computed of this step.
@@ -165,6 +167,7 @@ impl<'p> TrainingDriver<'p> {
                     step: 0,
                     action: 0,
                     pace: Pace::new(plan, seed, member.rank, 0),
+                    updated: None,
                     gathers: vec![Vec::new(); layout.schedule.chunks as usize],
                     last_data: None,
                     handed: BTreeMap::new(),
@@ -273,7 +276,7 @@ impl Driver for TrainingDriver<'_> {
         match order.get(cursor.action) {
             Some(&action) => {
                 if cursor.action == 0 {
-                    shared.emit_stall(cursor, sink);
+                    shared.emit_step_begin(cursor, sink);
                 }
                 shared.emit_action(cursor, action, sink);
                 cursor.action += 1;

@@ -39,18 +39,19 @@ impl Shared<'_> {
         }
     }
 
-    /// Emits what a step begins with where the host of the rank stalls.
-    pub(super) fn emit_stall(&mut self, cursor: &mut Cursor, sink: &mut Sink<'_>) {
+    /// Emits what a step begins with: what it gathers, and the stall of its host.
+    pub(super) fn emit_step_begin(&mut self, cursor: &mut Cursor, sink: &mut Sink<'_>) {
         let stall = stall(self.plan, self.seed, cursor.member.rank, cursor.step);
+        let mut emit = Emit {
+            shared: self,
+            cursor,
+            sink,
+        };
+        emit.gather_parameters();
         if stall > SimDuration::ZERO {
-            let (lane, kind) = (cursor.member.lanes.compute, self.kinds.host_stall);
-            let emit = Emit {
-                shared: self,
-                cursor,
-                sink,
-            };
+            let (lane, kind) = (emit.cursor.member.lanes.compute, emit.shared.kinds.host_stall);
             let task = emit.task(lane, kind, Work::Delay(stall), &[], Tag::default());
-            emit.sink.push(task);
+            emit.push(task);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The end of a step: gradients brought together, their norm, the optimiser, parameters gathered again.
+//! The two ends of a step: updated parameters gathered; gradients brought together, their norm, the optimiser.
 
 use orrery_operation::{Collective, CollectiveOp};
 use orrery_profile::Term;
@@ -303,13 +303,12 @@ impl Emit<'_, '_, '_> {
             ..agreement
         });
         let updated = self.compute(self.shared.kinds.optimizer, update, &[Some(agreed)], tag);
-        let updated = self.pause(Term::Step, updated, tag);
-        self.gather_parameters(updated);
+        self.cursor.updated = Some(self.pause(Term::Step, updated, tag));
     }
 
-    /// Gathers the updated parameters, layer by layer; the next step's forwards wait for theirs, or its
-    /// first task for all of them when the stack does not overlap.
-    fn gather_parameters(&mut self, updated: Sequence) {
+    /// Gathers what the step before has updated, layer by layer; forwards wait for theirs, or the first task for all of them
+    /// when the stack does not overlap. The first step does so too, so that steps are alike from the first on.
+    pub(super) fn gather_parameters(&mut self) {
         let zero = self.shared.plan.layout.zero;
         if !matches!(zero, ZeroStage::Optimizer | ZeroStage::Gradients) {
             return;
@@ -325,7 +324,7 @@ impl Emit<'_, '_, '_> {
                 };
                 let op = CollectiveOp::AllGather;
                 let gathered =
-                    self.data_collective(chunk, op, [dense + ends, experts], unit.layer, Some(updated));
+                    self.data_collective(chunk, op, [dense + ends, experts], unit.layer, self.cursor.updated);
                 self.cursor.gathers[chunk].extend(gathered);
                 last = gathered.or(last);
             }
