@@ -218,8 +218,10 @@ impl Pass {
         spent + kernels * tuning.get(Term::Gap)
     }
 
-    /// Seconds of the pass: its kernels and the collectives between them; or sharded parameters, where their way takes
-    /// longer. Each slows the other by the units that it holds.
+    /// Seconds of the pass: its kernels and the collectives between them, with sharded parameters on their way meanwhile.
+    ///
+    /// Where these hold a share `u` of the device's units, both run at `1 / (1 + u)` until the shorter one is done, which is
+    /// `max + u min` (the law of the engine's contention). Worked: 3 s and 2 s at a fifth of the units: 3.4 s.
     fn seconds(&self, busy: f64, tuning: &Tuning) -> f64 {
         let exchange = tuning.get(Term::Exchange) * tuning.get(Term::ExposedExchange);
         let together = busy
@@ -227,9 +229,13 @@ impl Pass {
             + self.context.as_secs()
             + self.rings.iter().map(|ring| ring.shown(tuning)).sum::<f64>()
             + self.exchange.as_secs() * exchange;
-        let shards = self.shards.as_secs() * tuning.get(Term::Shards);
-        let held = self.shards_held * tuning.get(Term::Shards) + shards * tuning.get(Term::ShardUnits);
-        (together + held).max(shards + held)
+        let shards = self.shards.as_secs();
+        if shards <= 0.0 {
+            return together;
+        }
+        let units = (self.shards_held / shards + tuning.get(Term::ShardUnits)).min(1.0);
+        let shards = shards * tuning.get(Term::Shards);
+        together.max(shards) + units * together.min(shards)
     }
 }
 

@@ -323,8 +323,13 @@ impl Emit<'_, '_, '_> {
                     self.gathered_ends(u32::try_from(chunk).expect("few chunks"))
                 };
                 let op = CollectiveOp::AllGather;
-                let gathered =
-                    self.data_collective(chunk, op, [dense + ends, experts], unit.layer, self.cursor.updated);
+                let gathered = self.data_collective(
+                    chunk,
+                    op,
+                    [dense + ends, experts],
+                    unit.layer,
+                    self.cursor.updated,
+                );
                 self.cursor.gathers[chunk].extend(gathered);
                 last = gathered.or(last);
             }
