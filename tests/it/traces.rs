@@ -42,6 +42,12 @@ fn a_recording_is_a_run_like_any_other() {
         "from the first call or kernel of any rank to the end of the last: {step}"
     );
     assert_eq!(dlrm["origin"], "recorded");
+    let path = &dlrm["why"]["critical_path"];
+    assert_eq!(
+        path["step_ps"], dlrm["waterfall"]["step_ps"],
+        "the path fills the only step"
+    );
+    assert_eq!(path["by_kind"][0]["kind"], "host launch", "{path}");
     assert!(dlrm["seed"].is_null() && dlrm["partial"].is_null(), "{dlrm}");
     assert!(
         dlrm["metrics"].get("sim.tasks.sum").is_none(),

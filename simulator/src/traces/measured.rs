@@ -1,7 +1,10 @@
 //! A recording as a report: the same figures that a simulated run has, as far as a recording tells them.
 
-use orrery_replay::{Graph, totals};
-use orrery_report::{DeviceFacts, Identity, ModelError, Origin, Rank, Report, RunFacts, StepWork};
+use orrery_replay::{Graph, Stretch, critical_path, totals};
+use orrery_report::{
+    CriticalPath, DeviceFacts, Hold, Identity, ModelError, Origin, Piece, Rank, Report, RunFacts, StepWork,
+    Why,
+};
 use orrery_timeline::OpClass;
 use orrery_trace::Recording;
 use orrery_units::{Bytes, Flops, FlopsPerSec, IndexVec, LaneId, ProgramId, SimDuration};
@@ -24,6 +27,17 @@ pub fn measured(opened: &Opened, name: &str) -> Result<Report, String> {
     let mut report = Report::new(&[&totals], facts);
     let joined = opened.report.as_ref();
     report.partial = joined.and_then(|joined| joined.incomplete.clone());
+    let has_hosts = recording.lanes.iter().any(|lane| lane.is_host);
+    report.why = critical_path(&graph).map(|(begin, stretches)| {
+        let pieces = stretches
+            .iter()
+            .map(|stretch| piece(recording, stretch, has_hosts));
+        Why {
+            critical_path: CriticalPath::new(begin, pieces.collect()),
+            // What a schedule was is not recorded.
+            phases: Vec::new(),
+        }
+    });
     Ok(report)
 }
 
@@ -97,6 +111,22 @@ fn facts(recording: &Recording, name: &str, devices: &[String]) -> Result<RunFac
         power: None,
         assumptions: Vec::new(),
     })
+}
+
+/// A stretch of the critical path in the words of reports. What nothing explains is the host's where hosts were recorded.
+fn piece(recording: &Recording, stretch: &Stretch, has_hosts: bool) -> Piece {
+    let operation = &recording.operations[stretch.operation as usize];
+    Piece {
+        start: stretch.start,
+        length: stretch.length,
+        slowed: SimDuration::ZERO,
+        hold: match (stretch.ran, has_hosts) {
+            (true, _) => Hold::Running(operation.kind),
+            (false, true) => Hold::Host(operation.kind),
+            (false, false) => Hold::Unknown,
+        },
+        rank: recording.program_of(operation).get(),
+    }
 }
 
 /// For each rank the lane of a device on which it computes longest; where it computes nowhere, works longest.

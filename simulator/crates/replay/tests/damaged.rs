@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::read::{GzDecoder, MultiGzDecoder};
 use flate2::write::GzEncoder;
 use orrery_engine::{Options, RunControl, run};
-use orrery_replay::{Graph, Timing, attribute, totals, waits};
+use orrery_replay::{Graph, Timing, attribute, critical_path, totals, waits};
 use orrery_trace::kineto::{join, read};
 use orrery_trace::{Recording, inspector, pipeline};
 use orrery_units::{Key, Seed};
@@ -126,6 +126,9 @@ fn whole_path(recording: &Recording, count: &mut Count) {
     let steps = [graph.step_times(&ends).len(), totals(&graph).steps.len()];
     assert_eq!(steps, [recording.steps.len(); 2], "every step is counted");
     assert_eq!(waits(&graph).len(), recording.programs.len(), "so is every rank");
+    if let Some((_, path)) = critical_path(&graph) {
+        assert!(path.len() <= 2 * recording.operations.len(), "twice an operation");
+    }
     if (count.whole + count.partial).is_multiple_of(RUN_EVERY) {
         engine(&graph, &timing);
         count.ran += 1;

@@ -4,7 +4,7 @@ use std::fs::File;
 
 use flate2::read::GzDecoder;
 use orrery_engine::{Options, RunControl, run};
-use orrery_replay::{CauseKind, Ends, Graph, Timing, attribute, totals, waits};
+use orrery_replay::{CauseKind, Ends, Graph, Timing, attribute, critical_path, totals, waits};
 use orrery_trace::kineto::{join, read};
 use orrery_trace::{NO_STEP, Operation, Recording};
 use orrery_units::SimDuration;
@@ -130,6 +130,24 @@ fn one_latency_of_launches_reproduces_the_step() {
             "{}: {again} s, recorded {known} s",
             program.name
         );
+    }
+}
+
+/// The path fills the last step, without a gap, from its beginning to its end.
+#[test]
+fn the_critical_path_fills_the_step() {
+    for recording in [recording(), recorded("hta_2rank_args", 1)] {
+        let graph = Graph::new(&recording).expect("an order");
+        let (begin, path) = critical_path(&graph).expect("a step");
+        let step = recording.steps.last().expect("a step");
+        assert_eq!(begin, step.start);
+        let mut at = begin;
+        for stretch in &path {
+            assert_eq!(stretch.start, at, "no gap");
+            at += stretch.length;
+        }
+        assert_eq!(at, step.end);
+        assert!(path.len() > 10, "{}", path.len());
     }
 }
 

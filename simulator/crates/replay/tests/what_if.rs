@@ -1,6 +1,6 @@
 //! Changes of a recording whose outcome is known by hand.
 
-use orrery_replay::{Graph, Timing};
+use orrery_replay::{Graph, Timing, critical_path};
 use orrery_trace::Recording;
 use orrery_trace::kineto::{join, read};
 use orrery_units::SimDuration;
@@ -29,6 +29,27 @@ fn step(change: impl Fn(&Timing, &Graph<'_>) -> Timing) -> f64 {
     let timing = change(&Timing::measured(&graph), &graph);
     let steps = graph.step_times(&graph.evaluate(&timing));
     steps.into_iter().sum::<SimDuration>().as_secs() * 1e6
+}
+
+/// The last rank to arrive computes, then all reduce.
+#[test]
+fn the_path_passes_over_the_last_to_arrive() {
+    let recording = recording();
+    let graph = Graph::new(&recording).expect("an order");
+    let (begin, path) = critical_path(&graph).expect("a step");
+    let stretches: Vec<(u64, u64, &str, bool)> = path
+        .iter()
+        .map(|stretch| {
+            let operation = &recording.operations[stretch.operation as usize];
+            (
+                stretch.start.saturating_since(begin).as_picos() / 1_000_000,
+                stretch.length.as_picos() / 1_000_000,
+                recording.programs[recording.program_of(operation)].name.as_str(),
+                stretch.ran,
+            )
+        })
+        .collect();
+    assert_eq!(stretches, [(0, 30, "rank 2", true), (30, 12, "rank 2", true)]);
 }
 
 #[test]

@@ -37,7 +37,9 @@ pub(super) fn waterfall(out: &mut String, waterfall: &Waterfall) {
 pub(super) fn why(out: &mut String, report: &Report) {
     let Some(why) = &report.why else { return };
     path(out, &why.critical_path, &report.facts);
-    phases(out, &why.phases);
+    if !why.phases.is_empty() {
+        phases(out, &why.phases);
+    }
 }
 
 fn path(out: &mut String, path: &CriticalPath, facts: &RunFacts) {
@@ -167,6 +169,10 @@ pub fn why_json(why: &Why, facts: &RunFacts) -> Value {
     });
     let stages = by_stage(&why.phases);
     let stages = stages.iter().map(seconds);
+    let phases = json!({
+        "mean_s": seconds(&RankPhases::mean(&why.phases)),
+        "by_stage_s": stages.collect::<Value>(),
+    });
     json!({
         "critical_path": {
             "step_ps": path.length().as_picos(),
@@ -178,10 +184,8 @@ pub fn why_json(why: &Why, facts: &RunFacts) -> Value {
             // Start, length (picoseconds), stage, class: consecutive activities of a rank and a class as one.
             "strokes": strokes.collect::<Value>(),
         },
-        "phases": {
-            "mean_s": seconds(&RankPhases::mean(&why.phases)),
-            "by_stage_s": stages.collect::<Value>(),
-        },
+        // Of a recording the schedule is not known.
+        "phases": if why.phases.is_empty() { Value::Null } else { phases },
     })
 }
 

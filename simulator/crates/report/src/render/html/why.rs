@@ -76,7 +76,9 @@ fn path(page: &mut String, report: &Report) {
 }
 
 fn phases(page: &mut String, report: &Report) {
-    let Some(why) = &report.why else { return };
+    let Some(why) = report.why.as_ref().filter(|why| !why.phases.is_empty()) else {
+        return;
+    };
     put(page, "<h3>The last step by phases of its schedule</h3>\n");
     table(page, "numbers", &["phase", "mean of all ranks"]);
     for (phase, seconds) in Phase::ALL.into_iter().zip(RankPhases::mean(&why.phases)) {
