@@ -181,7 +181,7 @@ pub fn baseline_path(file: &str, name: &str) -> PathBuf {
 }
 
 /// What went wrong, without the operating system's number.
-fn phrase(fault: &std::io::Error) -> String {
+pub(crate) fn phrase(fault: &std::io::Error) -> String {
     match fault.kind() {
         std::io::ErrorKind::NotFound => "no such file or folder".to_owned(),
         std::io::ErrorKind::PermissionDenied => "no permission".to_owned(),

@@ -277,7 +277,10 @@ fn verdict(attribution: &Attribution) -> String {
                 evidence => evidence,
             }
         ),
-        _ => format!("The step takes {slowdown:.4} x what it needs; no single cause stands out."),
+        _ if slowdown > 1.01 => {
+            format!("The step takes {slowdown:.4} x what it needs; no single cause stands out.")
+        }
+        _ => "The step takes what it needs: no operation takes much longer than its like.".to_owned(),
     }
 }
 

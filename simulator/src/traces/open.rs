@@ -9,6 +9,8 @@ use orrery_trace::kineto::{self, JoinReport, RankTrace, Stop};
 use orrery_trace::{Recording, inspector, nsys, pipeline};
 use rusqlite::{Connection, OpenFlags};
 
+use crate::files::phrase;
+
 use super::names::{natural, rank_of};
 use super::watch::{Cancelled, Phase, Watch};
 
@@ -175,6 +177,7 @@ fn by_operation(rows: &[pipeline::PipelineOperation], tables: Vec<PathBuf>) -> R
 }
 
 fn joined(mut ranks: Vec<(PathBuf, RankTrace)>) -> Result<Opened, String> {
+    of_one_job(&ranks)?;
     number(&mut ranks)?;
     ranks.sort_by_key(|(_, rank)| rank.rank);
     let devices = ranks
@@ -206,6 +209,23 @@ fn joined(mut ranks: Vec<(PathBuf, RankTrace)>) -> Result<Opened, String> {
         devices,
         ..Opened::default()
     })
+}
+
+/// Files that say how many ranks their job has say the same. What a log says of its largest communicator is a guess.
+fn of_one_job(ranks: &[(PathBuf, RankTrace)]) -> Result<(), String> {
+    let known = ranks.iter().filter(|(_, rank)| rank.guess.is_none());
+    let mut known = known.filter_map(|(path, rank)| Some((path, rank.world_size?)));
+    let Some((first, size)) = known.next() else {
+        return Ok(());
+    };
+    match known.find(|&(_, other)| other != size) {
+        Some((path, other)) => Err(format!(
+            "the job has {size} ranks by {}, and {other} by {}\n  = help: open the files of one run",
+            first.display(),
+            path.display()
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Gives ranks to files that do not say theirs: what they guess or their names say, where that tells all of them apart,
@@ -264,7 +284,8 @@ fn candidates(path: &Path) -> Result<Vec<Candidate>, String> {
             is_found: false,
         }]);
     }
-    let entries = std::fs::read_dir(path).map_err(|fault| format!("{fault}: {}", path.display()))?;
+    let entries =
+        std::fs::read_dir(path).map_err(|fault| format!("{}: {}", phrase(&fault), path.display()))?;
     let mut files: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
     files.retain(|file| {
         let name = file.to_string_lossy();
@@ -279,10 +300,10 @@ fn candidates(path: &Path) -> Result<Vec<Candidate>, String> {
 const ENDINGS: [&str; 6] = [".json", ".json.gz", ".jsonl", ".log", ".parquet", ".sqlite"];
 
 fn content(path: &Path, kind: TraceKind, watch: &Watch) -> Result<Content, String> {
-    let mut file = File::open(path).map_err(|fault| fault.to_string())?;
+    let mut file = File::open(path).map_err(|fault| phrase(&fault))?;
     let mut head = [0; 16];
-    let length = file.read(&mut head).map_err(|fault| fault.to_string())?;
-    file.seek(SeekFrom::Start(0)).map_err(|fault| fault.to_string())?;
+    let length = file.read(&mut head).map_err(|fault| phrase(&fault))?;
+    file.seek(SeekFrom::Start(0)).map_err(|fault| phrase(&fault))?;
     let mut counted = watch.reading(file);
     let head = &head[..length];
     let is = |magic: &[u8]| head.starts_with(magic);
@@ -292,9 +313,7 @@ fn content(path: &Path, kind: TraceKind, watch: &Watch) -> Result<Content, Strin
             return other("a table (Parquet)", "straggler-parquet");
         }
         let mut bytes = Vec::new();
-        counted
-            .read_to_end(&mut bytes)
-            .map_err(|fault| fault.to_string())?;
+        counted.read_to_end(&mut bytes).map_err(|fault| phrase(&fault))?;
         return pipeline::read(bytes.into()).map(Content::Pipeline);
     }
     if is(nsys::MAGIC) {
@@ -320,7 +339,7 @@ const HEAD: usize = 64 << 10;
 /// A trace of a profiler or a log of the inspector, both of which are JSON.
 fn text(source: impl Read, kind: TraceKind) -> Result<Content, String> {
     let mut source = BufReader::with_capacity(HEAD, source);
-    let head = source.fill_buf().map_err(|fault| fault.to_string())?;
+    let head = source.fill_buf().map_err(|fault| phrase(&fault))?;
     let mark = inspector::MARK.as_bytes();
     let is_log = head.windows(mark.len()).any(|part| part == mark);
     match (is_log, kind) {

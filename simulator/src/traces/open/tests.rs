@@ -54,6 +54,20 @@ fn two_files_of_one_rank_are_refused_by_name() {
 }
 
 #[test]
+fn files_of_different_jobs_are_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = [(0, 2), (1, 8)].map(|(rank, size)| {
+        let head = format!(r#""distributedInfo": {{"rank": {rank}, "world_size": {size}}}, "#);
+        write(folder.path(), &format!("{rank}.json"), &trace(&head, KERNEL))
+    });
+    let fault = fails(&files, TraceKind::Any);
+    assert!(
+        fault.starts_with("the job has 2 ranks by ") && fault.contains("and 8 by "),
+        "{fault}"
+    );
+}
+
+#[test]
 fn what_is_no_trace_is_skipped_in_folders_and_refused_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), "rank-0.json", &trace("", KERNEL));
@@ -61,10 +75,13 @@ fn what_is_no_trace_is_skipped_in_folders_and_refused_by_name() {
     let opened = open(&[folder.path().to_owned()], TraceKind::Any, &Watch::default()).expect("a trace");
     assert_eq!((opened.files.len(), opened.skipped.len()), (1, 1));
     assert_eq!(opened.skipped[0].0, notes);
+    let fault = fails(&[notes], TraceKind::Any);
     assert!(
-        fails(&[notes], TraceKind::Any).contains("notes.json"),
-        "it is named"
+        fault.contains("notes.json\n  = help:"),
+        "named, with a remedy: {fault}"
     );
+    let nowhere = fails(&[folder.path().join("none.json")], TraceKind::Any);
+    assert!(nowhere.starts_with("no such file or folder: "), "{nowhere}");
 }
 
 #[test]

@@ -148,23 +148,31 @@ pub fn read(source: impl Read) -> Result<RankTrace, String> {
     let outcome = match scanner.peek() {
         Ok(Some(b'{')) => object(&mut scanner, &mut trace),
         Ok(Some(b'[')) => events(&mut scanner, &mut trace),
-        Ok(Some(_)) => return Err("this is no trace: it begins with neither { nor [".to_owned()),
-        Ok(None) => return Err("the file is empty".to_owned()),
+        Ok(Some(_)) => return Err(remedied("this is no trace: it begins with neither { nor [")),
+        Ok(None) => return Err(remedied("the file is empty")),
         Err(fault) => Err(fault),
     };
     if let Err(fault) = outcome {
         let byte = scanner.position();
         let reason = told(&fault);
         if trace.events == 0 {
-            return Err(format!("no event was read: stopped at byte {byte}: {reason}"));
+            return Err(remedied(&format!(
+                "no event was read: stopped at byte {byte}: {reason}"
+            )));
         }
         trace.stopped = Some(Stop { byte, reason });
     } else if trace.events == 0 {
-        return Err("there is no `traceEvents` in it, or it is empty".to_owned());
+        return Err(remedied("there is no `traceEvents` in it, or it is empty"));
     }
     let heads = std::mem::take(&mut trace.heads);
     trace.close(&heads);
     Ok(trace)
+}
+
+fn remedied(reason: &str) -> String {
+    format!(
+        "{reason}\n  = help: a trace of PyTorch's profiler is meant, as `export_chrome_trace` writes it, also packed (.gz)"
+    )
 }
 
 pub(crate) fn told(fault: &Fault) -> String {
