@@ -42,6 +42,12 @@ fn a_recording_is_a_run_like_any_other() {
         "from the first call or kernel of any rank to the end of the last: {step}"
     );
     assert_eq!(dlrm["origin"], "recorded");
+    let causes = &dlrm["waterfall"]["causes_ps"];
+    let of = |cause: &str| causes[cause].as_u64().unwrap_or(0);
+    assert!(
+        of("products") > 0 && of("passes") > 0 && of("compute") == 0,
+        "{causes}"
+    );
     let path = &dlrm["why"]["critical_path"];
     assert_eq!(
         path["step_ps"], dlrm["waterfall"]["step_ps"],

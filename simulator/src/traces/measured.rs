@@ -3,10 +3,10 @@
 use orrery_replay::{Graph, Stretch, critical_path, totals};
 use orrery_report::{
     CriticalPath, DeviceFacts, Hold, Identity, ModelError, Origin, Piece, Rank, Report, RunFacts, StepWork,
-    Why,
+    Why, WorkShares,
 };
 use orrery_timeline::OpClass;
-use orrery_trace::Recording;
+use orrery_trace::{Alike, KernelWork, Recording};
 use orrery_units::{Bytes, Flops, FlopsPerSec, IndexVec, LaneId, ProgramId, SimDuration};
 
 use super::Opened;
@@ -99,7 +99,7 @@ fn facts(recording: &Recording, name: &str, devices: &[String]) -> Result<RunFac
             memory: Bytes::ZERO,
         },
         kinds: recording.kinds.clone(),
-        shares: Vec::new(),
+        shares: shares(recording),
         causes: Vec::new(),
         stages,
         ranks,
@@ -111,6 +111,32 @@ fn facts(recording: &Recording, name: &str, devices: &[String]) -> Result<RunFac
         power: None,
         assumptions: Vec::new(),
     })
+}
+
+/// What each kind's compute is, where kernels were recorded: their names say it.
+fn shares(recording: &Recording) -> Vec<WorkShares> {
+    if recording.alike == Alike::Kind {
+        return Vec::new();
+    }
+    let of_kind = |name: &str| {
+        let mut spent = [0.0; 4];
+        let place = match KernelWork::of(name) {
+            KernelWork::Product => 0,
+            KernelWork::GroupedProduct => 1,
+            KernelWork::Attention => 2,
+            KernelWork::Pass => 3,
+        };
+        spent[place] = 1.0;
+        WorkShares {
+            spent,
+            recomputed: 0.0,
+        }
+    };
+    recording
+        .kinds
+        .iter()
+        .map(|(_, kind)| of_kind(&kind.name))
+        .collect()
 }
 
 /// A stretch of the critical path in the words of reports. What nothing explains is the host's where hosts were recorded.

@@ -7,7 +7,7 @@ use orrery_profile::{Law, OpClass as Kernels, Profile};
 use orrery_replay::{Graph, Timing};
 use orrery_scenario::catalog;
 use orrery_timeline::OpClass;
-use orrery_trace::{Alike, Recording};
+use orrery_trace::{Alike, KernelWork, Recording};
 use orrery_units::{Bytes, SimDuration};
 
 use super::{Phase, TraceFault, Watch};
@@ -141,8 +141,10 @@ fn other_device(
     let timing = timing.with_times(graph, |kind| {
         let kind = recording.kinds.kind(kind);
         match kind.class {
-            OpClass::Compute | OpClass::Optimizer if is_product(&kind.name) => product,
-            OpClass::Compute | OpClass::Optimizer => pass,
+            OpClass::Compute | OpClass::Optimizer => match KernelWork::of(&kind.name) {
+                KernelWork::Product | KernelWork::GroupedProduct | KernelWork::Attention => product,
+                KernelWork::Pass => pass,
+            },
             _ => 1.0,
         }
     });
@@ -180,25 +182,6 @@ fn rates(name: &str) -> Result<(f64, f64), String> {
     let product = product.gemm(&square).alone().as_secs();
     let pass = pass.pass(&MemoryPass::new(PASS, PASS, 1)).alone().as_secs();
     Ok((product, pass))
-}
-
-/// Whether a kernel of that name multiplies matrices, as libraries name theirs.
-fn is_product(name: &str) -> bool {
-    const NAMES: [&str; 11] = [
-        "gemm",
-        "cutlass",
-        "cublas",
-        "xmma",
-        "wgmma",
-        "nvjet",
-        "matmul",
-        "flash",
-        "fmha",
-        "attention",
-        "conv",
-    ];
-    let name = name.to_ascii_lowercase();
-    NAMES.iter().any(|part| name.contains(part))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! well.
 
 pub mod inspector;
+mod kernels;
 pub mod kineto;
 pub mod nsys;
 mod perfetto;
@@ -13,6 +14,7 @@ pub mod pipeline;
 mod recording;
 mod table;
 
+pub use kernels::KernelWork;
 pub use perfetto::write_perfetto;
 pub use table::write_spans;
 
