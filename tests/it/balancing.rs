@@ -1,19 +1,20 @@
 //! Balancing scenarios: those that ship keep what they expect, the closed form is the engine's answer, and the two signs
 //! that are easily got wrong.
 
-use std::sync::atomic::AtomicBool;
-
-use orrery::balancing::{self, expert_laws, layer_by_engine};
+use orrery::balancing::{self, Watch, expert_laws, layer_by_engine};
 use orrery::scenario::{BalancingPlan, Loaded, catalog, render};
 use orrery::{checks, pipeline};
 use orrery_balance::cost::{Curing, PowerLaw};
 use orrery_balance::lab::{
-    Compiled, Contender, Control, Dispatcher, Exchange, ExpertTime, Machine, Passes, Question,
+    self, Compiled, Contender, Control, Dispatcher, Exchange, ExpertTime, Machine, Passes, Question,
 };
 use orrery_balance::placement::{Algorithm, Dispatch, Observed, Policy as _, Setting, Shape, Sources};
-use orrery_experts::load::{Domain, Law, Layers, LoadProcess as _, Mixture, Shape as Routed, StepLayer};
+use orrery_experts::load::{
+    Domain, Law, Layers, LoadProcess as _, Mixture, Replay, Shape as Routed, StepLayer,
+};
 use orrery_profile::library::{LibraryExperts, Peaks, Widths};
 use orrery_units::{Bytes, BytesPerSec, FlopsPerSec, Seed, SimDuration};
+use orrery_workload::routing::Router;
 
 fn load(name: &str, settings: &[(&str, &str)]) -> BalancingPlan {
     let path = crate::tidy::root().join(format!("scenarios/balancing/{name}.scenario.toml"));
@@ -32,7 +33,7 @@ fn load(name: &str, settings: &[(&str, &str)]) -> BalancingPlan {
 /// Runs the scenario as it ships and holds its expectations.
 fn holds(name: &str) {
     let plan = load(name, &[]);
-    let report = balancing::run(&plan, &AtomicBool::new(false)).report;
+    let report = balancing::run(&plan, &Watch::new(&plan)).report;
     let checks = checks::evaluate_all(&plan.expectations, None, &report.metrics, None);
     let failed: Vec<String> = checks
         .iter()
@@ -169,27 +170,20 @@ fn redundancy_costs_in_small_batch_decode() {
     );
 }
 
-/// Any layer of any step through the engine, ports, kernels and meetings as tasks: the closed form to a nanosecond.
-#[test]
-fn the_engine_gives_the_closed_form() {
-    let routed = Routed {
-        layers: 4,
-        experts: 256,
-        top_k: 8,
-    };
-    let law_of = Law::LogNormal { sigma: 0.8 };
-    let domain = Domain::drawn("chat", law_of, Layers::Apart, routed, Seed::new(1));
-    let process = Mixture::steady(domain, 65_536, 8, Seed::new(2));
-    let machine = Machine {
+/// Four nodes of eight H100, DeepSeek-V3's experts in 288 slots.
+fn machine() -> Machine {
+    Machine {
         experts: law("deepepmoe-context", 65_536, 288, 32),
-        exchange: Exchange {
-            dispatcher: Dispatcher::OncePerNode,
-            devices_per_node: 8,
-            max_nodes: Some(2),
-            tokens: 65_536.0,
-            top_k: 8,
-            experts: 256.0,
-        },
+        exchange: Exchange::new(
+            Dispatcher::OncePerNode,
+            8,
+            Some(2),
+            lab::Routed {
+                tokens: 65_536.0,
+                top_k: 8,
+                experts: 256.0,
+            },
+        ),
         dispatch_token: Bytes::new(7392),
         combine_token: Bytes::new(14_336),
         network: BytesPerSec::new(50e9),
@@ -202,7 +196,21 @@ fn the_engine_gives_the_closed_form() {
             products: 1.0,
             exchanges: 1.0,
         },
+    }
+}
+
+/// Any layer of any step through the engine, ports, kernels and meetings as tasks: the closed form to a nanosecond.
+#[test]
+fn the_engine_gives_the_closed_form() {
+    let routed = Routed {
+        layers: 4,
+        experts: 256,
+        top_k: 8,
     };
+    let law_of = Law::LogNormal { sigma: 0.8 };
+    let domain = Domain::drawn("chat", law_of, Layers::Apart, routed, Seed::new(1));
+    let process = Mixture::steady(domain, 65_536, 8, Seed::new(2));
+    let machine = machine();
     let shape = Shape::new(256, 288, 8, 4, 32).unwrap();
     let contenders = [Contender {
         id: "eplb".to_owned(),
@@ -250,9 +258,77 @@ fn a_run_repeats() {
         let mut settings = settings.to_vec();
         settings.push(("run.seed", seed));
         let plan = load("w1-hot-expert-set", &settings);
-        let report = balancing::run(&plan, &AtomicBool::new(false)).report;
+        let report = balancing::run(&plan, &Watch::new(&plan)).report;
         orrery::report::render::balancing_json(&report).to_string()
     };
     assert_eq!(run("1"), run("1"));
     assert_ne!(run("1"), run("2"));
+}
+
+/// The laboratory's ports against those that training lowers, on the same counts: DeepSeek-V3's expert group of 64 devices
+/// on eight nodes, four of them a token's, tokens once to each; and the same by all-to-all.
+#[test]
+fn ports_are_those_of_training() {
+    for (name, dispatcher) in [
+        ("deepep", Dispatcher::OncePerNode),
+        ("all-to-all", Dispatcher::AllToAll),
+    ] {
+        let path = crate::tidy::root().join("scenarios/training/deepseek-v3-2048-h800.scenario.toml");
+        let text = std::fs::read_to_string(&path).expect("the scenario ships");
+        let settings = [("stack.dispatcher".to_owned(), name.to_owned())];
+        let plan = pipeline::load(&path.to_string_lossy(), &text, &settings)
+            .unwrap_or_else(|faults| panic!("{}", render(&faults)));
+        let mut router = Router::new(&plan, plan.run.seed);
+        let load = router.load(0, 10, 0, 0);
+        let counts: Vec<u64> = load.per_expert().iter().map(|&count| u64::from(count)).collect();
+        #[expect(clippy::cast_precision_loss, reason = "tokens are far below 2^53")]
+        let tokens = counts.iter().sum::<u64>() as f64 / 8.0;
+        let process = Replay::exact(vec![vec![counts]]).expect("one layer");
+        let routed = lab::Routed {
+            tokens,
+            top_k: 8,
+            experts: 256.0,
+        };
+        let machine = Machine {
+            exchange: Exchange::new(dispatcher, 8, plan.routing.max_nodes, routed),
+            ..machine()
+        };
+        let shape = Shape::new(256, 256, 1, 1, 64).unwrap();
+        let setting = Setting {
+            shape,
+            now: None,
+            key: Seed::new(2).at("placement", &[]),
+        };
+        let placement = Algorithm::Contiguous.place(Observed::of_mean(&[1.0; 256]), setting);
+        let sources = Sources {
+            devices_per_node: 8,
+            shares: &[],
+        };
+        let compiled = Compiled::new(placement, Dispatch::RoundRobin, &[], sources);
+        let contenders = [Contender {
+            id: "static".to_owned(),
+            shape,
+            algorithm: Algorithm::Contiguous,
+            dispatch: Dispatch::RoundRobin,
+            control: Control::never(),
+        }];
+        let question = Question {
+            process: &process,
+            steps: 1,
+            contenders: &contenders,
+            machine: &machine,
+            seed: Seed::new(2),
+        };
+        let (_, devices) = question.layer(StepLayer::new(0, 0), &compiled);
+        for (device, rank) in devices.iter().zip(0..) {
+            let ports = load.dispatch_ports(rank);
+            let network = ports.network_out.max(ports.network_in).as_f64() / 7392.0;
+            let node = ports.node_out.max(ports.node_in).as_f64() / 7392.0;
+            let same = |found: f64, expected: f64| (found / expected - 1.0).abs() < 1e-5;
+            assert!(
+                same(device.network, network) && same(device.node, node),
+                "{name}, rank {rank}: {device:?}, {network} and {node}"
+            );
+        }
+    }
 }

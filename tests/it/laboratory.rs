@@ -126,7 +126,7 @@ fn groups_fill_their_nodes() {
     // A rack of NVL72 is one network: 16 devices on nodes of four are no part of several.
     let rack = [
         ("gpu  = \"H100-SXM5-80GB\"\ngpus = 8", "gpu = \"GB200-186GB\""),
-        ("ep     = 8", "ep = 8\ndispatcher = \"alltoall\""),
+        ("ep     = 8", "ep = 8\ndispatcher = \"all-to-all\""),
     ];
     let plan = loads(&rack);
     let group = plan.group.expect("a load");
@@ -233,4 +233,79 @@ fn what_cannot_be_drawn_is_a_fault() {
         (tokens, "tokens_per_step = 8192\ntop_k = 6"),
     ];
     fails(&limited, "S066", "4 of 8 groups", "top_k = 4");
+}
+
+#[test]
+fn sweeps_move_what_a_policy_has() {
+    let sweep = |lines: &str| format!("[[sweep]]\n{lines}\n\n[run]");
+    let plan = loads(&[(
+        "[run]",
+        &sweep("policy = \"static\"\nkey = \"redundant\"\nvalues = [0, 8]"),
+    )]);
+    assert_eq!(
+        plan.sweeps[0].names(),
+        ["static-redundant-0", "static-redundant-8"]
+    );
+    let slots: Vec<usize> = plan.sweeps[0]
+        .points
+        .iter()
+        .map(|point| point.group.contenders[1].shape.slots)
+        .collect();
+    assert_eq!(slots, [8, 16]);
+    let unknown = sweep("policy = \"eplb\"\nkey = \"ep\"\nvalues = [8]");
+    fails(
+        &[("[run]", &unknown)],
+        "S069",
+        "no policy is called `eplb`",
+        "one of static",
+    );
+    let never = sweep("policy = \"static\"\nkey = \"interval\"\nvalues = [8]");
+    fails(&[("[run]", &never)], "S069", "follows no loads", "plans again");
+    let slots = sweep("policy = \"static\"\nkey = \"redundant\"\nvalues = [3]");
+    fails(&[("[run]", &slots)], "S061", "no multiple", "8 or 16");
+    let parts = sweep("policy = \"static\"\nkey = \"ep\"\nvalues = [8, 12]");
+    fails(&[("[run]", &parts)], "S061", "12 devices fill 1", "8 or 16");
+}
+
+/// The folder of a run has what was asked for, what it has not is said, and baselines count.
+#[test]
+fn a_run_writes_what_was_asked_for() {
+    let expectation =
+        "[expect.as-before]\ncheck = \"moe.imbalance{policy='static'}.mean <= baseline * 1.01\"\n";
+    let folder = folder_with("");
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("one.scenario.toml"), format!("{SCENARIO}\n{expectation}")).unwrap();
+    let run = |rest: &[&str]| {
+        let args = ["run", "one.scenario.toml", "--out", "out"];
+        orrery(folder.path(), &[&args, rest].concat())
+    };
+    let first = run(&["--write", "junit,csv,trace"]);
+    assert_eq!(first.code, 3, "no baseline yet: {}", first.err);
+    assert!(
+        first.err.contains("no spans") && first.err.contains("baseline save"),
+        "{}",
+        first.err
+    );
+    for file in [
+        "out/run.json",
+        "out/meta.json",
+        "out/junit.xml",
+        "out/metrics.csv",
+        "out/placement-static.json",
+    ] {
+        assert!(path(file).exists(), "{file}");
+    }
+    let stored = std::fs::read_to_string(path("out/run.json")).unwrap();
+    let stored: serde_json::Value = serde_json::from_str(&stored).unwrap();
+    assert_eq!(stored["settings"]["placement.ep"], "8");
+    assert_eq!(stored["profile"], "h100-llama3-2024-07");
+    let saved = orrery(
+        folder.path(),
+        &["baseline", "save", "out", "--baseline", "stored.json"],
+    );
+    assert_eq!(saved.code, 0, "{}", saved.err);
+    let again = run(&["--baseline", "stored.json"]);
+    assert_eq!(again.code, 0, "{}", again.err);
+    let named = run(&["--baseline", "nowhere.json"]);
+    assert_eq!(named.code, 3, "{}", named.err);
 }

@@ -1,6 +1,6 @@
 //! Devices and wires of a plan, as the laboratory needs them.
 
-use orrery_balance::lab::{self, Exchange, ExpertTime, Machine, Passes, Update};
+use orrery_balance::lab::{self, Exchange, ExpertTime, Machine, Passes, Routed, Update};
 use orrery_operation::Precision;
 use orrery_profile::library::{LibraryExperts, LibraryKernel as _, LocalLoad, Peaks, Widths};
 use orrery_scenario::plan::{Dispatcher, ExpertGroup, GroupShape, expert_format};
@@ -73,17 +73,17 @@ const fn on_the_way(weights: Precision) -> Precision {
 fn exchange(group: &ExpertGroup) -> Exchange {
     #[expect(clippy::cast_precision_loss, reason = "tokens are far below 2^53")]
     let tokens = group.load.tokens as f64;
-    Exchange {
-        dispatcher: match group.exchange.dispatcher {
-            Dispatcher::AllToAll | Dispatcher::AllGather => lab::Dispatcher::AllToAll,
-            Dispatcher::DeepEp | Dispatcher::HybridEp => lab::Dispatcher::OncePerNode,
-        },
-        devices_per_node: group.exchange.devices_per_domain as usize,
-        max_nodes: group.exchange.max_nodes,
+    let dispatcher = match group.exchange.dispatcher {
+        Dispatcher::AllToAll | Dispatcher::AllGather => lab::Dispatcher::AllToAll,
+        Dispatcher::DeepEp | Dispatcher::HybridEp => lab::Dispatcher::OncePerNode,
+    };
+    let routed = Routed {
         tokens,
         top_k: group.experts.top_k,
         experts: f64::from(group.experts.experts),
-    }
+    };
+    let per_node = group.exchange.devices_per_domain as usize;
+    Exchange::new(dispatcher, per_node, group.exchange.max_nodes, routed)
 }
 
 /// What a library makes of the ports of devices.

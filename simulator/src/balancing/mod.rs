@@ -7,8 +7,9 @@ mod engine;
 mod machine;
 mod measures;
 mod process;
+mod sweep;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use orrery_balance::lab::{Outcome, Question, Stop};
 use orrery_balance::placement::Tables;
@@ -32,9 +33,57 @@ pub struct Balanced {
     pub placements: Vec<(String, Tables)>,
 }
 
-/// Runs `plan` until it ends or `cancelled` is set; the report then says so.
+/// How far a run is, and the way to stop it.
+#[derive(Debug, Default)]
+pub struct Watch {
+    cancelled: AtomicBool,
+    done: AtomicU64,
+    steps: u64,
+}
+
+impl Watch {
+    /// The watch of a run of `plan` that has not begun.
+    #[must_use]
+    pub fn new(plan: &BalancingPlan) -> Self {
+        let points = plan.sweeps.iter().flat_map(|sweep| &sweep.points);
+        let groups = plan.group.iter().chain(points.map(|point| &point.group));
+        Self {
+            steps: groups.map(|group| group.load.steps).sum::<u64>() * u64::from(plan.run.replications),
+            ..Self::default()
+        }
+    }
+
+    /// Asks the run to stop soon.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Steps of all replications that are done, and how many there are.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        (self.done.load(Ordering::Relaxed), self.steps)
+    }
+
+    /// Counts steps, unless somebody asked to stop.
+    fn count(&self, steps: u64) -> Result<(), Stop> {
+        self.done.fetch_add(steps, Ordering::Relaxed);
+        if self.cancelled.load(Ordering::Relaxed) {
+            Err(Stop)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Why the run is a part of one.
+    fn stopped(&self) -> String {
+        let (done, all) = self.progress();
+        format!("somebody asked to stop at {done} of {all} steps of all replications")
+    }
+}
+
+/// Runs `plan` until it ends or `watch` is asked to stop it; the report then says so.
 #[must_use]
-pub fn run(plan: &BalancingPlan, cancelled: &AtomicBool) -> Balanced {
+pub fn run(plan: &BalancingPlan, watch: &Watch) -> Balanced {
     let mut balanced = Balanced {
         report: BalancingReport {
             identity: identity(plan),
@@ -47,19 +96,23 @@ pub fn run(plan: &BalancingPlan, cancelled: &AtomicBool) -> Balanced {
     let mut samples = measures::of_plans(plan);
     if let Some(group) = &plan.group {
         let outcomes = in_parallel(plan.run.replications, |replication| {
-            replicate(plan, group, replication, cancelled)
+            replicate(plan, group, replication, watch)
         });
         let (outcomes, routers): (Vec<Outcome>, Vec<_>) = outcomes.into_iter().filter_map(Result::ok).unzip();
         for routers in routers.iter().flatten() {
             measures::of_routers(routers, &mut samples);
         }
         if outcomes.len() < plan.run.replications as usize {
-            balanced.report.partial = Some("somebody asked to stop".to_owned());
+            balanced.report.partial = Some(watch.stopped());
         }
         measures::of_outcomes(group, &outcomes, &mut samples);
         if let Some(first) = outcomes.first() {
             describe(group, first, outcomes.len(), &mut balanced);
         }
+    }
+    balanced.report.sweeps = sweep::run(plan, &mut samples, watch);
+    if balanced.report.sweeps.len() < plan.sweeps.len() {
+        balanced.report.partial = Some(watch.stopped());
     }
     balanced.report.recorded = measures::recorded(plan);
     balanced.report.metrics = Metrics::of_replications(&samples);
@@ -71,9 +124,10 @@ fn replicate(
     plan: &BalancingPlan,
     group: &ExpertGroup,
     replication: u32,
-    cancelled: &AtomicBool,
+    watch: &Watch,
 ) -> Result<(Outcome, Option<Trained>), Stop> {
     let seed = seed_of(plan.run.seed, replication);
+    watch.count(0)?;
     let routers = process::routers(group, seed);
     let drawn;
     let process: &dyn LoadProcess = if let Some(routers) = &routers {
@@ -90,13 +144,13 @@ fn replicate(
         machine: &machine,
         seed,
     };
-    let outcome = question.run(|_| {
-        if cancelled.load(Ordering::Relaxed) {
-            Err(Stop)
-        } else {
-            Ok(())
-        }
+    let mut told = 0;
+    let outcome = question.run(|done| {
+        let new = done - told;
+        told = done;
+        watch.count(new)
     })?;
+    watch.count(group.load.steps - told)?;
     Ok((outcome, routers))
 }
 

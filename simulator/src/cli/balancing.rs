@@ -1,22 +1,33 @@
 //! `run` of a balancing scenario: policies compared, files, and an exit code out.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::balancing::{self, Balanced};
+use crate::balancing::{self, Balanced, Watch};
 use crate::exit::Exit;
 use crate::{checks, files};
 use orrery_report::{BalancingReport, render};
 use orrery_scenario::BalancingPlan;
 use serde_json::json;
 
-use super::progress::Signals;
+use super::progress::{Job, Signals, Watched, watched};
+use super::run::{folder, load_baseline, meta, say_missing_baseline};
 use super::{Console, Failure, Look, RunArgs};
 
-/// How often signals are looked for.
-const LOOK: Duration = Duration::from_millis(50);
+impl Watched for Watch {
+    fn cancel(&self) {
+        Self::cancel(self);
+    }
+
+    fn done(&self) -> u64 {
+        self.progress().0
+    }
+
+    fn told(&self) -> String {
+        let (done, all) = self.progress();
+        format!("{done} of {all} steps of all replications")
+    }
+}
 
 /// Runs a plan and writes its folder; the report, what was written, and the exit code.
 pub(super) fn run(
@@ -26,106 +37,118 @@ pub(super) fn run(
     signals: &Signals,
     console: &mut Console<'_>,
 ) -> anyhow::Result<(BalancingReport, Vec<PathBuf>, Exit)> {
+    let baseline = load_baseline(&plan.identity, args)?;
+    say_what_there_is_not(plan, args, console)?;
     let began = Instant::now();
-    let Balanced { report, placements } = watched(plan, signals);
+    let watch = Watch::new(plan);
+    let job = Job {
+        name: &plan.identity.name,
+        expected_tasks: console.terminal.then(|| watch.progress().1),
+    };
+    let Balanced { report, placements } =
+        watched(job, &watch, signals, console, || balancing::run(plan, &watch));
+    let wall = began.elapsed();
     let report = if report.partial.is_some() {
         // Figures of a part of the run prove nothing, either way.
         report
     } else {
-        let checks = checks::evaluate_all(&plan.expectations, None, &report.metrics, None);
+        let checks = checks::evaluate_all(&plan.expectations, None, &report.metrics, baseline.as_ref());
         report.with_checks(checks)
     };
-    let folder = folder(args, plan, scenarios);
     let mut written = Vec::new();
-    let mut put = |name: &str, text: &str| {
+    let folder = folder(args, (&plan.identity, plan.run.seed), scenarios);
+    for (name, text) in looks(&report, &placements, args, (layer_steps(plan), wall)) {
         let path = folder.join(name);
         files::write(&path, text.as_bytes()).map_err(Failure::missing)?;
         written.push(path);
-        anyhow::Ok(())
-    };
-    put("run.json", &format!("{:#}\n", render::balancing_json(&report)))?;
-    for (id, tables) in &placements {
-        let placement = json!({
-            "physical_to_logical_map": tables.phy2log,
-            "logical_to_physical_map": tables.log2phy,
-            "logical_replica_count": tables.logcnt,
-        });
-        put(&format!("placement-{id}.json"), &format!("{placement}\n"))?;
     }
-    for look in &args.write {
-        match look {
-            Look::Html => put("report.html", &render::balancing_html(&report))?,
-            Look::Csv => put("metrics.csv", &csv(&report))?,
-            // There are no spans and no links; run.json is always written, and checks stand in it.
-            Look::Json | Look::Trace | Look::Perfetto | Look::Network | Look::Junit => {}
-        }
-    }
-    let layer_steps = plan.group.as_ref().map_or(0, |group| {
-        group.load.steps * u64::from(group.experts.layers) * group.contenders.len() as u64
-    }) * u64::from(plan.run.replications);
     writeln!(
         console.err,
-        "{}: {layer_steps} layer-steps in {:.2} s of wall time",
+        "{}: {} layer-steps in {:.2} s of wall time",
         plan.identity.name,
-        began.elapsed().as_secs_f64()
+        layer_steps(plan),
+        wall.as_secs_f64()
     )?;
-    let exit = if report.partial.is_some() {
+    let mut exit = if report.partial.is_some() {
         signals.received().unwrap_or(Exit::Interrupted)
     } else if report.failed() && !args.no_fail {
         Exit::ExpectationFailed
     } else {
         Exit::Success
     };
+    let missing = baseline.is_none() && checks::names_a_baseline(&plan.expectations);
+    if missing && report.partial.is_none() {
+        exit = exit.and(Exit::DataMissing);
+        say_missing_baseline(&plan.identity, args, console)?;
+    }
     Ok((report, written, exit))
 }
 
-/// Runs the plan on another thread and stops it when a signal comes.
-fn watched(plan: &BalancingPlan, signals: &Signals) -> Balanced {
-    let cancelled = AtomicBool::new(false);
-    let result = thread::scope(|scope| {
-        let worker = scope.spawn(|| balancing::run(plan, &cancelled));
-        while !worker.is_finished() {
-            if signals.received().is_some() {
-                cancelled.store(true, Ordering::Relaxed);
-            }
-            thread::park_timeout(LOOK);
+/// Says which looks that were asked for a balancing run has not.
+fn say_what_there_is_not(
+    plan: &BalancingPlan,
+    args: &RunArgs,
+    console: &mut Console<'_>,
+) -> std::io::Result<()> {
+    let name = &plan.identity.name;
+    for (look, lacking) in [
+        (Look::Trace, "no spans to write: its layers are a closed form"),
+        (Look::Perfetto, "no spans to write: its layers are a closed form"),
+        (Look::Network, "no links to write: its exchanges are ports"),
+    ] {
+        if args.write.contains(&look) {
+            writeln!(console.err, "orrery: {name} compares policies and has {lacking}")?;
         }
-        worker.join()
-    });
-    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+    Ok(())
 }
 
-fn folder(args: &RunArgs, plan: &BalancingPlan, scenarios: usize) -> PathBuf {
-    let own = format!("{}-{}", plan.identity.name, plan.run.seed.get());
-    match &args.out {
-        Some(folder) if scenarios == 1 => folder.clone(),
-        Some(folder) => folder.join(own),
-        None => Path::new("orrery-runs").join(own),
+/// The files of a run: names and texts.
+fn looks(
+    report: &BalancingReport,
+    placements: &[(String, orrery_balance::placement::Tables)],
+    args: &RunArgs,
+    (layer_steps, wall): (u64, Duration),
+) -> Vec<(String, String)> {
+    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 steps")]
+    let count = layer_steps as f64;
+    let mut files = vec![
+        (
+            "run.json".to_owned(),
+            format!("{:#}\n", render::balancing_json(report)),
+        ),
+        (
+            "meta.json".to_owned(),
+            meta(("layer_steps", "layer_step"), count, wall),
+        ),
+    ];
+    for (id, tables) in placements {
+        let placement = json!({
+            "physical_to_logical_map": tables.phy2log,
+            "logical_to_physical_map": tables.log2phy,
+            "logical_replica_count": tables.logcnt,
+        });
+        files.push((format!("placement-{id}.json"), format!("{placement}\n")));
     }
+    for look in &args.write {
+        let (name, text) = match look {
+            Look::Html => ("report.html", render::balancing_html(report)),
+            Look::Csv => ("metrics.csv", render::csv([report])),
+            Look::Junit => ("junit.xml", render::junit([report])),
+            // The first is always written; of the others there is nothing.
+            Look::Json | Look::Trace | Look::Perfetto | Look::Network => continue,
+        };
+        files.push((name.to_owned(), text));
+    }
+    files
 }
 
-/// One line per metric.
-pub(super) fn csv(report: &BalancingReport) -> String {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let fail = "writing to memory cannot fail";
-    let who = &report.identity;
-    writer
-        .write_record(["scenario", "seed", "metric", "value", "low", "high"])
-        .expect(fail);
-    for (key, value) in report.metrics.values() {
-        let (low, high) = report.metrics.interval(key).map_or_else(
-            || (String::new(), String::new()),
-            |(low, high)| (low.to_string(), high.to_string()),
-        );
-        let record = [
-            who.scenario.clone(),
-            who.seed.to_string(),
-            key.clone(),
-            value.to_string(),
-            low,
-            high,
-        ];
-        writer.write_record(record).expect(fail);
-    }
-    String::from_utf8(writer.into_inner().expect(fail)).expect("the fields are text")
+/// Layers of all steps, policies, replications and points of sweeps.
+fn layer_steps(plan: &BalancingPlan) -> u64 {
+    let points = plan.sweeps.iter().flat_map(|sweep| &sweep.points);
+    let groups = plan.group.iter().chain(points.map(|point| &point.group));
+    let of_group = |group: &orrery_scenario::plan::ExpertGroup| {
+        group.load.steps * u64::from(group.experts.layers) * group.contenders.len() as u64
+    };
+    groups.map(of_group).sum::<u64>() * u64::from(plan.run.replications)
 }

@@ -1,7 +1,7 @@
 //! Formats of standard output and looks of files.
 
 use clap::ValueEnum;
-use orrery_report::{BalancingReport, Report, render};
+use orrery_report::{BalancingReport, Judged, Report, render};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,83 +37,88 @@ pub(crate) enum Look {
     Network,
 }
 
+/// The report of a run, of whatever kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ran<'a> {
+    /// Of a training step, simulated or recorded.
+    Step(&'a Report),
+    /// Of policies over time.
+    Balancing(&'a BalancingReport),
+}
+
+impl<'a> From<&'a Report> for Ran<'a> {
+    fn from(report: &'a Report) -> Self {
+        Self::Step(report)
+    }
+}
+
+impl<'a> From<&'a BalancingReport> for Ran<'a> {
+    fn from(report: &'a BalancingReport) -> Self {
+        Self::Balancing(report)
+    }
+}
+
+impl<'a> From<Ran<'a>> for Judged<'a> {
+    fn from(ran: Ran<'a>) -> Self {
+        match ran {
+            Ran::Step(report) => report.into(),
+            Ran::Balancing(report) => report.into(),
+        }
+    }
+}
+
+impl Ran<'_> {
+    fn text(self) -> String {
+        match self {
+            Self::Step(report) => render::text(report),
+            Self::Balancing(report) => render::balancing_text(report),
+        }
+    }
+
+    fn json(self) -> serde_json::Value {
+        match self {
+            Self::Step(report) => render::json(report),
+            Self::Balancing(report) => render::balancing_json(report),
+        }
+    }
+
+    /// Whether any of its expectations fails the run.
+    pub(crate) fn failed(self) -> bool {
+        match self {
+            Self::Step(report) => report.failed(),
+            Self::Balancing(report) => report.failed(),
+        }
+    }
+
+    /// Whether it ended early.
+    pub(crate) const fn is_partial(self) -> bool {
+        match self {
+            Self::Step(report) => report.partial.is_some(),
+            Self::Balancing(report) => report.partial.is_some(),
+        }
+    }
+}
+
 /// `reports` as `format` wants them.
-pub(crate) fn print(reports: &[&Report], format: Format) -> String {
+pub(crate) fn print(reports: &[Ran<'_>], format: Format) -> String {
     match format {
         Format::Human => {
-            let texts: Vec<String> = reports.iter().map(|report| render::text(report)).collect();
+            let texts: Vec<String> = reports.iter().map(|report| report.text()).collect();
             texts.join("\n")
         }
         Format::Json => match reports {
-            [report] => render::json_text(report),
+            [report] => format!("{:#}\n", report.json()),
             _ => {
-                let all: serde_json::Value = reports.iter().map(|report| render::json(report)).collect();
+                let all: serde_json::Value = reports.iter().map(|report| report.json()).collect();
                 format!("{all:#}\n")
             }
         },
         Format::Jsonl => reports
             .iter()
-            .map(|report| format!("{}\n", render::json(report)))
+            .map(|report| format!("{}\n", report.json()))
             .collect(),
-        Format::Csv => render::csv(reports),
-        Format::Github => render::github(reports),
-    }
-}
-
-/// `reports` of training and of balancing as `format` wants them, those of training first.
-pub(crate) fn print_with_balancing(
-    reports: &[&Report],
-    balancing: &[BalancingReport],
-    format: Format,
-) -> String {
-    let values = || -> Vec<serde_json::Value> {
-        let training = reports.iter().map(|report| render::json(report));
-        training
-            .chain(balancing.iter().map(render::balancing_json))
-            .collect()
-    };
-    match format {
-        Format::Human => {
-            let training = reports.iter().map(|report| render::text(report));
-            let texts: Vec<String> = training
-                .chain(balancing.iter().map(render::balancing_text))
-                .collect();
-            texts.join("\n")
-        }
-        Format::Json => match values().as_slice() {
-            [one] => format!("{one:#}\n"),
-            all => format!("{:#}\n", serde_json::Value::from(all.to_vec())),
-        },
-        Format::Jsonl => values().iter().map(|value| format!("{value}\n")).collect(),
-        Format::Csv => {
-            let tables: Vec<String> = balancing.iter().map(super::balancing::csv).collect();
-            format!(
-                "{}{}",
-                if reports.is_empty() {
-                    String::new()
-                } else {
-                    render::csv(reports)
-                },
-                tables.join("")
-            )
-        }
-        Format::Github => {
-            let failed = balancing
-                .iter()
-                .flat_map(|report| &report.checks)
-                .filter(|check| check.failed());
-            let lines = failed.map(|check| {
-                format!(
-                    "::error file={},line={},title={}::{} {}\n",
-                    check.file,
-                    check.line,
-                    check.id,
-                    check.text,
-                    check.outcome()
-                )
-            });
-            render::github(reports) + &lines.collect::<String>()
-        }
+        Format::Csv => render::csv(reports.iter().copied()),
+        Format::Github => render::github(reports.iter().copied()),
     }
 }
 

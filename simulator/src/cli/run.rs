@@ -8,12 +8,13 @@ use crate::exit::Exit;
 use crate::pipeline::{self, Simulation, Stopped, Watch};
 use crate::{checks, files};
 use orrery_report::{BalancingReport, Report, render};
+use orrery_scenario::plan::Identity;
 use orrery_scenario::{Diagnostic, Loaded, Plan};
-use orrery_units::{Bytes, with_si_prefix};
+use orrery_units::{Bytes, Seed, with_si_prefix};
 use serde_json::json;
 
 use super::balancing;
-use super::output::{print, print_with_balancing};
+use super::output::{Ran, print};
 use super::progress::{Job, Signals, watched};
 use super::{Console, Failure, Format, FormatArg, Look, RunArgs, ScenarioArgs};
 
@@ -41,10 +42,24 @@ pub(crate) fn run_default(console: &mut Console<'_>) -> anyhow::Result<Exit> {
 /// What came of the scenarios so far.
 #[derive(Default)]
 struct Done {
-    training: Vec<Report>,
-    balancing: Vec<BalancingReport>,
+    reports: Vec<AnyReport>,
     written: Vec<PathBuf>,
     exit: Exit,
+}
+
+/// A report of whatever kind, in the order of the command line.
+enum AnyReport {
+    Step(Box<Report>),
+    Balancing(Box<BalancingReport>),
+}
+
+impl AnyReport {
+    fn ran(&self) -> Ran<'_> {
+        match self {
+            Self::Step(report) => Ran::Step(report),
+            Self::Balancing(report) => Ran::Balancing(report),
+        }
+    }
 }
 
 /// Runs every scenario; nothing is run unless all of them are valid.
@@ -57,7 +72,7 @@ pub(crate) fn run(args: &RunArgs, console: &mut Console<'_>) -> anyhow::Result<E
             Loaded::Training(plan) => run_training(plan, (args, plans.len()), &signals, console, &mut done)?,
             Loaded::Balancing(plan) => {
                 let (report, written, exit) = balancing::run(plan, args, plans.len(), &signals, console)?;
-                done.balancing.push(report);
+                done.reports.push(AnyReport::Balancing(Box::new(report)));
                 done.written.extend(written);
                 done.exit = done.exit.and(exit);
             }
@@ -94,7 +109,7 @@ fn run_training(
             report.with_checks(checks)
         }
     };
-    let folder = folder(args, plan, scenarios);
+    let folder = folder(args, (&plan.identity, plan.run.seed), scenarios);
     let timeline = simulation.timeline.as_ref();
     done.written
         .extend(write(&folder, &report, timeline, &args.write, wall)?);
@@ -104,26 +119,18 @@ fn run_training(
         .and(ending(&report, simulation.stopped, signals, args.no_fail));
     if missing && simulation.stopped.is_none() {
         done.exit = done.exit.and(Exit::DataMissing);
-        say_missing_baseline(plan, args, console)?;
+        say_missing_baseline(&plan.identity, args, console)?;
     }
-    done.training.push(report);
+    done.reports.push(AnyReport::Step(Box::new(report)));
     Ok(())
 }
 
 /// Prints what came of all scenarios.
 fn print_all(done: &Done, format: Format, console: &mut Console<'_>) -> anyhow::Result<()> {
-    let reports: Vec<&Report> = done.training.iter().collect();
-    if done.balancing.is_empty() {
-        write!(console.out, "{}", print(&reports, format))?;
-    } else {
-        write!(
-            console.out,
-            "{}",
-            print_with_balancing(&reports, &done.balancing, format)
-        )?;
-    }
+    let reports: Vec<Ran<'_>> = done.reports.iter().map(AnyReport::ran).collect();
+    write!(console.out, "{}", print(&reports, format))?;
     if format == Format::Human {
-        close(&reports, &done.balancing, &done.written, console)?;
+        close(&reports, &done.written, console)?;
     }
     Ok(())
 }
@@ -172,7 +179,7 @@ fn simulate(
     signals: &Signals,
     console: &mut Console<'_>,
 ) -> anyhow::Result<(Simulation, Option<Baseline>)> {
-    let baseline = load_baseline(plan, args)?;
+    let baseline = load_baseline(&plan.identity, args)?;
     let watch = Watch::new(plan.run.replications);
     let job = Job {
         name: &plan.identity.name,
@@ -188,16 +195,15 @@ fn simulate(
     Ok((simulation, baseline))
 }
 
-fn baseline_file(plan: &Plan, args: &RunArgs) -> PathBuf {
-    let name = &plan.identity.name;
+fn baseline_file(who: &Identity, args: &RunArgs) -> PathBuf {
     args.baseline
         .clone()
-        .unwrap_or_else(|| files::baseline_path(&plan.identity.file, name))
+        .unwrap_or_else(|| files::baseline_path(&who.file, &who.name))
 }
 
 /// The baseline, when there is one; one that was named must be there.
-fn load_baseline(plan: &Plan, args: &RunArgs) -> anyhow::Result<Option<Baseline>> {
-    let path = baseline_file(plan, args);
+pub(super) fn load_baseline(who: &Identity, args: &RunArgs) -> anyhow::Result<Option<Baseline>> {
+    let path = baseline_file(who, args);
     if args.baseline.is_none() && !path.exists() {
         return Ok(None);
     }
@@ -207,12 +213,16 @@ fn load_baseline(plan: &Plan, args: &RunArgs) -> anyhow::Result<Option<Baseline>
     Ok(Some(baseline))
 }
 
-fn say_missing_baseline(plan: &Plan, args: &RunArgs, console: &mut Console<'_>) -> std::io::Result<()> {
+pub(super) fn say_missing_baseline(
+    who: &Identity,
+    args: &RunArgs,
+    console: &mut Console<'_>,
+) -> std::io::Result<()> {
     writeln!(
         console.err,
         "orrery: a check compares with a baseline and there is none: {}\n  = help: `orrery baseline save` \
          on the folder of a run stores one",
-        baseline_file(plan, args).display()
+        baseline_file(who, args).display()
     )
 }
 
@@ -225,8 +235,9 @@ fn say_no_links(plan: &Plan, console: &mut Console<'_>) -> std::io::Result<()> {
     )
 }
 
-fn folder(args: &RunArgs, plan: &Plan, scenarios: usize) -> PathBuf {
-    let own = format!("{}-{}", plan.identity.name, plan.run.seed.get());
+/// The folder of a run of `who`.
+pub(super) fn folder(args: &RunArgs, (who, seed): (&Identity, Seed), scenarios: usize) -> PathBuf {
+    let own = format!("{}-{}", who.name, seed.get());
     match &args.out {
         Some(folder) if scenarios == 1 => folder.clone(),
         Some(folder) => folder.join(own),
@@ -250,12 +261,13 @@ fn write(
         anyhow::Ok(())
     };
     put("run.json", render::json_text(report).as_bytes())?;
-    put("meta.json", meta(report, wall).as_bytes())?;
+    let tasks = report.metrics.get("sim.tasks.sum").unwrap_or(0.0);
+    put("meta.json", meta(("tasks", "task"), tasks, wall).as_bytes())?;
     for look in looks {
         match look {
             Look::Html => put("report.html", render::html(report).as_bytes())?,
-            Look::Junit => put("junit.xml", render::junit(&[report]).as_bytes())?,
-            Look::Csv => put("metrics.csv", render::csv(&[report]).as_bytes())?,
+            Look::Junit => put("junit.xml", render::junit([report]).as_bytes())?,
+            Look::Csv => put("metrics.csv", render::csv([report]).as_bytes())?,
             Look::Trace => {
                 let empty = orrery_timeline::Timeline::default();
                 let mut bytes = Vec::new();
@@ -282,8 +294,8 @@ fn write(
 }
 
 /// What differs from run to run of the same scenario: the wall clock and the machine.
-fn meta(report: &Report, wall: Duration) -> String {
-    let tasks = report.metrics.get("sim.tasks.sum").unwrap_or(0.0);
+/// How many of what was simulated is said as `(many, one)`.
+pub(super) fn meta((many, one): (&str, &str), count: f64, wall: Duration) -> String {
     let wall = wall.as_secs_f64();
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -292,8 +304,8 @@ fn meta(report: &Report, wall: Duration) -> String {
         "schema": "meta/1",
         "finished_unix_s": now,
         "wall_s": wall,
-        "tasks": format!("{tasks}").parse::<u64>().unwrap_or_default(),
-        "wall_ns_per_task": if tasks > 0.0 { wall / tasks * 1e9 } else { 0.0 },
+        many: format!("{count}").parse::<u64>().unwrap_or_default(),
+        (format!("wall_ns_per_{one}")): if count > 0.0 { wall / count * 1e9 } else { 0.0 },
         "peak_memory_bytes": peak_memory().map(Bytes::get),
         "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
     });
@@ -330,21 +342,14 @@ fn ending(report: &Report, stopped: Option<Stopped>, signals: &Signals, no_fail:
     }
 }
 
-fn close(
-    reports: &[&Report],
-    balancing: &[BalancingReport],
-    written: &[PathBuf],
-    console: &mut Console<'_>,
-) -> std::io::Result<()> {
+fn close(reports: &[Ran<'_>], written: &[PathBuf], console: &mut Console<'_>) -> std::io::Result<()> {
     writeln!(console.out)?;
     for path in written {
         writeln!(console.out, "wrote {}", path.display())?;
     }
-    let failed = reports.iter().filter(|report| report.failed()).count()
-        + balancing.iter().filter(|report| report.failed()).count();
-    let partial = reports.iter().filter(|report| report.partial.is_some()).count()
-        + balancing.iter().filter(|report| report.partial.is_some()).count();
-    let passed = reports.len() + balancing.len() - failed - partial;
+    let failed = reports.iter().filter(|report| report.failed()).count();
+    let partial = reports.iter().filter(|report| report.is_partial()).count();
+    let passed = reports.len() - failed - partial;
     let partial = if partial > 0 {
         format!(", {partial} ended early")
     } else {

@@ -54,7 +54,7 @@ pub(crate) fn import(args: &TraceArgs, kind: TraceKind, console: &mut Console<'_
             trace.display()
         )?;
     }
-    let text = print(&[&report], args.format.format);
+    let text = print(&[(&report).into()], args.format.format);
     let end = if text.ends_with('\n') { "" } else { "\n" };
     write!(console.out, "{text}{end}")?;
     Ok(Exit::Success)

@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use orrery_balance::lab::{
-    Contender, Control, Dispatcher, Exchange, ExpertTime, Machine, Migration, Passes, Question,
+    self, Contender, Control, Dispatcher, Exchange, ExpertTime, Machine, Migration, Passes, Question,
 };
 use orrery_balance::placement::{Algorithm, Dispatch, Shape};
 use orrery_experts::load::{Domain, Law, Layers, Mixture, Shape as Routed};
@@ -42,14 +42,16 @@ fn machine() -> Machine {
     let parameters: Vec<f64> = priors.iter().map(|prior| prior.centre.exp()).collect();
     Machine {
         experts: ExpertTime::new(&shape, &parameters),
-        exchange: Exchange {
-            dispatcher: Dispatcher::OncePerNode,
-            devices_per_node: 8,
-            max_nodes: None,
-            tokens: 131_072.0,
-            top_k: 8,
-            experts: 256.0,
-        },
+        exchange: Exchange::new(
+            Dispatcher::OncePerNode,
+            8,
+            None,
+            lab::Routed {
+                tokens: 131_072.0,
+                top_k: 8,
+                experts: 256.0,
+            },
+        ),
         dispatch_token: Bytes::new(7392),
         combine_token: Bytes::new(14_336),
         network: BytesPerSec::new(50e9),

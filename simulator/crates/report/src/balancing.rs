@@ -21,6 +21,8 @@ pub struct BalancingReport {
     pub policies: Vec<PolicyReport>,
     /// Loads of experts by layer over the mean of the layer, in the first steps and in the last.
     pub experts: [Vec<Vec<f64>>; 2],
+    /// Sweeps over settings of policies.
+    pub sweeps: Vec<SweepReport>,
     /// Plans on recordings, each with its imbalance by layer.
     pub recorded: Vec<(String, Vec<f64>)>,
     /// Figures.
@@ -50,6 +52,34 @@ pub struct PolicyReport {
     pub devices: [Vec<Vec<f64>>; 2],
     /// Bytes of a step's dispatch from each device to each other, in the end.
     pub pairs: Vec<Vec<f64>>,
+}
+
+/// A policy beside the first one, a setting of it moved.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SweepReport {
+    /// The policy.
+    pub policy: String,
+    /// The policy that it is compared with.
+    pub base: String,
+    /// What is moved.
+    pub key: String,
+    /// What came of each value.
+    pub points: Vec<SweepValue>,
+}
+
+/// What came of a value of a sweep, in the mean of replications.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SweepValue {
+    /// The value.
+    pub value: u64,
+    /// Seconds of a step that layers of experts take less.
+    pub gain: f64,
+    /// Seconds of a step that everybody stands still.
+    pub cost: f64,
+    /// Bytes of replicas that travel for a step.
+    pub bytes: f64,
+    /// Largest over mean rows of a device.
+    pub imbalance: f64,
 }
 
 /// A plan that was carried out.

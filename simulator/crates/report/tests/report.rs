@@ -309,12 +309,12 @@ fn the_json_look() {
 
 #[test]
 fn the_junit_look() {
-    insta::assert_snapshot!(render::junit(&[&report()]));
+    insta::assert_snapshot!(render::junit([&report()]));
 }
 
 #[test]
 fn the_github_look() {
-    insta::assert_snapshot!(render::github(&[&report()]));
+    insta::assert_snapshot!(render::github([&report()]));
 }
 
 #[test]
@@ -323,14 +323,14 @@ fn github_shows_ten_of_a_kind_and_counts_the_rest() {
         .map(|at| check(&format!("check-{at}"), Verdict::Fail, Level::Error))
         .collect();
     let report = Report::new(&[&totals()], facts()).with_checks(checks);
-    let text = render::github(&[&report]);
+    let text = render::github([&report]);
     assert_eq!(text.lines().count(), 10, "ten annotations");
     assert!(text.contains("(and 4 more)"), "{text}");
 }
 
 #[test]
 fn the_csv_look() {
-    let text = render::csv(&[&report()]);
+    let text = render::csv([&report()]);
     assert!(
         text.starts_with("scenario,seed,metric,value,low,high,unit\n"),
         "a header comes first"
@@ -440,7 +440,7 @@ fn a_recording_is_not_said_to_be_simulated() {
         report.metrics.get("sim.tasks.sum").is_none(),
         "no tasks of an engine"
     );
-    let csv = render::csv(&[&report]);
+    let csv = render::csv([&report]);
     assert!(csv.contains("two-ranks,,train.step_time.mean,"), "{csv}");
     let [text, html] = [render::text(&report), render::html(&report)];
     for look in [&text, &html.replace("recorded, not simulated", "")] {

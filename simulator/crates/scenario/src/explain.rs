@@ -184,6 +184,10 @@ const CODES: &[(&str, &str)] = &[
         "No law of experts was fitted to this stack on this device, or a twin of it in units, in this format. Those that were are listed; `law = \"none\"` takes the law at its priors.",
     ),
     (
+        "S069",
+        "A sweep of a balancing scenario names a policy that is not there or has nothing to move, devices that are not there, or stands without a load.",
+    ),
+    (
         "E001",
         "A check cannot be read. It is a comparison, `train.mfu.mean >= 0.35`, or a range, `train.step_time.mean in 18 s .. 22 s`.",
     ),

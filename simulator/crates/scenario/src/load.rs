@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::diagnostics::{Diagnostic, Fault, Faults};
 use crate::document::{Files, Item, Node, Place, Table, merge, parse, set};
-use crate::plan::{BalancingPlan, Identity, Plan, Price, RunSettings};
+use crate::plan::{BalancingPlan, BalancingSweep, Identity, Plan, Price, RunSettings};
 use crate::raw::{
     BALANCING, Key, ROOT, Raw, RawBalancing, RawCluster, RawExpect, RawModel, RawRun, RawScenario, SCHEMA,
     View, check_table,
@@ -365,12 +365,14 @@ fn balancing_plan(
         cluster,
         &mut within,
     );
+    let sweeps = balancing::sweeps(&raw, group.as_ref(), &mut within);
     let goldens = balancing::goldens(&raw, &mut within);
     let recorded = balancing::recorded_plans(&raw, &mut within);
     let config = resolved.map_or_else(String::new, |resolved| resolved.config);
     let mut plan = BalancingPlan {
         identity: identity(&scenario, file_name, root, &config)?,
         group,
+        sweeps,
         goldens,
         recorded,
         run: run_settings(&raw_run, &mut assumed),
@@ -392,6 +394,10 @@ fn names_of(plan: &BalancingPlan) -> Vec<(&'static str, Vec<String>)> {
         .flat_map(|group| group.load.kind.phases(group.load.steps));
     vec![
         ("policy", owned(plan.policies())),
+        (
+            "point",
+            plan.sweeps.iter().flat_map(BalancingSweep::names).collect(),
+        ),
         ("phase", phases.map(|(name, _)| name).collect()),
         ("plan", plan.recorded.iter().map(|plan| plan.id.clone()).collect()),
         (

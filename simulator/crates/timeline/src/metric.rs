@@ -129,6 +129,10 @@ const BY_PHASE_AND_POLICY: &[Label] = &[
         values: &[],
     },
 ];
+const BY_POINT: &[Label] = &[Label {
+    name: "point",
+    values: &[],
+}];
 const BY_PLAN: &[Label] = &[Label {
     name: "plan",
     values: &[],
@@ -172,7 +176,7 @@ const fn share(name: &'static str, definition: &'static str) -> Metric {
     metric(name, Dimension::Number, "ratio", definition)
 }
 
-static REGISTRY: [Metric; 56] = [
+static REGISTRY: [Metric; 58] = [
     metric(
         "cost.per_day",
         Dimension::Money,
@@ -215,6 +219,24 @@ static REGISTRY: [Metric; 56] = [
             Dimension::Time,
             "s",
             "Time in which every device stood still for replicas or plans; one sample a replication.",
+        ),
+    ),
+    balancing(
+        BY_POINT,
+        metric(
+            "eplb.sweep_cost",
+            Dimension::Time,
+            "s",
+            "Time of a step in which every device stands still for replicas or plans, at a point of a sweep; one sample a replication.",
+        ),
+    ),
+    balancing(
+        BY_POINT,
+        metric(
+            "eplb.sweep_gain",
+            Dimension::Time,
+            "s",
+            "Time of a step's layers of experts that a policy saves beside the first one, standing still not counted, at a point of a sweep; one sample a replication.",
         ),
     ),
     balancing(

@@ -83,15 +83,15 @@ impl Compiled {
         }
     }
 
-    /// What every device has to do with these counts of tokens from `sources`, but for its ports.
-    pub(super) fn loads(&self, counts: &[f32], sources: &TokenSources, into: &mut Loads) {
+    /// What every device has to do with these counts, but for its ports.
+    pub(super) fn loads(&self, counts: &[f32], into: &mut Loads) {
         match &self.alike {
             // Replicas that share alike add the same to their devices.
             Some(alike) => into.of_experts(&self.starts, &self.experts, counts, alike),
             None => into.of_slots(&self.starts, &self.experts, counts, &self.shares),
         }
         let Some(near) = &self.near else {
-            return into.all_from(sources);
+            return into.all_alike();
         };
         into.from(self.starts.windows(2).map(|ends| {
             let (mut node, mut network) = (0.0, 0.0);
@@ -113,7 +113,7 @@ impl Compiled {
         (machine, links): (&Machine, f64),
         scratch: &mut Loads,
     ) -> LayerTime {
-        self.loads(counts, sources, scratch);
+        self.loads(counts, scratch);
         machine.exchange.ports(scratch, sources);
         machine.layer(scratch, links)
     }
@@ -138,7 +138,7 @@ mod tests {
                 compiled.alike = None;
             }
             let mut loads = Loads::default();
-            compiled.loads(&counts, &TokenSources::even(2, 1), &mut loads);
+            compiled.loads(&counts, &mut loads);
             (loads.rows, loads.active, loads.padded)
         };
         assert_eq!(of(true), of(false));

@@ -20,13 +20,17 @@ pub enum Dispatcher {
 /// How tokens travel between the devices of a group.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// What sends them.
-    pub dispatcher: Dispatcher,
-    /// Devices that share a scale-up network: those of a node, or of a rack.
-    pub devices_per_node: usize,
-    /// Most nodes that one token is sent to.
-    pub max_nodes: Option<u32>,
-    /// Tokens of all devices in a step.
+    dispatcher: Dispatcher,
+    devices_per_node: usize,
+    max_nodes: Option<u32>,
+    routed: Routed,
+    visits: Visits,
+}
+
+/// What is routed in a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Routed {
+    /// Tokens of all devices.
     pub tokens: f64,
     /// Experts of a token.
     pub top_k: u32,
@@ -87,9 +91,36 @@ impl TokenSources {
 }
 
 impl Exchange {
+    /// Tokens sent by `dispatcher` between devices of which so many share a scale-up network: a node, or a rack. A token
+    /// goes to at most `max_nodes` of those.
+    #[must_use]
+    pub fn new(
+        dispatcher: Dispatcher,
+        devices_per_node: usize,
+        max_nodes: Option<u32>,
+        routed: Routed,
+    ) -> Self {
+        Self {
+            dispatcher,
+            devices_per_node,
+            max_nodes,
+            visits: Visits::new(routed.top_k, routed.experts),
+            routed,
+        }
+    }
+
+    /// Devices that share a scale-up network.
+    #[must_use]
+    pub const fn devices_per_node(&self) -> usize {
+        self.devices_per_node
+    }
+
     /// Fills the rows that each device sends or receives over its ports, whichever is more, once it is known where its
     /// rows come from. Combine is dispatch backwards: the same rows.
     pub(super) fn ports(&self, loads: &mut Loads, sources: &TokenSources) {
+        let devices = loads.rows.len();
+        loads.node.resize(devices, 0.0);
+        loads.network.resize(devices, 0.0);
         match self.dispatcher {
             Dispatcher::AllToAll => self.all_to_all(loads, sources),
             Dispatcher::OncePerNode => self.once_per_node(loads, sources),
@@ -99,6 +130,7 @@ impl Exchange {
     /// Every assignment by itself. What a device gets comes from the others by the tokens that they hold.
     fn all_to_all(&self, loads: &mut Loads, sources: &TokenSources) {
         let per_node = self.devices_per_node;
+        loads.fill_ways(sources);
         // By node: what a token of another node sends to it.
         let sent_to: Vec<f64> = loads
             .from_network
@@ -107,17 +139,14 @@ impl Exchange {
             .map(|(rows, &node)| over(rows.iter().sum(), 1.0 - node))
             .collect();
         let all: f64 = sent_to.iter().sum();
-        loads.clear_ports();
         for (number, &node) in sources.node.iter().enumerate() {
             let devices = number * per_node..((number + 1) * per_node).min(sources.device.len());
             let inside = |device: usize| over(loads.from_node[device], node - sources.device[device]);
             let within: f64 = devices.clone().map(inside).sum();
             for device in devices {
                 let own = sources.device[device];
-                let network = larger(loads.from_network[device], own * (all - sent_to[number]));
-                let node = larger(loads.from_node[device], own * (within - inside(device)));
-                loads.network.push(network);
-                loads.node.push(node);
+                loads.network[device] = larger(loads.from_network[device], own * (all - sent_to[number]));
+                loads.node[device] = larger(loads.from_node[device], own * (within - inside(device)));
             }
         }
     }
@@ -132,103 +161,123 @@ impl Exchange {
     /// * within the node it receives `T (1 − S_m − a_d) v_d` that others there pass on and `T (S_m − s_d) v_d` of theirs,
     ///   and sends what it passes on and its own to the others there.
     fn once_per_node(&self, loads: &mut Loads, sources: &TokenSources) {
-        let (per_node, tokens) = (self.devices_per_node, self.tokens);
+        let (per_node, tokens) = (self.devices_per_node, self.routed.tokens);
         let all: f64 = loads.rows.iter().sum();
-        loads.clear_ports();
         if all <= 0.0 {
-            return loads.no_ports();
+            loads.node.fill(0.0);
+            loads.network.fill(0.0);
+            return;
         }
-        let per_token = all / tokens;
-        let share_of_node = |(rows, &node): (&[f64], &f64)| over(rows.iter().sum(), all * (1.0 - node));
-        let shares: Vec<f64> = loads
-            .from_network
-            .chunks(per_node)
-            .zip(&sources.node)
-            .map(share_of_node)
-            .collect();
-        let chosen = admitted(&shares, self.max_nodes);
-        let is_limited = self.max_nodes.is_some_and(|most| (most as usize) < shares.len());
-        self.visits(loads, sources, (&chosen, is_limited), all);
-        let visited = |(&share, &chosen): (&f64, &f64)| {
-            // Nodes are admitted for their best scores, so that a token visits every node that it is admitted to.
-            let visited = if is_limited {
-                chosen
-            } else {
-                visit(share, chosen, self.top_k, self.experts)
-            };
-            visited.min(per_token * share)
+        self.visits(loads, sources, all);
+        let Loads {
+            node,
+            network,
+            chances,
+            ..
+        } = loads;
+        let of_node = if loads.is_alike {
+            &chances.devices
+        } else {
+            &chances.of_node
         };
-        let visited: Vec<f64> = shares.iter().zip(&chosen).map(visited).collect();
-        let everywhere: f64 = visited.iter().sum();
-        for (number, &node) in sources.node.iter().enumerate() {
-            let devices = number * per_node..((number + 1) * per_node).min(sources.device.len());
-            let sum = |column: &[f64]| column[devices.clone()].iter().sum::<f64>();
-            let (passed_on, of_node) = (sum(&loads.visits), sum(&loads.visits_of_node));
-            for device in devices {
-                let (own, alike) = (sources.device[device], sources.alike[device]);
-                let (visit, visit_of_node) = (loads.visits[device], loads.visits_of_node[device]);
-                let out = own * (everywhere - visited[number]);
-                loads.network.push(tokens * larger(out, alike * visited[number]));
-                let inside = (1.0 - node - alike) * visit + (node - own) * visit_of_node;
-                let others = alike * (passed_on - visit) + own * (of_node - visit_of_node);
-                loads.node.push(tokens * larger(inside, others));
+        let everywhere: f64 = chances.nodes.iter().sum();
+        let columns = network.chunks_mut(per_node).zip(node.chunks_mut(per_node));
+        let held = sources
+            .device
+            .chunks(per_node)
+            .zip(sources.alike.chunks(per_node));
+        let visits = chances.devices.chunks(per_node).zip(of_node.chunks(per_node));
+        let nodes = sources.node.iter().zip(&chances.nodes);
+        for (((&share, &visited), (network, node)), ((own, alike), (visit, visit_of_node))) in
+            nodes.zip(columns).zip(held.zip(visits))
+        {
+            let passed_on: f64 = visit.iter().sum();
+            let sent: f64 = visit_of_node.iter().sum();
+            for at in 0..network.len() {
+                let (own, alike) = (own[at], alike[at]);
+                let (visit, visit_of_node) = (visit[at], visit_of_node[at]);
+                network[at] = tokens * larger(own * (everywhere - visited), alike * visited);
+                let inside = (1.0 - share - alike) * visit + (share - own) * visit_of_node;
+                let others = alike * (passed_on - visit) + own * (sent - visit_of_node);
+                node[at] = tokens * larger(inside, others);
             }
         }
     }
 
-    /// How likely a token of another node, and one of another device of its node, visits each device.
-    fn visits(
-        &self,
-        loads: &mut Loads,
-        sources: &TokenSources,
-        (chosen, is_limited): (&[f64], bool),
-        all: f64,
-    ) {
+    /// How likely a token of another node visits each node and each device, and one of another device of its node each
+    /// device, where that differs.
+    fn visits(&self, loads: &mut Loads, sources: &TokenSources, all: f64) {
         let per_node = self.devices_per_node;
-        let per_token = all / self.tokens;
-        let nodes = sources.node.len();
+        let chances = &mut loads.chances;
+        let fill = |shares: &mut Vec<f64>, rows: &[f64], of: &dyn Fn(usize) -> f64| {
+            shares.clear();
+            let rows = rows.iter().enumerate();
+            shares.extend(rows.map(|(device, &rows)| over(rows, all * of(device))));
+        };
         if loads.is_alike {
             // The same part of everybody's tokens: a share of all.
-            loads.shares.clear();
-            loads.shares.extend(loads.rows.iter().map(|rows| rows / all));
+            let part = all.recip();
+            chances.shares.clear();
+            chances.shares.extend(loads.rows.iter().map(|rows| rows * part));
         } else {
-            let shares = |column: &[f64], of: &dyn Fn(usize) -> f64, into: &mut Vec<f64>| {
-                into.clear();
-                into.extend(
-                    column
-                        .iter()
-                        .enumerate()
-                        .map(|(device, &rows)| over(rows, all * of(device))),
-                );
-            };
             let of_node = |device: usize| sources.node[device / per_node] - sources.device[device];
-            shares(&loads.from_node, &of_node, &mut loads.shares);
-            Visits::new(self.top_k, self.experts).of_all(&loads.shares, &mut loads.visits_of_node);
+            fill(&mut chances.shares, &loads.from_node, &of_node);
+            self.visits.of_all(&chances.shares, &mut chances.of_node);
             let of_network = |device: usize| 1.0 - sources.node[device / per_node];
-            shares(&loads.from_network, &of_network, &mut loads.shares);
+            fill(&mut chances.shares, &loads.from_network, &of_network);
         }
-        if is_limited {
-            #[expect(clippy::cast_precision_loss, reason = "there are few nodes")]
-            let experts = self.experts
-                * self
-                    .max_nodes
-                    .map_or(1.0, |most| f64::from(most) / nodes as f64)
-                    .min(1.0);
-            loads.visits.clear();
-            let devices = loads.shares.iter().enumerate();
-            loads.visits.extend(
-                devices.map(|(device, &share)| visit(share, chosen[device / per_node], self.top_k, experts)),
-            );
+        chances.node_shares.clear();
+        let nodes = chances.shares.chunks(per_node);
+        chances
+            .node_shares
+            .extend(nodes.map(|shares| shares.iter().sum::<f64>()));
+        let num_nodes = chances.node_shares.len();
+        if self.max_nodes.is_some_and(|most| (most as usize) < num_nodes) {
+            self.limited(loads);
         } else {
-            Visits::new(self.top_k, self.experts).of_all(&loads.shares, &mut loads.visits);
+            self.visits.of_all(&chances.shares, &mut chances.devices);
+            self.visits.of_all(&chances.node_shares, &mut chances.nodes);
         }
-        for (visit, share) in loads.visits.iter_mut().zip(&loads.shares) {
-            *visit = visit.min(per_token * share);
+        // No more visits than assignments.
+        let per_token = all / self.routed.tokens;
+        let chances = &mut loads.chances;
+        for (chance, share) in chances.devices.iter_mut().zip(&chances.shares) {
+            *chance = smaller(*chance, per_token * share);
         }
-        if loads.is_alike {
-            loads.visits_of_node.clone_from(&loads.visits);
+        for (chance, share) in chances.nodes.iter_mut().zip(&chances.node_shares) {
+            *chance = smaller(*chance, per_token * share);
         }
     }
+
+    /// The same where the gate admits some of the nodes only. They are admitted for their best scores, so that a token
+    /// visits every node that it is admitted to.
+    fn limited(&self, loads: &mut Loads) {
+        let chances = &mut loads.chances;
+        chances.nodes = admitted(&chances.node_shares, self.max_nodes);
+        #[expect(clippy::cast_precision_loss, reason = "there are few nodes")]
+        let part = f64::from(self.max_nodes.unwrap_or(u32::MAX)) / chances.nodes.len() as f64;
+        let experts = self.routed.experts * part.min(1.0);
+        chances.devices.clear();
+        for (device, &share) in chances.shares.iter().enumerate() {
+            let chosen = chances.nodes[device / self.devices_per_node];
+            chances
+                .devices
+                .push(visit(share, chosen, self.routed.top_k, experts));
+        }
+    }
+}
+
+/// Room for the chances that tokens visit nodes and devices.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chances {
+    /// Shares of assignments by device and by node.
+    shares: Vec<f64>,
+    node_shares: Vec<f64>,
+    /// Chances of a token of another node, by device and by node.
+    devices: Vec<f64>,
+    nodes: Vec<f64>,
+    /// Of one of another device of the same node, by device.
+    of_node: Vec<f64>,
 }
 
 /// A part over its whole; nothing where there is no whole.
@@ -241,6 +290,11 @@ pub(super) const fn larger(a: f64, b: f64) -> f64 {
     if a > b { a } else { b }
 }
 
+/// The smaller of two numbers, likewise.
+const fn smaller(a: f64, b: f64) -> f64 {
+    if a < b { a } else { b }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,7 +302,7 @@ mod tests {
     /// Rows of every device's busier direction, over the network and within its node.
     fn ports(exchange: &Exchange, rows: &[f64], sources: &TokenSources) -> (Vec<f64>, Vec<f64>) {
         let mut loads = Loads::of_rows(rows);
-        loads.all_from(sources);
+        loads.all_alike();
         exchange.ports(&mut loads, sources);
         (loads.network, loads.node)
     }
@@ -258,26 +312,24 @@ mod tests {
         assert!(same && found.len() == expected.len(), "{found:?} {expected:?}");
     }
 
-    fn exchange(dispatcher: Dispatcher, tokens: f64, top_k: u32, experts: f64) -> Exchange {
-        Exchange {
-            dispatcher,
-            devices_per_node: 2,
-            max_nodes: None,
+    fn exchange(dispatcher: Dispatcher, per_node: usize, tokens: f64, top_k: u32, experts: f64) -> Exchange {
+        let routed = Routed {
             tokens,
             top_k,
             experts,
-        }
+        };
+        Exchange::new(dispatcher, per_node, None, routed)
     }
 
     /// The worked cases of `workload/routing/exchange`: four devices on two nodes, an expert each.
     #[test]
     fn even_sources_by_hand() {
         let even = TokenSources::even(4, 2);
-        let all_to_all = exchange(Dispatcher::AllToAll, 40.0, 1, 4.0);
+        let all_to_all = exchange(Dispatcher::AllToAll, 2, 40.0, 1, 4.0);
         let (network, node) = ports(&all_to_all, &[20.0, 12.0, 8.0, 0.0], &even);
         close(&network, &[10.0, 6.0, 8.0, 8.0]);
         close(&node, &[5.0, 5.0, 2.0, 2.0]);
-        let once = exchange(Dispatcher::OncePerNode, 24.0, 2, 4.0);
+        let once = exchange(Dispatcher::OncePerNode, 2, 24.0, 2, 4.0);
         let (network, node) = ports(&once, &[12.0; 4], &even);
         close(&network, &[5.0; 4]);
         close(&node, &[6.0; 4]);
@@ -288,15 +340,12 @@ mod tests {
     fn who_holds_more_sends_more() {
         let sources = TokenSources::new(&[0.25, 0.75], 2);
         for dispatcher in [Dispatcher::AllToAll, Dispatcher::OncePerNode] {
-            let (network, node) = ports(&exchange(dispatcher, 4.0, 2, 2.0), &[4.0, 4.0], &sources);
+            let (network, node) = ports(&exchange(dispatcher, 2, 4.0, 2, 2.0), &[4.0, 4.0], &sources);
             close(&network, &[0.0, 0.0]);
             close(&node, &[3.0, 3.0]);
         }
         // On a node each: the second sends its three over the network.
-        let apart = Exchange {
-            devices_per_node: 1,
-            ..exchange(Dispatcher::AllToAll, 4.0, 2, 2.0)
-        };
+        let apart = exchange(Dispatcher::AllToAll, 1, 4.0, 2, 2.0);
         let (network, _) = ports(&apart, &[4.0, 4.0], &TokenSources::new(&[0.25, 0.75], 1));
         close(&network, &[3.0, 3.0]);
     }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::TokenSources;
+use super::exchange::Chances;
 
 /// Rows of a tile of the grouped product.
 const TILE: f32 = 128.0;
@@ -37,10 +38,7 @@ pub struct Loads {
     /// Rows on the busier direction of each port.
     pub(super) node: Vec<f64>,
     pub(super) network: Vec<f64>,
-    /// Room for the chances that tokens visit devices.
-    pub(super) shares: Vec<f64>,
-    pub(super) visits: Vec<f64>,
-    pub(super) visits_of_node: Vec<f64>,
+    pub(super) chances: Chances,
     parts: Parts,
     /// Room for the times of devices.
     pub(super) bounds: Vec<super::machine::Bounds>,
@@ -128,9 +126,16 @@ impl Loads {
         }
     }
 
-    /// Every device gets the same part of everybody's tokens.
-    pub(super) fn all_from(&mut self, sources: &TokenSources) {
+    /// Every device gets the same part of everybody's tokens; where its rows come from follows when it is asked for.
+    pub(super) const fn all_alike(&mut self) {
         self.is_alike = true;
+    }
+
+    /// Where rows come from when every device gets the same part of everybody's tokens.
+    pub(super) fn fill_ways(&mut self, sources: &TokenSources) {
+        if !self.is_alike {
+            return;
+        }
         self.from_node.clear();
         self.from_network.clear();
         for (rows, [node, network]) in self.rows.iter().zip(sources.ways()) {
@@ -148,18 +153,6 @@ impl Loads {
             self.from_node.push(node);
             self.from_network.push(network);
         }
-    }
-
-    /// Forgets the ports.
-    pub(super) fn clear_ports(&mut self) {
-        self.node.clear();
-        self.network.clear();
-    }
-
-    /// Nothing on any port.
-    pub(super) fn no_ports(&mut self) {
-        self.node.resize(self.rows.len(), 0.0);
-        self.network.resize(self.rows.len(), 0.0);
     }
 
     /// Devices with these rows, for tests.

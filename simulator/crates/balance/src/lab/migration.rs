@@ -43,8 +43,9 @@ pub fn traffic<'a>(
             for &expert in new.on(to) {
                 if let Some(at) = had.iter().position(|&other| other == expert) {
                     had.swap_remove(at);
-                } else if let Some(from) = ports.source(old, expert, to, machine.exchange.devices_per_node) {
-                    ports.send(from, to, machine.exchange.devices_per_node);
+                } else if let Some(from) = ports.source(old, expert, to, machine.exchange.devices_per_node())
+                {
+                    ports.send(from, to, machine.exchange.devices_per_node());
                     moves.push(Move { expert, from, to });
                 }
             }

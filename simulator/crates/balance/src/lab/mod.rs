@@ -21,7 +21,7 @@ mod upkeep;
 
 pub use compiled::Compiled;
 pub use control::{Contender, Control, Estimator, Migration};
-pub use exchange::{Dispatcher, Exchange, TokenSources};
+pub use exchange::{Dispatcher, Exchange, Routed, TokenSources};
 pub use layer::LayerTime;
 pub use loads::{DeviceLoad, Loads};
 pub use machine::{ExpertTime, Machine, Passes, Update};

@@ -337,7 +337,7 @@ fn compile(
     sources: &TokenSources,
 ) -> Compiled {
     let sources = Sources {
-        devices_per_node: question.machine.exchange.devices_per_node,
+        devices_per_node: question.machine.exchange.devices_per_node(),
         shares: sources.shares(),
     };
     Compiled::new(placement, contender.dispatch, loads, sources)
@@ -378,7 +378,7 @@ fn pairs(
     let steps = HEAT_STEPS.min(question.steps).max(1) as f64;
     let token = question.machine.dispatch_token.as_f64();
     let held = Sources {
-        devices_per_node: question.machine.exchange.devices_per_node,
+        devices_per_node: question.machine.exchange.devices_per_node(),
         shares: sources.shares(),
     };
     let mut bytes = vec![vec![0.0; devices]; devices];

@@ -125,7 +125,7 @@ impl Question<'_> {
             .map_or(1, |contender| contender.shape.devices);
         let mut shares = vec![0.0; devices];
         self.process.sources(step, &mut shares);
-        TokenSources::new(&shares, self.machine.exchange.devices_per_node)
+        TokenSources::new(&shares, self.machine.exchange.devices_per_node())
     }
 
     /// Which heat maps `step` belongs to: that of the beginning, that of the end.

@@ -48,14 +48,16 @@ const NO_LOAD: LocalLoad = LocalLoad {
 fn machine() -> Machine {
     Machine {
         experts: ExpertTime::new(&shape(NO_LOAD), &parameters()),
-        exchange: Exchange {
-            dispatcher: Dispatcher::OncePerNode,
-            devices_per_node: 8,
-            max_nodes: None,
-            tokens: 65_536.0,
-            top_k: 8,
-            experts: 256.0,
-        },
+        exchange: Exchange::new(
+            Dispatcher::OncePerNode,
+            8,
+            None,
+            super::Routed {
+                tokens: 65_536.0,
+                top_k: 8,
+                experts: 256.0,
+            },
+        ),
         dispatch_token: Bytes::new(7392),
         combine_token: Bytes::new(14_336),
         network: BytesPerSec::new(50e9),

@@ -47,7 +47,7 @@ impl Upkeep {
 /// Seconds of the busiest port while all experts' replicas sum `gradients` bytes each.
 #[expect(clippy::cast_precision_loss, reason = "an expert has few replicas")]
 fn busiest(placement: &LayerPlacement, machine: &Machine, gradients: f64) -> f64 {
-    let per_node = machine.exchange.devices_per_node;
+    let per_node = machine.exchange.devices_per_node();
     let mut holders = vec![Vec::new(); placement.counts().len()];
     for (slot, device) in placement.device_of_slots().into_iter().enumerate() {
         let held: &mut Vec<usize> = &mut holders[placement.experts()[slot]];

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::text::{check_line, line, put, right, table};
 use super::{balancing_verdict, json as looks};
-use crate::{BalancingReport, PolicyReport};
+use crate::{BalancingReport, PolicyReport, SweepReport, SweepValue};
 
 /// Most points of a series in a file; more are averaged.
 const MOST_POINTS: usize = 500;
@@ -40,6 +40,9 @@ pub fn balancing_text(report: &BalancingReport) -> String {
     line(&mut out, &balancing_verdict(report));
     out.push('\n');
     policies(&mut out, report);
+    for sweep in &report.sweeps {
+        sweep_table(&mut out, sweep);
+    }
     recorded(&mut out, report);
     for check in &report.checks {
         line(&mut out, &check_line(check));
@@ -87,6 +90,42 @@ fn policies(out: &mut String, report: &BalancingReport) {
     out.push('\n');
 }
 
+/// What each value of a sweep buys and costs.
+fn sweep_table(out: &mut String, sweep: &SweepReport) {
+    line(out, &sweep_title(sweep));
+    let mut table = table(&[
+        &sweep.key,
+        "imbalance",
+        "gain a step",
+        "cost a step",
+        "left",
+        "moved a step",
+    ]);
+    for point in &sweep.points {
+        table.add_row([
+            point.value.to_string(),
+            significant(point.imbalance, 4),
+            with_si_prefix(point.gain, "s"),
+            with_si_prefix(point.cost, "s"),
+            with_si_prefix(point.gain - point.cost, "s"),
+            Bytes::from_f64(point.bytes).to_string(),
+        ]);
+    }
+    right(&mut table, &[0, 1, 2, 3, 4, 5]);
+    put(out, &table);
+    out.push('\n');
+}
+
+/// What a sweep moves, in words.
+pub(super) fn sweep_title(sweep: &SweepReport) -> String {
+    let what = match sweep.key.as_str() {
+        "interval" => "steps between plans",
+        "redundant" => "slots beyond one per expert",
+        _ => "devices that share the experts",
+    };
+    format!("{} beside {}, by {what}", sweep.policy, sweep.base)
+}
+
 fn recorded(out: &mut String, report: &BalancingReport) {
     if report.recorded.is_empty() {
         return;
@@ -115,8 +154,15 @@ pub fn balancing_json(report: &BalancingReport) -> Value {
     put("title", json!(who.title));
     put("file", json!(who.file));
     put("hash", json!(who.hash));
+    let settings = who.settings.iter();
+    put(
+        "settings",
+        Value::Object(settings.map(|(key, value)| (key.clone(), json!(value))).collect()),
+    );
     put("seed", json!(who.seed));
     put("version", json!(who.version));
+    put("profile", json!(who.profile));
+    put("profile_sources", json!(who.profile_sources));
     put("model", json!(who.model));
     put("cluster", json!(who.cluster));
     put("layout", json!(who.layout));
@@ -139,6 +185,7 @@ pub fn balancing_json(report: &BalancingReport) -> Value {
     put("experts_before", json!(rounded(&report.experts[0])));
     put("experts_after", json!(rounded(&report.experts[1])));
     put("policies", report.policies.iter().map(policy).collect());
+    put("sweeps", report.sweeps.iter().map(sweep).collect());
     put(
         "recorded",
         report
@@ -167,6 +214,21 @@ fn policy(policy: &PolicyReport) -> Value {
         "devices_before": rounded(&policy.devices[0]),
         "devices_after": rounded(&policy.devices[1]),
         "pairs": policy.pairs.iter().map(|row| row.iter().map(|bytes| bytes.round()).collect::<Value>()).collect::<Value>(),
+    })
+}
+
+fn sweep(sweep: &SweepReport) -> Value {
+    let point = |point: &SweepValue| {
+        json!({
+            "value": point.value, "gain": point.gain, "cost": point.cost, "bytes": point.bytes,
+            "imbalance": point.imbalance,
+        })
+    };
+    json!({
+        "policy": sweep.policy,
+        "base": sweep.base,
+        "key": sweep.key,
+        "points": sweep.points.iter().map(point).collect::<Value>(),
     })
 }
 

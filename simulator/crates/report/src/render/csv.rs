@@ -2,16 +2,17 @@
 
 use orrery_timeline::find_metric;
 
-use crate::{Network, Report};
+use crate::{Judged, Network};
 
 /// `scenario,seed,metric,value,low,high,unit`, one line per metric and statistic of every report.
 #[must_use]
-pub fn csv(reports: &[&Report]) -> String {
+pub fn csv<'a>(reports: impl IntoIterator<Item = impl Into<Judged<'a>>>) -> String {
     let mut writer = ::csv::Writer::from_writer(Vec::new());
     let header = ["scenario", "seed", "metric", "value", "low", "high", "unit"];
     put(&mut writer, header.map(str::to_owned));
     for report in reports {
-        let who = &report.facts.identity;
+        let report: Judged<'_> = report.into();
+        let who = report.identity;
         for (key, value) in report.metrics.values() {
             let (low, high) = match report.metrics.interval(key) {
                 Some((low, high)) => (low.to_string(), high.to_string()),

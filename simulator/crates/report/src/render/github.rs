@@ -2,19 +2,20 @@
 
 use std::fmt::Write as _;
 
-use crate::{Check, Level, Report};
+use crate::{Check, Judged, Level};
 
 /// GitHub shows ten annotations of a kind per step; the worst come first and the rest are counted.
 const MOST: usize = 10;
 
 /// Annotations for the failed checks of `reports`, errors first, the furthest beyond its bound first.
 #[must_use]
-pub fn github(reports: &[&Report]) -> String {
+pub fn github<'a>(reports: impl IntoIterator<Item = impl Into<Judged<'a>>>) -> String {
+    let reports: Vec<Judged<'a>> = reports.into_iter().map(Into::into).collect();
     let mut out = String::new();
     for (level, command) in [(Level::Error, "error"), (Level::Warn, "warning")] {
-        let mut failed: Vec<(&Report, &Check)> = reports
+        let mut failed: Vec<(&Judged<'_>, &Check)> = reports
             .iter()
-            .flat_map(|report| report.checks.iter().map(move |check| (*report, check)))
+            .flat_map(|report| report.checks.iter().map(move |check| (report, check)))
             .filter(|(_, check)| check.failed() && check.level == level)
             .collect();
         failed.sort_by(|(_, a), (_, b)| distance(b).total_cmp(&distance(a)));
@@ -38,13 +39,13 @@ fn distance(check: &Check) -> f64 {
     check.excess().map_or(f64::INFINITY, f64::abs)
 }
 
-fn annotate(out: &mut String, command: &str, report: &Report, check: &Check, more: &str) {
+fn annotate(out: &mut String, command: &str, report: &Judged<'_>, check: &Check, more: &str) {
     let why = check
         .why
         .as_ref()
         .map(|why| format!("\n{why}"))
         .unwrap_or_default();
-    let title = format!("{}: {}", report.facts.identity.scenario, check.id);
+    let title = format!("{}: {}", report.identity.scenario, check.id);
     let message = format!("{} {}{why}{more}", check.text, check.outcome());
     writeln!(
         out,

@@ -19,6 +19,8 @@ pub struct BalancingPlan {
     pub identity: Identity,
     /// Policies over time, if the scenario has a load.
     pub group: Option<ExpertGroup>,
+    /// Sweeps over settings of its policies.
+    pub sweeps: Vec<BalancingSweep>,
     /// Published placements that must be given exactly.
     pub goldens: Vec<Golden>,
     /// Plans made from one part of a recording and held against another.
@@ -29,6 +31,61 @@ pub struct BalancingPlan {
     pub expectations: Vec<Expectation>,
     /// What was filled in.
     pub assumptions: Vec<Assumption>,
+}
+
+/// One policy beside the first, one key of it moved from value to value.
+#[derive(Clone, Debug)]
+pub struct BalancingSweep {
+    /// The policy.
+    pub policy: String,
+    /// What is moved.
+    pub key: SweepKey,
+    /// Its values, in the order of the file.
+    pub points: Vec<SweepPoint>,
+}
+
+/// What a sweep moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SweepKey {
+    /// Steps between plans.
+    Interval,
+    /// Slots beyond one per expert.
+    Redundant,
+    /// Devices that the experts are spread over; the tokens of a step stay.
+    Ep,
+}
+
+/// A value, and whom it makes: the first policy of the scenario and the one that is moved.
+#[derive(Clone, Debug)]
+pub struct SweepPoint {
+    /// The value.
+    pub value: u64,
+    /// What is compared there.
+    pub group: ExpertGroup,
+}
+
+impl SweepKey {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Interval, Self::Redundant, Self::Ep];
+
+    /// Its name in scenarios and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Interval => "interval",
+            Self::Redundant => "redundant",
+            Self::Ep => "ep",
+        }
+    }
+}
+
+impl BalancingSweep {
+    /// Names of its points in metrics, such as `eplb-interval-500`.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let name = |point: &SweepPoint| format!("{}-{}-{}", self.policy, self.key.name(), point.value);
+        self.points.iter().map(name).collect()
+    }
 }
 
 /// The devices that share the experts of every layer, and what happens on them.

@@ -17,10 +17,10 @@ use orrery_units::Seed;
 use crate::expect::Expectation;
 
 pub use balancing::{
-    BalancingPlan, ExpertExchange, ExpertGroup, ExpertShape, ExpertTraining, GateLoad, Golden, Load,
-    LoadBurst, LoadKind, LoadPhase,
+    BalancingPlan, BalancingSweep, ExpertExchange, ExpertGroup, ExpertShape, ExpertTraining, GateLoad,
+    Golden, Load, LoadBurst, LoadKind, LoadPhase,
 };
-pub use balancing::{Popularity, RecordedPlan, Skew, expert_format};
+pub use balancing::{Popularity, RecordedPlan, Skew, SweepKey, SweepPoint, expert_format};
 pub use cluster::{Cluster, Contention, Device, Fabric, Node};
 pub use layout::{Axis, ContextExchange, Coordinates, GroupShape, Layout};
 pub use layout::{Schedule, ScheduleKind, VirtualStage, ZeroStage};

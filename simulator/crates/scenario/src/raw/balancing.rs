@@ -11,7 +11,7 @@ pub(crate) const POLICIES: &[&str] = &orrery_balance::placement::Algorithm::NAME
 /// How tokens choose among replicas.
 const DISPATCHES: &[&str] = &orrery_balance::placement::Dispatch::NAMES;
 /// How the tokens of a layer find the devices of their experts.
-const DISPATCHERS: &[&str] = &["deepep", "alltoall"];
+const DISPATCHERS: &[&str] = &["deepep", "all-to-all"];
 pub(crate) const PLACEMENT: &[Key] = &[
     Key::new(
         "ep",
@@ -32,7 +32,7 @@ pub(crate) const PLACEMENT: &[Key] = &[
     Key::new(
         "dispatcher",
         Kind::Choice(DISPATCHERS),
-        "`deepep`: a token goes once to each node that it visits; `alltoall`: once to each of its experts.",
+        "`deepep`: a token goes once to each node that it visits; `all-to-all`: once to each of its experts.",
     ),
     Key::new(
         "max_nodes",
@@ -147,6 +147,35 @@ pub(crate) const RECORDED: &[Key] = &[
     Key::new("gpus", Kind::Integer(1), "Devices in all.").required(),
 ];
 
+pub(crate) const SWEEP: &[Key] = &[
+    Key::new("policy", Kind::Text, "The policy whose setting is moved.").required(),
+    Key::new(
+        "key",
+        Kind::Choice(&["interval", "redundant", "ep"]),
+        "What is moved: steps between plans, slots beyond one per expert, or devices of the group.",
+    )
+    .required(),
+    Key::new("values", Kind::List(&Kind::Integer(0)), "Its values.").required(),
+];
+
+/// A `[[sweep]]`.
+#[derive(Debug)]
+pub(crate) struct RawSweep {
+    pub(crate) policy: Option<Given<String>>,
+    pub(crate) key: Option<Given<String>>,
+    pub(crate) values: Option<Given<Vec<u64>>>,
+}
+
+impl RawSweep {
+    fn read(view: View<'_>) -> Self {
+        Self {
+            policy: view.text("policy"),
+            key: view.text("key"),
+            values: view.integers("values"),
+        }
+    }
+}
+
 /// `[placement]`.
 #[derive(Debug)]
 pub(crate) struct RawPlacement {
@@ -255,6 +284,7 @@ pub(crate) struct RawBalancing {
     pub(crate) placement: RawPlacement,
     pub(crate) load: Option<RawLoad>,
     pub(crate) policies: Vec<RawPolicy>,
+    pub(crate) sweeps: Vec<RawSweep>,
     pub(crate) goldens: Vec<RawGolden>,
     pub(crate) recorded: Vec<RawRecorded>,
     /// Experts' law of time, by the stack that it was fitted to.
@@ -284,6 +314,7 @@ impl RawBalancing {
             placement: RawPlacement::read(root.table("placement")),
             load: root.has("load").then(|| RawLoad::read(root.table("load"))),
             policies: root.tables("policy").into_iter().map(RawPolicy::read).collect(),
+            sweeps: root.tables("sweep").into_iter().map(RawSweep::read).collect(),
             goldens: root.tables("golden").into_iter().map(golden).collect(),
             recorded: root.tables("recorded").into_iter().map(recorded).collect(),
             experts: root.table("experts").text("law"),

@@ -20,7 +20,7 @@ mod stack;
 mod training;
 mod view;
 
-pub(crate) use balancing::{RawBalancing, RawGolden, RawPolicy, RawSizes};
+pub(crate) use balancing::{RawBalancing, RawGolden, RawPolicy, RawSizes, RawSweep};
 pub(crate) use check::{check_table, nearest};
 pub(crate) use cluster::RawCluster;
 pub(crate) use expect::RawExpect;
@@ -110,6 +110,11 @@ pub(crate) const BALANCING: &[Key] = &[
         "policy",
         Kind::List(&Kind::Table(balancing::POLICY)),
         "Policies that are compared on the same random numbers.",
+    ),
+    Key::new(
+        "sweep",
+        Kind::List(&Kind::Table(balancing::SWEEP)),
+        "Policies beside the first, one setting moved from value to value.",
     ),
     Key::new(
         "golden",

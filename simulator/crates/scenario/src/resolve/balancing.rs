@@ -18,8 +18,8 @@ use crate::cluster::devices_per_domain;
 use crate::diagnostics::{Fault, Faults};
 use crate::document::Place;
 use crate::plan::{
-    Cluster, Dispatcher, ExpertExchange, ExpertGroup, ExpertShape, ExpertTraining, Golden, MlpShape,
-    RecordedPlan, expert_format,
+    BalancingSweep, Cluster, Dispatcher, ExpertExchange, ExpertGroup, ExpertShape, ExpertTraining, Golden,
+    MlpShape, RecordedPlan, expert_format,
 };
 use crate::raw::{Given, RawBalancing, RawLoad, RawSizes};
 
@@ -170,7 +170,7 @@ fn exchange(
         });
     ExpertExchange {
         dispatcher: match name.as_str() {
-            "alltoall" => Dispatcher::AllToAll,
+            "all-to-all" => Dispatcher::AllToAll,
             _ => Dispatcher::DeepEp,
         },
         max_nodes: max_nodes.map(narrow),
@@ -327,7 +327,12 @@ fn shape(
 }
 
 /// A group lies within one scale-up network, or fills some of them: placements have equally many devices on each.
-fn whole_nodes(ep: &Given<u64>, domain: u64, all: u64, context: &mut Context<'_, '_>) -> Option<()> {
+pub(super) fn whole_nodes(
+    ep: &Given<u64>,
+    domain: u64,
+    all: u64,
+    context: &mut Context<'_, '_>,
+) -> Option<()> {
     if ep.value <= domain || ep.value.is_multiple_of(domain) {
         return Some(());
     }
@@ -405,6 +410,27 @@ fn expert_cost(
         compute: SimDuration::from_secs(products * 6.0 * hidden * inner / rate),
         exchange: SimDuration::from_secs(ways * hidden * bytes / wire),
         broadcast: SimDuration::from_secs(copies * 3.0 * hidden * inner * bytes / wire),
+    }
+}
+
+/// Sweeps over settings of the group, if there is one.
+pub(crate) fn sweeps(
+    raw: &RawBalancing,
+    group: Option<&ExpertGroup>,
+    context: &mut Context<'_, '_>,
+) -> Vec<BalancingSweep> {
+    match (group, raw.sweeps.first().and_then(|sweep| sweep.policy.as_ref())) {
+        (Some(group), _) => super::points::sweeps(raw, group, context),
+        (None, Some(given)) if raw.load.is_none() => {
+            context.fault(
+                "S069",
+                &given.place,
+                "a sweep needs a load",
+                "a `[load]` with a phase at least",
+            );
+            Vec::new()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@ mod gate;
 pub(crate) mod layout;
 mod load;
 pub(crate) mod model;
+mod points;
 mod popularity;
 pub(crate) mod profile;
 pub(crate) mod routing;

@@ -4,9 +4,9 @@ use plotters::prelude::*;
 
 use super::picture::{Area, Drawn, GREY, canvas, colour, label, number, pixel};
 use super::{TABLE_END, assumptions, begin, checks, escape, put, row, table};
-use crate::render::balancing::thinned;
+use crate::render::balancing::{sweep_title, thinned};
 use crate::render::balancing_verdict;
-use crate::{BalancingReport, PolicyReport};
+use crate::{BalancingReport, PolicyReport, SweepReport, SweepValue};
 
 /// Pixels of a heat map.
 const WIDTH: f64 = 1020.0;
@@ -31,6 +31,7 @@ pub fn balancing_html(report: &BalancingReport) -> String {
         loads(&mut page, report);
         traffic(&mut page, report);
     }
+    sweeps(&mut page, report);
     recorded(&mut page, report);
     assumptions(&mut page, &report.assumptions);
     put(&mut page, "</main>\n</body>\n</html>\n");
@@ -327,6 +328,70 @@ fn pairs(rows: &[Vec<f64>], most: f64) -> String {
             }
         }
         area.draw(&Rectangle::new([(8, 8), (308, 308)], GREY))?;
+        Ok(())
+    })
+}
+
+/// What the values of every sweep buy and cost.
+fn sweeps(page: &mut String, report: &BalancingReport) {
+    if report.sweeps.is_empty() {
+        return;
+    }
+    put(page, "<section><h2>Cost and benefit</h2>\n");
+    put(
+        page,
+        "<p>Of a step, in the mean of all steps and replications: time that layers of experts take less than under the \
+         first policy, time that everybody stands still for replicas and plans, and what is left.</p>\n",
+    );
+    for sweep in &report.sweeps {
+        put(page, &format!("<h3>{}</h3>\n", escape(&sweep_title(sweep))));
+        put(page, &cost_and_benefit(sweep));
+    }
+    put(page, "</section>\n");
+}
+
+/// Gain, cost and what is left in milliseconds, by value, evenly spaced; below them the bytes that travel.
+fn cost_and_benefit(sweep: &SweepReport) -> String {
+    let of = |of: fn(&SweepValue) -> f64| -> Vec<f64> { sweep.points.iter().map(of).collect() };
+    let series = [
+        ("gain", of(|point| point.gain * 1e3)),
+        ("cost", of(|point| point.cost * 1e3)),
+        ("left", of(|point| (point.gain - point.cost) * 1e3)),
+    ];
+    let values = || series.iter().flat_map(|(_, values)| values).copied();
+    let (least, most) = (values().fold(0.0, f64::min), values().fold(1e-9, f64::max));
+    let last = number(sweep.points.len().max(2) - 1);
+    let margin = (most - least) * 0.06;
+    canvas(280, |area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(8)
+            .margin_right(160)
+            .x_label_area_size(34)
+            .y_label_area_size(56)
+            .build_cartesian_2d(-0.1..last + 0.1, least - margin..most + margin)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .disable_x_axis()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GREY.mix(0.3))
+            .axis_style(GREY)
+            .label_style(label(14))
+            .y_desc("ms")
+            .draw()?;
+        for (at, (name, values)) in series.iter().enumerate() {
+            let points = || values.iter().enumerate().map(|(at, &value)| (number(at), value));
+            chart.draw_series(LineSeries::new(points(), colour(at).stroke_width(2)))?;
+            chart.draw_series(points().map(|point| Circle::new(point, 3, colour(at).filled())))?;
+            key(area, at, name)?;
+        }
+        for (at, point) in sweep.points.iter().enumerate() {
+            let (x, _) = chart.backend_coord(&(number(at), least));
+            let text = format!("{} {}", sweep.key, point.value);
+            area.draw(&Text::new(text, (x - 24, 246), label(14)))?;
+            let bytes = format!("{} a step", orrery_units::Bytes::from_f64(point.bytes.round()));
+            area.draw(&Text::new(bytes, (x - 24, 262), label(12)))?;
+        }
         Ok(())
     })
 }
