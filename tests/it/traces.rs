@@ -165,3 +165,67 @@ fn what_is_not_whole_says_so() {
     );
     assert_eq!(replayed("../README.md", &[]).code, 3);
 }
+
+/// Exchange `number` of a rank of four, with its sizes, as PyTorch's profiler notes it.
+fn exchange(number: u64, start: u64, sent: [u64; 4], received: [u64; 4]) -> String {
+    format!(
+        r#", {{"ph": "X", "cat": "kernel", "name": "ncclDevKernel_SendRecv", "pid": 0, "tid": 9, "ts": {start}, "dur": 50,
+        "args": {{"device": 0, "stream": 9, "Collective name": "all_to_allv", "dtype": "BFloat16", "Group size": 4,
+        "Process Group Name": "ep", "Process Group Description": "EXPERT_MODEL_PARALLEL_GROUP", "Seq": {number},
+        "Process Group Ranks": "[0, 1, 2, 3]", "In split size": "{sent:?}", "Out split size": "{received:?}"}}}}"#
+    )
+}
+
+/// Rank `r` sends `10 r + d + layer` rows to rank `d`: dispatched and combined in two layers, forward and backward.
+#[test]
+fn sizes_of_exchanges_are_the_load_of_experts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ranks = folder.path().join("ranks");
+    std::fs::create_dir(&ranks).expect("a folder");
+    for rank in 0..4 {
+        let sizes = |layer: u64| {
+            let sent = [0, 1, 2, 3].map(|to| 10 * rank + to + layer);
+            let received = [0, 1, 2, 3].map(|from| 10 * from + rank + layer);
+            (sent, received)
+        };
+        let mut events = String::new();
+        for (at, (layer, is_dispatch)) in [(0, true), (0, false), (1, true), (1, false)]
+            .into_iter()
+            .chain([(1, true), (1, false), (0, true), (0, false)])
+            .enumerate()
+        {
+            let (sent, received) = sizes(layer);
+            let (sent, received) = if is_dispatch {
+                (sent, received)
+            } else {
+                (received, sent)
+            };
+            let at = at as u64;
+            events += &exchange(at, 100 + at * 100, sent, received);
+        }
+        let text = format!(
+            r#"{{"schemaVersion": 1, "distributedInfo": {{"rank": {rank}, "world_size": 4}}, "traceEvents": [
+            {{"ph": "X", "cat": "user_annotation", "name": "ProfilerStep#7", "pid": 1, "tid": 1, "ts": 0, "dur": 5000}}{events}]}}"#
+        );
+        std::fs::write(ranks.join(format!("rank-{rank}.json")), text).expect("there is room");
+    }
+    let ran = orrery(folder.path(), &["import", "kineto", "ranks", "-o", "out"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("8 collectives matched"), "{}", ran.err);
+    let table = std::fs::read_to_string(folder.path().join("out/expert-load.csv")).expect("sizes are known");
+    let rows: Vec<String> = table.lines().skip(1).map(str::to_owned).collect();
+    // Over all ranks, expert d of the first layer got 0 + 10 + 20 + 30 + 4 d rows, of the second 4 more.
+    let known = |layer: u64| {
+        (0..4).map(move |d| {
+            let count = 60 + 4 * (d + layer);
+            format!("EXPERT_MODEL_PARALLEL_GROUP,7,{layer},{d},{count}")
+        })
+    };
+    assert_eq!(rows, known(0).chain(known(1)).collect::<Vec<_>>());
+    let fitted = orrery(folder.path(), &["import", "routing", "out/expert-load.csv"]);
+    assert!(
+        fitted.code == 0 && fitted.out.contains("[load]"),
+        "{}",
+        fitted.err
+    );
+}

@@ -6,6 +6,7 @@ use std::path::Path;
 use orrery_replay::{Attribution, CauseKind, Slowdown};
 use orrery_report::render;
 use orrery_timeline::write_chrome_trace;
+use orrery_trace::kineto::ExchangeLoad;
 use orrery_units::SimDuration;
 use serde_json::{Value, json};
 
@@ -46,6 +47,15 @@ pub(crate) fn import(args: &TraceArgs, kind: TraceKind, console: &mut Console<'_
     for path in [&run, &trace] {
         writeln!(console.err, "wrote {}", path.display())?;
     }
+    if !opened.loads.is_empty() {
+        let path = args.output.join("expert-load.csv");
+        files::write(&path, loads(&opened.loads).as_bytes()).map_err(Failure::missing)?;
+        let shown = path.display();
+        writeln!(
+            console.err,
+            "wrote {shown}; `orrery import routing` fits a law to it"
+        )?;
+    }
     if timeline.dropped > 0 {
         writeln!(
             console.err,
@@ -58,6 +68,25 @@ pub(crate) fn import(args: &TraceArgs, kind: TraceKind, console: &mut Console<'_
     let end = if text.ends_with('\n') { "" } else { "\n" };
     write!(console.out, "{text}{end}")?;
     Ok(Exit::Success)
+}
+
+/// Loads of experts as a table that `import routing` reads. Experts are known by the rank of the group that holds them;
+/// layers are the dispatches of a step, in order.
+fn loads(loads: &[ExchangeLoad]) -> String {
+    let mut table = "task,step,layer,expert,count\n".to_owned();
+    for load in loads {
+        for (rank, rows) in load.rows.iter().enumerate() {
+            // Writing to a text cannot fail.
+            let _written = writeln!(
+                table,
+                "{},{},{},{rank},{rows}",
+                load.group.replace([',', '"', '\n'], " "),
+                load.step,
+                load.place
+            );
+        }
+    }
+    table
 }
 
 /// Replays the recording and explains it.

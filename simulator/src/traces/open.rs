@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
-use orrery_trace::kineto::{self, JoinReport, RankTrace, Stop};
+use orrery_trace::kineto::{self, ExchangeLoad, JoinReport, RankTrace, Stop};
 use orrery_trace::{Recording, inspector, nsys, pipeline};
 use rusqlite::{Connection, OpenFlags};
 
@@ -75,6 +75,8 @@ pub struct Opened {
     pub report: Option<JoinReport>,
     /// Names of the devices of a node, where the files say them.
     pub devices: Vec<String>,
+    /// Loads of experts, where exchanges say their sizes.
+    pub loads: Vec<ExchangeLoad>,
 }
 
 /// What a file holds.
@@ -207,6 +209,7 @@ fn joined(mut ranks: Vec<(PathBuf, RankTrace)>) -> Result<Opened, String> {
         files,
         report: Some(joined.report),
         devices,
+        loads: joined.loads,
         ..Opened::default()
     })
 }

@@ -89,7 +89,9 @@ fn the_facts_of_the_others() {
 /// Every collective of the complete set is matched: ends agree within 7 us, and seven of eight wait for the last.
 #[test]
 fn collectives_meet() {
-    let Joined { recording, report } = joined("param_dlrm_8rank", 8);
+    let Joined {
+        recording, report, ..
+    } = joined("param_dlrm_8rank", 8);
     assert_eq!((report.collectives, report.refusals.len()), (8, 0), "{report:?}");
     assert_eq!(report.incomplete, None);
     assert_eq!(report.residual_skew, orrery_units::SimDuration::from_micros(7));
@@ -111,7 +113,9 @@ fn collectives_meet() {
 
 #[test]
 fn a_sample_says_that_it_is_one() {
-    let Joined { recording, report } = joined("hta_128rank_sampled", 2);
+    let Joined {
+        recording, report, ..
+    } = joined("hta_128rank_sampled", 2);
     let why = report.incomplete.expect("two ranks of 128");
     assert!(why.contains("2 of 128 ranks") && why.contains("sample"), "{why}");
     assert!(
@@ -130,7 +134,9 @@ fn a_sample_says_that_it_is_one() {
 
 #[test]
 fn one_rank_of_two_has_no_meetings() {
-    let Joined { recording, report } = joined("hta_2rank_args", 1);
+    let Joined {
+        recording, report, ..
+    } = joined("hta_2rank_args", 1);
     assert_eq!(report.collectives, 0);
     assert!(
         report

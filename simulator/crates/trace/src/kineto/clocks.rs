@@ -66,6 +66,7 @@ fn drop_far(rank: &mut RankTrace) -> u64 {
     };
     rank.collectives.retain_mut(|(event, _)| moved(event));
     rank.said.retain_mut(|(event, _)| moved(event));
+    rank.splits.retain_mut(|(event, _)| moved(event));
     (before - rank.kept.len() - rank.steps.len()) as u64
 }
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::event::Arguments;
+use super::loads::Splits;
 
 /// A collective, as one kernel of one rank tells it; a few words, for every such kernel has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +115,14 @@ pub(super) struct GroupHead {
     size: Option<u64>,
     #[serde(default)]
     ranks: Vec<u32>,
+}
+
+/// Sizes of an exchange with uneven splits; none of other collectives.
+pub(super) fn splits(arguments: &Arguments<'_>) -> Option<Splits> {
+    Some(Splits {
+        sent: numbers(arguments.split_in?.get())?,
+        received: numbers(arguments.split_out?.get())?,
+    })
 }
 
 /// `[1, 2, 3]`, also within quotes; none where the list is shortened (`[0, 1, ..., 511]`) or empty.

@@ -55,6 +55,10 @@ pub(super) struct Arguments<'a> {
     pub(super) group: Option<Cow<'a, str>>,
     #[serde(rename = "Process Group Description", borrow)]
     pub(super) description: Option<Cow<'a, str>>,
+    #[serde(rename = "In split size", borrow)]
+    pub(super) split_in: Option<&'a RawValue>,
+    #[serde(rename = "Out split size", borrow)]
+    pub(super) split_out: Option<&'a RawValue>,
     #[serde(rename = "Process Group Ranks", borrow)]
     pub(super) ranks: Option<&'a RawValue>,
     #[serde(rename = "Src Rank", default)]

@@ -8,6 +8,7 @@ use orrery_units::{Bytes, IndexVec, KindId, LaneId, ProgramId, SimDuration, SimT
 use crate::{Alike, MeetingId, Operation, Program, RecordedLane, Recording};
 
 use super::clocks::{self, align, skew};
+use super::loads::{ExchangeLoad, Loads, Splits};
 use super::meetings::{Meeting, incomplete, matched};
 use super::names::{About, class, short};
 use super::rank::{RankTrace, Role, Track};
@@ -47,6 +48,8 @@ pub struct Joined {
     pub recording: Recording,
     /// What was found.
     pub report: JoinReport,
+    /// Loads of experts, where exchanges say their sizes.
+    pub loads: Vec<ExchangeLoad>,
 }
 
 /// Joins the traces of several ranks; those that do not say their rank count in the order given.
@@ -90,7 +93,10 @@ pub fn join(mut ranks: Vec<RankTrace>) -> Joined {
         joiner.add(&rank, &meetings);
     }
     joiner.recording.bound_steps();
+    let steps = &joiner.recording.steps;
+    let number = |place: u16| steps.get(usize::from(place)).map(|step| step.number);
     Joined {
+        loads: joiner.loads.finish(number),
         recording: joiner.recording,
         report,
     }
@@ -119,6 +125,7 @@ struct Joiner {
     /// The first instant of any rank.
     zero: u64,
     kinds: HashMap<String, KindId>,
+    loads: Loads,
 }
 
 impl Joiner {
@@ -133,6 +140,7 @@ impl Joiner {
             },
             steps,
             kinds: HashMap::new(),
+            loads: Loads::default(),
         }
     }
 
@@ -151,6 +159,7 @@ impl Joiner {
         let marks = steps.marks(rank);
         let mut lanes = Lanes::new(program, rank);
         let mut kinds: HashMap<KindKey<'_>, KindId> = HashMap::new();
+        let mut exchanges: BTreeMap<(u32, u16), Vec<(KindId, &Splits)>> = BTreeMap::new();
         let base = u32::try_from(self.recording.operations.len()).unwrap_or(u32::MAX);
         for draft in &drafts.operations {
             let kept = &rank.kept[draft.event as usize];
@@ -173,15 +182,20 @@ impl Joiner {
             let kind = *kinds.entry(key).or_insert_with(|| self.kind(rank, key));
             // What a device runs belongs to the step that launched it.
             let launched = annotations.launched(kept.correlation).filter(|_| !draft.is_host);
+            let step = match said.and_then(|said| said.step) {
+                Some(number) => marks.of(number),
+                None => marks.at(launched.unwrap_or(draft.start)),
+            };
+            if let (Some(about), Some(splits)) = (about, rank.splits(draft.event)) {
+                let of_group = exchanges.entry((about.group, step)).or_default();
+                of_group.push((kind, splits));
+            }
             self.recording.operations.push(Operation {
                 lane: lanes.lane(&mut self.recording.lanes, (draft.track, draft.lane)),
                 kind,
                 start: self.at(draft.start),
                 duration: SimDuration::from_nanos(draft.end - draft.start),
-                step: match said.and_then(|said| said.step) {
-                    Some(number) => marks.of(number),
-                    None => marks.at(launched.unwrap_or(draft.start)),
-                },
+                step,
                 tag: said.map_or((0, 0), |said| said.tag),
                 meeting: meetings.get(&draft.event).copied(),
                 bytes: Bytes::new(about.and_then(|about| about.bytes).unwrap_or(kept.bytes)),
@@ -193,6 +207,27 @@ impl Joiner {
             .map(|&(one, other)| (base + one, base + other));
         self.recording.after.extend(pairs);
         self.steps = steps;
+        self.load(rank, exchanges);
+    }
+
+    /// Adds what the exchanges of experts of a rank say of their load, by group and step.
+    fn load(&mut self, rank: &RankTrace, exchanges: BTreeMap<(u32, u16), Vec<(KindId, &Splits)>>) {
+        for ((group, step), exchanges) in exchanges {
+            let group = &rank.groups.all[group as usize];
+            let name = group.description.as_ref().or(group.name.as_ref());
+            let of_experts = |kind: KindId| {
+                matches!(
+                    self.recording.kinds.kind(kind).class,
+                    OpClass::Dispatch | OpClass::Combine
+                )
+            };
+            let splits: Vec<&Splits> = exchanges
+                .into_iter()
+                .filter(|&(kind, _)| of_experts(kind))
+                .map(|(_, splits)| splits)
+                .collect();
+            self.loads.add(name.map_or("", String::as_str), step, &splits);
+        }
     }
 
     /// The kind of what has these in common.

@@ -7,8 +7,9 @@ use orrery_timeline::OpClass;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::collective::{Collective, GroupHead, Groups, moved};
+use super::collective::{Collective, GroupHead, Groups, moved, splits};
 use super::event::{Arguments, Event, Id, Label, nanos};
+use super::loads::Splits;
 use super::scan::{Fault, Scanner};
 
 /// The longest event that is believed, nanoseconds: an hour.
@@ -100,6 +101,8 @@ pub struct RankTrace {
     /// By the event that it belongs to, in order.
     pub(super) collectives: Vec<(u32, Collective)>,
     pub(super) groups: Groups,
+    /// Sizes of exchanges with uneven splits, by event, in order.
+    pub(super) splits: Vec<(u32, Splits)>,
     /// What events say of themselves that a profiler does not, by event, in order.
     pub(super) said: Vec<(u32, Said)>,
     /// Names of streams, where events give them: (device, stream) and the name.
@@ -324,6 +327,9 @@ impl RankTrace {
             self.said.push((at, said));
         }
         if let Some(name) = &event.args.collective {
+            if let Some(splits) = splits(&event.args) {
+                self.splits.push((at, splits));
+            }
             let collective = Collective {
                 name: self.name(name),
                 group: self.groups.of(&event.args),
@@ -387,6 +393,12 @@ impl RankTrace {
     pub(super) fn said(&self, event: u32) -> Option<&Said> {
         let place = self.said.binary_search_by_key(&event, |(event, _)| *event);
         place.ok().map(|place| &self.said[place].1)
+    }
+
+    /// The sizes of `event`, if it is an exchange with uneven splits.
+    pub(super) fn splits(&self, event: u32) -> Option<&Splits> {
+        let place = self.splits.binary_search_by_key(&event, |(event, _)| *event);
+        place.ok().map(|place| &self.splits[place].1)
     }
 
     /// What is said of the collective of `event`, if it is one.
