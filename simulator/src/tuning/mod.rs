@@ -98,14 +98,14 @@ impl Step {
     /// Whether its model has experts.
     #[must_use]
     pub fn has_experts(&self) -> bool {
-        self.parts.ranks.iter().any(|rank| rank.routed > 0)
+        self.parts.sorts.iter().any(|rank| rank.routed > 0)
     }
 
     /// Whether `term` has anything to act on.
     fn has(&self, term: Term) -> bool {
         let any = |of: fn(&orrery_workload::estimate::Pass) -> bool| {
             self.parts
-                .ranks
+                .sorts
                 .iter()
                 .any(|rank| of(&rank.forward) || of(&rank.backward))
         };
@@ -115,7 +115,7 @@ impl Step {
         match term {
             Term::Experts => any(|pass| pass.kernel.spent[1] > orrery_units::SimDuration::ZERO),
             Term::Unaligned => any(|pass| positive(pass.kernel.unaligned)),
-            Term::SmallKernels => self.parts.ranks.iter().any(|rank| rank.routed > 0),
+            Term::SmallKernels => self.parts.sorts.iter().any(|rank| rank.routed > 0),
             Term::ExpertLaunches => any(|pass| pass.expert_launches > 0),
             Term::Tensor => any(|pass| pass.tensor > orrery_units::SimDuration::ZERO),
             Term::Exchange | Term::ExposedExchange => {
@@ -124,7 +124,7 @@ impl Step {
             Term::Shards | Term::ShardUnits => any(|pass| pass.shards > orrery_units::SimDuration::ZERO),
             Term::Data => self
                 .parts
-                .ranks
+                .sorts
                 .iter()
                 .any(|rank| positive(rank.reduce) || positive(rank.gather)),
             Term::Products

@@ -5,6 +5,7 @@
 
 mod in_flight;
 mod memory;
+mod overlapped;
 mod parts;
 mod step;
 mod survey;

@@ -94,13 +94,17 @@ pub struct Order {
     pub graphs: GraphScope,
     /// Host time to issue a kernel where no measured step tells.
     pub launch: SimDuration,
+    /// Share of the device's units that an expert exchange holds.
+    pub exchange_units: f64,
 }
 
 /// A step of a plan, by rank and cause.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parts {
-    /// One for each pipeline rank.
-    pub ranks: Vec<RankParts>,
+    /// Pipeline ranks; those that do the same stand once.
+    pub sorts: Vec<RankParts>,
+    /// Which of these each pipeline rank is.
+    pub ranks: Vec<usize>,
     /// One message between pipeline ranks.
     pub hop: SimDuration,
     /// The agreement of all ranks at the end of the step.
@@ -152,8 +156,12 @@ impl Parts {
             stages,
             end,
         };
-        let ranks = (0..plan.layout.pp).map(|rank| builder.rank(rank)).collect();
+        let mut sorts = Vec::new();
+        let ranks = (0..plan.layout.pp)
+            .map(|rank| position_or_push(&mut sorts, builder.rank(rank)))
+            .collect();
         Self {
+            sorts,
             ranks,
             hop,
             barrier,
@@ -161,6 +169,14 @@ impl Parts {
             order: Order::of(plan),
         }
     }
+}
+
+/// Where `known` has `value`, added if it is new.
+pub(super) fn position_or_push<T: PartialEq>(known: &mut Vec<T>, value: T) -> usize {
+    known.iter().position(|other| *other == value).unwrap_or_else(|| {
+        known.push(value);
+        known.len() - 1
+    })
 }
 
 impl Order {
@@ -175,6 +191,7 @@ impl Order {
             recomputes: training.recompute == Recompute::Full,
             graphs: stack.graphs,
             launch: stack.launch,
+            exchange_units: f64::from(stack.units_for_all_to_all) / f64::from(plan.cluster.device.num_units),
         }
     }
 }

@@ -3,8 +3,9 @@
 use orrery_profile::{Term, Tuning};
 use orrery_scenario::plan::{GraphScope, ScheduleKind};
 
+use super::overlapped::Turn;
 use super::parts::{Parts, Pass, RankParts, Ring};
-use crate::cost::{COLLECTIVE_LAUNCHES, waits};
+use crate::cost::{COLLECTIVE_LAUNCHES, Labour, waits};
 
 /// A step in closed form.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -30,11 +31,12 @@ impl Parts {
     #[must_use]
     pub fn step(&self, tuning: &Tuning) -> Estimate {
         let issue = self.order.issue(tuning);
-        let passes: Vec<[f64; 2]> = self
-            .ranks
+        let of_sorts: Vec<[f64; 2]> = self
+            .sorts
             .iter()
-            .map(|rank| rank.seconds(self, tuning, issue))
+            .map(|sort| sort.seconds(self, tuning, issue))
             .collect();
+        let passes: Vec<[f64; 2]> = self.ranks.iter().map(|&sort| of_sorts[sort]).collect();
         let times = passes.iter().map(|[forward, backward]| forward + backward);
         let sum: f64 = times.clone().sum();
         let slowest = times.fold(0.0, f64::max);
@@ -49,7 +51,7 @@ impl Parts {
         let bubble = fill + self.messages(microbatches);
         let data = self.traffic(tuning, passes.first().copied().unwrap_or_default(), chunks);
         let update = self
-            .ranks
+            .sorts
             .iter()
             .map(|rank| rank.update.alone.as_secs())
             .fold(0.0, f64::max);
@@ -69,7 +71,7 @@ impl Parts {
     /// Time at work and bubble of schedules that defer gradients of weights, on the slowest rank, as published for even
     /// stages: ZB-H1 `(p − 1)(T_F + T_B − T_W)` (Qi 2023, table 2); ZB-V none but `(p − 1) T_F` where ranks wait for each
     /// other at the end; DualPipe `(p / 2 − 1)(F&B + B − 3 W)` and DualPipeV `(p − 1)(F&B + B − 3 W)` of a chunk (DeepSeek's
-    /// own tables). `F&B` is the longer of what is computed and what is exchanged meanwhile.
+    /// own tables). `F&B` is a forward and a backward pass layer by layer ([`Turn`]).
     fn deferred(
         &self,
         schedule: ScheduleKind,
@@ -81,24 +83,26 @@ impl Parts {
         let slowest = (0..passes.len()).max_by(|&a, &b| whole(&passes[a]).total_cmp(&whole(&passes[b])));
         let at = slowest.unwrap_or(0);
         let [forward, backward] = passes.get(at).copied().unwrap_or_default();
-        let weight = self.ranks.get(at).map_or(0.0, |rank| {
+        let slowest = self.ranks.get(at).map(|&sort| &self.sorts[sort]);
+        let weight = slowest.map_or(0.0, |rank| {
             let busy = rank.weight.busy(rank.weight.spent(tuning), 0.0, tuning);
             rank.weight.seconds(busy, tuning)
         });
-        let exchanged = self.ranks.get(at).map_or(0.0, |rank| {
-            let shown = tuning.get(Term::Exchange) * tuning.get(Term::ExposedExchange);
-            (rank.forward.exchange + rank.backward.exchange).as_secs() * shown
+        let together = slowest.map_or(0.0, |rank| {
+            rank.together([forward, backward], weight, self.order.exchange_units, tuning)
         });
-        let together = (forward + backward - exchanged).max(exchanged);
         let neighbours = f64::from(u32::try_from(passes.len()).unwrap_or(u32::MAX)) - 1.0;
+        // As many passes as there are ranks fill the pipeline, and drain it, with none to run beside.
+        let alone = (neighbours + 1.0).min(microbatches);
+        let paired = (microbatches - alone) * together + alone * (forward + backward);
         // Times of a rank are those of both of its chunks.
         let around = (together + backward - 3.0 * weight).max(0.0) / 2.0;
         match schedule {
             ScheduleKind::DualPipe => {
                 let bubble = (neighbours.midpoint(1.0) - 1.0).max(0.0) * around;
-                (microbatches * together / 2.0, bubble)
+                (paired / 2.0, bubble)
             }
-            ScheduleKind::DualPipeV => (microbatches * together, neighbours * around),
+            ScheduleKind::DualPipeV => (paired, neighbours * around),
             ScheduleKind::ZeroBubbleV => (microbatches * (forward + backward), neighbours * forward / 2.0),
             _ => {
                 let bubble = neighbours * (forward + backward - 2.0 * weight).max(0.0);
@@ -129,7 +133,7 @@ impl Parts {
             let window = 0.8 * pass / chunks;
             (traffic - window).max(0.0) + held * (window / traffic).min(1.0)
         };
-        let most = |of: fn(&RankParts) -> f64| self.ranks.iter().map(of).fold(0.0, f64::max) * rate;
+        let most = |of: fn(&RankParts) -> f64| self.sorts.iter().map(of).fold(0.0, f64::max) * rate;
         let reduce = most(|rank| rank.reduce.as_secs());
         let gather = most(|rank| rank.gather.as_secs());
         let [reducing, gathering] = [most(|rank| rank.held[0]), most(|rank| rank.held[1])];
@@ -162,6 +166,33 @@ impl super::Order {
 }
 
 impl RankParts {
+    /// Seconds of a forward and a backward pass run together, of which each alone takes what `alone` says.
+    fn together(&self, [forward, backward]: [f64; 2], weight: f64, units: f64, tuning: &Tuning) -> f64 {
+        let layers = f64::from(self.routed);
+        if self.routed == 0 {
+            return forward + backward;
+        }
+        let shown = tuning.get(Term::Exchange) * tuning.get(Term::ExposedExchange);
+        let exchanged = [self.forward, self.backward].map(|pass| pass.exchange.as_secs() * shown);
+        let tensor =
+            [self.forward, self.backward].map(|pass| pass.tensor.as_secs() * tuning.get(Term::Tensor));
+        let experts = [self.forward, self.backward, self.weight].map(|pass| pass.experts(tuning));
+        let gradients = (experts[1] - experts[2]).max(0.0);
+        let attention = [
+            forward - exchanged[0] - tensor[0] - experts[0],
+            backward - exchanged[1] - tensor[1] - weight - gradients,
+            weight - experts[2],
+        ];
+        let turn = Turn {
+            attention: attention.map(|seconds| seconds.max(0.0) / layers),
+            experts: [experts[0], gradients, experts[2]].map(|seconds| seconds / layers),
+            tensor: tensor.map(|seconds| seconds / layers),
+            exchange: (exchanged[0] + exchanged[1]) / (4.0 * layers),
+            units,
+        };
+        turn.seconds() * layers
+    }
+
     /// Seconds of a microbatch forward and backward.
     ///
     /// The host runs ahead of the device, over both passes together: where it is the slower one, both take longer alike. What
@@ -195,6 +226,12 @@ impl RankParts {
 }
 
 impl Pass {
+    /// Seconds of its grouped products.
+    fn experts(&self, tuning: &Tuning) -> f64 {
+        let spent = self.kernel.spent[Labour::Experts as usize].as_secs();
+        spent / (tuning.get(Term::Products) * tuning.get(Term::Experts))
+    }
+
     /// Seconds of its kernels, without what is between them.
     fn spent(&self, tuning: &Tuning) -> f64 {
         let [products, experts, attention, passes] = self.kernel.spent.map(|spent| spent.as_secs());

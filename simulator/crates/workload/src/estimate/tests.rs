@@ -28,7 +28,8 @@ fn parts(ranks: usize, chunks: u32) -> Parts {
         ..RankParts::default()
     };
     Parts {
-        ranks: vec![rank; ranks],
+        sorts: vec![rank],
+        ranks: vec![0; ranks],
         hop: SimDuration::ZERO,
         barrier: SimDuration::ZERO,
         tied: SimDuration::ZERO,
@@ -45,6 +46,7 @@ fn parts(ranks: usize, chunks: u32) -> Parts {
             recomputes: false,
             graphs: GraphScope::None,
             launch: SimDuration::from_micros(5),
+            exchange_units: 0.1,
         },
     }
 }
@@ -72,7 +74,7 @@ fn the_bubble_of_schedules_that_defer_weights() {
     let with = |schedule| {
         let mut deferred = parts(4, 2);
         deferred.order.schedule = schedule;
-        for rank in &mut deferred.ranks {
+        for rank in &mut deferred.sorts {
             rank.weight = pass(Labour::Products, 1.0, 10);
         }
         let estimate = deferred.step(&Tuning::default());
@@ -123,7 +125,7 @@ fn sharded_parameters_hide_behind_compute_or_hold_it_up() {
     let mut sharded = parts(1, 1);
     let RankParts {
         forward, backward, ..
-    } = &mut sharded.ranks[0];
+    } = &mut sharded.sorts[0];
     for (pass, seconds) in [(forward, 0.5), (backward, 4.0)] {
         pass.shards = SimDuration::from_secs(seconds);
         pass.shards_held = 0.1 * seconds;
@@ -139,8 +141,8 @@ fn sharded_parameters_hide_behind_compute_or_hold_it_up() {
 fn gradients_show_where_backward_is_too_short() {
     let with = |seconds: f64, overlaps: bool| {
         let mut reduced = parts(1, 1);
-        reduced.ranks[0].reduce = SimDuration::from_secs(seconds);
-        reduced.ranks[0].held[0] = 0.1 * seconds;
+        reduced.sorts[0].reduce = SimDuration::from_secs(seconds);
+        reduced.sorts[0].held[0] = 0.1 * seconds;
         reduced.order.overlaps_gradients = overlaps;
         reduced.step(&Tuning::default()).data
     };
@@ -164,7 +166,7 @@ fn host_and_device_wait_for_each_other() {
 #[test]
 fn the_host_issues_what_layers_and_collectives_bring() {
     let mut one = parts(1, 1);
-    let rank = &mut one.ranks[0];
+    let rank = &mut one.sorts[0];
     rank.layers = 2;
     for pass in [&mut rank.forward, &mut rank.backward] {
         pass.collectives = 2;
@@ -180,7 +182,9 @@ fn the_host_issues_what_layers_and_collectives_bring() {
 #[test]
 fn time_around_the_loss_is_that_of_the_rank_with_the_head() {
     let mut two = parts(2, 1);
-    two.ranks[1].heads = 1;
+    two.sorts.push(two.sorts[0]);
+    two.ranks[1] = 1;
+    two.sorts[1].heads = 1;
     let tuning = Tuning::default().with(Term::Microbatch, 0.5);
     close(two.step(&tuning).step, 8.0 * 3.5 + 3.0);
     two.order.graphs = GraphScope::Full;
@@ -191,7 +195,7 @@ fn time_around_the_loss_is_that_of_the_rank_with_the_head() {
 #[test]
 fn products_without_whole_vectors_are_slower() {
     let mut one = parts(1, 1);
-    one.ranks[0].backward.kernel.unaligned = SimDuration::from_secs(1.0);
+    one.sorts[0].backward.kernel.unaligned = SimDuration::from_secs(1.0);
     close(
         one.step(&Tuning::default().with(Term::Unaligned, 0.5)).step,
         8.0 * 4.0,
@@ -202,7 +206,7 @@ fn products_without_whole_vectors_are_slower() {
 #[test]
 fn sharded_parameters_take_a_share_of_the_device() {
     let mut sharded = parts(1, 1);
-    sharded.ranks[0].forward.shards = SimDuration::from_secs(0.5);
+    sharded.sorts[0].forward.shards = SimDuration::from_secs(0.5);
     close(
         sharded.step(&Tuning::default().with(Term::ShardUnits, 0.2)).step,
         8.0 * 3.1,

@@ -165,7 +165,8 @@ impl Surveyor {
         };
         self.whole.training.num_microbatches = microbatches;
         let parts = Parts {
-            ranks: stages.ranks(layers, exchanged, mesh),
+            sorts: stages.parts(layers, exchanged, mesh),
+            ranks: stages.ranks().to_vec(),
             hop,
             barrier: self.barrier,
             // Along a V, embedding and head are on one rank.

@@ -5,7 +5,7 @@ use orrery_units::SimDuration;
 
 use super::super::in_flight::{ChunkBytes, Moment};
 use super::super::memory::statics;
-use super::super::parts::RankParts;
+use super::super::parts::{RankParts, position_or_push};
 use super::cells::{Ends, Exchanged, LayerCell, MeshCell, add_times};
 use super::{LayerKey, MeshKey, Surveyor};
 use crate::block::Shapes;
@@ -46,13 +46,6 @@ pub(super) struct Stages {
     /// The member of each pipeline rank.
     ranks: Vec<usize>,
     last_shape: usize,
-}
-
-fn position_or_push<T: PartialEq>(known: &mut Vec<T>, value: T) -> usize {
-    known.iter().position(|other| *other == value).unwrap_or_else(|| {
-        known.push(value);
-        known.len() - 1
-    })
 }
 
 impl Surveyor {
@@ -157,15 +150,19 @@ impl Surveyor {
 }
 
 impl Stages {
-    /// The parts of every pipeline rank.
-    pub(super) fn ranks(&self, layers: &LayerCell, exchanged: &Exchanged, mesh: &MeshCell) -> Vec<RankParts> {
+    /// The member of each pipeline rank.
+    pub(super) fn ranks(&self) -> &[usize] {
+        &self.ranks
+    }
+
+    /// The parts of every member.
+    pub(super) fn parts(&self, layers: &LayerCell, exchanged: &Exchanged, mesh: &MeshCell) -> Vec<RankParts> {
         let sorts: Vec<RankParts> = self
             .sorts
             .iter()
             .map(|sort| self.sum(sort, layers, exchanged, mesh))
             .collect();
-        let members: Vec<RankParts> = self
-            .members
+        self.members
             .iter()
             .map(|member| {
                 let mut parts = RankParts::default();
@@ -175,8 +172,7 @@ impl Stages {
                 parts.update.alone = member.update;
                 parts
             })
-            .collect();
-        self.ranks.iter().map(|&member| members[member]).collect()
+            .collect()
     }
 
     fn sum(&self, sort: &Sort, layers: &LayerCell, exchanged: &Exchanged, mesh: &MeshCell) -> RankParts {
