@@ -1,6 +1,7 @@
 //! What a balancing scenario may say: every fault is named with a value that works.
 
 use orrery::pipeline;
+use orrery::scenario::plan::{LoadKind, Popularity};
 use orrery::scenario::{BalancingPlan, Diagnostic, Loaded, render};
 
 use crate::command::{folder_with, orrery};
@@ -308,4 +309,45 @@ fn a_run_writes_what_was_asked_for() {
     assert_eq!(again.code, 0, "{}", again.err);
     let named = run(&["--baseline", "nowhere.json"]);
     assert_eq!(named.code, 3, "{}", named.err);
+}
+
+/// Split sizes of a trace as a load: two ranks of four experts each, which share alike what came for their rank.
+#[test]
+fn a_trace_is_a_load_by_rank() {
+    let folder = folder_with("");
+    let event = |at: usize, sent: &str, received: &str| {
+        format!(
+            r#"{{"ph": "X", "cat": "kernel", "ts": {at}, "args": {{"Collective name": "all_to_all",
+            "In split size": "{sent}", "Out split size": "{received}"}}}}"#
+        )
+    };
+    let layers = (0..56).flat_map(|layer| {
+        let sent = format!("[{}, 100]", 200 + layer);
+        [
+            event(2 * layer, &sent, "[150, 150]"),
+            event(2 * layer + 1, "[150, 150]", &sent),
+        ]
+    });
+    let trace = format!(r#"{{"traceEvents": [{}]}}"#, layers.collect::<Vec<_>>().join(","));
+    let path = folder.path().join("trace.json");
+    std::fs::write(&path, trace).unwrap();
+    let skew = format!(
+        "skew = {{ kind = \"trace\", path = {:?} }}",
+        path.to_str().unwrap()
+    );
+    let plan = loads(&[(SKEW, &skew)]);
+    assert!(
+        plan.assumptions
+            .iter()
+            .any(|said| said.key == "load.experts_of_a_rank"),
+        "{:?}",
+        plan.assumptions
+    );
+    let LoadKind::Phases(phases) = plan.group.expect("a load").load.kind else {
+        panic!("a load of phases")
+    };
+    let Popularity::Recorded(counts) = &phases[0].skew.popularity else {
+        panic!("a recording")
+    };
+    assert_eq!(counts[1], [201, 201, 201, 201, 100, 100, 100, 100]);
 }

@@ -1,9 +1,10 @@
 //! Recorded loads: text in, counts of experts out. Whoever has the file gives the text.
 //!
 //! Read are tables of counts and of routed tokens (see `table`) and the dumps of serving stacks as JSON (see
-//! `dump`). Dumps of PyTorch are refused with the line that turns them into JSON.
+//! `dump`), and traces of PyTorch (see `splits`). Its `.pt` files are refused with the line that turns them into JSON.
 
 mod dump;
+mod splits;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -275,6 +275,7 @@ fn trace(
     context: &mut Context<'_, '_>,
 ) -> Option<Skew> {
     let counts = context.recorded(raw.path.as_ref(), raw.select.as_ref(), &kind.place)?;
+    let counts = context.of_ranks(counts, experts);
     let is_of_model = counts.len() == experts.layers as usize
         && counts.iter().all(|layer| layer.len() == experts.experts as usize);
     if !is_of_model {
@@ -296,6 +297,21 @@ fn trace(
 }
 
 impl Context<'_, '_> {
+    /// Loads that were recorded by rank, as those of a trace are, spread evenly over the experts of each rank.
+    fn of_ranks(&mut self, counts: Vec<Vec<u64>>, experts: ExpertShape) -> Vec<Vec<u64>> {
+        let (ranks, all) = (counts.first().map_or(0, Vec::len), experts.experts as usize);
+        if ranks < 2 || ranks >= all || !all.is_multiple_of(ranks) {
+            return counts;
+        }
+        let each = all / ranks;
+        let reason =
+            format!("{ranks} were recorded of {all} experts: loads of ranks, which hold {each} each");
+        self.assumed.note("load.experts_of_a_rank", "alike", &reason);
+        // All times as many: shares are what counts.
+        let spread = |layer: Vec<u64>| layer.into_iter().flat_map(|rows| vec![rows; each]).collect();
+        counts.into_iter().map(spread).collect()
+    }
+
     /// Counts of a part of a recorded table; a file is read once.
     pub(super) fn recorded(
         &mut self,
