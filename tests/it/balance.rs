@@ -73,3 +73,25 @@ fn questions_without_an_answer_are_refused() {
         assert!(ran.out.is_empty() && ran.err.contains("= help:"), "{}", ran.err);
     }
 }
+
+/// The balancers of a scenario go by the same names here.
+#[test]
+fn names_of_scenarios_are_names_of_the_command() {
+    let folder = folder_with("");
+    let case =
+        r#"{"weights": [[4, 3, 2, 1]], "num_replicas": 6, "num_groups": 1, "num_nodes": 1, "num_gpus": 2}"#;
+    std::fs::write(folder.path().join("case.json"), case).unwrap();
+    let answer = |policy: &str| {
+        let ran = orrery(folder.path(), &["balance", "case.json", "--policy", policy]);
+        assert_eq!(ran.code, 0, "{policy}: {}", ran.err);
+        ran.out
+    };
+    for (short, long) in [
+        ("hierarchical", "eplb-hierarchical"),
+        ("global", "eplb-global"),
+        ("vllm", "eplb-vllm"),
+        ("swap", "eplb-swap"),
+    ] {
+        assert_eq!(answer(short), answer(long), "{long}");
+    }
+}

@@ -11,18 +11,22 @@ use super::{BalanceArgs, Console, Failure};
 /// Keys of a case that are the question; what else stands in it, such as the answer, is not read.
 const QUESTION: [&str; 5] = ["weights", "num_replicas", "num_groups", "num_nodes", "num_gpus"];
 
-/// How experts are placed.
+/// How experts are placed; scenarios' names of the balancers work too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Policy {
     /// Hierarchical when the groups divide evenly among the nodes, else global, as the reference chooses.
     Auto,
     /// Groups to nodes first, then replicas within each node.
+    #[value(alias = "eplb-hierarchical")]
     Hierarchical,
     /// Replicas over all devices, whatever their group.
+    #[value(alias = "eplb-global")]
     Global,
     /// vLLM's port of the reference, in double precision.
+    #[value(alias = "eplb-vllm")]
     Vllm,
     /// EPLB, then no replica beside another of its expert, and slots exchanged while the busiest device gains.
+    #[value(alias = "eplb-swap")]
     Swap,
     /// Heaviest expert first on the lightest device.
     Greedy,
