@@ -3,6 +3,7 @@
 pub(crate) mod balancing;
 pub(crate) mod cluster;
 mod contender;
+mod experts;
 pub(crate) mod fabric;
 mod gate;
 pub(crate) mod layout;
