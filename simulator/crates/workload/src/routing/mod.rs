@@ -111,7 +111,12 @@ impl Router {
             .as_ref()
             .expect("only layers with experts are asked for their load");
         let ring = &mut self.rings[layer as usize][group as usize];
-        let at = match ring.place((step, microbatch), self.memo_entries) {
+        // Even loads are the same in every microbatch.
+        let when = match self.routing.law {
+            Law::Balanced => (0, 0),
+            _ => (step, microbatch),
+        };
+        let at = match ring.place(when, self.memo_entries) {
             Place::Found(at) => at,
             Place::Empty(at) => {
                 self.draws += 1;

@@ -1,7 +1,5 @@
 //! Whole loads: sums, keys, memory of the router, capacity, and what DeepSeek-V3 puts on its ports.
 
-use std::time::Instant;
-
 use orrery_scenario::plan::{Dispatcher, Law};
 use orrery_units::{Bytes, Seed};
 
@@ -70,6 +68,17 @@ fn loads_are_remembered() {
     assert_eq!(router.num_draws(), 20);
 }
 
+/// Even loads do not change from one microbatch to the next, and are drawn once.
+#[test]
+fn even_loads_are_drawn_once() {
+    let mut router = router(Law::Balanced);
+    let first = router.load(0, 40, 0, 0).ranks().to_vec();
+    for microbatch in 1..40 {
+        assert_eq!(router.load(0, 40, 1, microbatch).ranks(), first);
+    }
+    assert_eq!(router.num_draws(), 1);
+}
+
 #[test]
 fn popularity_persists_over_steps() {
     let mut router = router(Law::LogNormal { sigma: 1.0 });
@@ -113,19 +122,4 @@ fn capacity_limits_and_pads() {
     let load = padding.load(0, 10, 0, 0);
     assert!(load.per_expert().iter().all(|&count| count == 8192));
     assert!((load.imbalance() - 1.0).abs() < 1e-12);
-}
-
-#[test]
-fn a_draw_is_fast() {
-    let mut router = router(SKEWED);
-    let start = Instant::now();
-    for microbatch in 0..120 {
-        for layer in 3..61 {
-            router.load(0, layer, 0, microbatch);
-            router.load(1, layer, 0, microbatch);
-        }
-    }
-    let each = start.elapsed().as_secs_f64() / router.num_draws() as f64;
-    // Measured at 14 to 20 µs; the bound only catches a change of order, on a busy machine too.
-    assert!(each < 150e-6, "{each} s per draw");
 }
