@@ -311,26 +311,15 @@ fn a_run_writes_what_was_asked_for() {
     assert_eq!(named.code, 3, "{}", named.err);
 }
 
-/// Split sizes of a trace as a load: two ranks of four experts each, which share alike what came for their rank.
+/// Loads of ranks, as `import kineto` writes them of split sizes: two ranks of four experts each, which share alike what
+/// came for their rank.
 #[test]
-fn a_trace_is_a_load_by_rank() {
+fn loads_of_ranks_are_shared_by_their_experts() {
     let folder = folder_with("");
-    let event = |at: usize, sent: &str, received: &str| {
-        format!(
-            r#"{{"ph": "X", "cat": "kernel", "ts": {at}, "args": {{"Collective name": "all_to_all",
-            "In split size": "{sent}", "Out split size": "{received}"}}}}"#
-        )
-    };
-    let layers = (0..56).flat_map(|layer| {
-        let sent = format!("[{}, 100]", 200 + layer);
-        [
-            event(2 * layer, &sent, "[150, 150]"),
-            event(2 * layer + 1, "[150, 150]", &sent),
-        ]
-    });
-    let trace = format!(r#"{{"traceEvents": [{}]}}"#, layers.collect::<Vec<_>>().join(","));
-    let path = folder.path().join("trace.json");
-    std::fs::write(&path, trace).unwrap();
+    let layer = |layer: usize| format!("ep,7,{layer},0,{}\nep,7,{layer},1,100\n", 200 + layer);
+    let table: String = (0..56).map(layer).collect();
+    let path = folder.path().join("expert-load.csv");
+    std::fs::write(&path, format!("task,step,layer,expert,count\n{table}")).unwrap();
     let skew = format!(
         "skew = {{ kind = \"trace\", path = {:?} }}",
         path.to_str().unwrap()

@@ -6,12 +6,11 @@
 //! * vLLM's routed experts (`--enable-return-routed-experts`): `routed_experts[token][layer][k]` and
 //!   `prompt_routed_experts`, of a response or of each of its `choices`.
 //! * A case of `orrery balance`: `weights[layer][expert]`.
-//! * A trace of PyTorch, whose all-to-alls carry split sizes (see `splits`).
 //! * A bare array of any of the shapes of counts.
 
 use serde_json::Value;
 
-use super::{Gathered, RecordError, Recording, splits};
+use super::{Gathered, RecordError, Recording};
 
 /// Names of counts.
 const COUNTS: [&str; 5] = [
@@ -29,7 +28,7 @@ pub(super) fn read(text: &str) -> Result<Recording, RecordError> {
     let value: Value =
         serde_json::from_str(text).map_err(|fault| RecordError::Malformed(format!("not JSON: {fault}")))?;
     if value.get("traceEvents").is_some() {
-        return splits::read(&value);
+        return Err(RecordError::Trace);
     }
     let mut gathered = Gathered::default();
     if let Some(counts) = COUNTS

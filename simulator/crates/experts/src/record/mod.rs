@@ -1,10 +1,9 @@
 //! Recorded loads: text in, counts of experts out. Whoever has the file gives the text.
 //!
 //! Read are tables of counts and of routed tokens (see `table`) and the dumps of serving stacks as JSON (see
-//! `dump`), and traces of PyTorch (see `splits`). Its `.pt` files are refused with the line that turns them into JSON.
+//! `dump`). Dumps of PyTorch are refused with the line that turns them into JSON.
 
 mod dump;
-mod splits;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -52,6 +51,11 @@ pub enum RecordError {
         "a `.pt` file is read by PyTorch only\n  = help: python3 -c \"import json, sys, torch; d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); json.dump({{'logical_count': d['logical_count'].tolist()}}, open(sys.argv[2], 'w'))\" dump.pt dump.json"
     )]
     PyTorch,
+    /// It is a trace of a profiler.
+    #[error(
+        "a trace is no table of loads\n  = help: `orrery import kineto` writes the split sizes of its all-to-alls as expert-load.csv, which is one"
+    )]
+    Trace,
     /// It is Parquet, which is no text.
     #[error(
         "Parquet is read where the file is\n  = help: name the file with the extension `.parquet`, or write it as CSV"

@@ -297,7 +297,7 @@ fn trace(
 }
 
 impl Context<'_, '_> {
-    /// Loads that were recorded by rank, as those of a trace are, spread evenly over the experts of each rank.
+    /// Loads that were recorded by rank, as split sizes of a trace are, spread evenly over the experts of each rank.
     fn of_ranks(&mut self, counts: Vec<Vec<u64>>, experts: ExpertShape) -> Vec<Vec<u64>> {
         let (ranks, all) = (counts.first().map_or(0, Vec::len), experts.experts as usize);
         if ranks < 2 || ranks >= all || !all.is_multiple_of(ranks) {
