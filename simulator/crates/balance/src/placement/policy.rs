@@ -85,6 +85,24 @@ impl Algorithm {
         "flexmoe",
     ];
 
+    /// Every balancer in the order of [`NAMES`](Self::NAMES), told what it needs of `cost` and `threshold`.
+    #[must_use]
+    pub const fn all(cost: ExpertCost, threshold: f64) -> [Self; 11] {
+        [
+            Self::Contiguous,
+            Self::RoundRobin,
+            Self::Random,
+            Self::Greedy,
+            Self::EplbHierarchical,
+            Self::EplbGlobal,
+            Self::EplbVllm,
+            Self::EplbSwap,
+            Self::FlashLb,
+            Self::Shadow(cost),
+            Self::Flex { threshold },
+        ]
+    }
+
     /// The name of this balancer.
     #[must_use]
     pub const fn name(&self) -> &'static str {

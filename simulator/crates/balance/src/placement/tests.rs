@@ -120,25 +120,18 @@ fn setting(shape: Shape, now: Option<&LayerPlacement>) -> Setting<'_> {
     }
 }
 
-fn all() -> Vec<Algorithm> {
+fn all() -> [Algorithm; 11] {
     let cost = ExpertCost {
         compute: SimDuration::from_secs(1e-6),
         exchange: SimDuration::from_secs(1e-6),
         broadcast: SimDuration::from_secs(1e-3),
     };
-    vec![
-        Algorithm::Contiguous,
-        Algorithm::RoundRobin,
-        Algorithm::Random,
-        Algorithm::Greedy,
-        Algorithm::EplbHierarchical,
-        Algorithm::EplbGlobal,
-        Algorithm::EplbVllm,
-        Algorithm::EplbSwap,
-        Algorithm::FlashLb,
-        Algorithm::Shadow(cost),
-        Algorithm::Flex { threshold: 1.1 },
-    ]
+    Algorithm::all(cost, 1.1)
+}
+
+#[test]
+fn every_balancer_stands_at_its_name() {
+    assert_eq!(all().map(|algorithm| algorithm.name()), Algorithm::NAMES);
 }
 
 /// Every expert lies somewhere, no device exceeds its slots but for shadows, and loads add up.

@@ -9,20 +9,9 @@ use crate::raw::RawPolicy;
 
 /// The balancer called `name`; one that needs costs takes `cost`.
 pub(super) fn algorithm(name: &str, threshold: f64, cost: ExpertCost) -> Option<Algorithm> {
-    let all = [
-        Algorithm::Contiguous,
-        Algorithm::RoundRobin,
-        Algorithm::Random,
-        Algorithm::Greedy,
-        Algorithm::EplbHierarchical,
-        Algorithm::EplbGlobal,
-        Algorithm::EplbVllm,
-        Algorithm::EplbSwap,
-        Algorithm::FlashLb,
-        Algorithm::Shadow(cost),
-        Algorithm::Flex { threshold },
-    ];
-    all.into_iter().find(|algorithm| algorithm.name() == name)
+    Algorithm::all(cost, threshold)
+        .into_iter()
+        .find(|algorithm| algorithm.name() == name)
 }
 
 pub(super) fn contender(
