@@ -51,7 +51,8 @@ pub(crate) struct SweepArgs {
     /// So many points of a Latin hypercube over the ranges.
     #[arg(long, value_name = "N", requires = "range", conflicts_with = "grid")]
     pub(crate) latin: Option<u32>,
-    /// Find the end of the part of a range, from its lower end, in which a check holds.
+    /// Find the end of the part of a range in which a check holds, from whichever end it holds at; values
+    /// without a run are passed over.
     #[arg(long, value_name = "KEY=LOW..HIGH", value_parser = Range::parse, requires = "until",
           conflicts_with_all = ["grid", "range"])]
     pub(crate) bisect: Option<Range>,

@@ -150,34 +150,66 @@ pub fn point(file: &str, text: &str, common: &[(String, String)], settings: Sett
     }
 }
 
-/// The end of the part of `range` from its `low` end on which `holds`, to a whole number or a thousandth of the range; none
-/// where it does not hold at `low`. Where it holds at `high`, that is the end.
+/// The end of the part of `range` in which `holds`, seen from that end of the range at which it holds, to a whole number or a
+/// thousandth of the range; none where it holds at neither. Where it holds at both, that is `high`.
+///
+/// `holds` is none where there is no run, such as a batch that does not divide: the nearest whole number that has one
+/// decides instead.
 ///
 /// # Errors
 /// What `holds` could not tell.
-pub fn bisect<E>(range: &Range, mut holds: impl FnMut(f64) -> Result<bool, E>) -> Result<Option<f64>, E> {
-    if !holds(range.low)? {
-        return Ok(None);
-    }
-    if holds(range.high)? {
-        return Ok(Some(range.high));
-    }
-    let (mut good, mut bad) = (range.low, range.high);
+pub fn bisect<E>(
+    range: &Range,
+    mut holds: impl FnMut(f64) -> Result<Option<bool>, E>,
+) -> Result<Option<f64>, E> {
+    let low = holds(range.low)?.unwrap_or(false);
+    let high = holds(range.high)?.unwrap_or(false);
+    let (mut good, mut bad) = match (low, high) {
+        (false, false) => return Ok(None),
+        (true, true) => return Ok(Some(range.high)),
+        (true, false) => (range.low, range.high),
+        (false, true) => (range.high, range.low),
+    };
     let small = if range.whole {
         1.0
     } else {
         (range.high - range.low) / 1000.0
     };
-    while bad - good > small {
-        let half = f64::midpoint(good, bad);
-        let middle = if range.whole { half.floor() } else { half };
-        if holds(middle)? {
-            good = middle;
-        } else {
-            bad = middle;
+    while (bad - good).abs() > small {
+        match nearest(range, (good, bad), &mut holds)? {
+            Some((middle, true)) => good = middle,
+            Some((middle, false)) => bad = middle,
+            None => break,
         }
     }
     Ok(Some(good))
+}
+
+/// Whether it `holds` at the value nearest to the middle between two others at which there is a run; none where there is no
+/// such value.
+fn nearest<E>(
+    range: &Range,
+    (one, other): (f64, f64),
+    holds: &mut impl FnMut(f64) -> Result<Option<bool>, E>,
+) -> Result<Option<(f64, bool)>, E> {
+    let (least, most) = (one.min(other), one.max(other));
+    let half = f64::midpoint(least, most);
+    if !range.whole {
+        return Ok(Some((half, holds(half)?.unwrap_or(false))));
+    }
+    let (mut below, mut above) = (half.floor(), half.floor() + 1.0);
+    while below > least || above < most {
+        for value in [below, above]
+            .into_iter()
+            .filter(|&value| value > least && value < most)
+        {
+            if let Some(held) = holds(value)? {
+                return Ok(Some((value, held)));
+            }
+        }
+        (below, above) = (below - 1.0, above + 1.0);
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -216,13 +248,29 @@ mod tests {
         assert_eq!(points, latin(&ranges, 8, Seed::new(3)), "the seed decides all");
     }
 
+    /// Multiples of 24 alone have a run: 48 is the last up to 70, though most values between have none.
+    #[test]
+    fn bisection_passes_over_what_has_no_run() {
+        let range = Range::parse("k=24..240").unwrap();
+        let divides = |value: f64| (value % 24.0).abs() < 1e-9;
+        let upto = |most: f64| {
+            let holds = |value| Ok::<_, ()>(divides(value).then_some(value <= most));
+            bisect(&range, holds).unwrap()
+        };
+        assert_eq!(upto(70.0), Some(48.0));
+        assert_eq!(upto(230.0), Some(216.0));
+        assert_eq!(upto(20.0), None);
+    }
+
     #[test]
     fn bisection_finds_the_last_value_that_holds() {
         let range = Range::parse("k=1..100").unwrap();
-        let upto = |most: f64| bisect(&range, |value| Ok::<_, ()>(value <= most)).unwrap();
+        let upto = |most: f64| bisect(&range, |value| Ok::<_, ()>(Some(value <= most))).unwrap();
         assert_eq!(upto(37.0), Some(37.0));
         assert_eq!(upto(0.0), None);
         assert_eq!(upto(1000.0), Some(100.0));
+        let from = |least: f64| bisect(&range, |value| Ok::<_, ()>(Some(value >= least))).unwrap();
+        assert_eq!(from(37.0), Some(37.0), "seen from the upper end");
         assert!(
             Range::parse("k=9..1").is_err() && Range::parse("k=1").is_err(),
             "no ranges"

@@ -217,8 +217,14 @@ pub(super) fn bisect(
     let mut probes: Vec<(f64, bool)> = Vec::new();
     let found = points::bisect(range, |value| {
         let (holds, why) = probe(job, &confirming, (range, value), until, console)?;
-        probes.push((value, holds));
-        let verdict = if holds { "holds" } else { "does not hold" };
+        let end = value <= range.low || value >= range.high;
+        let verdict = match holds {
+            Some(true) => "holds",
+            Some(false) => "does not hold",
+            None if end => "no run",
+            None => return Ok(None),
+        };
+        probes.extend(holds.map(|holds| (value, holds)));
         let value = range.text(value);
         writeln!(console.err, "{} = {value}: {verdict} ({why})", range.key)?;
         Ok::<_, anyhow::Error>(holds)
@@ -227,14 +233,15 @@ pub(super) fn bisect(
         Format::Human | Format::Github => {
             let line = match found {
                 Some(end) => format!(
-                    "{} = {}: the last value at which {until}",
+                    "{} = {}: the end of the values at which {until}",
                     range.key,
                     range.text(end)
                 ),
                 None => format!(
-                    "{until} does not hold at {} = {}",
+                    "{until} holds neither at {} = {} nor at {}",
                     range.key,
-                    range.text(range.low)
+                    range.text(range.low),
+                    range.text(range.high)
                 ),
             };
             writeln!(console.out, "{line}")?;
@@ -251,14 +258,14 @@ pub(super) fn bisect(
     Ok(job.exit(found.is_some()))
 }
 
-/// Whether `until` holds at a value of a range, and what it is there or why there is no run.
+/// Whether `until` holds at a value of a range, and what it is there; or none, and why there is no run.
 fn probe(
     job: &Job<'_>,
     confirming: &Confirming,
     (range, value): (&Range, f64),
     until: &str,
     console: &Console<'_>,
-) -> anyhow::Result<(bool, String)> {
+) -> anyhow::Result<(Option<bool>, String)> {
     let mut common = job.common.to_vec();
     let quoted = serde_json::to_string(until)?;
     common.push((format!("expect.{CHECK}.check"), quoted));
@@ -269,7 +276,7 @@ fn probe(
         Err(faults) if faults.iter().any(about_check) => {
             return Err(Failure::invalid(format!("`--until`: {}", faults.join("; "))));
         }
-        Err(faults) => return Ok((false, faults.join("; "))),
+        Err(faults) => return Ok((None, faults.join("; "))),
         Ok(plan) => plan,
     };
     let stop = || confirming.cancel();
@@ -284,7 +291,7 @@ fn probe(
     let passed = check.as_ref().is_some_and(|check| check.verdict == Verdict::Pass);
     let value = check.and_then(|check| check.value);
     Ok((
-        passed,
+        Some(passed),
         value.map_or_else(|| "no value".to_owned(), |value| significant(value, 5)),
     ))
 }
