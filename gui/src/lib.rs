@@ -9,13 +9,16 @@ mod app;
 mod document;
 mod panels;
 mod theme;
+mod timeline;
 mod window;
+mod words;
 
 pub use app::{Action, App, Arrangement, Command, Menu, Start, session_path};
 pub use document::{
     Apart, Collector, Device, Document, Elsewhere, Finished, Fleet, FleetEvent, FleetMetric, History, Home,
-    KEPT, Keeping, Link, News, Node, Running, Scenario, Shelved, Standing, Wake, collector_url, short_name,
+    KEPT, Keeping, Link, News, Node, Opening, Run, Running, Runs, SIDES, Scenario, Shelved, Side, Standing,
+    Wake, collector_url, is_scenario, short_name,
 };
 pub use panels::links::LinksModel;
-pub use panels::timeline::TimelineModel;
+pub use timeline::TimelineModel;
 pub use window::{OpenError, no_display, open};

@@ -8,14 +8,17 @@ use clap::Parser;
 use orrery::cli;
 use orrery::exit::Exit;
 use orrery_collector::{Daemon, Settings, SourceKind};
-use orrery_gui::{Arrangement, OpenError, Scenario, Start, collector_url, no_display, open, session_path};
+use orrery_gui::{
+    Arrangement, OpenError, Scenario, Start, collector_url, is_scenario, no_display, open, session_path,
+};
 
 /// Opens the window on scenarios, or on the one that ships with the program, simulates the first and shows the
 /// fleet live. Without a display it does what `orrery` does: it runs them and writes their reports.
 #[derive(Debug, Parser)]
 #[command(name = "orrery-gui", version, max_term_width = 100)]
 struct Arguments {
-    /// Scenario files [default: those of the last time; the first time DeepSeek-V3 on 2,048 H800].
+    /// Scenarios; stored runs and recorded traces, each a file or a folder, are opened beside them to be compared
+    /// [default: the scenarios of the last time; the first time DeepSeek-V3 on 2,048 H800].
     #[arg(value_name = "FILES")]
     files: Vec<String>,
     /// Show a made-up cluster, marked DEMO, even if this machine has devices.
@@ -28,7 +31,7 @@ struct Arguments {
     /// Save a picture of the window once the first run is over and the fleet has spoken, and close it.
     #[arg(long, value_name = "PNG")]
     screenshot: Option<PathBuf>,
-    /// Where the panels are: overview, observe, plan or timeline [default: as they were last].
+    /// Where the panels are: overview, observe, plan, timeline or compare [default: as they were last].
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<Arrangement>,
     /// Light or dark [default: as it was last].
@@ -56,7 +59,9 @@ fn show(arguments: &Arguments) -> Exit {
     // A picture is the same whoever takes it.
     let forgets = arguments.afresh || arguments.screenshot.is_some();
     let mut scenarios = Vec::new();
-    for file in &arguments.files {
+    let (files, runs): (Vec<&String>, Vec<&String>) =
+        arguments.files.iter().partition(|file| is_scenario(file));
+    for file in files {
         match Scenario::read(file) {
             Ok(scenario) => scenarios.push(scenario),
             Err(why) => return say(&why, Exit::Invalid),
@@ -66,6 +71,7 @@ fn show(arguments: &Arguments) -> Exit {
     let own = daemon.iter().map(|daemon| format!("http://{}", daemon.address()));
     let start = Start {
         scenarios,
+        runs: runs.into_iter().cloned().collect(),
         run_at_once: true,
         collectors: own.chain(arguments.collector.iter().cloned()).collect(),
         screenshot: arguments.screenshot.clone(),
@@ -110,9 +116,14 @@ fn without_window(arguments: &Arguments, why: &str) -> Exit {
     }
     say(&format!("no window: {why}; running without one"), Exit::Success);
     let mut command = vec!["orrery".to_owned()];
-    if !arguments.files.is_empty() {
+    let scenarios: Vec<&String> = arguments.files.iter().filter(|file| is_scenario(file)).collect();
+    if scenarios.len() < arguments.files.len() {
+        let words = "stored runs and traces are not opened; see `orrery report` and `orrery replay`";
+        say(words, Exit::Success);
+    }
+    if !scenarios.is_empty() {
         command.extend(["run".to_owned(), "--".to_owned()]);
-        command.extend(arguments.files.iter().cloned());
+        command.extend(scenarios.into_iter().cloned());
     }
     cli::run(command)
 }

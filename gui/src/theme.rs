@@ -20,6 +20,15 @@ pub(crate) const fn of_class(class: OpClass) -> Color32 {
     }
 }
 
+/// The colour of the first, second and third side of a comparison: hues of Okabe and Ito, in lines and swatches.
+pub(crate) const fn of_side(side: usize) -> Color32 {
+    match side {
+        0 => Color32::from_rgb(0x56, 0xb4, 0xe9),
+        1 => Color32::from_rgb(0xe6, 0x9f, 0x00),
+        _ => Color32::from_rgb(0x00, 0x9e, 0x73),
+    }
+}
+
 /// Black or white, whichever is read better on `background`: by its luma (ITU-R BT.601 weights).
 pub(crate) fn ink_on(background: Color32) -> Color32 {
     let [red, green, blue, _] = background.to_array().map(u32::from);

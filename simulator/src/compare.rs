@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use orrery_report::{Cause, Waterfall};
+use orrery_report::{Cause, Waterfall, quantity};
 use orrery_timeline::find_metric;
 use orrery_units::SimDuration;
 use serde_json::{Value, json};
@@ -60,6 +60,37 @@ pub struct Figure {
     pub unit: &'static str,
     /// Its value in either, where it has one.
     pub values: [Option<f64>; 2],
+}
+
+impl Figure {
+    /// The value of A (0) or B (1) with its unit; `n/a` where it has none.
+    #[must_use]
+    pub fn shown(&self, side: usize) -> String {
+        self.values.get(side).copied().flatten().map_or_else(
+            || "n/a".to_owned(),
+            |value| match self.unit {
+                "ratio" => format!("{} %", orrery_units::significant(value * 100.0, 3)),
+                "currency" => orrery_units::significant(value, 4),
+                unit => quantity(value, unit),
+            },
+        )
+    }
+
+    /// How B differs from A, where both have a value: shares by points, all else by a share of A.
+    #[must_use]
+    pub fn change(&self) -> String {
+        let [Some(a), Some(b)] = self.values else {
+            return String::new();
+        };
+        let sign = if b > a { "+" } else { "" };
+        match self.unit {
+            "ratio" => format!("{sign}{} points", orrery_units::significant((b - a) * 100.0, 3)),
+            _ if a.abs() > 0.0 => {
+                format!("{sign}{} %", orrery_units::significant((b / a - 1.0) * 100.0, 3))
+            }
+            _ => String::new(),
+        }
+    }
 }
 
 /// Activities of one kind on the critical paths of both runs.
@@ -164,7 +195,6 @@ impl Comparison {
         if self.difference() == 0 && self.bars().is_empty() {
             return format!("Both steps take {}, of the same parts.", a.step());
         }
-        let faster = if self.difference() < 0 { "faster" } else { "slower" };
         let mut bars = self.bars();
         bars.sort_by_key(|bar| std::cmp::Reverse(bar.1.unsigned_abs()));
         let parts: Vec<String> = bars
@@ -173,11 +203,25 @@ impl Comparison {
             .map(|&(cause, picos)| format!("{} {}", shown(picos), cause.title()))
             .collect();
         format!(
-            "B is {} % {faster} per step ({} -> {}): {}.",
-            orrery_units::significant(self.relative().abs() * 100.0, 3),
-            a.step(),
-            b.step(),
-            parts.join(", ")
+            "B {} per step ({a} -> {b}): {}.",
+            self.pace(),
+            parts.join(", "),
+            a = a.step(),
+            b = b.step()
+        )
+    }
+
+    /// `is 6.2 % slower`; where a share says little, `takes 12 times as long`.
+    fn pace(&self) -> String {
+        let relative = self.relative();
+        let times = 1.0 + relative;
+        if relative > 9.0 {
+            return format!("takes {} times as long", orrery_units::significant(times, 3));
+        }
+        let faster = if self.difference() < 0 { "faster" } else { "slower" };
+        format!(
+            "is {} % {faster}",
+            orrery_units::significant(relative.abs() * 100.0, 3)
         )
     }
 

@@ -25,6 +25,8 @@ pub enum Action {
     Run,
     /// Stop the run under way.
     Stop,
+    /// The run that others are held against becomes one that is held against it.
+    SwapSides,
     /// Put the panels in this order.
     Arrange(Arrangement),
     /// Dark colours if they are light, and the other way round.
@@ -71,7 +73,7 @@ const CONTROL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
 
 impl Action {
     /// Every action, in the order of menus, palette and key list.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Open,
         Self::OpenExample,
         Self::Save,
@@ -80,10 +82,12 @@ impl Action {
         Self::Quit,
         Self::Run,
         Self::Stop,
+        Self::SwapSides,
         Self::Arrange(Arrangement::Overview),
         Self::Arrange(Arrangement::Observe),
         Self::Arrange(Arrangement::Plan),
         Self::Arrange(Arrangement::Timeline),
+        Self::Arrange(Arrangement::Compare),
         Self::SwitchColours,
         Self::SystemColours,
         Self::Palette,
@@ -94,7 +98,7 @@ impl Action {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Open => "Open scenario…",
+            Self::Open => "Open a file…",
             Self::OpenExample => "Open the example",
             Self::Save => "Save",
             Self::SaveAs => "Save as…",
@@ -102,10 +106,12 @@ impl Action {
             Self::Quit => "Quit",
             Self::Run => "Run",
             Self::Stop => "Stop",
+            Self::SwapSides => "Swap A and B",
             Self::Arrange(Arrangement::Overview) => "Layout: overview (reset)",
             Self::Arrange(Arrangement::Observe) => "Layout: observe",
             Self::Arrange(Arrangement::Plan) => "Layout: plan",
             Self::Arrange(Arrangement::Timeline) => "Layout: timeline",
+            Self::Arrange(Arrangement::Compare) => "Layout: compare",
             Self::SwitchColours => "Switch light and dark",
             Self::SystemColours => "Colours of the system",
             Self::Palette => "All commands…",
@@ -117,7 +123,7 @@ impl Action {
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Open => "Opens a scenario file beside those that are open.",
+            Self::Open => "Opens a scenario, a stored run or a recorded trace beside what is open.",
             Self::OpenExample => "Opens DeepSeek-V3 on 2,048 H800, which ships with the program.",
             Self::Save => "Writes the scenario in front to its file.",
             Self::SaveAs => "Writes the scenario in front to another file, and goes on with that.",
@@ -125,10 +131,12 @@ impl Action {
             Self::Quit => "Closes the window; asks first if a scenario was edited.",
             Self::Run => "Simulates the scenario in front as it is written.",
             Self::Stop => "Stops the run under way and keeps what it has.",
+            Self::SwapSides => "What was A in the comparison is B, and the other way round.",
             Self::Arrange(Arrangement::Overview) => "Plan at the left, timeline and fleet at the right.",
             Self::Arrange(Arrangement::Observe) => "The fleet, with the timeline below.",
             Self::Arrange(Arrangement::Plan) => "The plan at the left, the timeline beside it.",
             Self::Arrange(Arrangement::Timeline) => "The timeline alone; plan and fleet are tabs.",
+            Self::Arrange(Arrangement::Compare) => "The comparison of runs alone; the other panels are tabs.",
             Self::SwitchColours => "Dark text on light, or light text on dark.",
             Self::SystemColours => "Light or dark as the rest of the desktop.",
             Self::Palette => "Finds any command by a part of its name.",
@@ -143,7 +151,7 @@ impl Action {
             Self::Open | Self::OpenExample | Self::Save | Self::SaveAs | Self::Close | Self::Quit => {
                 Menu::File
             }
-            Self::Run | Self::Stop => Menu::Run,
+            Self::Run | Self::Stop | Self::SwapSides => Menu::Run,
             Self::Arrange(_) | Self::SwitchColours | Self::SystemColours => Menu::View,
             Self::Palette | Self::Keys => Menu::Help,
         }
@@ -168,6 +176,7 @@ impl Action {
             Self::Arrange(Arrangement::Observe) => &const { [control(Key::Num2)] },
             Self::Arrange(Arrangement::Plan) => &const { [control(Key::Num3)] },
             Self::Arrange(Arrangement::Timeline) => &const { [control(Key::Num4)] },
+            Self::Arrange(Arrangement::Compare) => &const { [control(Key::Num5)] },
             Self::Palette => {
                 &const {
                     [
@@ -178,7 +187,7 @@ impl Action {
                 }
             }
             Self::Keys => &const { [KeyboardShortcut::new(Modifiers::NONE, Key::Questionmark)] },
-            Self::OpenExample | Self::SwitchColours | Self::SystemColours => &[],
+            Self::OpenExample | Self::SwapSides | Self::SwitchColours | Self::SystemColours => &[],
         }
     }
 
@@ -200,6 +209,7 @@ impl Action {
         match (self, document.keeping()) {
             (Self::Run, _) => document.run_refusal(),
             (Self::Stop, _) if !is_running => Some("no run is under way"),
+            (Self::SwapSides, _) if document.runs.kept.is_empty() => Some("there is no run to compare"),
             (Self::Save | Self::SaveAs | Self::Close, None) => Some("no scenario is open"),
             (Self::Save, Some(kept)) => {
                 let is_kept = kept.home == Home::File && kept.elsewhere.is_none();
@@ -237,7 +247,7 @@ impl Action {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::panels::timeline;
+    use crate::timeline;
 
     #[test]
     fn no_two_actions_share_a_key_or_a_name_and_none_takes_a_key_of_the_timeline() {

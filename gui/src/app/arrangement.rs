@@ -13,13 +13,21 @@ pub(super) enum Pane {
     Timeline,
     /// What crossed the links of the cluster.
     Links,
+    /// Runs held against each other.
+    Compare,
     /// The devices.
     Fleet,
 }
 
 impl Pane {
     /// Every panel.
-    pub(super) const ALL: [Self; 4] = [Self::Plan, Self::Timeline, Self::Links, Self::Fleet];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Plan,
+        Self::Timeline,
+        Self::Links,
+        Self::Compare,
+        Self::Fleet,
+    ];
 
     /// Its name.
     pub(super) const fn name(self) -> &'static str {
@@ -27,6 +35,7 @@ impl Pane {
             Self::Plan => "Plan",
             Self::Timeline => "Timeline",
             Self::Links => "Links",
+            Self::Compare => "Compare",
             Self::Fleet => "Fleet",
         }
     }
@@ -35,20 +44,28 @@ impl Pane {
 /// Where the panels are to begin with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Arrangement {
-    /// Plan at the left; timeline and links as tabs above the fleet at the right.
+    /// Plan at the left; timeline, links and comparison as tabs above the fleet at the right.
     #[default]
     Overview,
     /// The fleet above timeline, links and plan as tabs.
     Observe,
     /// Plan at the left; timeline, links and fleet as tabs at the right.
     Plan,
-    /// The timeline; links, plan and fleet as tabs.
+    /// The timeline; the others as tabs.
     Timeline,
+    /// The comparison of runs; the others as tabs.
+    Compare,
 }
 
 impl Arrangement {
     /// Every arrangement.
-    pub const ALL: [Self; 4] = [Self::Overview, Self::Observe, Self::Plan, Self::Timeline];
+    pub const ALL: [Self; 5] = [
+        Self::Overview,
+        Self::Observe,
+        Self::Plan,
+        Self::Timeline,
+        Self::Compare,
+    ];
 
     /// Its name on the command line.
     #[must_use]
@@ -58,28 +75,30 @@ impl Arrangement {
             Self::Observe => "observe",
             Self::Plan => "plan",
             Self::Timeline => "timeline",
+            Self::Compare => "compare",
         }
     }
 
     /// The panels in this order.
     pub(super) fn tree(self) -> Tree<Pane> {
         let mut tiles = Tiles::default();
-        let [plan, timeline, links, fleet] = Pane::ALL.map(|pane| tiles.insert_pane(pane));
+        let [plan, timeline, links, compare, fleet] = Pane::ALL.map(|pane| tiles.insert_pane(pane));
         let root = match self {
             Self::Overview => {
-                let above = tiles.insert_tab_tile(vec![timeline, links]);
+                let above = tiles.insert_tab_tile(vec![timeline, links, compare]);
                 let right = split(&mut tiles, LinearDir::Vertical, [above, fleet], 0.6);
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.36)
             }
             Self::Observe => {
-                let below = tiles.insert_tab_tile(vec![timeline, links, plan]);
+                let below = tiles.insert_tab_tile(vec![timeline, links, compare, plan]);
                 split(&mut tiles, LinearDir::Vertical, [fleet, below], 0.6)
             }
             Self::Plan => {
-                let right = tiles.insert_tab_tile(vec![timeline, links, fleet]);
+                let right = tiles.insert_tab_tile(vec![timeline, links, compare, fleet]);
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.55)
             }
-            Self::Timeline => tiles.insert_tab_tile(vec![timeline, links, plan, fleet]),
+            Self::Timeline => tiles.insert_tab_tile(vec![timeline, links, compare, plan, fleet]),
+            Self::Compare => tiles.insert_tab_tile(vec![compare, timeline, links, plan, fleet]),
         };
         Tree::new(egui::Id::unique("panels"), root, tiles)
     }
@@ -134,7 +153,10 @@ mod tests {
             assert_eq!(arrangement.name().parse(), Ok(arrangement));
         }
         let fault = "nonsense".parse::<Arrangement>().unwrap_err();
-        assert!(fault.contains("overview, observe, plan, timeline"), "{fault}");
+        assert!(
+            fault.contains("overview, observe, plan, timeline, compare"),
+            "{fault}"
+        );
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl App {
         }
         match answer {
             Answer::Cancel => self.stay(),
-            Answer::Open(file) => self.open_file(file),
+            Answer::Open(file) => self.open_files(vec![file]),
             Answer::SaveTo(id, file, then) => self.write(id, file, Expected::Nothing, then),
             Answer::SaveAs(id, then) => self.save_as(id, then),
             Answer::Save(id, then) => self.save(id, then),

@@ -10,7 +10,7 @@ use super::App;
 use super::dialog::Dialog;
 use super::path::{PathField, Purpose};
 use crate::document::{
-    Disk, Document, Expected, Home, Refusal, Save, Scenario, list, look, open, save, short_name,
+    Disk, Document, Expected, Home, Refusal, Save, Scenario, list, look, save, short_name,
 };
 
 /// How often the files of open scenarios are looked at.
@@ -79,15 +79,11 @@ impl App {
             context.send_viewport_cmd(ViewportCommand::CancelClose);
         }
         let dropped = context.input(|input| input.raw.dropped_files.clone());
-        for dropped in dropped {
-            self.open_file(dropped.path().display().to_string());
+        if !dropped.is_empty() {
+            let files = dropped.iter().map(|file| file.path().display().to_string());
+            self.open_files(files.collect());
         }
         self.look_at_files(context);
-    }
-
-    /// Opens `file` in front.
-    pub(super) fn open_file(&mut self, file: String) {
-        open(file, self.events.0.clone(), Arc::clone(&self.wake));
     }
 
     /// Opens the scenario that ships with the program in front.
@@ -252,12 +248,7 @@ impl App {
     pub(super) fn take_in_disk(&mut self, disk: Disk) {
         match disk {
             Disk::Opened(Ok(scenario)) => self.bring_in(scenario),
-            Disk::Opened(Err(why)) => match &mut self.desk.dialog {
-                Some(Dialog::Path { purpose, field }) if *purpose == Purpose::Open => {
-                    field.fault = Some(why);
-                }
-                _ => self.desk.notice = Some(why),
-            },
+            Disk::Opened(Err(why)) => self.not_opened(why),
             Disk::Saved(order, outcome) => self.saved(order, outcome),
             Disk::Looked(looked) => {
                 self.desk.looking = false;
@@ -275,7 +266,18 @@ impl App {
         }
     }
 
-    fn bring_in(&mut self, scenario: Scenario) {
+    /// Says why something could not be opened: where it was asked for, or below the panels.
+    pub(super) fn not_opened(&mut self, why: String) {
+        match &mut self.desk.dialog {
+            Some(Dialog::Path { purpose, field }) if *purpose == Purpose::Open => {
+                field.fault = Some(why);
+            }
+            _ => self.desk.notice = Some(why),
+        }
+    }
+
+    /// What was asked for is being opened: the question is answered.
+    pub(super) fn opens(&mut self) {
         let opening = matches!(
             &self.desk.dialog,
             Some(Dialog::Path {
@@ -286,6 +288,10 @@ impl App {
         if opening {
             self.desk.dialog = None;
         }
+    }
+
+    fn bring_in(&mut self, scenario: Scenario) {
+        self.opens();
         Arc::make_mut(&mut self.document).bring_in(scenario);
         self.run_when_checked = false;
     }

@@ -13,7 +13,7 @@ use super::{App, Command};
 use crate::document::{Collector, Elsewhere, Event, Feed, Running, Text, check, run};
 
 /// How often progress is read.
-const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+pub(super) const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// How often the ages in the fleet are drawn anew.
 const AGE_EVERY: Duration = Duration::from_secs(1);
 
@@ -41,6 +41,7 @@ impl App {
             self.start_run();
         }
         self.read_progress(context);
+        self.attend_to_runs(context);
         self.remember(context);
         if !self.document.fleet.collectors.is_empty() {
             context.request_repaint_after(AGE_EVERY);
@@ -61,7 +62,10 @@ impl App {
                 self.run_when_checked = false;
             }
             Command::Do(action) => self.act(action),
-            Command::OpenFile(file) => self.open_file(file),
+            Command::OpenFile(file) => self.open_files(vec![file]),
+            Command::StopOpening(id) => self.stop_opening(id),
+            Command::Side(side, run) => Arc::make_mut(&mut self.document).runs.pick(side, run),
+            Command::SideStep(side, step) => Arc::make_mut(&mut self.document).runs.show_step(side, step),
             Command::Close(id) => self.close(id),
             Command::Reload(id) => {
                 let document = &self.document;
@@ -93,6 +97,7 @@ impl App {
             // The shortcut may come before the check of the last key stroke is back.
             (Action::Run, _) => self.run_when_checked = self.document.running.is_none(),
             (Action::Stop, _) => self.stop_run(),
+            (Action::SwapSides, _) => Arc::make_mut(&mut self.document).runs.swap(),
             (Action::Arrange(arrangement), _) => self.layout.tree = arrangement.tree(),
             (Action::SwitchColours, _) => self.colours = Colours::switched(self.commands.context.theme()),
             (Action::SystemColours, _) => self.colours = Colours::System,
@@ -141,6 +146,7 @@ impl App {
             }
             Event::Expected(..) | Event::Ended(..) => {}
             Event::Disk(disk) => self.take_in_disk(disk),
+            Event::Opening(news) => self.take_in_opening(news),
         }
     }
 

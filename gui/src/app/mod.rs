@@ -8,6 +8,7 @@ mod logic;
 mod overlay;
 mod path;
 mod photograph;
+mod runs;
 mod session;
 mod ui;
 
@@ -18,6 +19,8 @@ use std::time::Instant;
 
 use eframe::egui;
 use orrery::pipeline::Watch;
+use orrery::traces;
+use orrery_timeline::StepExtent;
 
 use crate::document::{Document, Event, Feed, FleetEvent, Scenario, Wake};
 use crate::theme;
@@ -37,6 +40,8 @@ pub struct Start {
     /// Scenarios; the first is in front. With none, those of the [`session`](Self::session) are opened, or else
     /// the one that ships with the program.
     pub scenarios: Vec<Scenario>,
+    /// Stored runs and traces to open beside them, each by its file or folder.
+    pub runs: Vec<String>,
     /// Whether the one in front is run as soon as it is checked.
     pub run_at_once: bool,
     /// Collectors that are followed, by their [`collector_url`](crate::collector_url).
@@ -61,8 +66,14 @@ pub enum Command {
     Front(usize),
     /// What menus, keys and the palette offer.
     Do(Action),
-    /// Open this file in front.
+    /// Open this file, be it a scenario, a stored run or a trace.
     OpenFile(String),
+    /// Stop opening what has this id.
+    StopOpening(u64),
+    /// Have this side of the comparison show the run with this id, or none.
+    Side(usize, Option<u64>),
+    /// Have this side of the comparison show the step of this number.
+    SideStep(usize, u16),
     /// Close the scenario with this id.
     Close(u64),
     /// Take the text that the file of the scenario with this id holds now.
@@ -104,6 +115,10 @@ pub struct App {
     feeds: Vec<Feed>,
     wake: Wake,
     watch: Option<Watch>,
+    /// What is being opened, by its id.
+    openings: Vec<(u64, traces::Watch)>,
+    /// Steps of runs that threads arrange.
+    arranging: Vec<(u64, StepExtent)>,
     run_number: u64,
     run_began: Instant,
     checking: bool,
@@ -156,6 +171,8 @@ impl App {
             feeds: Vec::new(),
             wake: Arc::new(move || woken.request_repaint()),
             watch: None,
+            openings: Vec::new(),
+            arranging: Vec::new(),
             run_number: 0,
             run_began: Instant::now(),
             checking: false,
@@ -173,6 +190,9 @@ impl App {
         };
         for url in &start.collectors {
             app.follow(url);
+        }
+        for run in start.runs {
+            app.open_files(vec![run]);
         }
         app
     }
@@ -207,6 +227,7 @@ impl Drop for App {
     /// Nothing is left running behind a closed window.
     fn drop(&mut self) {
         self.stop_run();
+        self.stop_openings();
         self.remember_now();
     }
 }

@@ -7,8 +7,8 @@ use eframe::egui::{
 use super::action::{Action, Menu};
 use super::{App, Command};
 use crate::document::{Document, short_name};
-use crate::panels::timeline;
 use crate::theme;
+use crate::timeline;
 
 /// What lies over the panels.
 #[derive(Debug)]

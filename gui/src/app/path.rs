@@ -12,7 +12,7 @@ use crate::theme;
 /// What a path is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// A scenario is read from it.
+    /// A scenario, a stored run or a trace is read from it.
     Open,
     /// The scenario with this id is written to it.
     Save { id: u64, then: Then },
@@ -125,7 +125,7 @@ pub(super) fn path(
     field: &mut PathField,
 ) -> Option<Answer> {
     let (title, verb) = match purpose {
-        Purpose::Open => ("Open a scenario", "Open file"),
+        Purpose::Open => ("Open a scenario, a run or a trace", "Open file"),
         Purpose::Save { .. } => ("Save the scenario as", "Save file"),
     };
     ui.heading(title);
@@ -154,7 +154,7 @@ pub(super) fn path(
     }
     match purpose {
         Purpose::Open => {
-            ui.weak("A file may also be dropped on the window.");
+            ui.weak("A folder of traces, one of each rank, opens as a whole. Files may also be dropped on the window.");
         }
         Purpose::Save { .. } => {
             ui.weak("What the scenario refers to is found relative to its file.");
@@ -186,7 +186,7 @@ pub(super) fn path(
     }
 }
 
-/// The folder above, and the folders and scenarios of the folder; what was clicked.
+/// The folder above, and what lies in the folder; what was clicked.
 fn beside(ui: &mut Ui, field: &PathField) -> Option<Click> {
     let mut clicked = None;
     let row = |ui: &mut Ui, words: String| {
@@ -205,7 +205,7 @@ fn beside(ui: &mut Ui, field: &PathField) -> Option<Click> {
             if field.folder.as_ref() != Some(&field.folder()) {
                 ui.spinner();
             } else if field.entries.is_empty() {
-                ui.weak("No scenario and no folder lies there.");
+                ui.weak("Nothing that can be opened and no folder lies there.");
             }
             for Entry { is_file, name } in &field.entries {
                 if *is_file && row(ui, name.clone()) {

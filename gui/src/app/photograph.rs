@@ -103,6 +103,9 @@ impl Photographer {
         if !ran && !faulty {
             return Some("the run is not over");
         }
+        if !document.runs.is_settled() {
+            return Some("something is still being opened");
+        }
         match self.spoke {
             None => Some("no collector reported a device"),
             Some(since) if since.elapsed() < FLEET_SPEAKS => Some("the fleet has only begun to speak"),

@@ -12,7 +12,7 @@ use super::action::{Action, Menu};
 use super::arrangement::Pane;
 use super::{App, Command, Commands};
 use crate::document::{Collector, Fleet, Link, short_name};
-use crate::panels::{fleet, links, plan, timeline};
+use crate::panels::{compare, fleet, links, plan, timeline};
 use crate::{Document, theme};
 
 /// Where the panels are, and what each remembers.
@@ -25,8 +25,9 @@ pub(super) struct Layout {
 #[derive(Debug, Default)]
 struct Views {
     plan: plan::View,
-    timeline: timeline::View,
+    timeline: crate::timeline::View,
     links: links::View,
+    compare: compare::View,
     fleet: fleet::View,
 }
 
@@ -162,6 +163,13 @@ fn status(ui: &mut Ui, document: &Document, commands: &Commands) {
         };
         ui.label(run);
         ui.separator();
+        for opening in &document.runs.opening {
+            ui.label(opening.words());
+            if ui.small_button("Stop opening").clicked() {
+                commands.send(Command::StopOpening(opening.id));
+            }
+            ui.separator();
+        }
         ui.label(format!("problems: {}", document.diagnostics.len()));
         ui.separator();
         devices(ui, &document.fleet);
@@ -223,7 +231,7 @@ fn drop_here(context: &egui::Context) {
     painter.text(
         whole.center(),
         Align2::CENTER_CENTER,
-        "Drop to open as a scenario",
+        "Drop to open",
         FontId::proportional(24.0),
         Color32::WHITE,
     );
@@ -242,6 +250,7 @@ impl egui_tiles::Behavior<Pane> for Drawing<'_> {
             Pane::Plan => plan::show(ui, self.document, &mut self.views.plan, self.commands),
             Pane::Timeline => timeline::show(ui, self.document, &mut self.views.timeline),
             Pane::Links => links::show(ui, self.document, &mut self.views.links),
+            Pane::Compare => compare::show(ui, self.document, &mut self.views.compare, self.commands),
             Pane::Fleet => fleet::show(ui, self.document, &mut self.views.fleet, self.commands),
         });
         UiResponse::None

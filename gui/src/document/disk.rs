@@ -14,6 +14,8 @@ use super::keeping::{Elsewhere, Scenario};
 const LONGEST: u64 = 1 << 20;
 /// Entries of a folder that are listed at most.
 const LISTED: usize = 200;
+/// How names of files end that can be opened: scenarios, stored runs and traces.
+const ENDINGS: [&str; 6] = [".toml", ".json", ".json.gz", ".jsonl", ".parquet", ".sqlite"];
 
 /// What a thread has to say of the disk.
 #[derive(Debug)]
@@ -66,12 +68,13 @@ pub(crate) struct Entry {
     pub(crate) name: String,
 }
 
-/// Reads `file`.
-pub(crate) fn open(file: String, out: Out, wake: Wake) {
-    thread::spawn(move || {
-        let scenario = sized(&file).and_then(|()| Scenario::read(&file));
-        send(&out, &wake, Event::Disk(Disk::Opened(scenario)));
-    });
+/// The scenario in `file`.
+///
+/// # Errors
+/// Why it cannot be read, with the path last.
+pub(super) fn scenario(file: &str) -> Result<Scenario, String> {
+    sized(file)?;
+    Scenario::read(file)
 }
 
 /// Whether `file` may be a scenario by its size; what is not there is left to the reader.
@@ -149,7 +152,7 @@ fn difference(file: &str, held: &str) -> Option<Elsewhere> {
     }
 }
 
-/// Lists the folders and scenarios of `folder`.
+/// Lists the folders of `folder`, and the files in it that can be opened.
 pub(crate) fn list(folder: String, out: Out, wake: Wake) {
     thread::spawn(move || {
         let entries = entries(&folder);
@@ -164,7 +167,8 @@ fn entries(folder: &str) -> Vec<Entry> {
         .filter_map(|entry| {
             let name = entry.file_name().to_str()?.to_owned();
             let is_file = !entry.path().is_dir();
-            let shown = !name.starts_with('.') && (!is_file || name.ends_with(".toml"));
+            let opens = ENDINGS.iter().any(|ending| name.ends_with(ending));
+            let shown = !name.starts_with('.') && (!is_file || opens);
             shown.then_some(Entry { is_file, name })
         })
         .collect();
@@ -238,15 +242,21 @@ mod tests {
     }
 
     #[test]
-    fn folders_come_first_and_only_scenarios_are_listed() {
+    fn folders_come_first_and_only_what_can_be_opened_is_listed() {
         let folder = tempfile::tempdir().unwrap();
-        for file in ["b.toml", "a.scenario.toml", "c.json", ".hidden.toml"] {
+        for file in [
+            "b.toml",
+            "a.scenario.toml",
+            "c.txt",
+            "rank-0.json.gz",
+            ".hidden.toml",
+        ] {
             fs::write(folder.path().join(file), "").unwrap();
         }
         fs::create_dir(folder.path().join("z")).unwrap();
         let listed = entries(&folder.path().display().to_string());
         let names: Vec<&str> = listed.iter().map(|entry| entry.name.as_str()).collect();
-        assert_eq!(names, ["z", "a.scenario.toml", "b.toml"]);
+        assert_eq!(names, ["z", "a.scenario.toml", "b.toml", "rank-0.json.gz"]);
         assert_eq!(entries("no/such/folder"), []);
     }
 

@@ -10,10 +10,11 @@ use std::{panic, thread};
 use orrery::baseline::Baseline;
 use orrery::pipeline::{self, Simulation, Watch};
 use orrery::{checks, files};
-use orrery_report::render::headlines;
+use orrery_report::render::{self, headlines};
 use orrery_scenario::{Diagnostic, Plan, Severity};
 
 use super::disk::Disk;
+use super::opening::News as OpeningNews;
 use super::{Document, Finished, Wake, arranged};
 use crate::LinksModel;
 
@@ -28,6 +29,8 @@ pub(crate) enum Event {
     Ended(u64, Result<Arc<Finished>, String>),
     /// Something about files.
     Disk(Disk),
+    /// Something about what is opened.
+    Opening(OpeningNews),
 }
 
 /// Which text: that of the scenario which came to the front as the `opened`-th, in its `revision`.
@@ -61,7 +64,7 @@ pub(crate) fn check(document: &Document, out: Out, wake: Wake) {
 }
 
 /// What `work` gives, or what to say when it panicked: a window must not wait for ever.
-fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let words = "a bug in Orrery; standard error says where".to_owned();
     panic::catch_unwind(AssertUnwindSafe(work)).map_err(|_reported| words)
 }
@@ -121,6 +124,7 @@ fn finished(plan: &Plan, simulation: Simulation, revision: u64, began: Instant) 
     };
     let tasks = report.metrics.get("sim.tasks.sum").unwrap_or(0.0);
     Finished {
+        result: Arc::new(render::json(&report)),
         name: plan.identity.name.clone(),
         revision,
         headlines: headlines(&report),

@@ -5,6 +5,8 @@ mod feed;
 mod fleet;
 mod job;
 mod keeping;
+mod opening;
+mod runs;
 #[cfg(test)]
 mod tests;
 
@@ -16,13 +18,16 @@ use orrery_report::render::Headline;
 use orrery_scenario::{Diagnostic, Plan};
 use orrery_timeline::Timeline;
 
-pub(crate) use disk::{Disk, Entry, Expected, Refusal, Save, list, look, open, save};
+pub(crate) use disk::{Disk, Entry, Expected, Refusal, Save, list, look, save};
 pub(crate) use feed::Feed;
 pub use feed::{FleetEvent, News, collector_url};
 pub use fleet::{Apart, Collector, Device, Fleet, FleetMetric, History, KEPT, Link, Node, Standing};
 pub(crate) use job::{Event, Text, check, run};
 pub(crate) use keeping::same;
 pub use keeping::{Elsewhere, Home, Keeping, Scenario, short_name};
+pub use opening::is_scenario;
+pub(crate) use opening::{News as OpeningNews, arrange, open};
+pub use runs::{Opening, Run, Runs, SIDES, Side};
 
 /// Called from other threads when there is something new to draw.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -73,6 +78,8 @@ pub struct Document {
     pub fault: Option<String>,
     /// The fleet.
     pub fleet: Fleet,
+    /// Runs that can be compared.
+    pub runs: Runs,
     /// The id that was given last.
     pub(crate) newest_id: u64,
 }
@@ -140,6 +147,8 @@ pub struct Finished {
     pub wall: Duration,
     /// Spans for eyes, arranged by lane; none if the run kept none.
     pub timeline: Option<Arc<crate::TimelineModel>>,
+    /// Every figure (`result/1`).
+    pub result: Arc<serde_json::Value>,
     /// What crossed the links of the cluster; none if none were shared.
     pub links: Option<Arc<crate::LinksModel>>,
 }
@@ -229,9 +238,10 @@ impl Document {
             });
         }
         if self.shelf.is_empty() {
-            let fleet = std::mem::take(&mut self.fleet);
+            let (fleet, runs) = (std::mem::take(&mut self.fleet), std::mem::take(&mut self.runs));
             *self = Self {
                 fleet,
+                runs,
                 newest_id: self.newest_id,
                 opened: self.opened + 1,
                 ..Self::default()
@@ -309,7 +319,13 @@ impl Document {
         };
         *fault = outcome.as_ref().err().cloned();
         if let Ok(outcome) = outcome {
-            *finished = Some(outcome);
+            *finished = Some(Arc::clone(&outcome));
+            // A part of a run proves nothing beside another.
+            if outcome.partial.is_none() {
+                let (result, timeline) = (Arc::clone(&outcome.result), outcome.timeline.clone());
+                let run = Run::new(self.file_of(place), result, timeline, Vec::new());
+                self.runs.keep(run);
+            }
         }
         self.running = None;
     }

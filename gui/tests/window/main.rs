@@ -2,6 +2,7 @@
 
 mod base;
 mod commands;
+mod compare;
 mod escape;
 mod fleet;
 mod links;

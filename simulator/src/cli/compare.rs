@@ -6,7 +6,7 @@ use crate::compare::{Comparison, seconds, shown};
 use crate::exit::Exit;
 use crate::pipeline::{self, Watch};
 use crate::{checks, files};
-use orrery_report::{quantity, render};
+use orrery_report::render;
 use serde_json::{Value, json};
 
 use super::output::print_values;
@@ -121,13 +121,7 @@ fn human(comparison: &Comparison) -> String {
         "figure", "A", "B", "B − A"
     ));
     for figure in &comparison.figures {
-        let show =
-            |value: Option<f64>| value.map_or_else(|| "n/a".to_owned(), |value| value_of(value, figure.unit));
-        let change = match figure.values {
-            [Some(a), Some(b)] => change(a, b, figure.unit),
-            _ => String::new(),
-        };
-        let [a, b] = figure.values.map(show);
+        let (a, b, change) = (figure.shown(0), figure.shown(1), figure.change());
         out.push_str(&format!("{:<40} {a:>18} {b:>18} {change:>22}\n", figure.label));
     }
     out.push_str(&format!(
@@ -196,24 +190,6 @@ pub(crate) fn short(value: Option<&str>) -> String {
     }
     let beginning: String = value.chars().take(LONGEST).collect();
     format!("{beginning} …")
-}
-
-fn value_of(value: f64, unit: &str) -> String {
-    match unit {
-        "ratio" => format!("{} %", orrery_units::significant(value * 100.0, 3)),
-        "currency" => orrery_units::significant(value, 4),
-        unit => quantity(value, unit),
-    }
-}
-
-/// Shares differ by points, all else by a share.
-fn change(a: f64, b: f64, unit: &str) -> String {
-    let sign = if b > a { "+" } else { "" };
-    match unit {
-        "ratio" => format!("{sign}{} points", orrery_units::significant((b - a) * 100.0, 3)),
-        _ if a.abs() > 0.0 => format!("{sign}{} %", orrery_units::significant((b / a - 1.0) * 100.0, 3)),
-        _ => String::new(),
-    }
 }
 
 fn rows(comparison: &Comparison) -> Vec<Value> {

@@ -9,7 +9,7 @@ use orrery_units::with_si_prefix;
 
 use crate::app::{Action, Command, Commands};
 use crate::document::{Elsewhere, Home, Running, short_name};
-use crate::panels::grouped;
+use crate::words::grouped;
 use crate::{Document, theme};
 
 /// What the panel remembers while it is open.

@@ -7,7 +7,7 @@ use orrery_scenario::{Diagnostic, Severity};
 use super::{Jump, View};
 use crate::app::{Command, Commands};
 use crate::document::Finished;
-use crate::panels::grouped;
+use crate::words::grouped;
 use crate::{Document, theme};
 
 /// Draws the faults of the text, if there are any, and the results of the last run.

@@ -15,6 +15,7 @@ mod kind;
 mod memory;
 mod metric;
 mod span;
+mod steps;
 mod totals;
 
 pub use builder::TimelineBuilder;
@@ -23,4 +24,5 @@ pub use kind::{Kind, KindTable, OpClass};
 pub use memory::{MemoryPeak, MemoryTotals};
 pub use metric::{CAUSES, LINKS, Label, Metric, OPERATIONS, Statistic, find_metric, registry};
 pub use span::{Counter, LaneInfo, Span, SpanId, Timeline};
+pub use steps::{StepExtent, bounds_of_steps};
 pub use totals::{Cell, LaneTotals, ProgramTotals, StepTotals, Totals};

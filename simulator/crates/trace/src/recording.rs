@@ -1,6 +1,6 @@
 //! Operations of a run, as they were recorded.
 
-use orrery_timeline::{KindTable, Span, Timeline, TimelineBuilder};
+use orrery_timeline::{KindTable, Span, Timeline, TimelineBuilder, bounds_of_steps};
 use orrery_units::{Bytes, Evidence, Flops, IndexVec, KindId, LaneId, ProgramId, SimDuration, SimTime};
 
 /// A meeting that several operations belong to: a collective, or a message and its receipt.
@@ -111,13 +111,7 @@ impl Recording {
         self.lanes[operation.lane].program
     }
 
-    /// Start and end of each step if operations ran from `start(n)` to `end(n)`.
-    ///
-    /// A step ends with its last operation, and where steps are not apart the next one begins there, as in a simulated
-    /// run: what a device still does for step `n` while the host is in `n + 1` belongs to `n` in either. The first step
-    /// begins with its first operation.
-    ///
-    /// Worked: operations of step 0 from 2 to 9 and of step 1 from 5 to 12 are steps from 2 to 9 and from 9 to 12.
+    /// Start and end of each step if operations ran from `start(n)` to `end(n)`; see [`bounds_of_steps`].
     #[must_use]
     pub fn step_spans(
         &self,
@@ -132,19 +126,7 @@ impl Recording {
                 *last = (*last).max(end(at));
             }
         }
-        let mut before: Option<SimTime> = None;
-        let follow = |span: Option<(SimTime, SimTime)>| {
-            let (first, last) = span.unwrap_or_else(|| {
-                let at = before.unwrap_or_default();
-                (at, at)
-            });
-            let first = before.unwrap_or(first);
-            if !self.steps_apart {
-                before = Some(last.max(first));
-            }
-            (first, last.max(first))
-        };
-        own.into_iter().map(follow).collect()
+        bounds_of_steps(own, self.steps_apart)
     }
 
     /// Sets the bounds of steps to those of their operations.

@@ -10,8 +10,8 @@ use super::model::TimelineModel;
 use super::paint::duration;
 use super::view::View;
 use super::window::Window;
-use crate::panels::grouped;
 use crate::theme;
+use crate::words::grouped;
 
 /// Draws the lines.
 pub(super) fn show(ui: &mut Ui, model: &TimelineModel, view: &mut View) {
@@ -31,17 +31,17 @@ fn buttons(ui: &mut Ui, model: &TimelineModel, view: &mut View) {
         .on_hover_text("W, or Ctrl+wheel at the pointer")
         .clicked()
     {
-        view.window = Some(window.zoomed(ZOOM_STEP, 0.5, model.end));
+        view.window = Some(window.zoomed(ZOOM_STEP, 0.5, view.end(model)));
     }
     if ui
         .button("Zoom out")
         .on_hover_text("S, or Ctrl+wheel at the pointer")
         .clicked()
     {
-        view.window = Some(window.zoomed(1.0 / ZOOM_STEP, 0.5, model.end));
+        view.window = Some(window.zoomed(1.0 / ZOOM_STEP, 0.5, view.end(model)));
     }
     if ui.button("Fit").on_hover_text("Home, or 0").clicked() {
-        view.window = Some(Window::all(model.end));
+        view.window = Some(Window::all(view.end(model)));
     }
     let fit = ui.add_enabled(view.selected.is_some(), egui::Button::new("Fit selected"));
     if fit

@@ -14,7 +14,8 @@ use orrery_timeline::OpClass;
 use super::{Given, model};
 use crate::Document;
 use crate::document::{Finished, Running};
-use crate::panels::timeline::{TimelineModel, View, show};
+use crate::panels::timeline::show;
+use crate::timeline::{TimelineModel, View};
 
 struct State {
     document: Document,
@@ -36,6 +37,7 @@ fn spans() -> Vec<Given> {
 
 fn finished(timeline: Option<TimelineModel>) -> Finished {
     Finished {
+        result: Arc::default(),
         links: None,
         name: "small".to_owned(),
         revision: 0,
@@ -88,7 +90,7 @@ fn spoken(panel: &Panel) -> String {
 fn on_lane(panel: &Panel, name: &str, share: f32) -> Pos2 {
     let line = panel.get_by_label(name).rect();
     let canvas = panel.get_by_role(Role::Canvas).rect();
-    let left = canvas.left() + crate::panels::timeline::rows::NAMES;
+    let left = canvas.left() + crate::timeline::rows::NAMES;
     Pos2::new(left + (canvas.right() - left) * share, line.center().y)
 }
 

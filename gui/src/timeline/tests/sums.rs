@@ -5,8 +5,8 @@ use orrery_units::SimTime;
 use proptest::prelude::*;
 
 use super::{lanes, model};
-use crate::panels::timeline::lane::Filter;
-use crate::panels::timeline::steps::Steps;
+use crate::timeline::lane::Filter;
+use crate::timeline::steps::Steps;
 
 proptest! {
     #[test]
@@ -122,5 +122,5 @@ fn the_nearest_span_is_under_the_pointer_or_beside_it() {
     let lane = &lanes(&[(0, 10, 0), (20, 30, 0), (30, 40, 0)])[0];
     let near = [0, 12, 18, 25, 35, 99].map(|instant| lane.nearest(instant));
     assert_eq!(near, [Some(0), Some(0), Some(1), Some(1), Some(2), Some(2)]);
-    assert_eq!(crate::panels::timeline::lane::Lane::default().nearest(3), None);
+    assert_eq!(crate::timeline::lane::Lane::default().nearest(3), None);
 }

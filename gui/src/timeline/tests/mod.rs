@@ -12,7 +12,7 @@ use super::lane::{Entry, Lane};
 use super::model::TimelineModel;
 
 /// A span for tests: lane, kind (by class), start and duration in nanoseconds, and what released it.
-type Given = (u32, OpClass, u64, u64, Option<SpanId>);
+pub(super) type Given = (u32, OpClass, u64, u64, Option<SpanId>);
 
 /// A timeline of two ranks with two lanes each, on which `spans` lie in the order of their ends.
 pub(super) fn model(spans: impl IntoIterator<Item = Given>) -> TimelineModel {

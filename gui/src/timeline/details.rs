@@ -204,7 +204,7 @@ fn measured(ui: &mut Ui, model: &TimelineModel, view: &mut View, from: u64, to: 
         ui.strong(format!("interval of {}", duration(to - from)));
         ui.weak(format!("from {}", exact(from)));
         if ui.button("Zoom to interval").clicked() {
-            view.window = Some(Window::around(from, to, model.end));
+            view.window = Some(Window::around(from, to, view.end(model)));
         }
         if ui.button("Clear interval").on_hover_text("Esc").clicked() {
             view.measured = None;

@@ -6,9 +6,9 @@ use orrery_units::KindId;
 use proptest::prelude::*;
 
 use super::lanes;
-use crate::panels::timeline::lane::{Filter, Lane};
-use crate::panels::timeline::layout::{Bar, COLUMN, bars, column_bits, hit, place};
-use crate::panels::timeline::window::Window;
+use crate::timeline::lane::{Filter, Lane};
+use crate::timeline::layout::{Bar, COLUMN, bars, column_bits, hit, place};
+use crate::timeline::window::Window;
 
 const KINDS: usize = 5;
 

@@ -19,6 +19,8 @@ pub(crate) struct View {
     /// A colour for each of its kinds.
     pub(super) colors: Vec<Color32>,
     pub(super) window: Option<Window>,
+    /// Where the window may go to, if that is beyond the end of the timeline: others beside it are longer.
+    pub(super) reach: u64,
     pub(super) filter: Filter,
     /// What is searched for: part of the name of a kind or of a class.
     pub(super) search: String,
@@ -59,16 +61,17 @@ pub(super) enum Row {
 }
 
 impl View {
-    /// Makes ready for `model`; what was remembered of another is forgotten, but for the search.
-    pub(super) fn attend(&mut self, model: &Arc<TimelineModel>) {
+    /// Makes ready for `model`; what was remembered of another is forgotten, but for the search. Whether it is new.
+    pub(super) fn attend(&mut self, model: &Arc<TimelineModel>) -> bool {
         if std::ptr::eq(self.shown.as_ptr(), Arc::as_ptr(model)) {
-            return;
+            return false;
         }
         let search = std::mem::take(&mut self.search);
         *self = Self {
             shown: Arc::downgrade(model),
             colors: palette::of_kinds(model),
-            window: Some(Window::all(model.end)),
+            window: Some(Window::all(model.end.max(self.reach))),
+            reach: self.reach,
             filter: Filter {
                 hidden: vec![false; model.kinds.len()],
                 found: None,
@@ -77,11 +80,17 @@ impl View {
             ..Self::default()
         };
         self.search_for(model, search);
+        true
+    }
+
+    /// Where time ends for the window.
+    pub(super) fn end(&self, model: &TimelineModel) -> u64 {
+        model.end.max(self.reach)
     }
 
     /// The window of time in view.
     pub(super) fn window(&self, model: &TimelineModel) -> Window {
-        self.window.unwrap_or_else(|| Window::all(model.end))
+        self.window.unwrap_or_else(|| Window::all(self.end(model)))
     }
 
     /// Searches for kinds of which the name, or the name of the class, contains `search`, in any case.
@@ -120,7 +129,7 @@ impl View {
     pub(super) fn go_to(&mut self, model: &TimelineModel, span: SpanId) {
         self.select(model, Some(span));
         let (from, to) = model.extent(span);
-        self.window = Some(self.window(model).showing(from, to, model.end));
+        self.window = Some(self.window(model).showing(from, to, self.end(model)));
         let (lane, _) = model.place(span);
         self.collapsed[model.lanes[lane].group] = false;
         self.jump = Some(lane);
@@ -131,10 +140,10 @@ impl View {
     pub(super) fn fit_selected(&mut self, model: &TimelineModel) {
         let fitted = self.selected.map(|span| {
             let (from, to) = model.extent(span);
-            Window::around(from, to, model.end)
+            Window::around(from, to, self.end(model))
         });
         let fitted = fitted.filter(|fitted| self.window != Some(*fitted));
-        self.window = Some(fitted.unwrap_or_else(|| Window::all(model.end)));
+        self.window = Some(fitted.unwrap_or_else(|| Window::all(self.end(model))));
     }
 
     /// Goes to the next span of the selected lane, or the one before; to the first in view if none is

@@ -1,6 +1,7 @@
 //! The spans of a run by lane, in order of time, ready for binary search. No widget is known here.
 
-use orrery_timeline::{Counter, Kind, OpClass, Span, SpanId, Timeline};
+use orrery_timeline::{Counter, Kind, OpClass, Span, SpanId, StepExtent, Timeline};
+use orrery_units::SimTime;
 use orrery_units::{Evidence, KindId};
 
 use super::lane::{Entry, Filter, Lane};
@@ -10,6 +11,7 @@ use super::steps::Steps;
 #[derive(Debug)]
 pub struct TimelineModel {
     pub(super) timeline: Timeline,
+    steps: Vec<StepExtent>,
     /// Where the run came from: whether it was measured or simulated.
     pub(super) measured: bool,
     /// The lanes that hold spans, in the order of the run.
@@ -53,26 +55,32 @@ impl TimelineModel {
     /// Arranges the timeline of a simulation.
     #[must_use]
     pub fn new(timeline: Timeline) -> Self {
-        Self::arranged(timeline, false)
+        Self::arranged(timeline, false, None)
     }
 
     /// Arranges a timeline that was measured.
     #[must_use]
     pub fn measured(timeline: Timeline) -> Self {
-        Self::arranged(timeline, true)
+        Self::arranged(timeline, true, None)
     }
 
-    fn arranged(timeline: Timeline, measured: bool) -> Self {
-        let origin = timeline.spans().map(|span| span.start.as_picos()).min();
-        let origin = origin.unwrap_or_default();
+    /// `step` alone: time begins where the step does, and what begins earlier is cut there.
+    #[must_use]
+    pub fn of_step(&self, step: StepExtent) -> Self {
+        Self::arranged(self.timeline.of_step(step), self.measured, Some(step.from))
+    }
+
+    fn arranged(timeline: Timeline, measured: bool, origin: Option<SimTime>) -> Self {
+        let first = || timeline.spans().map(|span| span.start).min();
+        let origin = origin.or_else(first).unwrap_or_default().as_picos();
         let mut entries: Vec<Vec<Entry>> = timeline.lanes.iter().map(|_| Vec::new()).collect();
         let mut kinds = vec![Sum::default(); timeline.kinds.len()];
         let mut evidence = [0; 4];
         for (id, span) in (0..).zip(timeline.spans()) {
-            let start = span.start.as_picos() - origin;
+            let end = (span.start + span.duration).as_picos();
             let entry = Entry {
-                start,
-                end: start + span.duration.as_picos(),
+                start: span.start.as_picos().saturating_sub(origin),
+                end: end.saturating_sub(origin),
                 kind: span.kind,
                 span: id,
             };
@@ -94,6 +102,7 @@ impl TimelineModel {
             order: in_order(&timeline, &kinds),
             kinds,
             evidence,
+            steps: timeline.steps(),
             timeline,
         }
     }
@@ -102,6 +111,12 @@ impl TimelineModel {
     #[must_use]
     pub fn len(&self) -> usize {
         self.timeline.len()
+    }
+
+    /// Its steps.
+    #[must_use]
+    pub fn steps(&self) -> &[StepExtent] {
+        &self.steps
     }
 
     /// Whether there is no span.

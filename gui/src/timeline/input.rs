@@ -41,11 +41,11 @@ pub(super) fn take_in(ui: &Ui, response: &Response, lanes: Rangef, model: &Timel
     if response.contains_pointer() {
         let zoom = f64::from(ui.input(egui::InputState::zoom_delta));
         if (zoom - 1.0).abs() > 1e-6 {
-            window = window.zoomed(zoom, place, model.end);
+            window = window.zoomed(zoom, place, view.end(model));
         }
         let sideways = f64::from(ui.input(egui::InputState::smooth_scroll_delta).x);
         if sideways.abs() > f64::EPSILON {
-            window = window.panned(-sideways / f64::from(width), model.end);
+            window = window.panned(-sideways / f64::from(width), view.end(model));
         }
     }
     view.window = Some(window);
@@ -81,7 +81,7 @@ fn drag(ui: &Ui, response: &Response, offset: f64, width: f32, model: &TimelineM
             (Some(pressed), Some(latest)) => f64::from(latest.x - pressed.x),
             _ => 0.0,
         };
-        let instant = window.instant(offset - back, width).min(model.end);
+        let instant = window.instant(offset - back, width).min(view.end(model));
         view.drag = Some(if ui.input(|input| input.modifiers.shift) {
             Drag::Measure(instant)
         } else {
@@ -95,11 +95,11 @@ fn drag(ui: &Ui, response: &Response, offset: f64, width: f32, model: &TimelineM
     match view.drag {
         Some(Drag::Pan(grabbed)) => {
             let place = offset / f64::from(width);
-            view.window = Some(window.with_instant_at(grabbed, place, model.end));
+            view.window = Some(window.with_instant_at(grabbed, place, view.end(model)));
         }
         Some(Drag::Measure(from)) => {
             let inside = offset.clamp(0.0, f64::from(width));
-            view.measured = Some((from, window.instant(inside, width).min(model.end)));
+            view.measured = Some((from, window.instant(inside, width).min(view.end(model))));
         }
         None => {}
     }
@@ -128,7 +128,7 @@ fn pressed(ui: &Ui) -> Vec<(Key, Modifiers)> {
 fn keys(ui: &Ui, place: f64, model: &TimelineModel, view: &mut View) {
     for (key, modifiers) in pressed(ui) {
         let window = view.window(model);
-        if let Some(moved) = moved(window, key, modifiers, place, model.end) {
+        if let Some(moved) = moved(window, key, modifiers, place, view.end(model)) {
             view.window = Some(moved);
             continue;
         }

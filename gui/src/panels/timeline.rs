@@ -1,33 +1,9 @@
-//! Timeline: what every recorded lane did, to zoom, pan, search, measure and follow.
-//!
-//! [`model`] arranges spans by lane, [`layout`] turns those in view into bars, [`canvas`] draws them. What a
-//! frame costs is bounded by what is in view, not by the number of spans.
-
-mod axis;
-mod canvas;
-mod details;
-mod input;
-mod lane;
-mod layout;
-mod model;
-mod paint;
-mod palette;
-mod rows;
-mod steps;
-#[cfg(test)]
-mod tests;
-mod toolbar;
-mod view;
-mod window;
-
-use std::sync::Arc;
+//! Timeline: the last step of the run in front.
 
 use eframe::egui::{self, Ui};
 
+use crate::timeline::{self, View};
 use crate::{Document, theme};
-pub(crate) use input::KEYS;
-pub use model::TimelineModel;
-pub(crate) use view::View;
 
 /// Draws the panel.
 pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View) {
@@ -36,17 +12,10 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View) {
     match model {
         Some(model) if !model.is_empty() => {
             marks(ui, document);
-            show_model(ui, model, view);
+            timeline::show(ui, model, view);
         }
         _ => nothing(ui, document),
     }
-}
-
-fn show_model(ui: &mut Ui, model: &Arc<TimelineModel>, view: &mut View) {
-    view.attend(model);
-    toolbar::show(ui, model, view);
-    details::show(ui, model, view);
-    canvas::show(ui, model, view);
 }
 
 /// What is to be known before the timeline is read: whether it is all there, and whether another comes.
@@ -112,19 +81,4 @@ fn progress(ui: &mut Ui, running: &crate::Running, width: f32) {
         None => egui::ProgressBar::new(0.0).text(format!("{} tasks", running.tasks_done)),
     };
     ui.add(bar.desired_width(width));
-}
-
-impl TimelineModel {
-    /// The panel of this timeline alone, in the ui that is given at each frame, opened on `length` from
-    /// `from` on; both as shares (0 to 1) of the whole. For frames without a document, such as those that
-    /// are timed.
-    pub fn panel(self: &Arc<Self>, from: f64, length: f64) -> impl FnMut(&mut Ui) + use<> {
-        let model = Arc::clone(self);
-        let mut view = View::default();
-        view.attend(&model);
-        let whole = window::Window::all(model.end);
-        let closer = whole.zoomed(1.0 / length, 0.0, model.end);
-        view.window = Some(closer.panned(from / length, model.end));
-        move |ui| show_model(ui, &model, &mut view)
-    }
 }

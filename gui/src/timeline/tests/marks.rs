@@ -1,7 +1,7 @@
 //! The window and the axis.
 
-use crate::panels::timeline::axis::{Axis, exact};
-use crate::panels::timeline::window::Window;
+use crate::timeline::axis::{Axis, exact};
+use crate::timeline::window::Window;
 
 const SECOND: u64 = 1_000_000_000_000;
 

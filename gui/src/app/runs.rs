@@ -1,0 +1,101 @@
+//! Opening runs and traces beside scenarios, and what the comparison needs in every frame.
+
+use std::sync::Arc;
+
+use eframe::egui;
+use orrery::traces;
+
+use super::App;
+use super::logic::PROGRESS_EVERY;
+use crate::document::{Opening, OpeningNews, arrange, open};
+
+impl App {
+    /// Opens `files` on a thread; those that are traces are of one run.
+    pub(super) fn open_files(&mut self, files: Vec<String>) {
+        let watch = traces::Watch::default();
+        let id = Arc::make_mut(&mut self.document).runs.next_opening();
+        let (out, wake) = (self.events.0.clone(), Arc::clone(&self.wake));
+        open(files, id, watch.clone(), out, wake);
+        self.openings.push((id, watch));
+    }
+
+    /// Asks whatever opens as `id` to stop.
+    pub(super) fn stop_opening(&mut self, id: u64) {
+        for (_, watch) in self.openings.iter().filter(|(other, _)| *other == id) {
+            watch.cancel();
+        }
+        let opening = &mut Arc::make_mut(&mut self.document).runs.opening;
+        for opening in opening.iter_mut().filter(|opening| opening.id == id) {
+            opening.stopping = true;
+        }
+    }
+
+    /// Asks all that opens to stop.
+    pub(super) fn stop_openings(&self) {
+        for (_, watch) in &self.openings {
+            watch.cancel();
+        }
+    }
+
+    /// Takes in what a thread says of what it opens.
+    pub(super) fn take_in_opening(&mut self, news: OpeningNews) {
+        match news {
+            OpeningNews::Began(id, name) => {
+                self.opens();
+                let opening = Opening {
+                    id,
+                    name,
+                    phase: traces::Phase::Read,
+                    done: (0, 0),
+                    stopping: false,
+                };
+                Arc::make_mut(&mut self.document).runs.opening.push(opening);
+            }
+            OpeningNews::Found(run) => Arc::make_mut(&mut self.document).runs.keep(*run),
+            OpeningNews::Ended(id, fault) => {
+                self.openings.retain(|(other, _)| *other != id);
+                let runs = &mut Arc::make_mut(&mut self.document).runs;
+                runs.opening.retain(|opening| opening.id != id);
+                if let Some(why) = fault {
+                    self.not_opened(why);
+                }
+            }
+            OpeningNews::Arranged(id, step, model) => {
+                self.arranging.retain(|other| *other != (id, step));
+                Arc::make_mut(&mut self.document).runs.arranged(id, step, &model);
+            }
+        }
+    }
+
+    /// Reads how far what opens is, and has steps arranged that a side of the comparison waits for.
+    pub(super) fn attend_to_runs(&mut self, context: &egui::Context) {
+        if !self.document.runs.opening.is_empty() {
+            let runs = &mut Arc::make_mut(&mut self.document).runs;
+            for opening in &mut runs.opening {
+                let watch = self.openings.iter().find(|(id, _)| *id == opening.id);
+                if let Some((_, watch)) = watch {
+                    let (phase, done, all) = watch.progress();
+                    (opening.phase, opening.done) = (phase, (done, all));
+                }
+            }
+            context.request_repaint_after(PROGRESS_EVERY);
+        }
+        for side in 0..self.document.runs.sides.len() {
+            let side = &self.document.runs.sides[side];
+            let (Some(run), Some(step), None) = (&side.run, side.step, &side.model) else {
+                continue;
+            };
+            let wanted = (run.id, step);
+            if self.arranging.contains(&wanted) {
+                continue;
+            }
+            arrange(
+                Arc::clone(run),
+                step,
+                self.events.0.clone(),
+                Arc::clone(&self.wake),
+            );
+            self.arranging.push(wanted);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Opening files whatever they are, on a thread: scenarios, stored runs, and traces of trainers.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use orrery::files;
+use orrery::traces::{self, TraceFault, TraceKind, Watch};
+use orrery_report::render;
+use orrery_timeline::{StepExtent, read_chrome_trace};
+
+use super::disk::{self, Disk};
+use super::job::{Event, Out, guarded, send};
+use super::{Run, Wake};
+use crate::TimelineModel;
+
+/// Spans of a recording that are kept for eyes.
+const SPANS: usize = 2_000_000;
+/// Bytes by which files are told apart.
+const HEAD: u64 = 4096;
+
+/// What a file is, as far as a look tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    Scenario,
+    StoredRun,
+    Trace,
+}
+
+/// What a thread says of what it opens.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// It takes a while, and is called this.
+    Began(u64, String),
+    /// One of the runs of it.
+    Found(Box<Run>),
+    /// It is over; why it was not opened, if that is so.
+    Ended(u64, Option<String>),
+    /// A step of the run with this id was arranged.
+    Arranged(u64, StepExtent, Arc<TimelineModel>),
+}
+
+/// Opens `files` as number `id`: each scenario and each stored run by itself, traces together as those of one run.
+pub(crate) fn open(files: Vec<String>, id: u64, watch: Watch, out: Out, wake: Wake) {
+    thread::spawn(move || {
+        let opened = guarded(|| open_all(files, id, &watch, &out, &wake));
+        let fault = opened.unwrap_or_else(Some);
+        send(&out, &wake, Event::Opening(News::Ended(id, fault)));
+    });
+}
+
+fn open_all(files: Vec<String>, id: u64, watch: &Watch, out: &Out, wake: &Wake) -> Option<String> {
+    let (mut traces, mut faults) = (Vec::new(), Vec::new());
+    for file in files {
+        match sort_of(Path::new(&file)) {
+            Sort::Scenario => send(out, wake, Event::Disk(Disk::Opened(disk::scenario(&file)))),
+            Sort::Trace => traces.push(PathBuf::from(file)),
+            Sort::StoredRun => {
+                send(
+                    out,
+                    wake,
+                    Event::Opening(News::Began(id, name_of(Path::new(&file)))),
+                );
+                match stored(&file) {
+                    Ok(run) => send(out, wake, Event::Opening(News::Found(Box::new(run)))),
+                    Err(fault) => faults.push(fault),
+                }
+            }
+        }
+    }
+    if let [first, ..] = traces.as_slice() {
+        let name = match traces.len() {
+            1 => name_of(first),
+            // Files of one run lie in one folder.
+            _ => first.parent().map_or_else(|| name_of(first), name_of),
+        };
+        send(out, wake, Event::Opening(News::Began(id, name.clone())));
+        match recorded(&traces, &name, watch) {
+            Ok(run) => send(out, wake, Event::Opening(News::Found(Box::new(run)))),
+            Err(TraceFault::Cancelled(_)) => {}
+            Err(TraceFault::Files(fault)) => faults.push(fault),
+        }
+    }
+    (!faults.is_empty()).then(|| faults.join("\n"))
+}
+
+/// The name of a file or folder, without what stands before it and the endings of traces.
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let name = name.to_string_lossy();
+    let endings = [".gz", ".json", ".jsonl", ".parquet", ".sqlite"];
+    let short = endings
+        .iter()
+        .fold(&*name, |name, end| name.strip_suffix(end).unwrap_or(name));
+    if short == "run" {
+        return path.parent().map_or_else(|| short.to_owned(), name_of);
+    }
+    short.to_owned()
+}
+
+/// What `path` is: by its content, and by its name where there is none. What is not there is left to the reader of
+/// scenarios, of which some ship with the program.
+fn sort_of(path: &Path) -> Sort {
+    if path.is_dir() {
+        return match path.join("run.json").is_file() {
+            true => Sort::StoredRun,
+            false => Sort::Trace,
+        };
+    }
+    let mut head = Vec::new();
+    if let Ok(file) = File::open(path) {
+        // What cannot be read is said by whoever reads it next.
+        let _length = file.take(HEAD).read_to_end(&mut head);
+    }
+    let text = String::from_utf8_lossy(&head);
+    let text = text.trim_start();
+    let named = |ending: &str| path.to_string_lossy().ends_with(ending);
+    let compressed =
+        head.starts_with(&[0x1f, 0x8b]) || head.starts_with(b"PAR1") || head.starts_with(b"SQLite format 3");
+    if compressed {
+        return Sort::Trace;
+    }
+    match text.starts_with('{') || text.starts_with('[') {
+        // A table of TOML begins with a bracket as well.
+        true if named(".toml") => Sort::Scenario,
+        true if named("run.json") || is_result(text) => Sort::StoredRun,
+        true if text.starts_with('{') || named(".json") => Sort::Trace,
+        _ => Sort::Scenario,
+    }
+}
+
+/// Whether what is in `file` is a scenario, rather than a stored run or a trace.
+#[must_use]
+pub fn is_scenario(file: &str) -> bool {
+    sort_of(Path::new(file)) == Sort::Scenario
+}
+
+/// Whether `head` begins a stored run.
+fn is_result(head: &str) -> bool {
+    head.contains("\"schema\": \"result/1\"") || head.contains("\"schema\":\"result/1\"")
+}
+
+/// The stored run at `path`, with the timeline beside it if there is one.
+fn stored(path: &str) -> Result<Run, String> {
+    let (file, result) = files::read_run(Path::new(path))?;
+    let trace = file.with_file_name("trace.json");
+    let mut notes = Vec::new();
+    let timeline = match trace.is_file() {
+        false => {
+            notes.push("It holds no timeline: store one with `orrery run --write trace`.".to_owned());
+            None
+        }
+        true => {
+            let read = files::read(&trace).and_then(|text| {
+                read_chrome_trace(&text).map_err(|fault| format!("{fault}: {}", trace.display()))
+            });
+            read.map_err(|fault| notes.push(fault)).ok()
+        }
+    };
+    let measured = orrery::compare::is_recorded(&result);
+    let model = timeline.map(|timeline| match measured {
+        true => TimelineModel::measured(timeline),
+        false => TimelineModel::new(timeline),
+    });
+    Ok(Run::new(path, Arc::new(result), model.map(Arc::new), notes))
+}
+
+/// What was recorded in the files or folders at `paths`.
+fn recorded(paths: &[PathBuf], name: &str, watch: &Watch) -> Result<Run, TraceFault> {
+    let opened = traces::open(paths, TraceKind::Any, watch)?;
+    let report = traces::measured(&opened, name)?;
+    let mut notes = opened.notes.clone();
+    for file in &opened.files {
+        if let Some(stop) = &file.stopped {
+            let name = file.path.display();
+            notes.push(format!("{name}: read up to byte {}: {}", stop.byte, stop.reason));
+        }
+        if let (count @ 1.., Some(first)) = &file.unreadable {
+            let name = file.path.display();
+            notes.push(format!(
+                "{name}: {count} events could not be read: {}",
+                first.reason
+            ));
+        }
+    }
+    let skipped = opened.skipped.iter();
+    notes.extend(skipped.map(|(path, why)| {
+        let why = why.lines().next().unwrap_or_default();
+        format!("{}: skipped: {why}", path.display())
+    }));
+    if let Some(joined) = &opened.report {
+        notes.extend(
+            joined
+                .refusals
+                .iter()
+                .map(|refusal| format!("not matched: {refusal}")),
+        );
+        notes.extend(joined.notes.iter().cloned());
+    }
+    let timeline = opened.recording.timeline(SPANS);
+    let source = paths
+        .first()
+        .map_or_else(String::new, |path| path.display().to_string());
+    let model = Arc::new(TimelineModel::measured(timeline));
+    Ok(Run::new(
+        &source,
+        Arc::new(render::json(&report)),
+        Some(model),
+        notes,
+    ))
+}
+
+/// Arranges `step` of `run`.
+pub(crate) fn arrange(run: Arc<Run>, step: StepExtent, out: Out, wake: Wake) {
+    thread::spawn(move || {
+        if let Some(model) = run.model_of(step) {
+            send(&out, &wake, Event::Opening(News::Arranged(run.id, step, model)));
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_told_apart_by_what_they_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let cases = [
+            (put("a.toml", b"[scenario]\nname = \"a\""), Sort::Scenario),
+            (put("b.toml", b"# a remark\n[scenario]"), Sort::Scenario),
+            (put("rank-0.json", b" {\"traceEvents\": []}"), Sort::Trace),
+            (put("list.json", b"[{\"ph\": \"X\"}]"), Sort::Trace),
+            (put("rank-1.json.gz", &[0x1f, 0x8b, 8]), Sort::Trace),
+            (put("t.parquet", b"PAR1...."), Sort::Trace),
+            (put("report", b"{\n  \"schema\": \"result/1\"}"), Sort::StoredRun),
+            (put("run.json", b"{}"), Sort::StoredRun),
+            (
+                put("stored/run.json", b"{}").parent().unwrap().to_owned(),
+                Sort::StoredRun,
+            ),
+            (
+                put("traces/x.json", b"{}").parent().unwrap().to_owned(),
+                Sort::Trace,
+            ),
+            (PathBuf::from("scenarios/no-such.scenario.toml"), Sort::Scenario),
+        ];
+        for (path, sort) in cases {
+            assert_eq!(sort_of(&path), sort, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn runs_are_called_by_their_folder_and_traces_by_their_file() {
+        let named = |path: &str| name_of(Path::new(path));
+        assert_eq!(named("a/b/run.json"), "b");
+        assert_eq!(named("a/rank-3.json.gz"), "rank-3");
+        assert_eq!(named("a/traces"), "traces");
+    }
+}
