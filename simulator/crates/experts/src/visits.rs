@@ -60,18 +60,32 @@ impl Visits {
         }
     }
 
-    /// Replaces the shares that places attract by how likely a token visits each: factor by factor over all places, so
-    /// that it is a loop of vectors.
+    /// Replaces the shares that places attract by how likely a token visits each: eight places at once, so that it is a
+    /// loop of vectors.
+    #[inline(always)]
     pub fn of_all(&self, shares: &[f64], into: &mut Vec<f64>) {
-        into.clear();
-        into.resize(shares.len(), 1.0);
+        into.resize(shares.len(), 0.0);
+        let (eights, rest) = shares.as_chunks::<8>();
+        let (into_eights, into_rest) = into.as_chunks_mut::<8>();
+        for (into, shares) in into_eights.iter_mut().zip(eights) {
+            *into = self.of_some(shares);
+        }
+        for (into, share) in into_rest.iter_mut().zip(rest) {
+            [*into] = self.of_some(&[*share]);
+        }
+    }
+
+    /// How likely a token visits each of some places.
+    #[inline(always)]
+    fn of_some<const N: usize>(&self, shares: &[f64; N]) -> [f64; N] {
+        let mut missed = [1.0; N];
         for factor in &self.factors {
-            for (missed, share) in into.iter_mut().zip(shares) {
+            for (missed, share) in missed.iter_mut().zip(shares) {
                 let left = 1.0 - share * factor;
                 *missed *= if left > 0.0 { left } else { 0.0 };
             }
         }
-        into.iter_mut().for_each(|missed| *missed = 1.0 - *missed);
+        missed.map(|missed| 1.0 - missed)
     }
 }
 

@@ -1,5 +1,8 @@
 //! One layer's placement and split, ready to be held against counts.
 
+use pulp::{Arch, Simd, WithSimd};
+
+use super::loads::Rounds;
 use super::{LayerTime, Loads, Machine, TokenSources};
 use crate::placement::{
     Dispatch, LayerPlacement, Sources, near_shares, nearest_slots, shares, slots_by_expert,
@@ -15,6 +18,8 @@ pub struct Compiled {
     shares: Vec<f32>,
     /// First slot of each device, and the end.
     starts: Vec<u32>,
+    /// What lies in the slots of devices: experts where their replicas share alike, else a part for every slot.
+    rounds: Rounds,
     /// By expert: the share of each of its replicas, where they share alike.
     alike: Option<Vec<f32>>,
     /// Shares of a slot's tokens that come from its node and from other nodes, where they differ by slot.
@@ -30,17 +35,24 @@ impl Compiled {
         let shares = given.iter().map(|&share| share as f32).collect();
         let devices = placement.num_devices();
         let narrow = |number: usize| u32::try_from(number).expect("a layer has fewer than 2^32 slots");
-        let starts = (0..devices)
+        let starts: Vec<u32> = (0..devices)
             .map(|device| narrow(placement.slots_of(device).start))
             .chain([narrow(placement.experts().len())])
             .collect();
         let near = (dispatch == Dispatch::Nearest).then(|| near_shares(&placement, sources));
         #[expect(clippy::cast_precision_loss, reason = "an expert has few replicas")]
         let share = |&replicas: &usize| (replicas as f32).recip();
-        let alike =
+        let alike: Option<Vec<f32>> =
             (dispatch == Dispatch::RoundRobin).then(|| placement.counts().iter().map(share).collect());
+        let experts: Vec<u32> = placement.experts().iter().map(|&expert| narrow(expert)).collect();
         Self {
-            experts: placement.experts().iter().map(|&expert| narrow(expert)).collect(),
+            rounds: if alike.is_some() {
+                Rounds::new(&starts, &experts, placement.counts().len())
+            } else {
+                let slots: Vec<u32> = (0..narrow(experts.len())).collect();
+                Rounds::new(&starts, &slots, slots.len())
+            },
+            experts,
             shares,
             starts,
             alike,
@@ -84,11 +96,12 @@ impl Compiled {
     }
 
     /// What every device has to do with these counts, but for its ports.
+    #[inline(always)]
     pub(super) fn loads(&self, counts: &[f32], into: &mut Loads) {
         match &self.alike {
             // Replicas that share alike add the same to their devices.
-            Some(alike) => into.of_experts(&self.starts, &self.experts, counts, alike),
-            None => into.of_slots(&self.starts, &self.experts, counts, &self.shares),
+            Some(alike) => into.of_experts(&self.rounds, counts, alike),
+            None => into.of_slots(&self.rounds, &self.experts, counts, &self.shares),
         }
         let Some(near) = &self.near else {
             return into.all_alike();
@@ -113,9 +126,35 @@ impl Compiled {
         (machine, links): (&Machine, f64),
         scratch: &mut Loads,
     ) -> LayerTime {
-        self.loads(counts, scratch);
-        machine.exchange.ports(scratch, sources);
-        machine.layer(scratch, links)
+        Arch::new().dispatch(Timing {
+            compiled: self,
+            counts,
+            sources,
+            machine,
+            links,
+            scratch,
+        })
+    }
+}
+
+/// [`Compiled::time`], compiled once for every width of vectors that processors have: the same to the last bit.
+struct Timing<'a> {
+    compiled: &'a Compiled,
+    counts: &'a [f32],
+    sources: &'a TokenSources,
+    machine: &'a Machine,
+    links: f64,
+    scratch: &'a mut Loads,
+}
+
+impl WithSimd for Timing<'_> {
+    type Output = LayerTime;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> LayerTime {
+        self.compiled.loads(self.counts, self.scratch);
+        self.machine.exchange.ports(self.scratch, self.sources);
+        self.machine.layer(self.scratch, self.links)
     }
 }
 

@@ -117,6 +117,7 @@ impl Exchange {
 
     /// Fills the rows that each device sends or receives over its ports, whichever is more, once it is known where its
     /// rows come from. Combine is dispatch backwards: the same rows.
+    #[inline(always)]
     pub(super) fn ports(&self, loads: &mut Loads, sources: &TokenSources) {
         let devices = loads.rows.len();
         loads.node.resize(devices, 0.0);
@@ -160,6 +161,7 @@ impl Exchange {
     /// * over the network it sends `s_d T Σ_{N ≠ m} p_N` and receives `T a_d p_m`;
     /// * within the node it receives `T (1 − S_m − a_d) v_d` that others there pass on and `T (S_m − s_d) v_d` of theirs,
     ///   and sends what it passes on and its own to the others there.
+    #[inline(always)]
     fn once_per_node(&self, loads: &mut Loads, sources: &TokenSources) {
         let (per_node, tokens) = (self.devices_per_node, self.routed.tokens);
         let all: f64 = loads.rows.iter().sum();
@@ -193,7 +195,11 @@ impl Exchange {
         {
             let passed_on: f64 = visit.iter().sum();
             let sent: f64 = visit_of_node.iter().sum();
-            for at in 0..network.len() {
+            // Slices of one length: a loop of vectors.
+            let devices = network.len();
+            let (node, own, alike) = (&mut node[..devices], &own[..devices], &alike[..devices]);
+            let (visit, visit_of_node) = (&visit[..devices], &visit_of_node[..devices]);
+            for at in 0..devices {
                 let (own, alike) = (own[at], alike[at]);
                 let (visit, visit_of_node) = (visit[at], visit_of_node[at]);
                 network[at] = tokens * larger(own * (everywhere - visited), alike * visited);
@@ -206,6 +212,7 @@ impl Exchange {
 
     /// How likely a token of another node visits each node and each device, and one of another device of its node each
     /// device, where that differs.
+    #[inline(always)]
     fn visits(&self, loads: &mut Loads, sources: &TokenSources, all: f64) {
         let per_node = self.devices_per_node;
         let chances = &mut loads.chances;
@@ -281,16 +288,19 @@ pub(super) struct Chances {
 }
 
 /// A part over its whole; nothing where there is no whole.
+#[inline(always)]
 fn over(part: f64, whole: f64) -> f64 {
     if whole > 1e-12 { part / whole } else { 0.0 }
 }
 
 /// The larger of two numbers. Not `max`, which has to mind what is none.
+#[inline(always)]
 pub(super) const fn larger(a: f64, b: f64) -> f64 {
     if a > b { a } else { b }
 }
 
 /// The smaller of two numbers, likewise.
+#[inline(always)]
 const fn smaller(a: f64, b: f64) -> f64 {
     if a < b { a } else { b }
 }

@@ -4,7 +4,7 @@ use orrery_units::SimDuration;
 
 use super::exchange::larger;
 use super::{DeviceLoad, Loads, Machine};
-use crate::placement::max_over_mean;
+use crate::placement::{largest, max_over_mean};
 
 /// The terms of a layer's time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -45,16 +45,11 @@ impl Machine {
     /// them the slowest device's experts.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "there are few devices")]
+    #[inline(always)]
     pub fn layer(&self, loads: &mut Loads, links: f64) -> LayerTime {
-        let (mut slowest, mut seconds) = (0.0_f64, 0.0);
-        for own in self
+        let (slowest, seconds) = self
             .experts
-            .of_all(&loads.rows, &loads.active, &loads.padded, &mut loads.bounds)
-        {
-            slowest = larger(slowest, own);
-            seconds += own;
-        }
-        let largest = |column: &[f64]| column.iter().copied().fold(0.0, larger);
+            .slowest_and_sum(&loads.rows, &loads.active, &loads.padded);
         let (network, node) = (largest(&loads.network), largest(&loads.node));
         let exchange = |token: f64, times: f64| {
             let ports = larger(

@@ -1,7 +1,5 @@
 //! What the devices of a layer have to do, device by device.
 
-use std::ops::Range;
-
 use super::TokenSources;
 use super::exchange::Chances;
 
@@ -40,8 +38,53 @@ pub struct Loads {
     pub(super) network: Vec<f64>,
     pub(super) chances: Chances,
     parts: Parts,
-    /// Room for the times of devices.
-    pub(super) bounds: Vec<super::machine::Bounds>,
+}
+
+/// Parts that a loop of vectors takes at once.
+const AT_ONCE: usize = 8;
+
+/// Which parts lie in the slots of devices, eight devices beside each other, so that their sums are loops of vectors.
+#[derive(Clone, Debug)]
+pub(super) struct Rounds {
+    /// By device: its slots.
+    sizes: Vec<f64>,
+    /// Eight devices after eight devices: their first parts, their second ones, and so on.
+    parts: Vec<[u32; AT_ONCE]>,
+    /// Slots of the device that has most: whoever has fewer gets nothing in the last rounds.
+    longest: usize,
+}
+
+impl Rounds {
+    /// The rounds of devices whose slots begin at `starts`, where `parts` lie, of so many in all.
+    pub(super) fn new(starts: &[u32], parts: &[u32], num_parts: usize) -> Self {
+        let nothing = u32::try_from(num_parts).expect("a layer has fewer than 2^32 parts");
+        let slots: Vec<&[u32]> = starts
+            .windows(2)
+            .map(|ends| &parts[ends[0] as usize..ends[1] as usize])
+            .collect();
+        let longest = slots.iter().map(|slots| slots.len()).max().unwrap_or(0);
+        let of_eight = |devices: &[&[u32]]| {
+            let mut rounds = vec![[nothing; AT_ONCE]; longest];
+            for (at, slots) in devices.iter().enumerate() {
+                for (round, &part) in rounds.iter_mut().zip(*slots) {
+                    round[at] = part;
+                }
+            }
+            rounds
+        };
+        Self {
+            #[expect(clippy::cast_precision_loss, reason = "a device has few slots")]
+            sizes: slots.iter().map(|slots| slots.len() as f64).collect(),
+            parts: slots.chunks(AT_ONCE).flat_map(of_eight).collect(),
+            longest,
+        }
+    }
+
+    /// The rounds of each eight devices.
+    #[inline(always)]
+    fn of_eights(&self) -> impl Iterator<Item = &[[u32; AT_ONCE]]> {
+        self.parts.chunks_exact(self.longest.max(1))
+    }
 }
 
 /// What replicas add to their devices.
@@ -49,7 +92,7 @@ pub struct Loads {
 struct Parts {
     /// Tokens of the expert of each slot, where slots differ.
     counts: Vec<f32>,
-    /// Rows and tiles side by side: one load and one addition take both.
+    /// Rows and tiles side by side, for one load and one addition take both; the last is nothing.
     pairs: Vec<[f32; 2]>,
     /// The least rows.
     least: f32,
@@ -73,56 +116,68 @@ impl Loads {
         &self.rows
     }
 
-    /// What the devices have to do whose slots begin at `starts`, each with `experts[slot]`, where every replica of an
-    /// expert takes the share `alike` of its tokens.
-    pub(super) fn of_experts(&mut self, starts: &[u32], experts: &[u32], counts: &[f32], alike: &[f32]) {
+    /// What the devices have to do in whose slots lie the parts of `rounds`: those of the experts, of which every replica
+    /// takes the share `alike` of the tokens.
+    #[inline(always)]
+    pub(super) fn of_experts(&mut self, rounds: &Rounds, counts: &[f32], alike: &[f32]) {
         self.parts.fill(counts, alike);
-        self.sum(starts, |slots| {
-            experts[slots].iter().map(|&expert| expert as usize)
-        });
+        self.sum(rounds);
     }
 
-    /// The same where every slot takes a share of its own.
-    pub(super) fn of_slots(&mut self, starts: &[u32], experts: &[u32], counts: &[f32], shares: &[f32]) {
+    /// The same where every slot takes a share of its own: the parts are those of the slots, which hold `experts`.
+    #[inline(always)]
+    pub(super) fn of_slots(&mut self, rounds: &Rounds, experts: &[u32], counts: &[f32], shares: &[f32]) {
         let mut of_slots = std::mem::take(&mut self.parts.counts);
         of_slots.clear();
         of_slots.extend(experts.iter().map(|&expert| counts[expert as usize]));
         self.parts.fill(&of_slots, shares);
         self.parts.counts = of_slots;
-        self.sum(starts, |slots| slots);
+        self.sum(rounds);
     }
 
-    /// Adds up the parts of every device; `which` are those of its slots.
-    #[inline]
-    fn sum<I>(&mut self, starts: &[u32], which: impl Fn(Range<usize>) -> I)
-    where
-        I: ExactSizeIterator<Item = usize>,
-    {
-        let devices = starts.len() - 1;
-        for column in [&mut self.rows, &mut self.active, &mut self.padded] {
+    /// Adds up the parts of every device, eight devices beside each other.
+    #[inline(always)]
+    fn sum(&mut self, rounds: &Rounds) {
+        let Self {
+            rows,
+            active,
+            padded,
+            parts,
+            ..
+        } = self;
+        let devices = rounds.sizes.len();
+        for column in [&mut *rows, &mut *active, &mut *padded] {
             column.resize(devices, 0.0);
         }
-        let slots_of = |ends: &[u32]| which(ends[0] as usize..ends[1] as usize);
-        let pairs = &self.parts.pairs[..];
-        let columns = self.rows.iter_mut().zip(&mut self.padded);
-        for (ends, (rows, padded)) in starts.windows(2).zip(columns) {
-            let mut sums = [0.0_f32; 2];
-            for at in slots_of(ends) {
-                let pair = pairs[at];
-                sums[0] += pair[0];
-                sums[1] += pair[1];
+        // Slices: a loop would look into the vectors again and again.
+        let pairs = &parts.pairs[..];
+        let columns = rows.chunks_mut(AT_ONCE).zip(padded.chunks_mut(AT_ONCE));
+        for ((rows, padded), rounds) in columns.zip(rounds.of_eights()) {
+            let mut sums = [[0.0_f32; 2]; AT_ONCE];
+            for round in rounds {
+                for (sum, &part) in sums.iter_mut().zip(round) {
+                    let pair = pairs[part as usize];
+                    sum[0] += pair[0];
+                    sum[1] += pair[1];
+                }
             }
-            *rows = f64::from(sums[0]);
-            *padded = f64::from(sums[1] * TILE);
+            for ((rows, padded), sum) in rows.iter_mut().zip(padded).zip(&sums) {
+                *rows = f64::from(sum[0]);
+                *padded = f64::from(sum[1] * TILE);
+            }
         }
-        for (ends, active) in starts.windows(2).zip(&mut self.active) {
-            let slots = slots_of(ends);
-            *active = if self.parts.least < 1.0 {
-                slots.map(|at| f64::from(active_of(pairs[at][0]))).sum()
-            } else {
-                // Every replica has a row.
-                slots.len() as f64
-            };
+        if parts.least >= 1.0 {
+            // Every replica has a row.
+            active.copy_from_slice(&rounds.sizes);
+            return;
+        }
+        for (active, rounds) in active.chunks_mut(AT_ONCE).zip(rounds.of_eights()) {
+            active.fill(0.0);
+            for round in rounds {
+                for (active, &part) in active.iter_mut().zip(round) {
+                    *active += f64::from(active_of(pairs[part as usize][0]));
+                }
+            }
         }
     }
 
@@ -167,14 +222,17 @@ impl Loads {
 
 impl Parts {
     /// What replicas add that take these shares of these counts.
+    #[inline(always)]
     fn fill(&mut self, counts: &[f32], shares: &[f32]) {
-        /// Numbers that a loop of vectors takes at once.
-        const AT_ONCE: usize = 8;
-        self.pairs.clear();
+        // What is there already is written over: nothing is cleared where lengths stay.
+        let (parts, nothing) = (counts.len(), [0.0; 2]);
+        self.pairs.resize(parts + 1, nothing);
+        self.pairs[parts] = nothing;
         let (counts, rest_counts) = counts.as_chunks::<AT_ONCE>();
         let (shares, rest_shares) = shares.as_chunks::<AT_ONCE>();
+        let (pairs, rest_pairs) = self.pairs[..parts].as_chunks_mut::<AT_ONCE>();
         let mut least = [f32::INFINITY; AT_ONCE];
-        for (counts, shares) in counts.iter().zip(shares) {
+        for (pairs, (counts, shares)) in pairs.iter_mut().zip(counts.iter().zip(shares)) {
             let mut rows = [0.0; AT_ONCE];
             let mut tiles = [0.0; AT_ONCE];
             for at in 0..AT_ONCE {
@@ -182,18 +240,15 @@ impl Parts {
                 tiles[at] = tiles_of(rows[at]);
                 least[at] = if rows[at] < least[at] { rows[at] } else { least[at] };
             }
-            let mut pairs = [[0.0; 2]; AT_ONCE];
             for at in 0..AT_ONCE {
                 pairs[at] = [rows[at], tiles[at]];
             }
-            self.pairs.extend_from_slice(&pairs);
         }
-        let rest = rest_counts
-            .iter()
-            .zip(rest_shares)
-            .map(|(count, share)| count * share);
-        self.pairs.extend(rest.map(|rows| [rows, tiles_of(rows)]));
-        let of_rest = self.pairs[AT_ONCE * counts.len()..].iter().map(|pair| pair[0]);
+        for (pair, (count, share)) in rest_pairs.iter_mut().zip(rest_counts.iter().zip(rest_shares)) {
+            let rows = count * share;
+            *pair = [rows, tiles_of(rows)];
+        }
+        let of_rest = rest_pairs.iter().map(|pair| pair[0]);
         self.least = least.into_iter().chain(of_rest).fold(f32::INFINITY, f32::min);
     }
 }
@@ -202,6 +257,7 @@ impl Parts {
 ///
 /// Rows are shares of whole counts: a replica with `n + f` of them has `n + 1` in `f` of its steps and `n` in the others.
 /// Not `min`, which has to mind what is no number: this stands in the innermost loop.
+#[inline(always)]
 const fn active_of(rows: f32) -> f32 {
     if rows < 1.0 { rows } else { 1.0 }
 }
@@ -209,6 +265,7 @@ const fn active_of(rows: f32) -> f32 {
 /// Tiles that a replica with so many rows fills, in the mean of its steps: `k + min(rows − 128 k, 1)`, `k` the whole ones.
 ///
 /// Worked: half a row is half a tile; 128 rows are one, 128.5 one and a half, 129 two.
+#[inline(always)]
 const fn tiles_of(rows: f32) -> f32 {
     /// Added and taken away it leaves a whole number: three halves of 2^23. A cast would have to mind what does not fit.
     const ROUND: f32 = 12_582_912.0;

@@ -4,9 +4,10 @@ use orrery_profile::library::{LibraryExperts, LibraryKernel as _, LocalLoad};
 use orrery_units::{Bytes, BytesPerSec, SimDuration};
 
 use super::Exchange;
+use super::exchange::larger;
 
 /// Points of the table of the corner between arithmetic and traffic.
-const POINTS: u16 = 256;
+const POINTS: usize = 256;
 
 /// Devices and wires, as a layer of experts needs them.
 #[derive(Clone, Debug)]
@@ -72,18 +73,7 @@ pub struct ExpertTime {
     per_row: f64,
     per_active_routing: f64,
     /// By point: the value, and what it rises by to the next.
-    corner: Vec<[f64; 2]>,
-}
-
-/// What bounds a device's products, as far as a loop of vectors can tell.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// The larger of arithmetic and traffic.
-    large: f64,
-    /// Where the smaller over it stands in the table of the corner.
-    point: f64,
-    /// What is added to both.
-    rest: f64,
+    corner: Box<[[f64; 2]; POINTS]>,
 }
 
 impl ExpertTime {
@@ -99,8 +89,9 @@ impl ExpertTime {
             "a value for every parameter of the law"
         );
         let parts = shape.terms(parameters);
-        let corner = |at: u16| {
-            let ratio = f64::from(at) / f64::from(POINTS);
+        #[expect(clippy::cast_precision_loss, reason = "there are few points")]
+        let corner = |at: usize| {
+            let ratio = at as f64 / POINTS as f64;
             (1.0 + ratio.powf(parts.sharpness)).powf(parts.sharpness.recip())
         };
         Self {
@@ -113,61 +104,80 @@ impl ExpertTime {
             per_row_memory: parts.per_row_memory,
             per_row: parts.per_row,
             per_active_routing: parts.per_active_routing,
-            corner: (0..POINTS)
-                .map(|at| [corner(at), corner(at + 1) - corner(at)])
-                .collect(),
+            corner: Box::new(std::array::from_fn(|at| {
+                [corner(at), corner(at + 1) - corner(at)]
+            })),
         }
     }
 
     /// Seconds for `rows` on `active` experts, `padded` with every expert's filled up to tiles.
     #[must_use]
     pub fn seconds(&self, rows: f64, active: f64, padded: f64) -> f64 {
-        self.after(&self.bounds(rows, active, padded))
+        let [seconds] = self.of_some(&[rows], &[active], &[padded]);
+        seconds
     }
 
-    /// The same of many devices, whose columns are of one length.
-    pub(super) fn of_all(
-        &self,
-        rows: &[f64],
-        active: &[f64],
-        padded: &[f64],
-        scratch: &mut Vec<Bounds>,
-    ) -> impl Iterator<Item = f64> {
-        scratch.clear();
-        let columns = rows.iter().zip(active).zip(padded);
-        scratch.extend(columns.map(|((&rows, &active), &padded)| self.bounds(rows, active, padded)));
-        scratch.iter().map(|bounds| self.after(bounds))
-    }
-
-    /// What bounds a device's products.
-    #[inline]
-    fn bounds(&self, rows: f64, active: f64, padded: f64) -> Bounds {
-        // Not `max`, which has to mind what is no number: this runs for every device of every layer of every step.
-        let larger = |a: f64, b: f64| if a > b { a } else { b };
-        let computed = rows + (padded - rows) * self.padding + self.wasted * larger(self.chosen - rows, 0.0);
-        let [(pace, least), (other_pace, other_least)] = self.products;
-        let compute = pace * larger(computed, least) + other_pace * larger(computed, other_least);
-        let memory = self.per_active * active + self.per_row_memory * rows;
-        let large = larger(compute, memory);
-        Bounds {
-            large,
-            point: (compute + memory - large) / large * f64::from(POINTS),
-            rest: self.constant + self.per_row * rows + self.per_active_routing * active,
+    /// The slowest of many devices, whose columns are of one length, and the sum of all.
+    #[inline(always)]
+    pub(super) fn slowest_and_sum(&self, rows: &[f64], active: &[f64], padded: &[f64]) -> (f64, f64) {
+        /// Devices that a loop of vectors takes at once.
+        const AT_ONCE: usize = 8;
+        let (mut slowest, mut sum) = (0.0, 0.0);
+        let mut take = |seconds: &[f64]| {
+            for &own in seconds {
+                slowest = larger(slowest, own);
+                sum += own;
+            }
+        };
+        let (rows, rest_rows) = rows.as_chunks::<AT_ONCE>();
+        let (active, rest_active) = active.as_chunks();
+        let (padded, rest_padded) = padded.as_chunks();
+        for (rows, (active, padded)) in rows.iter().zip(active.iter().zip(padded)) {
+            take(&self.of_some(rows, active, padded));
         }
+        for (&rows, (&active, &padded)) in rest_rows.iter().zip(rest_active.iter().zip(rest_padded)) {
+            take(&self.of_some(&[rows], &[active], &[padded]));
+        }
+        (slowest, sum)
     }
 
-    /// The time that bounds leave: the corner is read from its table.
+    /// Seconds of some devices.
+    #[inline(always)]
+    fn of_some<const N: usize>(&self, rows: &[f64; N], active: &[f64; N], padded: &[f64; N]) -> [f64; N] {
+        let [(pace, least), (other_pace, other_least)] = self.products;
+        let (mut large, mut point, mut rest) = ([0.0; N], [0.0; N], [0.0; N]);
+        for at in 0..N {
+            let (rows, active, padded) = (rows[at], active[at], padded[at]);
+            let computed = rows + (padded - rows) * self.padding + self.wasted * larger(self.chosen - rows, 0.0);
+            let compute = pace * larger(computed, least) + other_pace * larger(computed, other_least);
+            let memory = self.per_active * active + self.per_row_memory * rows;
+            large[at] = larger(compute, memory);
+            // Where the smaller over the larger stands in the table of the corner.
+            point[at] = (compute + memory - large[at]) / large[at] * POINTS as f64;
+            rest[at] = self.constant + self.per_row * rows + self.per_active_routing * active;
+        }
+        let mut seconds = [0.0; N];
+        for at in 0..N {
+            seconds[at] = rest[at] + large[at] * self.corner(point[at]);
+        }
+        seconds
+    }
+
+    /// The corner between arithmetic and traffic, from its table.
     #[expect(
         clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a ratio lies between 0 and 1"
+        reason = "the low half of a float of which a small whole number is all"
     )]
-    #[inline]
-    fn after(&self, bounds: &Bounds) -> f64 {
-        // By 32 bits signed: that cast is one instruction.
-        let below = (bounds.point as i32).clamp(0, i32::from(POINTS) - 1);
-        let [low, rise] = self.corner[below as usize];
-        bounds.rest + bounds.large * (low + rise * (bounds.point - f64::from(below)))
+    #[inline(always)]
+    fn corner(&self, point: f64) -> f64 {
+        /// Added and taken away it leaves a whole number: three halves of 2^52. A cast would have to mind what does not
+        /// fit.
+        const ROUND: f64 = 6_755_399_441_055_744.0;
+        // At a whole number either neighbour gives the same.
+        let below = larger(point - 0.5, 0.0) + ROUND;
+        let at = (below.to_bits() as u32).min(POINTS as u32 - 1);
+        let [low, rise] = self.corner[at as usize];
+        low + rise * (point - f64::from(at.cast_signed()))
     }
 
     /// The same for a load.

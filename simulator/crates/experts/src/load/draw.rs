@@ -139,15 +139,17 @@ fn inversion(trials: u64, chance: f64, rng: &mut impl Rng) -> u64 {
     clippy::cast_sign_loss,
     reason = "counts fit 32 bits"
 )]
+#[inline(always)]
 pub(crate) fn limit<S: Copy + Into<f64>>(shares: &[S], tokens: u64, counts: &mut [u32]) {
     let cap = u32::try_from(tokens).unwrap_or(u32::MAX);
+    // Nearly always: a loop of vectors.
+    if counts.iter().copied().max().unwrap_or(0) <= cap {
+        return;
+    }
     let mut excess: u64 = 0;
     for count in counts.iter_mut().filter(|count| **count > cap) {
         excess += u64::from(*count - cap);
         *count = cap;
-    }
-    if excess == 0 {
-        return;
     }
     let free: f64 = shares
         .iter()

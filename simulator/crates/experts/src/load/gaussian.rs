@@ -1,6 +1,7 @@
 //! The multinomial law where counts are large: normal numbers with its covariance.
 
 use orrery_units::Key;
+use pulp::{Arch, Simd, WithSimd};
 
 use super::draw::{self, NORMAL_FROM};
 use super::normal;
@@ -19,6 +20,37 @@ use super::normal;
 /// When `counts` and `shares` differ in length.
 pub fn spread(shares: &[f32], tokens: u64, top_k: u64, key: Key, counts: &mut [u32]) {
     assert_eq!(counts.len(), shares.len(), "one count per expert");
+    Arch::new().dispatch(Spread {
+        shares,
+        tokens,
+        top_k,
+        key,
+        counts,
+    });
+}
+
+/// [`spread`], compiled once for every width of vectors that processors have: the same to the last bit.
+struct Spread<'a> {
+    shares: &'a [f32],
+    tokens: u64,
+    top_k: u64,
+    key: Key,
+    counts: &'a mut [u32],
+}
+
+impl WithSimd for Spread<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        drawn(self.shares, (self.tokens, self.top_k), self.key, self.counts);
+        draw::limit(self.shares, self.tokens, self.counts);
+    }
+}
+
+/// [`spread`] but for what exceeds the tokens.
+#[inline(always)]
+fn drawn(shares: &[f32], (tokens, top_k): (u64, u64), key: Key, counts: &mut [u32]) {
     let total = tokens * top_k;
     let least = in_eights(shares, f32::INFINITY, |a, b| if b < a { b } else { a });
     if f64::from(least) * total as f64 >= NORMAL_FROM {
@@ -27,10 +59,10 @@ pub fn spread(shares: &[f32], tokens: u64, top_k: u64, key: Key, counts: &mut [u
     } else {
         mixed(shares, total, key, counts);
     }
-    draw::limit(shares, tokens, counts);
 }
 
 /// Every expert by normal numbers: `total` assignments by `shares`, which add up to one.
+#[inline(always)]
 fn normals(shares: &[f32], total: u64, key: Key, scratch: &mut [f32], counts: &mut [u32]) {
     normal::fill(key, scratch);
     let trials = total as f32;
@@ -38,17 +70,19 @@ fn normals(shares: &[f32], total: u64, key: Key, scratch: &mut [f32], counts: &m
         *noise *= (trials * share).sqrt();
     }
     let rest = total as f64 - f64::from(in_eights(scratch, 0.0, |a, b| a + b));
-    let (mut running, mut given) = (0.0_f64, 0.0_f64);
-    let (mut least, most) = (0.0_f64, total as f64);
-    for ((count, &noise), &share) in counts.iter_mut().zip(&*scratch).zip(shares) {
-        running += f64::from(share) * rest + f64::from(noise);
-        let upto = rounded(running);
-        let own = upto - given;
-        // Where one is negative all are counted again below.
-        least = if own < least { own } else { least };
-        *count = whole(own);
-        given = upto;
+    // Only the sum itself goes from one to the next; what is before and after it are loops of vectors.
+    let mut running: Vec<f64> = scratch
+        .iter()
+        .zip(shares)
+        .map(|(&noise, &share)| f64::from(share) * rest + f64::from(noise))
+        .collect();
+    let mut sum = 0.0_f64;
+    for running in &mut running {
+        sum += *running;
+        *running = sum;
     }
+    let (least, most) = (differences(&running, counts), total as f64);
+    let given = running.last().copied().map_or(0.0, rounded);
     if least < 0.0 || given > most {
         return from_one_to_the_next(shares, scratch, total, rest, counts);
     }
@@ -58,7 +92,36 @@ fn normals(shares: &[f32], total: u64, key: Key, scratch: &mut [f32], counts: &m
     }
 }
 
-/// The same where some count would be negative, which is one in fifty million: what lacks is left to the next expert.
+/// Fills in what rounded sums rise by from one to the next, and returns the least of it: where that is negative all are to
+/// be counted again.
+#[inline(always)]
+fn differences(running: &[f64], counts: &mut [u32]) -> f64 {
+    let (Some((&first, later)), Some((first_count, counts))) = (running.split_first(), counts.split_first_mut())
+    else {
+        return 0.0;
+    };
+    *first_count = whole(rounded(first));
+    let (counts, rest_counts) = counts.as_chunks_mut::<AT_ONCE>();
+    let (upto, rest_upto) = later.as_chunks::<AT_ONCE>();
+    let (given, rest_given) = running[..later.len()].as_chunks::<AT_ONCE>();
+    let mut least = [rounded(first).min(0.0); AT_ONCE];
+    for (counts, (upto, given)) in counts.iter_mut().zip(upto.iter().zip(given)) {
+        for at in 0..AT_ONCE {
+            let own = rounded(upto[at]) - rounded(given[at]);
+            least[at] = if own < least[at] { own } else { least[at] };
+            counts[at] = whole(own);
+        }
+    }
+    let mut least = least.into_iter().fold(0.0, f64::min);
+    for (count, (&upto, &given)) in rest_counts.iter_mut().zip(rest_upto.iter().zip(rest_given)) {
+        let own = rounded(upto) - rounded(given);
+        least = least.min(own);
+        *count = whole(own);
+    }
+    least
+}
+
+/// What [`normals`] does where some count would be negative, which is one in fifty million: what lacks is left to the next expert.
 fn from_one_to_the_next(shares: &[f32], noises: &[f32], total: u64, rest: f64, counts: &mut [u32]) {
     let (mut running, mut given, most) = (0.0_f64, 0, total.cast_signed());
     for ((count, &noise), &share) in counts.iter_mut().zip(noises).zip(shares) {
@@ -77,19 +140,25 @@ fn from_one_to_the_next(shares: &[f32], noises: &[f32], total: u64, rest: f64, c
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
 /// The nearest whole number.
+#[inline(always)]
 const fn rounded(number: f64) -> f64 {
     (number + ROUND) - ROUND
 }
 
 /// A whole number from 0 to 2^32 − 1 as such.
+#[inline(always)]
 const fn whole(number: f64) -> u32 {
     (number + ROUND).to_bits() as u32
 }
 
+/// Numbers that a loop of vectors takes at once.
+const AT_ONCE: usize = 8;
+
 /// All of `numbers` put together by `both`, eight beside each other, so that it is a loop of vectors.
+#[inline(always)]
 fn in_eights(numbers: &[f32], start: f32, both: impl Fn(f32, f32) -> f32) -> f32 {
-    let (eights, rest) = numbers.as_chunks::<8>();
-    let mut so_far = [start; 8];
+    let (eights, rest) = numbers.as_chunks::<AT_ONCE>();
+    let mut so_far = [start; AT_ONCE];
     for eight in eights {
         for (so_far, &number) in so_far.iter_mut().zip(eight) {
             *so_far = both(*so_far, number);

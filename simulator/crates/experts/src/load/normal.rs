@@ -14,6 +14,7 @@ const BLOCK: usize = 512;
 ///
 /// `z = sqrt(−2 ln u) (cos 2πv, sin 2πv)` (Box, Muller 1958), `u` of 24 bits in `(0, 1]`, so that no number is
 /// beyond 5.77.
+#[inline(always)]
 pub(crate) fn fill(key: Key, into: &mut [f32]) {
     let mut rng = key.rng();
     let mut bytes = [0; 4 * BLOCK];
