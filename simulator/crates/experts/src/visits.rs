@@ -60,24 +60,10 @@ impl Visits {
         }
     }
 
-    /// Replaces the shares that places attract by how likely a token visits each: eight places at once, so that it is a
-    /// loop of vectors.
+    /// How likely a token visits places that attract these shares, side by side: a loop of vectors.
     #[inline(always)]
-    pub fn of_all(&self, shares: &[f64], into: &mut Vec<f64>) {
-        into.resize(shares.len(), 0.0);
-        let (eights, rest) = shares.as_chunks::<8>();
-        let (into_eights, into_rest) = into.as_chunks_mut::<8>();
-        for (into, shares) in into_eights.iter_mut().zip(eights) {
-            *into = self.of_some(shares);
-        }
-        for (into, share) in into_rest.iter_mut().zip(rest) {
-            [*into] = self.of_some(&[*share]);
-        }
-    }
-
-    /// How likely a token visits each of some places.
-    #[inline(always)]
-    fn of_some<const N: usize>(&self, shares: &[f64; N]) -> [f64; N] {
+    #[must_use]
+    pub fn side_by_side<const N: usize>(&self, shares: &[f64; N]) -> [f64; N] {
         let mut missed = [1.0; N];
         for factor in &self.factors {
             for (missed, share) in missed.iter_mut().zip(shares) {
@@ -96,9 +82,8 @@ mod tests {
     #[test]
     fn a_node_with_an_eighth_of_the_experts_sees_two_thirds_of_the_tokens() {
         assert!((visit(0.125, 1.0, 8, 256.0) - 0.6618).abs() < 1e-4);
-        let mut all = Vec::new();
         let shares = [0.0, 0.01, 0.125, 0.7, 1.0];
-        Visits::new(8, 256.0).of_all(&shares, &mut all);
+        let all = Visits::new(8, 256.0).side_by_side(&shares);
         for (&share, found) in shares.iter().zip(all) {
             assert!((visit(share, 1.0, 8, 256.0) - found).abs() < 1e-12, "{share}");
         }

@@ -2,8 +2,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::loads::Rounds;
-use super::{LayerTime, Loads, Machine, TokenSources};
+use super::{LayerTimes, Loads, Machine, TokenSources};
 use crate::placement::{
     Dispatch, LayerPlacement, Sources, near_shares, nearest_slots, shares, slots_by_expert,
 };
@@ -18,8 +17,6 @@ pub struct Compiled {
     shares: Vec<f32>,
     /// First slot of each device, and the end.
     starts: Vec<u32>,
-    /// What lies in the slots of devices: experts where their replicas share alike, else a part for every slot.
-    rounds: Rounds,
     /// By expert: the share of each of its replicas, where they share alike.
     alike: Option<Vec<f32>>,
     /// Shares of a slot's tokens that come from its node and from other nodes, where they differ by slot.
@@ -35,24 +32,17 @@ impl Compiled {
         let shares = given.iter().map(|&share| share as f32).collect();
         let devices = placement.num_devices();
         let narrow = |number: usize| u32::try_from(number).expect("a layer has fewer than 2^32 slots");
-        let starts: Vec<u32> = (0..devices)
+        let starts = (0..devices)
             .map(|device| narrow(placement.slots_of(device).start))
             .chain([narrow(placement.experts().len())])
             .collect();
         let near = (dispatch == Dispatch::Nearest).then(|| near_shares(&placement, sources));
         #[expect(clippy::cast_precision_loss, reason = "an expert has few replicas")]
         let share = |&replicas: &usize| (replicas as f32).recip();
-        let alike: Option<Vec<f32>> =
+        let alike =
             (dispatch == Dispatch::RoundRobin).then(|| placement.counts().iter().map(share).collect());
-        let experts: Vec<u32> = placement.experts().iter().map(|&expert| narrow(expert)).collect();
         Self {
-            rounds: if alike.is_some() {
-                Rounds::new(&starts, &experts, placement.counts().len())
-            } else {
-                let slots: Vec<u32> = (0..narrow(experts.len())).collect();
-                Rounds::new(&starts, &slots, slots.len())
-            },
-            experts,
+            experts: placement.experts().iter().map(|&expert| narrow(expert)).collect(),
             shares,
             starts,
             alike,
@@ -97,35 +87,39 @@ impl Compiled {
 
     /// What every device has to do with these counts, but for its ports.
     #[inline(always)]
-    pub(super) fn loads(&self, counts: &[f32], into: &mut Loads) {
+    fn loads<const N: usize>(&self, counts: &[[f32; N]], into: &mut Loads<N>) {
         match &self.alike {
             // Replicas that share alike add the same to their devices.
-            Some(alike) => into.of_experts(&self.rounds, counts, alike),
-            None => into.of_slots(&self.rounds, &self.experts, counts, &self.shares),
+            Some(alike) => into.of_experts(&self.starts, &self.experts, counts, alike),
+            None => into.of_slots(&self.starts, &self.experts, counts, &self.shares),
         }
         let Some(near) = &self.near else {
             return into.all_alike();
         };
         into.from(self.starts.windows(2).map(|ends| {
-            let (mut node, mut network) = (0.0, 0.0);
+            let mut ways = [[0.0; N]; 2];
             for slot in ends[0] as usize..ends[1] as usize {
-                let all = counts[self.experts[slot] as usize];
-                node += f64::from(all * near[slot][0]);
-                network += f64::from(all * near[slot][1]);
+                let all = &counts[self.experts[slot] as usize];
+                for (way, share) in ways.iter_mut().zip(near[slot]) {
+                    for (way, all) in way.iter_mut().zip(all) {
+                        *way += f64::from(all * share);
+                    }
+                }
             }
-            [node, network]
+            ways
         }));
     }
 
-    /// The terms of this layer's time on `machine`, whose exchanges have `links` of their bandwidth.
+    /// The terms of this layer's time on `machine`, whose exchanges have `links` of their bandwidth, in `N` steps side by
+    /// side.
     #[must_use]
-    pub fn time(
+    pub fn time<const N: usize>(
         &self,
-        counts: &[f32],
+        counts: &[[f32; N]],
         sources: &TokenSources,
         (machine, links): (&Machine, f64),
-        scratch: &mut Loads,
-    ) -> LayerTime {
+        scratch: &mut Loads<N>,
+    ) -> LayerTimes<N> {
         Arch::new().dispatch(Timing {
             compiled: self,
             counts,
@@ -138,20 +132,20 @@ impl Compiled {
 }
 
 /// [`Compiled::time`], compiled once for every width of vectors that processors have: the same to the last bit.
-struct Timing<'a> {
-    compiled: &'a Compiled,
-    counts: &'a [f32],
-    sources: &'a TokenSources,
-    machine: &'a Machine,
-    links: f64,
-    scratch: &'a mut Loads,
+pub(super) struct Timing<'a, const N: usize> {
+    pub(super) compiled: &'a Compiled,
+    pub(super) counts: &'a [[f32; N]],
+    pub(super) sources: &'a TokenSources,
+    pub(super) machine: &'a Machine,
+    pub(super) links: f64,
+    pub(super) scratch: &'a mut Loads<N>,
 }
 
-impl WithSimd for Timing<'_> {
-    type Output = LayerTime;
+impl<const N: usize> WithSimd for Timing<'_, N> {
+    type Output = LayerTimes<N>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> LayerTime {
+    fn with_simd<S: Simd>(self, _: S) -> LayerTimes<N> {
         self.compiled.loads(self.counts, self.scratch);
         self.machine.exchange.ports(self.scratch, self.sources);
         self.machine.layer(self.scratch, self.links)
@@ -166,7 +160,7 @@ mod tests {
     #[test]
     fn replicas_that_share_alike_add_what_each_would() {
         let placement = LayerPlacement::even(vec![0, 1, 0, 2], 3, 2);
-        let counts = [257.0, 3.0, 128.0];
+        let counts = [[257.0], [3.0], [128.0]];
         let of = |alike: bool| {
             let sources = Sources {
                 devices_per_node: 1,
@@ -182,6 +176,7 @@ mod tests {
         };
         assert_eq!(of(true), of(false));
         // 128.5 and 3 rows fill one and a half tiles and one; 128.5 and 128 one and a half and one.
-        assert_eq!(of(true), (vec![131.5, 256.5], vec![2.0, 2.0], vec![320.0, 320.0]));
+        let devices = (vec![[131.5], [256.5]], vec![[2.0], [2.0]], vec![[320.0], [320.0]]);
+        assert_eq!(of(true), devices);
     }
 }

@@ -1,5 +1,8 @@
 //! What a balancer knows of the loads: a window of the past, or a mean that forgets.
 
+use std::ops::Range;
+
+use super::run::add;
 use super::{Control, Estimator};
 
 /// Single steps of the window that are kept for balancers that look at variance.
@@ -37,37 +40,44 @@ impl Estimate {
         interval > 0 && (step % interval) + window >= interval
     }
 
-    /// Takes in the counts of a layer at a step.
-    pub(super) fn add(&mut self, step: u64, layer: usize, counts: &[f32]) {
+    /// Takes in the counts of a layer in steps side by side.
+    pub(super) fn add<const N: usize>(&mut self, steps: &Range<u64>, layer: usize, counts: &[[f32; N]]) {
         if matches!(self.control.estimator, Estimator::Oracle) || self.control.interval == 0 {
             return;
         }
-        let is_seen = self.sees(step);
+        let is_seen = self.sees(steps.start);
         let sums = &mut self.sums[layer * self.experts..][..self.experts];
         if let Estimator::Ewma { half_life } = self.control.estimator {
-            // The first step is all that is known.
-            let new = if step == 0 {
-                1.0
-            } else {
-                1.0 - (-half_life.recip()).exp2()
-            };
-            for (sum, &count) in sums.iter_mut().zip(counts) {
-                *sum += new * (f64::from(count) - *sum);
+            for (at, step) in steps.clone().enumerate() {
+                // The first step is all that is known.
+                let new = if step == 0 {
+                    1.0
+                } else {
+                    1.0 - (-half_life.recip()).exp2()
+                };
+                for (sum, counts) in sums.iter_mut().zip(counts) {
+                    *sum += new * (f64::from(counts[at]) - *sum);
+                }
             }
             return;
         }
+        // The window's start is an event: all steps side by side are seen, or none.
         if !is_seen {
             return;
         }
-        for (sum, &count) in sums.iter_mut().zip(counts) {
-            *sum += f64::from(count);
-        }
+        add(sums, counts, steps);
         if layer == 0 {
-            self.steps += 1;
+            self.steps += steps.end - steps.start;
         }
-        let every = (self.control.window / SAMPLES as u64).max(1);
-        if self.keeps_samples && step.is_multiple_of(every) {
-            self.samples[layer].push(counts.iter().map(|&count| f64::from(count)).collect());
+        if self.keeps_samples {
+            let every = (self.control.window / SAMPLES as u64).max(1);
+            for (at, _) in steps
+                .clone()
+                .enumerate()
+                .filter(|(_, step)| step.is_multiple_of(every))
+            {
+                self.samples[layer].push(counts.iter().map(|counts| f64::from(counts[at])).collect());
+            }
         }
     }
 

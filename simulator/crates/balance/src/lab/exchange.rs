@@ -3,9 +3,12 @@
 //! The same laws as those of training scenarios (`workload/routing/exchange`; a test holds the two together), for devices
 //! that hold unequal numbers of tokens and for replicas that tokens choose by nearness. Rows only, no time.
 
+use std::array;
+
 use orrery_experts::visits::{Visits, admitted, visit};
 
 use super::Loads;
+use super::layer::sum;
 
 /// What sends tokens to the devices of their experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,10 +121,10 @@ impl Exchange {
     /// Fills the rows that each device sends or receives over its ports, whichever is more, once it is known where its
     /// rows come from. Combine is dispatch backwards: the same rows.
     #[inline(always)]
-    pub(super) fn ports(&self, loads: &mut Loads, sources: &TokenSources) {
+    pub(super) fn ports<const N: usize>(&self, loads: &mut Loads<N>, sources: &TokenSources) {
         let devices = loads.rows.len();
-        loads.node.resize(devices, 0.0);
-        loads.network.resize(devices, 0.0);
+        loads.node.resize(devices, [0.0; N]);
+        loads.network.resize(devices, [0.0; N]);
         match self.dispatcher {
             Dispatcher::AllToAll => self.all_to_all(loads, sources),
             Dispatcher::OncePerNode => self.once_per_node(loads, sources),
@@ -129,25 +132,38 @@ impl Exchange {
     }
 
     /// Every assignment by itself. What a device gets comes from the others by the tokens that they hold.
-    fn all_to_all(&self, loads: &mut Loads, sources: &TokenSources) {
+    fn all_to_all<const N: usize>(&self, loads: &mut Loads<N>, sources: &TokenSources) {
         let per_node = self.devices_per_node;
         loads.fill_ways(sources);
         // By node: what a token of another node sends to it.
-        let sent_to: Vec<f64> = loads
+        let sent_to: Vec<[f64; N]> = loads
             .from_network
             .chunks(per_node)
             .zip(&sources.node)
-            .map(|(rows, &node)| over(rows.iter().sum(), 1.0 - node))
+            .map(|(rows, &node)| sum(rows).map(|rows| over(rows, 1.0 - node)))
             .collect();
-        let all: f64 = sent_to.iter().sum();
+        let all = sum(&sent_to);
         for (number, &node) in sources.node.iter().enumerate() {
             let devices = number * per_node..((number + 1) * per_node).min(sources.device.len());
-            let inside = |device: usize| over(loads.from_node[device], node - sources.device[device]);
-            let within: f64 = devices.clone().map(inside).sum();
+            let inside = |device: usize| {
+                let others = node - sources.device[device];
+                loads.from_node[device].map(|rows| over(rows, others))
+            };
+            let within = devices
+                .clone()
+                .map(inside)
+                .fold([0.0; N], |sum, own| array::from_fn(|at| sum[at] + own[at]));
             for device in devices {
                 let own = sources.device[device];
-                loads.network[device] = larger(loads.from_network[device], own * (all - sent_to[number]));
-                loads.node[device] = larger(loads.from_node[device], own * (within - inside(device)));
+                let inside = inside(device);
+                loads.network[device] = array::from_fn(|at| {
+                    larger(
+                        loads.from_network[device][at],
+                        own * (all[at] - sent_to[number][at]),
+                    )
+                });
+                loads.node[device] =
+                    array::from_fn(|at| larger(loads.from_node[device][at], own * (within[at] - inside[at])));
             }
         }
     }
@@ -162,15 +178,9 @@ impl Exchange {
     /// * within the node it receives `T (1 − S_m − a_d) v_d` that others there pass on and `T (S_m − s_d) v_d` of theirs,
     ///   and sends what it passes on and its own to the others there.
     #[inline(always)]
-    fn once_per_node(&self, loads: &mut Loads, sources: &TokenSources) {
+    fn once_per_node<const N: usize>(&self, loads: &mut Loads<N>, sources: &TokenSources) {
         let (per_node, tokens) = (self.devices_per_node, self.routed.tokens);
-        let all: f64 = loads.rows.iter().sum();
-        if all <= 0.0 {
-            loads.node.fill(0.0);
-            loads.network.fill(0.0);
-            return;
-        }
-        self.visits(loads, sources, all);
+        self.visits(loads, sources);
         let Loads {
             node,
             network,
@@ -182,7 +192,7 @@ impl Exchange {
         } else {
             &chances.of_node
         };
-        let everywhere: f64 = chances.nodes.iter().sum();
+        let everywhere = sum(&chances.nodes);
         let columns = network.chunks_mut(per_node).zip(node.chunks_mut(per_node));
         let held = sources
             .device
@@ -190,107 +200,143 @@ impl Exchange {
             .zip(sources.alike.chunks(per_node));
         let visits = chances.devices.chunks(per_node).zip(of_node.chunks(per_node));
         let nodes = sources.node.iter().zip(&chances.nodes);
-        for (((&share, &visited), (network, node)), ((own, alike), (visit, visit_of_node))) in
+        for (((&share, visited), (network, node)), ((own, alike), (visit, visit_of_node))) in
             nodes.zip(columns).zip(held.zip(visits))
         {
-            let passed_on: f64 = visit.iter().sum();
-            let sent: f64 = visit_of_node.iter().sum();
-            // Slices of one length: a loop of vectors.
-            let devices = network.len();
-            let (node, own, alike) = (&mut node[..devices], &own[..devices], &alike[..devices]);
-            let (visit, visit_of_node) = (&visit[..devices], &visit_of_node[..devices]);
-            for at in 0..devices {
-                let (own, alike) = (own[at], alike[at]);
-                let (visit, visit_of_node) = (visit[at], visit_of_node[at]);
-                network[at] = tokens * larger(own * (everywhere - visited), alike * visited);
-                let inside = (1.0 - share - alike) * visit + (share - own) * visit_of_node;
-                let others = alike * (passed_on - visit) + own * (sent - visit_of_node);
-                node[at] = tokens * larger(inside, others);
+            let (passed_on, sent) = (sum(visit), sum(visit_of_node));
+            let ports = network.iter_mut().zip(node);
+            let held = own.iter().zip(alike);
+            let visits = visit.iter().zip(visit_of_node);
+            for (((network, node), (own, alike)), (visit, visit_of_node)) in ports.zip(held).zip(visits) {
+                for at in 0..N {
+                    let (visited, visit, visit_of_node) = (visited[at], visit[at], visit_of_node[at]);
+                    network[at] = tokens * larger(own * (everywhere[at] - visited), alike * visited);
+                    let inside = (1.0 - share - alike) * visit + (share - own) * visit_of_node;
+                    let others = alike * (passed_on[at] - visit) + own * (sent[at] - visit_of_node);
+                    node[at] = tokens * larger(inside, others);
+                }
             }
         }
     }
 
     /// How likely a token of another node visits each node and each device, and one of another device of its node each
-    /// device, where that differs.
+    /// device, where that differs. Nobody visits anything in a step without a row.
     #[inline(always)]
-    fn visits(&self, loads: &mut Loads, sources: &TokenSources, all: f64) {
+    fn visits<const N: usize>(&self, loads: &mut Loads<N>, sources: &TokenSources) {
         let per_node = self.devices_per_node;
+        let all = sum(&loads.rows);
         let chances = &mut loads.chances;
-        let fill = |shares: &mut Vec<f64>, rows: &[f64], of: &dyn Fn(usize) -> f64| {
+        let fill = |shares: &mut Vec<[f64; N]>, rows: &[[f64; N]], of: &dyn Fn(usize) -> f64| {
             shares.clear();
             let rows = rows.iter().enumerate();
-            shares.extend(rows.map(|(device, &rows)| over(rows, all * of(device))));
+            shares.extend(rows.map(|(device, rows)| -> [f64; N] {
+                array::from_fn(|at| over(rows[at], all[at] * of(device)))
+            }));
         };
         if loads.is_alike {
             // The same part of everybody's tokens: a share of all.
-            let part = all.recip();
-            chances.shares.clear();
-            chances.shares.extend(loads.rows.iter().map(|rows| rows * part));
+            let part = all.map(|all| if all > 0.0 { all.recip() } else { 0.0 });
+            chances.shares.resize(loads.rows.len(), [0.0; N]);
+            for (shares, rows) in chances.shares.iter_mut().zip(&loads.rows) {
+                *shares = array::from_fn(|at| rows[at] * part[at]);
+            }
         } else {
             let of_node = |device: usize| sources.node[device / per_node] - sources.device[device];
             fill(&mut chances.shares, &loads.from_node, &of_node);
-            self.visits.of_all(&chances.shares, &mut chances.of_node);
+            self.of_all(&chances.shares, &mut chances.of_node);
             let of_network = |device: usize| 1.0 - sources.node[device / per_node];
             fill(&mut chances.shares, &loads.from_network, &of_network);
         }
-        chances.node_shares.clear();
         let nodes = chances.shares.chunks(per_node);
-        chances
-            .node_shares
-            .extend(nodes.map(|shares| shares.iter().sum::<f64>()));
+        chances.node_shares.resize(nodes.len(), [0.0; N]);
+        for (node, shares) in chances.node_shares.iter_mut().zip(nodes) {
+            *node = sum(shares);
+        }
         let num_nodes = chances.node_shares.len();
         if self.max_nodes.is_some_and(|most| (most as usize) < num_nodes) {
-            self.limited(loads);
+            self.limited(chances);
         } else {
-            self.visits.of_all(&chances.shares, &mut chances.devices);
-            self.visits.of_all(&chances.node_shares, &mut chances.nodes);
+            self.of_all(&chances.shares, &mut chances.devices);
+            self.of_all(&chances.node_shares, &mut chances.nodes);
         }
         // No more visits than assignments.
-        let per_token = all / self.routed.tokens;
-        let chances = &mut loads.chances;
-        for (chance, share) in chances.devices.iter_mut().zip(&chances.shares) {
-            *chance = smaller(*chance, per_token * share);
-        }
-        for (chance, share) in chances.nodes.iter_mut().zip(&chances.node_shares) {
-            *chance = smaller(*chance, per_token * share);
+        let per_token = all.map(|all| all / self.routed.tokens);
+        at_most(&mut chances.devices, &per_token, &chances.shares);
+        at_most(&mut chances.nodes, &per_token, &chances.node_shares);
+    }
+
+    /// How likely a token visits places that attract these shares. A loop over what is there, for `extend` would not be taken
+    /// in, and then is none of vectors.
+    #[inline(always)]
+    fn of_all<const N: usize>(&self, shares: &[[f64; N]], into: &mut Vec<[f64; N]>) {
+        into.resize(shares.len(), [0.0; N]);
+        for (into, shares) in into.iter_mut().zip(shares) {
+            *into = self.visits.side_by_side(shares);
         }
     }
 
     /// The same where the gate admits some of the nodes only. They are admitted for their best scores, so that a token
     /// visits every node that it is admitted to.
-    fn limited(&self, loads: &mut Loads) {
-        let chances = &mut loads.chances;
-        chances.nodes = admitted(&chances.node_shares, self.max_nodes);
+    fn limited<const N: usize>(&self, chances: &mut Chances<N>) {
+        chances.nodes.clear();
+        chances.nodes.resize(chances.node_shares.len(), [0.0; N]);
+        for step in 0..N {
+            let shares: Vec<f64> = chances.node_shares.iter().map(|shares| shares[step]).collect();
+            for (node, admitted) in chances.nodes.iter_mut().zip(admitted(&shares, self.max_nodes)) {
+                node[step] = admitted;
+            }
+        }
         #[expect(clippy::cast_precision_loss, reason = "there are few nodes")]
         let part = f64::from(self.max_nodes.unwrap_or(u32::MAX)) / chances.nodes.len() as f64;
         let experts = self.routed.experts * part.min(1.0);
         chances.devices.clear();
-        for (device, &share) in chances.shares.iter().enumerate() {
-            let chosen = chances.nodes[device / self.devices_per_node];
-            chances
-                .devices
-                .push(visit(share, chosen, self.routed.top_k, experts));
+        for (device, shares) in chances.shares.iter().enumerate() {
+            let chosen = &chances.nodes[device / self.devices_per_node];
+            let visit = |at: usize| visit(shares[at], chosen[at], self.routed.top_k, experts);
+            chances.devices.push(array::from_fn(visit));
         }
     }
 }
 
 /// Room for the chances that tokens visit nodes and devices.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Chances {
+#[derive(Clone, Debug)]
+pub(super) struct Chances<const N: usize> {
     /// Shares of assignments by device and by node.
-    shares: Vec<f64>,
-    node_shares: Vec<f64>,
+    shares: Vec<[f64; N]>,
+    node_shares: Vec<[f64; N]>,
     /// Chances of a token of another node, by device and by node.
-    devices: Vec<f64>,
-    nodes: Vec<f64>,
+    devices: Vec<[f64; N]>,
+    nodes: Vec<[f64; N]>,
     /// Of one of another device of the same node, by device.
-    of_node: Vec<f64>,
+    of_node: Vec<[f64; N]>,
+}
+
+impl<const N: usize> Default for Chances<N> {
+    fn default() -> Self {
+        Self {
+            shares: Vec::new(),
+            node_shares: Vec::new(),
+            devices: Vec::new(),
+            nodes: Vec::new(),
+            of_node: Vec::new(),
+        }
+    }
 }
 
 /// A part over its whole; nothing where there is no whole.
 #[inline(always)]
 fn over(part: f64, whole: f64) -> f64 {
     if whole > 1e-12 { part / whole } else { 0.0 }
+}
+
+/// No more than so many times the share of each place.
+#[inline(always)]
+fn at_most<const N: usize>(chances: &mut [[f64; N]], times: &[f64; N], shares: &[[f64; N]]) {
+    for (chance, share) in chances.iter_mut().zip(shares) {
+        for at in 0..N {
+            chance[at] = smaller(chance[at], times[at] * share[at]);
+        }
+    }
 }
 
 /// The larger of two numbers. Not `max`, which has to mind what is none.
@@ -311,10 +357,10 @@ mod tests {
 
     /// Rows of every device's busier direction, over the network and within its node.
     fn ports(exchange: &Exchange, rows: &[f64], sources: &TokenSources) -> (Vec<f64>, Vec<f64>) {
-        let mut loads = Loads::of_rows(rows);
+        let mut loads = Loads::<1>::of_rows(rows);
         loads.all_alike();
         exchange.ports(&mut loads, sources);
-        (loads.network, loads.node)
+        (loads.network.concat(), loads.node.concat())
     }
 
     fn close(found: &[f64], expected: &[f64]) {

@@ -21,161 +21,138 @@ pub struct DeviceLoad {
     pub network: f64,
 }
 
-/// What the devices of a layer have to do, in columns: they are filled and read by loops of vectors, a hundred million
-/// times in a long run. Its room is used again from layer to layer.
-#[derive(Clone, Debug, Default)]
-pub struct Loads {
-    pub(super) rows: Vec<f64>,
-    pub(super) active: Vec<f64>,
-    pub(super) padded: Vec<f64>,
+/// What the devices of a layer have to do in `N` steps side by side, in columns: they are filled and read by loops of
+/// vectors, a hundred million times in a long run. Its room is used again from layer to layer.
+#[derive(Clone, Debug)]
+pub struct Loads<const N: usize> {
+    pub(super) rows: Vec<[f64; N]>,
+    pub(super) active: Vec<[f64; N]>,
+    pub(super) padded: Vec<[f64; N]>,
     /// Rows that come from other devices of the node, and from other nodes.
-    pub(super) from_node: Vec<f64>,
-    pub(super) from_network: Vec<f64>,
+    pub(super) from_node: Vec<[f64; N]>,
+    pub(super) from_network: Vec<[f64; N]>,
     /// Whether every device gets the same part of everybody's tokens.
     pub(super) is_alike: bool,
     /// Rows on the busier direction of each port.
-    pub(super) node: Vec<f64>,
-    pub(super) network: Vec<f64>,
-    pub(super) chances: Chances,
-    parts: Parts,
-}
-
-/// Parts that a loop of vectors takes at once.
-const AT_ONCE: usize = 8;
-
-/// Which parts lie in the slots of devices, eight devices beside each other, so that their sums are loops of vectors.
-#[derive(Clone, Debug)]
-pub(super) struct Rounds {
-    /// By device: its slots.
-    sizes: Vec<f64>,
-    /// Eight devices after eight devices: their first parts, their second ones, and so on.
-    parts: Vec<[u32; AT_ONCE]>,
-    /// Slots of the device that has most: whoever has fewer gets nothing in the last rounds.
-    longest: usize,
-}
-
-impl Rounds {
-    /// The rounds of devices whose slots begin at `starts`, where `parts` lie, of so many in all.
-    pub(super) fn new(starts: &[u32], parts: &[u32], num_parts: usize) -> Self {
-        let nothing = u32::try_from(num_parts).expect("a layer has fewer than 2^32 parts");
-        let slots: Vec<&[u32]> = starts
-            .windows(2)
-            .map(|ends| &parts[ends[0] as usize..ends[1] as usize])
-            .collect();
-        let longest = slots.iter().map(|slots| slots.len()).max().unwrap_or(0);
-        let of_eight = |devices: &[&[u32]]| {
-            let mut rounds = vec![[nothing; AT_ONCE]; longest];
-            for (at, slots) in devices.iter().enumerate() {
-                for (round, &part) in rounds.iter_mut().zip(*slots) {
-                    round[at] = part;
-                }
-            }
-            rounds
-        };
-        Self {
-            #[expect(clippy::cast_precision_loss, reason = "a device has few slots")]
-            sizes: slots.iter().map(|slots| slots.len() as f64).collect(),
-            parts: slots.chunks(AT_ONCE).flat_map(of_eight).collect(),
-            longest,
-        }
-    }
-
-    /// The rounds of each eight devices.
-    #[inline(always)]
-    fn of_eights(&self) -> impl Iterator<Item = &[[u32; AT_ONCE]]> {
-        self.parts.chunks_exact(self.longest.max(1))
-    }
-}
-
-/// What replicas add to their devices.
-#[derive(Clone, Debug, Default)]
-struct Parts {
-    /// Tokens of the expert of each slot, where slots differ.
-    counts: Vec<f32>,
-    /// Rows and tiles side by side, for one load and one addition take both; the last is nothing.
-    pairs: Vec<[f32; 2]>,
-    /// The least rows.
+    pub(super) node: Vec<[f64; N]>,
+    pub(super) network: Vec<[f64; N]>,
+    pub(super) chances: Chances<N>,
+    parts: Vec<Part<N>>,
+    /// The least rows of a part in any of the steps.
     least: f32,
 }
 
-impl Loads {
-    /// Every device by itself.
-    pub fn devices(&self) -> impl Iterator<Item = DeviceLoad> {
-        (0..self.rows.len()).map(|at| DeviceLoad {
-            rows: self.rows[at],
-            active: self.active[at],
-            padded: self.padded[at],
-            node: self.node[at],
-            network: self.network[at],
+/// What a replica adds to its device.
+#[derive(Clone, Copy, Debug)]
+struct Part<const N: usize> {
+    rows: [f32; N],
+    tiles: [f32; N],
+}
+
+impl<const N: usize> Part<N> {
+    const NOTHING: Self = Self {
+        rows: [0.0; N],
+        tiles: [0.0; N],
+    };
+}
+
+impl<const N: usize> Default for Loads<N> {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            active: Vec::new(),
+            padded: Vec::new(),
+            from_node: Vec::new(),
+            from_network: Vec::new(),
+            is_alike: false,
+            node: Vec::new(),
+            network: Vec::new(),
+            chances: Chances::default(),
+            parts: Vec::new(),
+            least: 0.0,
+        }
+    }
+}
+
+impl<const N: usize> Loads<N> {
+    /// Every device by itself in one of the steps.
+    pub fn devices(&self, step: usize) -> impl Iterator<Item = DeviceLoad> {
+        (0..self.rows.len()).map(move |at| DeviceLoad {
+            rows: self.rows[at][step],
+            active: self.active[at][step],
+            padded: self.padded[at][step],
+            node: self.node[at][step],
+            network: self.network[at][step],
         })
     }
 
-    /// Rows of every device.
-    #[must_use]
-    pub fn rows(&self) -> &[f64] {
-        &self.rows
+    /// What the devices have to do whose slots begin at `starts`, each with `experts[slot]`, where every replica of an
+    /// expert takes the share `alike` of its tokens.
+    #[inline(always)]
+    pub(super) fn of_experts(&mut self, starts: &[u32], experts: &[u32], counts: &[[f32; N]], alike: &[f32]) {
+        self.parts.resize(counts.len(), Part::NOTHING);
+        self.fill(counts.iter().zip(alike));
+        self.sum(starts, |slot| experts[slot] as usize);
     }
 
-    /// What the devices have to do in whose slots lie the parts of `rounds`: those of the experts, of which every replica
-    /// takes the share `alike` of the tokens.
+    /// The same where every slot takes a share of its own.
     #[inline(always)]
-    pub(super) fn of_experts(&mut self, rounds: &Rounds, counts: &[f32], alike: &[f32]) {
-        self.parts.fill(counts, alike);
-        self.sum(rounds);
+    pub(super) fn of_slots(&mut self, starts: &[u32], experts: &[u32], counts: &[[f32; N]], shares: &[f32]) {
+        self.parts.resize(experts.len(), Part::NOTHING);
+        self.fill(experts.iter().map(|&expert| &counts[expert as usize]).zip(shares));
+        self.sum(starts, |slot| slot);
     }
 
-    /// The same where every slot takes a share of its own: the parts are those of the slots, which hold `experts`.
+    /// What replicas add that take these shares of these counts.
     #[inline(always)]
-    pub(super) fn of_slots(&mut self, rounds: &Rounds, experts: &[u32], counts: &[f32], shares: &[f32]) {
-        let mut of_slots = std::mem::take(&mut self.parts.counts);
-        of_slots.clear();
-        of_slots.extend(experts.iter().map(|&expert| counts[expert as usize]));
-        self.parts.fill(&of_slots, shares);
-        self.parts.counts = of_slots;
-        self.sum(rounds);
-    }
-
-    /// Adds up the parts of every device, eight devices beside each other.
-    #[inline(always)]
-    fn sum(&mut self, rounds: &Rounds) {
-        let Self {
-            rows,
-            active,
-            padded,
-            parts,
-            ..
-        } = self;
-        let devices = rounds.sizes.len();
-        for column in [&mut *rows, &mut *active, &mut *padded] {
-            column.resize(devices, 0.0);
+    fn fill<'a>(&mut self, replicas: impl Iterator<Item = (&'a [f32; N], &'a f32)>) {
+        let mut least = [f32::INFINITY; N];
+        for (part, (counts, &share)) in self.parts.iter_mut().zip(replicas) {
+            let rows = counts.map(|count| count * share);
+            for (least, &rows) in least.iter_mut().zip(&rows) {
+                *least = if rows < *least { rows } else { *least };
+            }
+            *part = Part {
+                rows,
+                tiles: rows.map(tiles_of),
+            };
         }
-        // Slices: a loop would look into the vectors again and again.
-        let pairs = &parts.pairs[..];
-        let columns = rows.chunks_mut(AT_ONCE).zip(padded.chunks_mut(AT_ONCE));
-        for ((rows, padded), rounds) in columns.zip(rounds.of_eights()) {
-            let mut sums = [[0.0_f32; 2]; AT_ONCE];
-            for round in rounds {
-                for (sum, &part) in sums.iter_mut().zip(round) {
-                    let pair = pairs[part as usize];
-                    sum[0] += pair[0];
-                    sum[1] += pair[1];
+        self.least = least.into_iter().fold(f32::INFINITY, f32::min);
+    }
+
+    /// Adds up the parts of every device; `which` is that of a slot.
+    #[inline(always)]
+    fn sum(&mut self, starts: &[u32], which: impl Fn(usize) -> usize) {
+        let devices = starts.len() - 1;
+        for column in [&mut self.rows, &mut self.active, &mut self.padded] {
+            column.resize(devices, [0.0; N]);
+        }
+        let parts = &self.parts[..];
+        let slots_of = |ends: &[u32]| ends[0] as usize..ends[1] as usize;
+        let columns = self.rows.iter_mut().zip(&mut self.padded);
+        for (ends, (rows, padded)) in starts.windows(2).zip(columns) {
+            let (mut sum, mut tiles) = ([0.0_f32; N], [0.0_f32; N]);
+            for slot in slots_of(ends) {
+                let part = &parts[which(slot)];
+                for at in 0..N {
+                    sum[at] += part.rows[at];
+                    tiles[at] += part.tiles[at];
                 }
             }
-            for ((rows, padded), sum) in rows.iter_mut().zip(padded).zip(&sums) {
-                *rows = f64::from(sum[0]);
-                *padded = f64::from(sum[1] * TILE);
+            *rows = sum.map(f64::from);
+            *padded = tiles.map(|tiles| f64::from(tiles * TILE));
+        }
+        for (ends, active) in starts.windows(2).zip(&mut self.active) {
+            if self.least >= 1.0 {
+                // Every replica has a row.
+                *active = [f64::from(ends[1] - ends[0]); N];
+                continue;
             }
-        }
-        if parts.least >= 1.0 {
-            // Every replica has a row.
-            active.copy_from_slice(&rounds.sizes);
-            return;
-        }
-        for (active, rounds) in active.chunks_mut(AT_ONCE).zip(rounds.of_eights()) {
-            active.fill(0.0);
-            for round in rounds {
-                for (active, &part) in active.iter_mut().zip(round) {
-                    *active += f64::from(active_of(pairs[part as usize][0]));
+            *active = [0.0; N];
+            for slot in slots_of(ends) {
+                let rows = &parts[which(slot)].rows;
+                for (active, &rows) in active.iter_mut().zip(rows) {
+                    *active += f64::from(active_of(rows));
                 }
             }
         }
@@ -194,13 +171,13 @@ impl Loads {
         self.from_node.clear();
         self.from_network.clear();
         for (rows, [node, network]) in self.rows.iter().zip(sources.ways()) {
-            self.from_node.push(rows * node);
-            self.from_network.push(rows * network);
+            self.from_node.push(rows.map(|rows| rows * node));
+            self.from_network.push(rows.map(|rows| rows * network));
         }
     }
 
     /// These rows of the devices come from their nodes and from other nodes.
-    pub(super) fn from(&mut self, ways: impl Iterator<Item = [f64; 2]>) {
+    pub(super) fn from(&mut self, ways: impl Iterator<Item = [[f64; N]; 2]>) {
         self.is_alike = false;
         self.from_node.clear();
         self.from_network.clear();
@@ -210,46 +187,13 @@ impl Loads {
         }
     }
 
-    /// Devices with these rows, for tests.
+    /// Devices with these rows in every step, for tests.
     #[cfg(test)]
     pub(super) fn of_rows(rows: &[f64]) -> Self {
         Self {
-            rows: rows.to_vec(),
+            rows: rows.iter().map(|&rows| [rows; N]).collect(),
             ..Self::default()
         }
-    }
-}
-
-impl Parts {
-    /// What replicas add that take these shares of these counts.
-    #[inline(always)]
-    fn fill(&mut self, counts: &[f32], shares: &[f32]) {
-        // What is there already is written over: nothing is cleared where lengths stay.
-        let (parts, nothing) = (counts.len(), [0.0; 2]);
-        self.pairs.resize(parts + 1, nothing);
-        self.pairs[parts] = nothing;
-        let (counts, rest_counts) = counts.as_chunks::<AT_ONCE>();
-        let (shares, rest_shares) = shares.as_chunks::<AT_ONCE>();
-        let (pairs, rest_pairs) = self.pairs[..parts].as_chunks_mut::<AT_ONCE>();
-        let mut least = [f32::INFINITY; AT_ONCE];
-        for (pairs, (counts, shares)) in pairs.iter_mut().zip(counts.iter().zip(shares)) {
-            let mut rows = [0.0; AT_ONCE];
-            let mut tiles = [0.0; AT_ONCE];
-            for at in 0..AT_ONCE {
-                rows[at] = counts[at] * shares[at];
-                tiles[at] = tiles_of(rows[at]);
-                least[at] = if rows[at] < least[at] { rows[at] } else { least[at] };
-            }
-            for at in 0..AT_ONCE {
-                pairs[at] = [rows[at], tiles[at]];
-            }
-        }
-        for (pair, (count, share)) in rest_pairs.iter_mut().zip(rest_counts.iter().zip(rest_shares)) {
-            let rows = count * share;
-            *pair = [rows, tiles_of(rows)];
-        }
-        let of_rest = rest_pairs.iter().map(|pair| pair[0]);
-        self.least = least.into_iter().chain(of_rest).fold(f32::INFINITY, f32::min);
     }
 }
 

@@ -113,42 +113,24 @@ impl ExpertTime {
     /// Seconds for `rows` on `active` experts, `padded` with every expert's filled up to tiles.
     #[must_use]
     pub fn seconds(&self, rows: f64, active: f64, padded: f64) -> f64 {
-        let [seconds] = self.of_some(&[rows], &[active], &[padded]);
+        let [seconds] = self.side_by_side(&[rows], &[active], &[padded]);
         seconds
     }
 
-    /// The slowest of many devices, whose columns are of one length, and the sum of all.
+    /// The same of `N` steps side by side.
     #[inline(always)]
-    pub(super) fn slowest_and_sum(&self, rows: &[f64], active: &[f64], padded: &[f64]) -> (f64, f64) {
-        /// Devices that a loop of vectors takes at once.
-        const AT_ONCE: usize = 8;
-        let (mut slowest, mut sum) = (0.0, 0.0);
-        let mut take = |seconds: &[f64]| {
-            for &own in seconds {
-                slowest = larger(slowest, own);
-                sum += own;
-            }
-        };
-        let (rows, rest_rows) = rows.as_chunks::<AT_ONCE>();
-        let (active, rest_active) = active.as_chunks();
-        let (padded, rest_padded) = padded.as_chunks();
-        for (rows, (active, padded)) in rows.iter().zip(active.iter().zip(padded)) {
-            take(&self.of_some(rows, active, padded));
-        }
-        for (&rows, (&active, &padded)) in rest_rows.iter().zip(rest_active.iter().zip(rest_padded)) {
-            take(&self.of_some(&[rows], &[active], &[padded]));
-        }
-        (slowest, sum)
-    }
-
-    /// Seconds of some devices.
-    #[inline(always)]
-    fn of_some<const N: usize>(&self, rows: &[f64; N], active: &[f64; N], padded: &[f64; N]) -> [f64; N] {
+    pub(super) fn side_by_side<const N: usize>(
+        &self,
+        rows: &[f64; N],
+        active: &[f64; N],
+        padded: &[f64; N],
+    ) -> [f64; N] {
         let [(pace, least), (other_pace, other_least)] = self.products;
         let (mut large, mut point, mut rest) = ([0.0; N], [0.0; N], [0.0; N]);
         for at in 0..N {
             let (rows, active, padded) = (rows[at], active[at], padded[at]);
-            let computed = rows + (padded - rows) * self.padding + self.wasted * larger(self.chosen - rows, 0.0);
+            let computed =
+                rows + (padded - rows) * self.padding + self.wasted * larger(self.chosen - rows, 0.0);
             let compute = pace * larger(computed, least) + other_pace * larger(computed, other_least);
             let memory = self.per_active * active + self.per_row_memory * rows;
             large[at] = larger(compute, memory);

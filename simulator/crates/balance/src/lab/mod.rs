@@ -22,7 +22,7 @@ mod upkeep;
 pub use compiled::Compiled;
 pub use control::{Contender, Control, Estimator, Migration};
 pub use exchange::{Dispatcher, Exchange, Routed, TokenSources};
-pub use layer::LayerTime;
+pub use layer::{LayerTime, LayerTimes};
 pub use loads::{DeviceLoad, Loads};
 pub use machine::{ExpertTime, Machine, Passes, Update};
 pub use migration::{Move, Traffic, traffic};

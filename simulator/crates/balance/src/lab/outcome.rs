@@ -55,7 +55,7 @@ impl HeatMap {
 }
 
 /// One policy over all steps.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Track {
     /// Largest over mean rows of a device, mean over layers; one entry a step.
     pub imbalance: Vec<f32>,
@@ -111,7 +111,7 @@ impl Track {
 }
 
 /// What came of a question.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
     /// One per policy, in their order.
     pub tracks: Vec<Track>,

@@ -1,14 +1,16 @@
 //! One policy at work: what it plans, what is on its way, and what each step costs it.
 
+use std::ops::Range;
+
 use orrery_units::{Bytes, SimDuration};
 
 use super::estimate::Estimate;
 use super::migration::traffic;
-use super::run::HEAT_STEPS;
+use super::run::{HEAT_STEPS, SIDE_BY_SIDE, add};
 use super::upkeep::Upkeep;
 use super::{
-    Compiled, Contender, Estimator, HeatMap, LayerTime, Loads, Migration, Question, Rebalance, TokenSources,
-    Track,
+    Compiled, Contender, Control, Estimator, HeatMap, LayerTime, Loads, Migration, Question, Rebalance,
+    TokenSources, Track,
 };
 use crate::placement::{
     Algorithm, Dispatch, LayerPlacement, Observed, Policy as _, Setting, Sources, max_over_mean,
@@ -28,7 +30,8 @@ pub(super) struct Player<'a> {
     rows: Vec<f64>,
     /// Seconds of the latest step.
     latest: f64,
-    sums: Sums,
+    /// Of the steps side by side.
+    sums: [Sums; SIDE_BY_SIDE],
 }
 
 /// Layers whose replicas travel together.
@@ -49,6 +52,15 @@ struct Sums {
     imbalance: f64,
     total: f64,
     wait: f64,
+}
+
+impl Sums {
+    /// Adds a layer's terms.
+    fn take(&mut self, time: LayerTime) {
+        self.imbalance += time.imbalance;
+        self.total += time.total();
+        self.wait += time.wait;
+    }
 }
 
 impl<'a> Player<'a> {
@@ -94,9 +106,23 @@ impl<'a> Player<'a> {
             heat: [vec![0.0; cells], vec![0.0; cells]],
             rows: vec![0.0; cells],
             latest: 0.0,
-            sums: Sums::default(),
+            sums: Default::default(),
             contender,
         }
+    }
+
+    /// Steps before which something changes for this policy, those among them that come after `step` and are known by now.
+    pub(super) fn events(&self, step: u64) -> impl Iterator<Item = u64> {
+        let Control { interval, window, .. } = self.contender.control;
+        // The next plan, and where the window that it sees begins.
+        let planned = (interval > 0).then(|| {
+            let last = step / interval * interval;
+            [last + interval, last + interval.saturating_sub(window)]
+        });
+        // Batches that are balanced one by one do not lie side by side.
+        let next = (self.contender.dispatch == Dispatch::LinearProgram).then_some(step + 1);
+        let travels = self.chunks.iter().flat_map(|chunk| [chunk.begin, chunk.due]);
+        planned.into_iter().flatten().chain(next).chain(travels)
     }
 
     /// What happens before a step: the balancer is asked when it is time, and replicas arrive.
@@ -251,49 +277,48 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// One layer of a step.
-    pub(super) fn play(
+    /// One layer of steps side by side.
+    pub(super) fn play<const N: usize>(
         &mut self,
         question: &Question<'_>,
-        (step, layer): (u64, usize),
-        counts: &[f32],
+        (steps, layer): (&Range<u64>, usize),
+        counts: &[[f32; N]],
         sources: &TokenSources,
-        scratch: &mut Loads,
+        scratch: &mut Loads<N>,
     ) {
-        self.estimate.add(step, layer, counts);
+        self.estimate.add(steps, layer, counts);
         if self.contender.dispatch == Dispatch::LinearProgram {
-            let loads: Vec<f64> = counts.iter().map(|&count| f64::from(count)).collect();
+            let loads: Vec<f64> = counts.iter().map(|counts| f64::from(counts[0])).collect();
             let placement = self.layers[layer].placement().clone();
             self.layers[layer] = compile(question, self.contender, placement, &loads, sources);
         }
-        let machine = (question.machine, self.links(step));
-        let mut time = self.layers[layer].time(counts, sources, machine, scratch);
-        time.upkeep = self.upkeep[layer].at(step, question.machine);
-        self.take(time);
+        let machine = (question.machine, self.links(steps.start));
+        let times = self.layers[layer].time(counts, sources, machine, scratch);
+        for ((at, step), sums) in steps.clone().enumerate().zip(&mut self.sums) {
+            let mut time = times.of(at);
+            time.upkeep = self.upkeep[layer].at(step, question.machine);
+            sums.take(time);
+        }
         let devices = self.contender.shape.devices;
         let cells = layer * devices..(layer + 1) * devices;
-        add(&mut self.rows[cells.clone()], scratch.rows());
-        for at in question.heat_of(step) {
-            add(&mut self.heat[at][cells.clone()], scratch.rows());
+        add(&mut self.rows[cells.clone()], &scratch.rows, steps);
+        for at in question.heat_of(steps.start) {
+            add(&mut self.heat[at][cells.clone()], &scratch.rows, steps);
         }
     }
 
-    /// Adds a layer's terms to the step.
-    fn take(&mut self, time: LayerTime) {
-        self.sums.imbalance += time.imbalance;
-        self.sums.total += time.total();
-        self.sums.wait += time.wait;
-    }
-
-    /// Ends a step.
+    /// Ends steps.
     #[expect(clippy::cast_possible_truncation, reason = "series in single precision")]
-    pub(super) fn close(&mut self, layers: u32) {
-        let sums = std::mem::take(&mut self.sums);
+    pub(super) fn close(&mut self, layers: u32, steps: &Range<u64>) {
         let layers = f64::from(layers.max(1));
-        self.track.imbalance.push((sums.imbalance / layers) as f32);
-        self.track.layer_time.push((sums.total / layers) as f32);
-        self.track.wait.push((sums.wait / layers) as f32);
-        self.latest = sums.total;
+        for (_, sums) in steps.clone().zip(std::mem::take(&mut self.sums)) {
+            self.track.imbalance.push((sums.imbalance / layers) as f32);
+            self.track.layer_time.push((sums.total / layers) as f32);
+            self.track.wait.push((sums.wait / layers) as f32);
+            self.latest = sums.total;
+        }
+        // Nobody stood still but before the first.
+        self.track.stall.resize(self.track.layer_time.len(), 0.0);
     }
 
     /// What came of it; `experts` are the loads of experts over the last steps.
@@ -356,12 +381,6 @@ fn steps_of(seconds: f64, step: f64) -> u64 {
         (seconds / step).ceil().max(1.0) as u64
     } else {
         1
-    }
-}
-
-fn add(sums: &mut [f64], rows: &[f64]) {
-    for (sum, rows) in sums.iter_mut().zip(rows) {
-        *sum += rows;
     }
 }
 

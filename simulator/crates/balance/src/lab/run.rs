@@ -1,5 +1,7 @@
 //! Policies over the steps of a load process.
 
+use std::ops::Range;
+
 use orrery_experts::load::{LoadProcess, StepLayer};
 use orrery_units::Seed;
 
@@ -28,35 +30,42 @@ pub struct Question<'a> {
     pub seed: Seed,
 }
 
-/// Counts of a layer at a step, as they are multiplied with shares.
-struct Drawn {
+/// Steps that are timed side by side: between events nothing changes but counts, and vectors have room for eight.
+pub(super) const SIDE_BY_SIDE: usize = 8;
+
+/// Counts of a layer in steps side by side, as they are multiplied with shares.
+struct Drawn<const N: usize> {
     whole: Vec<u32>,
-    counts: Vec<f32>,
+    counts: Vec<[f32; N]>,
 }
 
-impl Drawn {
+impl<const N: usize> Drawn<N> {
     fn new(experts: usize) -> Self {
         Self {
             whole: vec![0; experts],
-            counts: vec![0.0; experts],
+            counts: vec![[0.0; N]; experts],
         }
     }
 
+    /// Those of `steps`, `N` at most; where there are fewer, the others are what they were.
+    ///
     /// # Panics
     /// When a step has 2^31 assignments or more.
     #[expect(
         clippy::cast_precision_loss,
         reason = "counts to seven digits are exact enough for shares"
     )]
-    fn at(&mut self, process: &dyn LoadProcess, at: StepLayer) -> &[f32] {
-        assert!(
-            process.assignments(at.step) < 1 << 31,
-            "assignments of a step are counted in 31 bits"
-        );
-        process.counts(at, &mut self.whole);
-        for (count, &whole) in self.counts.iter_mut().zip(&self.whole) {
-            // Signed: the conversion of signed words is one instruction.
-            *count = whole.cast_signed() as f32;
+    fn of(&mut self, process: &dyn LoadProcess, steps: Range<u64>, layer: u32) -> &[[f32; N]] {
+        for (at, step) in steps.enumerate() {
+            assert!(
+                process.assignments(step) < 1 << 31,
+                "assignments of a step are counted in 31 bits"
+            );
+            process.counts(StepLayer::new(step, layer), &mut self.whole);
+            for (counts, &whole) in self.counts.iter_mut().zip(&self.whole) {
+                // Signed: the conversion of signed words is one instruction.
+                counts[at] = whole.cast_signed() as f32;
+            }
         }
         &self.counts
     }
@@ -71,10 +80,18 @@ impl Question<'_> {
     ///
     /// # Errors
     /// When `progress` asked to stop.
-    pub fn run(&self, mut progress: impl FnMut(u64) -> Result<(), Stop>) -> Result<Outcome, Stop> {
+    pub fn run(&self, progress: impl FnMut(u64) -> Result<(), Stop>) -> Result<Outcome, Stop> {
+        self.side_by_side::<SIDE_BY_SIDE>(progress)
+    }
+
+    /// The same with `N` steps side by side, at most [`SIDE_BY_SIDE`]: the same to the last bit, one by one too.
+    pub(super) fn side_by_side<const N: usize>(
+        &self,
+        mut progress: impl FnMut(u64) -> Result<(), Stop>,
+    ) -> Result<Outcome, Stop> {
         let layers = self.process.layers();
         let experts = self.process.experts();
-        let mut drawn = Drawn::new(experts);
+        let mut drawn = Drawn::<N>::new(experts);
         let mut sources = self.sources(0);
         let mut players: Vec<Player<'_>> = self
             .contenders
@@ -83,7 +100,8 @@ impl Question<'_> {
             .collect();
         let mut heat = [(); 2].map(|()| vec![0.0; layers as usize * experts]);
         let mut scratch = Loads::default();
-        for step in 0..self.steps {
+        let mut step = 0;
+        while step < self.steps {
             if step % TELL == 0 {
                 progress(step)?;
                 sources = self.sources(step);
@@ -91,18 +109,20 @@ impl Question<'_> {
             for player in &mut players {
                 player.begin(self, step, &sources);
             }
+            let steps = step..self.next_event((step, N as u64), &players);
+            step = steps.end;
             for layer in 0..layers {
-                let drawn = drawn.at(self.process, StepLayer::new(step, layer));
+                let drawn = drawn.of(self.process, steps.clone(), layer);
                 let layer = layer as usize;
-                for at in self.heat_of(step) {
-                    add(&mut heat[at][layer * experts..][..experts], drawn);
+                for at in self.heat_of(steps.start) {
+                    add(&mut heat[at][layer * experts..][..experts], drawn, &steps);
                 }
                 for player in &mut players {
-                    player.play(self, (step, layer), drawn, &sources, &mut scratch);
+                    player.play(self, (&steps, layer), drawn, &sources, &mut scratch);
                 }
             }
             for player in &mut players {
-                player.close(layers);
+                player.close(layers, &steps);
             }
         }
         let [before, after] = heat;
@@ -115,6 +135,25 @@ impl Question<'_> {
                 .collect(),
             steps: self.steps,
         })
+    }
+
+    /// The step before which something changes next, or for which there is no room among `room` steps from `step` on.
+    fn next_event(&self, (step, room): (u64, u64), players: &[Player<'_>]) -> u64 {
+        let heat = HEAT_STEPS.min(self.steps);
+        let of_all = [
+            step + room,
+            self.steps,
+            (step / TELL + 1) * TELL,
+            heat,
+            self.steps - heat,
+        ];
+        let of_players = players.iter().flat_map(|player| player.events(step));
+        of_all
+            .into_iter()
+            .chain(of_players)
+            .filter(|&event| event > step)
+            .min()
+            .expect("the next step comes")
     }
 
     /// Who holds the tokens of a step.
@@ -161,16 +200,29 @@ impl Question<'_> {
     /// asked too.
     #[must_use]
     pub fn layer(&self, at: StepLayer, compiled: &Compiled) -> (LayerTime, Vec<DeviceLoad>) {
-        let mut drawn = Drawn::new(self.process.experts());
+        let mut drawn = Drawn::<1>::new(self.process.experts());
         let mut loads = Loads::default();
-        let counts = drawn.at(self.process, at);
-        let time = compiled.time(counts, &self.sources(at.step), (self.machine, 1.0), &mut loads);
-        (time, loads.devices().collect())
+        let counts = drawn.of(self.process, at.step..at.step + 1, at.layer);
+        let times = compiled.time(counts, &self.sources(at.step), (self.machine, 1.0), &mut loads);
+        (times.of(0), loads.devices(0).collect())
     }
 }
 
-fn add(sums: &mut [f64], counts: &[f32]) {
-    for (sum, &count) in sums.iter_mut().zip(counts) {
-        *sum += f64::from(count);
+/// Adds numbers of steps side by side to sums over steps, one after the other.
+pub(super) fn add<T: Copy + Into<f64>, const N: usize>(
+    sums: &mut [f64],
+    numbers: &[[T; N]],
+    steps: &Range<u64>,
+) {
+    let count = usize::try_from(steps.end - steps.start).map_or(N, |count| count.min(N));
+    if count == N {
+        // The same with a length that is known.
+        for (sum, numbers) in sums.iter_mut().zip(numbers) {
+            numbers.iter().for_each(|&number| *sum += number.into());
+        }
+        return;
+    }
+    for (sum, numbers) in sums.iter_mut().zip(numbers) {
+        numbers[..count].iter().for_each(|&number| *sum += number.into());
     }
 }

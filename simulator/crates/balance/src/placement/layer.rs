@@ -192,28 +192,10 @@ impl LayerPlacement {
 /// Worked: 3 and 1: 1.5.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "there are few devices")]
-#[inline(always)]
 pub fn max_over_mean(loads: &[f64]) -> f64 {
     let sum: f64 = loads.iter().sum();
     if sum <= 0.0 {
         return 1.0;
     }
-    largest(loads) * loads.len() as f64 / sum
-}
-
-/// The largest of `numbers` that are not below nothing; nothing of none. Eight beside each other, so that it is a loop of
-/// vectors.
-#[inline(always)]
-pub(crate) fn largest(numbers: &[f64]) -> f64 {
-    const AT_ONCE: usize = 8;
-    // Not `max`, which has to mind what is no number.
-    let larger = |a: f64, b: f64| if b > a { b } else { a };
-    let (eights, rest) = numbers.as_chunks::<AT_ONCE>();
-    let mut so_far = [0.0; AT_ONCE];
-    for eight in eights {
-        for (so_far, &number) in so_far.iter_mut().zip(eight) {
-            *so_far = larger(*so_far, number);
-        }
-    }
-    so_far.iter().chain(rest).copied().fold(0.0, larger)
+    loads.iter().copied().fold(0.0, f64::max) * loads.len() as f64 / sum
 }

@@ -23,7 +23,6 @@ mod split;
 mod tests;
 
 pub use case::{BalanceCase, Tables};
-pub(crate) use layer::largest;
 pub use layer::{LayerPlacement, max_over_mean};
 pub use policy::{Algorithm, Observed, Policy, Setting};
 pub use shadow::ExpertCost;

@@ -76,11 +76,7 @@ fn normals(shares: &[f32], total: u64, key: Key, scratch: &mut [f32], counts: &m
         .zip(shares)
         .map(|(&noise, &share)| f64::from(share) * rest + f64::from(noise))
         .collect();
-    let mut sum = 0.0_f64;
-    for running in &mut running {
-        sum += *running;
-        *running = sum;
-    }
+    running_sums(&mut running);
     let (least, most) = (differences(&running, counts), total as f64);
     let given = running.last().copied().map_or(0.0, rounded);
     if least < 0.0 || given > most {
@@ -92,11 +88,42 @@ fn normals(shares: &[f32], total: u64, key: Key, scratch: &mut [f32], counts: &m
     }
 }
 
+/// Replaces numbers by their running sums: four quarters beside each other, for an addition waits for the one before it.
+#[inline(always)]
+fn running_sums(numbers: &mut [f64]) {
+    let quarter = numbers.len() / 4;
+    let (first, rest) = numbers.split_at_mut(quarter);
+    let (second, rest) = rest.split_at_mut(quarter);
+    let (third, last) = rest.split_at_mut(quarter);
+    let mut sums = [0.0; 4];
+    let quarters = first
+        .iter_mut()
+        .zip(&mut *second)
+        .zip(&mut *third)
+        .zip(&mut *last);
+    for (((first, second), third), last) in quarters {
+        for (sum, number) in sums.iter_mut().zip([first, second, third, last]) {
+            *sum += *number;
+            *number = *sum;
+        }
+    }
+    for number in &mut last[quarter..] {
+        sums[3] += *number;
+        *number = sums[3];
+    }
+    let mut before = 0.0;
+    for (part, sum) in [second, third, last].into_iter().zip(sums) {
+        before += sum;
+        part.iter_mut().for_each(|number| *number += before);
+    }
+}
+
 /// Fills in what rounded sums rise by from one to the next, and returns the least of it: where that is negative all are to
 /// be counted again.
 #[inline(always)]
 fn differences(running: &[f64], counts: &mut [u32]) -> f64 {
-    let (Some((&first, later)), Some((first_count, counts))) = (running.split_first(), counts.split_first_mut())
+    let (Some((&first, later)), Some((first_count, counts))) =
+        (running.split_first(), counts.split_first_mut())
     else {
         return 0.0;
     };
@@ -289,6 +316,43 @@ mod tests {
                     "{counts:?}"
                 );
             }
+        }
+    }
+
+    /// Wide vectors against those that every processor has.
+    #[test]
+    fn counts_are_those_of_every_processor() {
+        let shares: Vec<f32> = (1_u8..=61).map(|at| f32::from(at) / 1891.0).collect();
+        for number in 0..50 {
+            for tokens in [40, 100_000] {
+                let spread = |counts| Spread {
+                    shares: &shares,
+                    tokens,
+                    top_k: 4,
+                    key: Seed::new(5).at("width", &[number]),
+                    counts,
+                };
+                let (mut wide, mut narrow) = ([0; 61], [0; 61]);
+                Arch::new().dispatch(spread(&mut wide));
+                spread(&mut narrow).with_simd(pulp::Scalar);
+                assert_eq!(wide, narrow);
+            }
+        }
+    }
+
+    /// The slow twin: one after the other.
+    #[test]
+    fn running_sums_are_those_of_one_after_the_other() {
+        for len in [0, 1, 3, 4, 7, 64, 257] {
+            let numbers: Vec<f64> = (0..len).map(|at| f64::from(at % 13) - 4.0).collect();
+            let mut sums = numbers.clone();
+            running_sums(&mut sums);
+            let mut sum = 0.0;
+            let slow = numbers.iter().map(|number| {
+                sum += number;
+                sum
+            });
+            assert!(slow.eq(sums), "{len}");
         }
     }
 
