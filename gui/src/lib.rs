@@ -19,6 +19,7 @@ pub use document::{
     KEPT, Keeping, Link, News, Node, Opening, Run, Running, Runs, SIDES, Scenario, Shelved, Side, Standing,
     Wake, collector_url, is_scenario, short_name,
 };
+pub use panels::experts::ExpertsModel;
 pub use panels::links::LinksModel;
 pub use timeline::TimelineModel;
 pub use window::{OpenError, no_display, open};

@@ -73,7 +73,7 @@ const CONTROL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
 
 impl Action {
     /// Every action, in the order of menus, palette and key list.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Open,
         Self::OpenExample,
         Self::Save,
@@ -88,6 +88,7 @@ impl Action {
         Self::Arrange(Arrangement::Plan),
         Self::Arrange(Arrangement::Timeline),
         Self::Arrange(Arrangement::Compare),
+        Self::Arrange(Arrangement::Experts),
         Self::SwitchColours,
         Self::SystemColours,
         Self::Palette,
@@ -112,6 +113,7 @@ impl Action {
             Self::Arrange(Arrangement::Plan) => "Layout: plan",
             Self::Arrange(Arrangement::Timeline) => "Layout: timeline",
             Self::Arrange(Arrangement::Compare) => "Layout: compare",
+            Self::Arrange(Arrangement::Experts) => "Layout: experts",
             Self::SwitchColours => "Switch light and dark",
             Self::SystemColours => "Colours of the system",
             Self::Palette => "All commands…",
@@ -137,6 +139,7 @@ impl Action {
             Self::Arrange(Arrangement::Plan) => "The plan at the left, the timeline beside it.",
             Self::Arrange(Arrangement::Timeline) => "The timeline alone; plan and fleet are tabs.",
             Self::Arrange(Arrangement::Compare) => "The comparison of runs alone; the other panels are tabs.",
+            Self::Arrange(Arrangement::Experts) => "Loads of experts, with the plan at the left.",
             Self::SwitchColours => "Dark text on light, or light text on dark.",
             Self::SystemColours => "Light or dark as the rest of the desktop.",
             Self::Palette => "Finds any command by a part of its name.",
@@ -177,6 +180,7 @@ impl Action {
             Self::Arrange(Arrangement::Plan) => &const { [control(Key::Num3)] },
             Self::Arrange(Arrangement::Timeline) => &const { [control(Key::Num4)] },
             Self::Arrange(Arrangement::Compare) => &const { [control(Key::Num5)] },
+            Self::Arrange(Arrangement::Experts) => &const { [control(Key::Num6)] },
             Self::Palette => {
                 &const {
                     [

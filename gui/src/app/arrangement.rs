@@ -15,17 +15,20 @@ pub(super) enum Pane {
     Links,
     /// Runs held against each other.
     Compare,
+    /// Loads of experts and what balances them.
+    Experts,
     /// The devices.
     Fleet,
 }
 
 impl Pane {
     /// Every panel.
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Plan,
         Self::Timeline,
         Self::Links,
         Self::Compare,
+        Self::Experts,
         Self::Fleet,
     ];
 
@@ -36,6 +39,7 @@ impl Pane {
             Self::Timeline => "Timeline",
             Self::Links => "Links",
             Self::Compare => "Compare",
+            Self::Experts => "Experts",
             Self::Fleet => "Fleet",
         }
     }
@@ -55,16 +59,19 @@ pub enum Arrangement {
     Timeline,
     /// The comparison of runs; the others as tabs.
     Compare,
+    /// Loads of experts; the scenario beside them, the others as tabs.
+    Experts,
 }
 
 impl Arrangement {
     /// Every arrangement.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Overview,
         Self::Observe,
         Self::Plan,
         Self::Timeline,
         Self::Compare,
+        Self::Experts,
     ];
 
     /// Its name on the command line.
@@ -76,29 +83,34 @@ impl Arrangement {
             Self::Plan => "plan",
             Self::Timeline => "timeline",
             Self::Compare => "compare",
+            Self::Experts => "experts",
         }
     }
 
     /// The panels in this order.
     pub(super) fn tree(self) -> Tree<Pane> {
         let mut tiles = Tiles::default();
-        let [plan, timeline, links, compare, fleet] = Pane::ALL.map(|pane| tiles.insert_pane(pane));
+        let [plan, timeline, links, compare, experts, fleet] = Pane::ALL.map(|pane| tiles.insert_pane(pane));
         let root = match self {
             Self::Overview => {
-                let above = tiles.insert_tab_tile(vec![timeline, links, compare]);
+                let above = tiles.insert_tab_tile(vec![timeline, links, compare, experts]);
                 let right = split(&mut tiles, LinearDir::Vertical, [above, fleet], 0.6);
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.36)
             }
             Self::Observe => {
-                let below = tiles.insert_tab_tile(vec![timeline, links, compare, plan]);
+                let below = tiles.insert_tab_tile(vec![timeline, links, compare, experts, plan]);
                 split(&mut tiles, LinearDir::Vertical, [fleet, below], 0.6)
             }
             Self::Plan => {
-                let right = tiles.insert_tab_tile(vec![timeline, links, compare, fleet]);
+                let right = tiles.insert_tab_tile(vec![timeline, links, compare, experts, fleet]);
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.55)
             }
-            Self::Timeline => tiles.insert_tab_tile(vec![timeline, links, compare, plan, fleet]),
-            Self::Compare => tiles.insert_tab_tile(vec![compare, timeline, links, plan, fleet]),
+            Self::Timeline => tiles.insert_tab_tile(vec![timeline, links, compare, experts, plan, fleet]),
+            Self::Compare => tiles.insert_tab_tile(vec![compare, timeline, links, experts, plan, fleet]),
+            Self::Experts => {
+                let right = tiles.insert_tab_tile(vec![experts, timeline, links, compare, fleet]);
+                split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.3)
+            }
         };
         Tree::new(egui::Id::unique("panels"), root, tiles)
     }
@@ -154,7 +166,7 @@ mod tests {
         }
         let fault = "nonsense".parse::<Arrangement>().unwrap_err();
         assert!(
-            fault.contains("overview, observe, plan, timeline, compare"),
+            fault.contains("overview, observe, plan, timeline, compare, experts"),
             "{fault}"
         );
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eframe::egui;
+use orrery_scenario::Loaded;
 
 use super::action::Action;
 use super::keeping::Then;
@@ -169,14 +170,19 @@ impl App {
         document.fault = None;
         document.running = Some(Running {
             place: document.front,
-            name: plan.identity.name.clone(),
+            name: name_of(&plan).to_owned(),
             elapsed: Duration::ZERO,
             tasks_done: 0,
             tasks_expected: None,
             stopping: false,
+            unit: "",
         });
         let (out, wake) = (self.events.0.clone(), Arc::clone(&self.wake));
-        self.watch = Some(run(plan, document.revision, self.run_number, out, wake));
+        let watch = run(plan, document.revision, self.run_number, out, wake);
+        if let Some(running) = &mut document.running {
+            running.unit = watch.unit();
+        }
+        self.watch = Some(watch);
         self.run_began = Instant::now();
     }
 
@@ -194,8 +200,16 @@ impl App {
         let document = Arc::make_mut(&mut self.document);
         if let (Some(watch), Some(running)) = (&self.watch, &mut document.running) {
             running.elapsed = self.run_began.elapsed();
-            running.tasks_done = watch.progress().iter().map(|progress| progress.tasks_done).sum();
+            running.tasks_done = watch.done();
             context.request_repaint_after(PROGRESS_EVERY);
         }
+    }
+}
+
+/// The name of the scenario.
+fn name_of(loaded: &Loaded) -> &str {
+    match loaded {
+        Loaded::Training(plan) => &plan.identity.name,
+        Loaded::Balancing(plan) => &plan.identity.name,
     }
 }

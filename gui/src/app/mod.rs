@@ -18,11 +18,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
 use eframe::egui;
-use orrery::pipeline::Watch;
 use orrery::traces;
 use orrery_timeline::StepExtent;
 
-use crate::document::{Document, Event, Feed, FleetEvent, Scenario, Wake};
+use crate::document::{Document, Event, Feed, FleetEvent, RunWatch, Scenario, Wake};
 use crate::theme;
 pub use action::{Action, Menu};
 pub use arrangement::Arrangement;
@@ -114,7 +113,7 @@ pub struct App {
     feed: (Sender<FleetEvent>, Receiver<FleetEvent>),
     feeds: Vec<Feed>,
     wake: Wake,
-    watch: Option<Watch>,
+    watch: Option<RunWatch>,
     /// What is being opened, by its id.
     openings: Vec<(u64, traces::Watch)>,
     /// Steps of runs that threads arrange.

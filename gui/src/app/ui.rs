@@ -12,7 +12,7 @@ use super::action::{Action, Menu};
 use super::arrangement::Pane;
 use super::{App, Command, Commands};
 use crate::document::{Collector, Fleet, Link, short_name};
-use crate::panels::{compare, fleet, links, plan, timeline};
+use crate::panels::{compare, experts, fleet, links, plan, timeline};
 use crate::{Document, theme};
 
 /// Where the panels are, and what each remembers.
@@ -28,6 +28,7 @@ struct Views {
     timeline: crate::timeline::View,
     links: links::View,
     compare: compare::View,
+    experts: experts::View,
     fleet: fleet::View,
 }
 
@@ -251,6 +252,7 @@ impl egui_tiles::Behavior<Pane> for Drawing<'_> {
             Pane::Timeline => timeline::show(ui, self.document, &mut self.views.timeline),
             Pane::Links => links::show(ui, self.document, &mut self.views.links),
             Pane::Compare => compare::show(ui, self.document, &mut self.views.compare, self.commands),
+            Pane::Experts => experts::show(ui, self.document, &mut self.views.experts, self.commands),
             Pane::Fleet => fleet::show(ui, self.document, &mut self.views.fleet, self.commands),
         });
         UiResponse::None

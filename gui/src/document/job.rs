@@ -7,22 +7,26 @@ use std::sync::mpsc::Sender;
 use std::time::Instant;
 use std::{panic, thread};
 
+use orrery::balancing::{self, Balanced, Tables};
 use orrery::baseline::Baseline;
 use orrery::pipeline::{self, Simulation, Watch};
 use orrery::{checks, files};
+use orrery_report::BalancingReport;
 use orrery_report::render::{self, headlines};
-use orrery_scenario::{Diagnostic, Plan, Severity};
+use orrery_scenario::plan::Identity;
+use orrery_scenario::{BalancingPlan, Diagnostic, Loaded, Plan, Severity};
 
 use super::disk::Disk;
 use super::opening::News as OpeningNews;
 use super::{Document, Finished, Wake, arranged};
-use crate::LinksModel;
+use crate::words::grouped;
+use crate::{ExpertsModel, LinksModel};
 
 /// What a thread has to say.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A text was checked.
-    Checked(Text, Result<Arc<Plan>, Vec<Diagnostic>>),
+    Checked(Text, Result<Arc<Loaded>, Vec<Diagnostic>>),
     /// The tasks of the run with this number were counted.
     Expected(u64, u64),
     /// The run with this number ended.
@@ -57,7 +61,7 @@ pub(crate) fn check(document: &Document, out: Out, wake: Wake) {
         revision: document.revision,
     };
     thread::spawn(move || {
-        let plan = guarded(|| pipeline::load(&file, &text, &[]).map(Arc::new));
+        let plan = guarded(|| pipeline::load_any(&file, &text, &[]).map(Arc::new));
         let plan = plan.unwrap_or_else(|words| Err(vec![bug(file, words)]));
         send(&out, &wake, Event::Checked(which, plan));
     });
@@ -86,10 +90,106 @@ fn bug(file: String, message: String) -> Diagnostic {
     }
 }
 
-/// Simulates `plan` on a thread of its own, as run `number`; another thread counts its tasks meanwhile.
-pub(crate) fn run(plan: Arc<Plan>, revision: u64, number: u64, out: Out, wake: Wake) -> Watch {
+/// How far a run is, and the way to stop it.
+#[derive(Clone, Debug)]
+pub(crate) enum RunWatch {
+    Training(Watch),
+    Balancing(Arc<balancing::Watch>),
+}
+
+impl RunWatch {
+    /// Asks the run to stop soon.
+    pub(crate) fn cancel(&self) {
+        match self {
+            Self::Training(watch) => watch.cancel(),
+            Self::Balancing(watch) => watch.cancel(),
+        }
+    }
+
+    /// How much is done.
+    pub(crate) fn done(&self) -> u64 {
+        match self {
+            Self::Training(watch) => watch.progress().iter().map(|progress| progress.tasks_done).sum(),
+            Self::Balancing(watch) => watch.progress().0,
+        }
+    }
+
+    /// What is counted.
+    pub(crate) const fn unit(&self) -> &'static str {
+        match self {
+            Self::Training(_) => "tasks",
+            Self::Balancing(_) => "steps",
+        }
+    }
+}
+
+/// Simulates `loaded` on a thread of its own, as run `number`.
+pub(crate) fn run(loaded: Arc<Loaded>, revision: u64, number: u64, out: Out, wake: Wake) -> RunWatch {
+    match &*loaded {
+        Loaded::Training(plan) => RunWatch::Training(train(plan.clone(), revision, number, out, wake)),
+        Loaded::Balancing(plan) => RunWatch::Balancing(balance(plan.clone(), revision, number, out, wake)),
+    }
+}
+
+/// Compares the policies of `plan`.
+fn balance(
+    plan: Box<BalancingPlan>,
+    revision: u64,
+    number: u64,
+    out: Out,
+    wake: Wake,
+) -> Arc<balancing::Watch> {
+    let watch = Arc::new(balancing::Watch::new(&plan));
+    send(&out, &wake, Event::Expected(number, watch.progress().1));
+    let control = Arc::clone(&watch);
+    thread::spawn(move || {
+        let began = Instant::now();
+        let outcome = guarded(|| {
+            let Balanced { report, placements } = balancing::run(&plan, &control);
+            let report = match report.partial {
+                Some(_) => report,
+                None => {
+                    let baseline = baseline(&plan.identity);
+                    let checks =
+                        checks::evaluate_all(&plan.expectations, None, &report.metrics, baseline.as_ref());
+                    report.with_checks(checks)
+                }
+            };
+            let steps = control.progress().0;
+            Arc::new(balanced(report, placements, revision, (steps, began)))
+        });
+        send(&out, &wake, Event::Ended(number, outcome));
+    });
+    watch
+}
+
+fn balanced(
+    report: BalancingReport,
+    placements: Vec<(String, Tables)>,
+    revision: u64,
+    (steps, began): (u64, Instant),
+) -> Finished {
+    Finished {
+        result: Arc::default(),
+        name: report.identity.scenario.clone(),
+        revision,
+        headlines: Vec::new(),
+        failed: report.failed(),
+        extent: format!("{} steps of all replications", grouped(steps)),
+        wall: began.elapsed(),
+        timeline: None,
+        links: None,
+        verdict: render::balancing_verdict(&report),
+        checks: report.checks.clone(),
+        partial: report.partial.clone(),
+        experts: Some(Arc::new(ExpertsModel::new(report, placements))),
+    }
+}
+
+/// Simulates `plan`; another thread counts its tasks meanwhile.
+fn train(plan: Box<Plan>, revision: u64, number: u64, out: Out, wake: Wake) -> Watch {
     let watch = Watch::new(plan.run.replications);
-    let (counted, count_out, count_wake) = (Arc::clone(&plan), out.clone(), Arc::clone(&wake));
+    let (counted, count_out, count_wake) = (plan.clone(), out.clone(), Arc::clone(&wake));
     let (ended, control) = (Arc::new(AtomicBool::new(false)), watch.clone());
     let run_ended = Arc::clone(&ended);
     thread::spawn(move || {
@@ -118,19 +218,24 @@ fn finished(plan: &Plan, simulation: Simulation, revision: u64, began: Instant) 
         // Figures of a part of the run prove nothing, either way.
         Some(_) => simulation.report,
         None => {
-            let checks = checks::evaluate(plan, &simulation.report.metrics, baseline(plan).as_ref());
+            let checks = checks::evaluate(
+                plan,
+                &simulation.report.metrics,
+                baseline(&plan.identity).as_ref(),
+            );
             simulation.report.with_checks(checks)
         }
     };
-    let tasks = report.metrics.get("sim.tasks.sum").unwrap_or(0.0);
+    // Counts are exact in the metrics up to 2^53.
+    let tasks = report.metrics.get("sim.tasks.sum").unwrap_or(0.0) as u64;
     Finished {
         result: Arc::new(render::json(&report)),
         name: plan.identity.name.clone(),
         revision,
         headlines: headlines(&report),
         failed: report.failed(),
-        // Counts are exact in the metrics up to 2^53.
-        tasks: tasks as u64,
+        extent: format!("{} tasks", grouped(tasks)),
+        experts: None,
         wall: began.elapsed(),
         timeline: arranged(simulation.timeline),
         links: report
@@ -146,9 +251,9 @@ fn finished(plan: &Plan, simulation: Simulation, revision: u64, began: Instant) 
     }
 }
 
-/// The stored baseline of `plan`, if there is a readable one; a check that wants it says when there is none.
-fn baseline(plan: &Plan) -> Option<Baseline> {
-    let path = files::baseline_path(&plan.identity.file, &plan.identity.name);
+/// The stored baseline of a scenario, if there is a readable one; a check that wants it says when there is none.
+fn baseline(who: &Identity) -> Option<Baseline> {
+    let path = files::baseline_path(&who.file, &who.name);
     let text = files::read(&path).ok()?;
     Baseline::from_json(&text).ok()
 }

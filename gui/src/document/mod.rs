@@ -15,14 +15,14 @@ use std::time::Duration;
 
 use orrery_report::Check;
 use orrery_report::render::Headline;
-use orrery_scenario::{Diagnostic, Plan};
+use orrery_scenario::{Diagnostic, Loaded};
 use orrery_timeline::Timeline;
 
 pub(crate) use disk::{Disk, Entry, Expected, Refusal, Save, list, look, save};
 pub(crate) use feed::Feed;
 pub use feed::{FleetEvent, News, collector_url};
 pub use fleet::{Apart, Collector, Device, Fleet, FleetMetric, History, KEPT, Link, Node, Standing};
-pub(crate) use job::{Event, Text, check, run};
+pub(crate) use job::{Event, RunWatch, Text, check, run};
 pub(crate) use keeping::same;
 pub use keeping::{Elsewhere, Home, Keeping, Scenario, short_name};
 pub use opening::is_scenario;
@@ -69,7 +69,7 @@ pub struct Document {
     /// The revision that was last checked, if any was.
     pub checked: Option<u64>,
     /// The plan of the text, if it was checked and has no fault.
-    pub plan: Option<Arc<Plan>>,
+    pub plan: Option<Arc<Loaded>>,
     /// The run under way.
     pub running: Option<Running>,
     /// The last run that ended with results.
@@ -99,6 +99,8 @@ pub struct Running {
     pub tasks_expected: Option<u64>,
     /// Whether it was asked to stop.
     pub stopping: bool,
+    /// What is counted: tasks, or steps of a laboratory.
+    pub unit: &'static str,
 }
 
 impl Running {
@@ -141,14 +143,16 @@ pub struct Finished {
     pub failed: bool,
     /// Why the results are partial, if they are.
     pub partial: Option<String>,
-    /// Tasks simulated.
-    pub tasks: u64,
+    /// What was simulated, such as `2,048 tasks`.
+    pub extent: String,
     /// Wall time of the simulation.
     pub wall: Duration,
     /// Spans for eyes, arranged by lane; none if the run kept none.
     pub timeline: Option<Arc<crate::TimelineModel>>,
     /// Every figure (`result/1`).
     pub result: Arc<serde_json::Value>,
+    /// Loads of experts under each policy; none of a training run.
+    pub experts: Option<Arc<crate::ExpertsModel>>,
     /// What crossed the links of the cluster; none if none were shared.
     pub links: Option<Arc<crate::LinksModel>>,
 }
@@ -321,7 +325,7 @@ impl Document {
         if let Ok(outcome) = outcome {
             *finished = Some(Arc::clone(&outcome));
             // A part of a run proves nothing beside another.
-            if outcome.partial.is_none() {
+            if outcome.partial.is_none() && outcome.experts.is_none() {
                 let (result, timeline) = (Arc::clone(&outcome.result), outcome.timeline.clone());
                 let run = Run::new(self.file_of(place), result, timeline, Vec::new());
                 self.runs.keep(run);

@@ -75,6 +75,7 @@ fn a_run_follows_its_scenario_and_ends_with_it() {
             elapsed: Duration::ZERO,
             tasks_done: 0,
             tasks_expected: None,
+            unit: "tasks",
             stopping: false,
         })
     };

@@ -1,6 +1,7 @@
 //! What is seen: each panel reads a snapshot of the document and sends commands.
 
 pub(crate) mod compare;
+pub(crate) mod experts;
 pub(crate) mod fleet;
 pub(crate) mod links;
 pub(crate) mod plan;

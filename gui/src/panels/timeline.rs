@@ -52,6 +52,12 @@ fn nothing(ui: &mut Ui, document: &Document) {
         } else if let Some(fault) = &document.fault {
             ui.colored_label(theme::bad(ui.visuals()), "The last run ended without results.");
             ui.label(fault);
+        } else if document
+            .finished
+            .as_ref()
+            .is_some_and(|run| run.experts.is_some())
+        {
+            ui.label("Policies are compared by a closed form, which has no spans; see Experts.");
         } else if document.finished.is_some() {
             ui.label(
                 "This run kept no timeline. Name \"timeline\" in `outputs` under [run] and run it again.",

@@ -4,6 +4,7 @@ mod base;
 mod commands;
 mod compare;
 mod escape;
+mod experts;
 mod fleet;
 mod links;
 mod plan;

@@ -11,14 +11,16 @@ mod sweep;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use orrery_balance::lab::{Outcome, Question, Stop};
-use orrery_balance::placement::Tables;
+use orrery_balance::lab::{HEAT_STEPS, HeatMap, Outcome, Question, Stop, Track};
 use orrery_experts::gate::Trained;
 use orrery_experts::load::LoadProcess;
-use orrery_report::{Assumption, BalancingReport, Identity, Metrics, Origin, PolicyReport, RebalanceReport};
+use orrery_report::{
+    Assumption, BalancingReport, Identity, LoadFrame, Metrics, Origin, PolicyReport, RebalanceReport,
+};
 use orrery_scenario::plan::{BalancingPlan, ExpertGroup};
 
 pub use engine::{EngineLayer, layer_by_engine};
+pub use orrery_balance::placement::Tables;
 pub use orrery_scenario::catalog::{ExpertLaw, ExpertLaws, expert_laws};
 
 use crate::facts;
@@ -164,10 +166,7 @@ fn describe(group: &ExpertGroup, outcome: &Outcome, replications: usize, balance
         report.phases.push((name, start));
         start += steps;
     }
-    report.experts = [
-        outcome.experts_before.rows.clone(),
-        outcome.experts_after.rows.clone(),
-    ];
+    report.frames = frames(outcome);
     report.notes = machine::of_group(group).about;
     report.notes.push(format!(
         "{} layer-steps a policy by the closed form (busiest port, slowest device); layers do not contend",
@@ -187,14 +186,28 @@ fn describe(group: &ExpertGroup, outcome: &Outcome, replications: usize, balance
             imbalance: track.imbalance.clone(),
             layer_time: track.layer_time.clone(),
             rebalances: rebalances.collect(),
-            devices: [
-                track.devices_before.rows.clone(),
-                track.devices_after.rows.clone(),
-            ],
             pairs: track.pairs.clone(),
         });
         balanced.placements.push((contender.id.clone(), track.tables()));
     }
+}
+
+/// Loads of the first steps and of the last.
+fn frames(outcome: &Outcome) -> Vec<LoadFrame> {
+    let steps = HEAT_STEPS.min(outcome.steps);
+    let devices = |of: fn(&Track) -> &HeatMap| outcome.tracks.iter().map(move |track| of(track).rows.clone());
+    vec![
+        LoadFrame {
+            steps: 0..steps,
+            experts: outcome.experts_before.rows.clone(),
+            devices: devices(|track| &track.devices_before).collect(),
+        },
+        LoadFrame {
+            steps: outcome.steps - steps..outcome.steps,
+            experts: outcome.experts_after.rows.clone(),
+            devices: devices(|track| &track.devices_after).collect(),
+        },
+    ]
 }
 
 /// A policy in words.

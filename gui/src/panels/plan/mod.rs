@@ -180,6 +180,7 @@ fn progress(ui: &mut Ui, running: &Running) {
         tasks_done: done,
         tasks_expected,
         stopping,
+        unit,
         ..
     } = running;
     let words = match tasks_expected {
@@ -189,10 +190,14 @@ fn progress(ui: &mut Ui, running: &Running) {
     };
     ui.add(ProgressBar::new(running.share().unwrap_or(0.0)).text(words));
     let mut facts = match tasks_expected {
-        Some(expected) => vec![format!("{} of {} tasks", grouped(*done), grouped(*expected))],
-        None => vec![format!("{} tasks", grouped(*done))],
+        Some(expected) => vec![format!("{} of {} {unit}", grouped(*done), grouped(*expected))],
+        None => vec![format!("{} {unit}", grouped(*done))],
     };
-    facts.extend(running.pace().map(|pace| with_si_prefix(pace, "tasks/s")));
+    facts.extend(
+        running
+            .pace()
+            .map(|pace| with_si_prefix(pace, &format!("{unit}/s"))),
+    );
     facts.extend(running.remaining().map(|seconds| format!("{seconds:.0} s left")));
     ui.weak(facts.join(", "));
 }

@@ -7,7 +7,6 @@ use orrery_scenario::{Diagnostic, Severity};
 use super::{Jump, View};
 use crate::app::{Command, Commands};
 use crate::document::Finished;
-use crate::words::grouped;
 use crate::{Document, theme};
 
 /// Draws the faults of the text, if there are any, and the results of the last run.
@@ -120,10 +119,10 @@ fn results(ui: &mut Ui, finished: &Finished, revision: u64) {
         .id_salt("headlines")
         .show(ui, |ui| headlines(ui, finished));
     let wall = finished.wall.as_secs_f64();
-    ui.weak(format!(
-        "{} tasks simulated in {wall:.2} s",
-        grouped(finished.tasks)
-    ));
+    if finished.experts.is_some() {
+        ui.weak("Loads, times and plans of each policy are in Experts.");
+    }
+    ui.weak(format!("{} simulated in {wall:.2} s", finished.extent));
 }
 
 fn headlines(ui: &mut Ui, finished: &Finished) {

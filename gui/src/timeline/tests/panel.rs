@@ -46,7 +46,8 @@ fn finished(timeline: Option<TimelineModel>) -> Finished {
         checks: Vec::new(),
         failed: false,
         partial: None,
-        tasks: 5,
+        extent: "5 tasks".to_owned(),
+        experts: None,
         wall: Duration::ZERO,
         timeline: timeline.map(Arc::new),
     }
@@ -412,6 +413,7 @@ fn what_there_is_to_see_is_said() {
             elapsed: Duration::ZERO,
             tasks_done: 45,
             tasks_expected: Some(100),
+            unit: "tasks",
             stopping: false,
         })
     };

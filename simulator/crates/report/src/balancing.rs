@@ -1,6 +1,9 @@
 //! What a balancing scenario came to: figures of every policy, series over steps, heat maps.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+
+use orrery_timeline::Statistic;
 
 use crate::{Assumption, Check, Identity, Metrics};
 
@@ -19,8 +22,8 @@ pub struct BalancingReport {
     pub phases: Vec<(String, u64)>,
     /// Policies, in the order of the scenario; the first is what others are compared with.
     pub policies: Vec<PolicyReport>,
-    /// Loads of experts by layer over the mean of the layer, in the first steps and in the last.
-    pub experts: [Vec<Vec<f64>>; 2],
+    /// Loads in stretches of steps, in order: the first is that of the beginning, the last that of the end.
+    pub frames: Vec<LoadFrame>,
     /// Sweeps over settings of policies.
     pub sweeps: Vec<SweepReport>,
     /// Plans on recordings, each with its imbalance by layer.
@@ -48,10 +51,62 @@ pub struct PolicyReport {
     pub layer_time: Vec<f32>,
     /// Plans: step, replicas moved, bytes, seconds of standing still.
     pub rebalances: Vec<RebalanceReport>,
-    /// Loads of devices by layer over the mean of the layer, in the first steps and in the last.
-    pub devices: [Vec<Vec<f64>>; 2],
     /// Bytes of a step's dispatch from each device to each other, in the end.
     pub pairs: Vec<Vec<f64>>,
+}
+
+/// Loads in a stretch of steps, by layer and over the mean of the layer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoadFrame {
+    /// The steps.
+    pub steps: Range<u64>,
+    /// Of experts.
+    pub experts: Vec<Vec<f64>>,
+    /// Of devices, under each policy.
+    pub devices: Vec<Vec<Vec<f64>>>,
+}
+
+/// What a policy came to in a stretch of steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stretch {
+    /// Largest over mean rows of a device, in the mean of the steps.
+    pub imbalance: f64,
+    /// The same in one step of twenty, or more.
+    pub imbalance_p95: f64,
+    /// Seconds of a layer, in the mean.
+    pub layer_time: f64,
+    /// Plans that moved anything.
+    pub plans: usize,
+    /// Replicas that travelled, and their bytes.
+    pub moved: (usize, f64),
+    /// Seconds that every device stood still.
+    pub stall: f64,
+}
+
+impl PolicyReport {
+    /// What it came to in `steps`; none where there are no such steps.
+    #[must_use]
+    pub fn stretch(&self, steps: Range<u64>) -> Option<Stretch> {
+        let part = |series: &[f32]| -> Option<Vec<f64>> {
+            let end = usize::try_from(steps.end).unwrap_or(usize::MAX).min(series.len());
+            let part = series.get(usize::try_from(steps.start).ok()?..end)?;
+            (!part.is_empty()).then(|| part.iter().map(|&value| f64::from(value)).collect())
+        };
+        let imbalance = part(&self.imbalance)?;
+        let layer_time = part(&self.layer_time)?;
+        let plans = || self.rebalances.iter().filter(|plan| steps.contains(&plan.step));
+        Some(Stretch {
+            imbalance: Statistic::Mean.of(&imbalance)?,
+            imbalance_p95: Statistic::P95.of(&imbalance)?,
+            layer_time: Statistic::Mean.of(&layer_time)?,
+            plans: plans().count(),
+            moved: (
+                plans().map(|plan| plan.moved).sum(),
+                plans().map(|plan| plan.bytes).sum(),
+            ),
+            stall: plans().map(|plan| plan.stall).sum(),
+        })
+    }
 }
 
 /// A policy beside the first one, a setting of it moved.
@@ -128,3 +183,33 @@ impl BalancingReport {
 
 /// Samples of metrics by key, one list per replication.
 pub type Samples = BTreeMap<String, Vec<Vec<f64>>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_counts_its_own_steps_and_plans() {
+        let plan = |step, moved| RebalanceReport {
+            step,
+            moved,
+            bytes: 8.0,
+            stall: 0.5,
+            transfer: 1.0,
+        };
+        let policy = PolicyReport {
+            imbalance: vec![1.0, 2.0, 4.0, 6.0],
+            layer_time: vec![0.5, 0.5, 1.5, 9.0],
+            rebalances: vec![plan(0, 1), plan(2, 3), plan(3, 5)],
+            ..PolicyReport::default()
+        };
+        let middle = policy.stretch(1..3).expect("there are such steps");
+        assert!((middle.imbalance - 3.0).abs() < 1e-12 && (middle.layer_time - 1.0).abs() < 1e-12);
+        assert_eq!((middle.plans, middle.moved.0), (1, 3), "the one before step 2");
+        let all = policy.stretch(0..100).expect("as many as there are");
+        assert_eq!((all.plans, all.moved.0), (3, 9));
+        assert!((all.moved.1 - 24.0).abs() < 1e-12 && (all.stall - 1.5).abs() < 1e-12);
+        assert_eq!(policy.stretch(4..9), None);
+        assert_eq!(policy.stretch(2..2), None);
+    }
+}

@@ -23,7 +23,9 @@ mod waterfall;
 use orrery_timeline::Totals;
 use orrery_units::{Bytes, Evidence, significant, with_si_prefix};
 
-pub use balancing::{BalancingReport, PolicyReport, RebalanceReport, Samples, SweepReport, SweepValue};
+pub use balancing::{
+    BalancingReport, LoadFrame, PolicyReport, RebalanceReport, Samples, Stretch, SweepReport, SweepValue,
+};
 pub use breakdown::{Breakdown, State};
 pub use check::{Check, Level, Verdict};
 pub use critical_path::{CriticalPath, Hold, PathShare, Piece, Stroke};

@@ -9,7 +9,7 @@ use super::player::Player;
 use super::{Compiled, Contender, DeviceLoad, HeatMap, LayerTime, Loads, Machine, Outcome, TokenSources};
 
 /// Steps that the heat maps of the beginning and of the end sum over, at most.
-pub(super) const HEAT_STEPS: u64 = 200;
+pub const HEAT_STEPS: u64 = 200;
 /// Steps after which progress is told.
 const TELL: u64 = 64;
 /// Steps that foresight looks at, at most, evenly over those to come.

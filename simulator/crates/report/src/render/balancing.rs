@@ -182,9 +182,20 @@ pub fn balancing_json(report: &BalancingReport) -> Value {
             .map(|(name, start)| json!({"name": name, "start": start}))
             .collect(),
     );
-    put("experts_before", json!(rounded(&report.experts[0])));
-    put("experts_after", json!(rounded(&report.experts[1])));
-    put("policies", report.policies.iter().map(policy).collect());
+    let ends = [report.frames.first(), report.frames.last()];
+    for (key, frame) in ["experts_before", "experts_after"].into_iter().zip(ends) {
+        put(
+            key,
+            json!(frame.map(|frame| rounded(&frame.experts)).unwrap_or_default()),
+        );
+    }
+    let policies = report.policies.iter().enumerate();
+    put(
+        "policies",
+        policies
+            .map(|(at, one)| policy(one, ends.map(|frame| frame?.devices.get(at))))
+            .collect(),
+    );
     put("sweeps", report.sweeps.iter().map(sweep).collect());
     put(
         "recorded",
@@ -198,7 +209,9 @@ pub fn balancing_json(report: &BalancingReport) -> Value {
     Value::Object(object)
 }
 
-fn policy(policy: &PolicyReport) -> Value {
+/// A policy, with its loads of devices in the first steps and in the last.
+fn policy(policy: &PolicyReport, devices: [Option<&Vec<Vec<f64>>>; 2]) -> Value {
+    let [before, after] = devices.map(|rows| rows.map(|rows| rounded(rows)).unwrap_or_default());
     let rebalances = policy.rebalances.iter().map(|plan| {
         json!({
             "step": plan.step, "moved": plan.moved, "bytes": plan.bytes, "stall": plan.stall,
@@ -211,8 +224,8 @@ fn policy(policy: &PolicyReport) -> Value {
         "imbalance": thinned(&policy.imbalance),
         "layer_time": thinned(&policy.layer_time),
         "rebalances": rebalances.collect::<Value>(),
-        "devices_before": rounded(&policy.devices[0]),
-        "devices_after": rounded(&policy.devices[1]),
+        "devices_before": before,
+        "devices_after": after,
         "pairs": policy.pairs.iter().map(|row| row.iter().map(|bytes| bytes.round()).collect::<Value>()).collect::<Value>(),
     })
 }

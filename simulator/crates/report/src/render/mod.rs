@@ -21,6 +21,7 @@ pub use text::{check_line, text};
 pub use why::{waterfall_json, why_json};
 
 /// What balancing bought, in a sentence.
-pub(crate) fn balancing_verdict(report: &crate::BalancingReport) -> String {
+#[must_use]
+pub fn balancing_verdict(report: &crate::BalancingReport) -> String {
     balancing::verdict(report)
 }

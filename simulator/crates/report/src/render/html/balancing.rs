@@ -251,12 +251,17 @@ fn loads(page: &mut String, report: &BalancingReport) {
         "<p>A row per layer; a cell is the load over the mean of its layer, white at 1, darker with more, blue with \
          less. First the beginning, then the end.</p>\n<h3>Experts</h3>\n",
     );
-    for map in &report.experts {
-        put(page, &heat(map));
+    let ends = [report.frames.first(), report.frames.last()];
+    for frame in ends.into_iter().flatten() {
+        put(page, &heat(&frame.experts));
     }
-    for policy in &report.policies {
+    for (at, policy) in report.policies.iter().enumerate() {
         put(page, &format!("<h3>Devices under {}</h3>\n", escape(&policy.id)));
-        for map in &policy.devices {
+        for map in ends
+            .into_iter()
+            .flatten()
+            .filter_map(|frame| frame.devices.get(at))
+        {
             put(page, &heat(map));
         }
     }

@@ -1,0 +1,354 @@
+//! Experts: loads of experts and devices over time under each policy, two of them beside each other, and what
+//! balancing costs.
+
+mod heat;
+mod model;
+mod over_time;
+mod sweeps;
+mod tables;
+
+use std::ops::Range;
+use std::sync::{Arc, Weak};
+
+use eframe::egui::{Button, Color32, ScrollArea, Ui};
+use orrery_units::Bytes;
+
+use crate::app::{Command, Commands};
+use crate::{Document, theme};
+use heat::{Heat, Words};
+pub use model::ExpertsModel;
+use model::{Series, largest, sorted};
+
+/// Scenarios that ship with the program and are opened from here.
+const EXAMPLES: [(&str, &str); 3] = [
+    (
+        "Hot experts that move",
+        "scenarios/balancing/prefill-drift.scenario.toml",
+    ),
+    (
+        "Cost and benefit of balancing",
+        "scenarios/balancing/cost-and-benefit.scenario.toml",
+    ),
+    (
+        "A plan grown stale",
+        "scenarios/balancing/stale-plan.scenario.toml",
+    ),
+];
+/// Least and largest height of a layer's row.
+const ROW: [f32; 2] = [2.0, 14.0];
+/// Height of a picture of layers, about.
+const PICTURE: f32 = 170.0;
+/// Width from which figures stand beside the lines, and their own.
+const WIDE: f32 = 760.0;
+const BESIDE: f32 = 350.0;
+/// Side of a picture of pairs.
+const PAIRS: f32 = 230.0;
+
+/// What the panel remembers while it is open.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// The run that the rest belongs to.
+    shown: Weak<ExpertsModel>,
+    /// The policies A and B.
+    first: usize,
+    second: usize,
+    series: Series,
+    /// The steps that were chosen; all if none are.
+    brush: Option<Range<u64>>,
+    /// Where dragging began.
+    grabbed: Option<u64>,
+    /// Whether experts stand by their load rather than by their number.
+    by_load: bool,
+    experts: Heat,
+    devices: [Heat; 2],
+    pairs: [Heat; 2],
+}
+
+impl View {
+    /// Makes ready for `model`.
+    fn attend(&mut self, model: &Arc<ExpertsModel>) {
+        if std::ptr::eq(self.shown.as_ptr(), Arc::as_ptr(model)) {
+            return;
+        }
+        *self = Self {
+            shown: Arc::downgrade(model),
+            second: 1.min(model.policies().len().saturating_sub(1)),
+            series: self.series,
+            by_load: self.by_load,
+            ..Self::default()
+        };
+    }
+}
+
+/// The colour of a policy: hues of Okabe and Ito.
+fn color_of(policy: usize) -> Color32 {
+    const HUES: [Color32; 6] = [
+        Color32::from_rgb(0x56, 0xb4, 0xe9),
+        Color32::from_rgb(0xe6, 0x9f, 0x00),
+        Color32::from_rgb(0x00, 0x9e, 0x73),
+        Color32::from_rgb(0xcc, 0x79, 0xa7),
+        Color32::from_rgb(0xd5, 0x5e, 0x00),
+        Color32::from_rgb(0x00, 0x72, 0xb2),
+    ];
+    HUES[policy % HUES.len()]
+}
+
+/// Draws the panel.
+pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: &Commands) {
+    let finished = document.finished.as_deref();
+    let Some(model) = finished.and_then(|finished| finished.experts.as_ref()) else {
+        nothing(ui, document, commands);
+        return;
+    };
+    view.attend(model);
+    ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+        if let Some(finished) = finished {
+            ui.strong(&finished.verdict);
+            if let Some(why) = &finished.partial {
+                ui.colored_label(theme::warn(ui.visuals()), format!("Partial results: {why}"));
+            }
+        }
+        if !model.policies().is_empty() {
+            policies(ui, model, view);
+        }
+        if !model.sweeps().is_empty() {
+            ui.add_space(8.0);
+            ui.heading("Cost and benefit");
+            sweeps::show(ui, model.sweeps());
+        }
+        recorded(ui, model);
+        ui.add_space(8.0);
+        for note in model.notes() {
+            ui.weak(note);
+        }
+    });
+}
+
+/// What is said when no loads are there.
+fn nothing(ui: &mut Ui, document: &Document, commands: &Commands) {
+    ui.add_space(12.0);
+    ui.vertical_centered(|ui| {
+        ui.heading("No loads of experts yet");
+        if document.running.is_some() {
+            ui.label("A run is under way.");
+        }
+        ui.label("A scenario of kind \"balancing\" compares policies on the loads of experts over time.");
+        ui.label("Loads come from laws, from recorded counts (SGLang, vLLM), or from traces that carry the split sizes of their all-to-alls: `orrery import` writes them to expert-load.csv.");
+        ui.add_space(6.0);
+        for (name, file) in EXAMPLES {
+            if ui.button(format!("Open: {name}")).on_hover_text(file).clicked() {
+                commands.send(Command::OpenFile(file.to_owned()));
+            }
+        }
+    });
+}
+
+/// Everything of the policies.
+fn policies(ui: &mut Ui, model: &ExpertsModel, view: &mut View) {
+    ui.add_space(4.0);
+    ScrollArea::horizontal()
+        .id_salt("totals")
+        .show(ui, |ui| tables::totals(ui, model));
+    ui.add_space(4.0);
+    ui.horizontal_wrapped(|ui| {
+        choice(ui, "A", model, &mut view.first);
+        choice(ui, "B", model, &mut view.second);
+        if ui.button("Swap").clicked() {
+            std::mem::swap(&mut view.first, &mut view.second);
+        }
+        ui.separator();
+        for series in Series::ALL {
+            ui.selectable_value(&mut view.series, series, series.name());
+        }
+        ui.separator();
+        match &view.brush {
+            Some(steps) => ui.label(format!("steps {} to {}", steps.start, steps.end)),
+            None => ui.weak("drag over the lines to choose steps"),
+        };
+        if view.brush.is_some() && ui.small_button("All steps").clicked() {
+            view.brush = None;
+        }
+    });
+    let steps = view.brush.clone().unwrap_or(0..model.steps());
+    let room = ui.available_width();
+    if room >= WIDE {
+        ui.horizontal_top(|ui| {
+            ui.vertical(|ui| {
+                ui.set_width(room - BESIDE);
+                over_time::show(ui, model, view);
+            });
+            ui.vertical(|ui| tables::stretch(ui, model, view, &steps));
+        });
+    } else {
+        over_time::show(ui, model, view);
+        tables::stretch(ui, model, view, &steps);
+    }
+    // With no steps chosen, what came of it in the end.
+    let frame = match &view.brush {
+        Some(steps) => model.frame_of(steps),
+        None => model.frames().len().checked_sub(1),
+    };
+    if let Some(frame) = frame {
+        loads(ui, model, view, frame);
+    }
+    traffic(ui, model, view);
+}
+
+/// The policy that is A or B.
+fn choice(ui: &mut Ui, side: &str, model: &ExpertsModel, chosen: &mut usize) {
+    tables::swatch(ui, *chosen);
+    let name = |at: usize| model.policies().get(at).map_or("", |policy| policy.id.as_str());
+    ui.menu_button(format!("{side}: {}", name(*chosen)), |ui| {
+        for at in 0..model.policies().len() {
+            if ui.selectable_label(*chosen == at, name(at)).clicked() {
+                *chosen = at;
+                ui.close();
+            }
+        }
+    });
+}
+
+/// Loads of experts, and of devices under A and under B, in one stretch of steps.
+fn loads(ui: &mut Ui, model: &ExpertsModel, view: &mut View, at: usize) {
+    let frame = &model.frames()[at];
+    let layers = frame.experts.len();
+    if layers == 0 {
+        return;
+    }
+    ui.add_space(8.0);
+    ui.horizontal_wrapped(|ui| {
+        ui.strong("Loads over the mean of their layer");
+        ui.weak(format!(
+            "mean of steps {} to {}; layers from top to bottom",
+            frame.steps.start, frame.steps.end
+        ));
+        ui.checkbox(&mut view.by_load, "sort experts by load");
+    });
+    let height = (PICTURE / layers as f32).clamp(ROW[0], ROW[1]) * layers as f32;
+    let over = |cell: f64| format!("{cell:.3} x the mean");
+    let most = largest([&frame.experts]);
+    let (by_load, key) = (view.by_load, at as u64 * 2 + u64::from(view.by_load));
+    let rows = || {
+        if by_load {
+            sorted(&frame.experts)
+        } else {
+            frame.experts.clone()
+        }
+    };
+    view.experts.set(key, rows, most);
+    heat::scale(ui, most, " x the mean, experts");
+    let column = if by_load { "place" } else { "expert" };
+    let words = Words {
+        title: "Loads of experts",
+        row: "layer",
+        column,
+    };
+    view.experts.show(ui, [ui.available_width(), height], words, over);
+    let pair = [view.first, view.second];
+    let maps: Vec<&Vec<Vec<f64>>> = pair
+        .iter()
+        .filter_map(|&policy| frame.devices.get(policy))
+        .collect();
+    let most = largest(maps.iter().copied());
+    ui.add_space(4.0);
+    heat::scale(ui, most, " x the mean, devices");
+    let width = (ui.available_width() - ui.spacing().item_spacing.x) / 2.0;
+    ui.horizontal_top(|ui| {
+        for ((side, map), policy) in maps.into_iter().enumerate().zip(pair) {
+            ui.vertical(|ui| {
+                ui.set_width(width);
+                let name = named(ui, model, side, policy);
+                // The brightest is that of both.
+                let key = (at as u64) << 32 | (policy as u64) << 16 | pair[1 - side] as u64;
+                view.devices[side].set(key, || map.clone(), most);
+                let title = format!("Loads of devices under {name}");
+                let words = Words {
+                    title: &title,
+                    row: "layer",
+                    column: "device",
+                };
+                view.devices[side].show(ui, [width, height], words, over);
+            });
+        }
+    });
+}
+
+/// A line that names the policy of a picture; its name.
+fn named<'a>(ui: &mut Ui, model: &'a ExpertsModel, side: usize, policy: usize) -> &'a str {
+    let name = &model.policies()[policy].id;
+    ui.horizontal(|ui| {
+        tables::swatch(ui, policy);
+        ui.label(format!("{}: {name}", ["A", "B"][side]));
+        let placement = Button::new("Copy placement").small();
+        let copies = ui.add(placement).on_hover_text(format!(
+            "Where the replicas lie in the end, as SGLang and vLLM read it; `orrery run` writes it to placement-{name}.json"
+        ));
+        if copies.clicked()
+            && let Some(text) = model.placement(policy)
+        {
+            ui.ctx().copy_text(text);
+        }
+    });
+    name
+}
+
+/// Bytes of a step's dispatch from each device to each other under A and under B.
+fn traffic(ui: &mut Ui, model: &ExpertsModel, view: &mut View) {
+    let pair = [view.first, view.second];
+    let pairs = pair.map(|policy| model.policies().get(policy).map(|policy| &policy.pairs));
+    let most = largest(pairs.into_iter().flatten());
+    if most <= 0.0 {
+        return;
+    }
+    ui.add_space(8.0);
+    ui.strong("Who sends to whom: dispatch of a step in the end");
+    ui.weak(format!(
+        "Senders down, receivers across; the brightest is {}.",
+        Bytes::from_f64(most)
+    ));
+    ui.horizontal_top(|ui| {
+        for (side, (rows, policy)) in pairs.into_iter().zip(pair).enumerate() {
+            let Some(rows) = rows else { continue };
+            ui.vertical(|ui| {
+                let name = &model.policies()[policy].id;
+                ui.label(format!("{}: {name}", ["A", "B"][side]));
+                let key = (policy as u64) << 16 | pair[1 - side] as u64;
+                view.pairs[side].set(key, || rows.clone(), most);
+                let title = format!("Traffic under {name}");
+                let words = Words {
+                    title: &title,
+                    row: "from device",
+                    column: "to device",
+                };
+                let bytes = |cell: f64| Bytes::from_f64(cell).to_string();
+                view.pairs[side].show(ui, [PAIRS, PAIRS], words, bytes);
+            });
+        }
+    });
+}
+
+/// Plans on recordings, each with the layer of the middle and the worst.
+fn recorded(ui: &mut Ui, model: &ExpertsModel) {
+    if model.recorded().is_empty() {
+        return;
+    }
+    ui.add_space(8.0);
+    ui.heading("Plans on recordings");
+    eframe::egui::Grid::new("recorded").striped(true).show(ui, |ui| {
+        for head in ["plan", "layers", "least", "most"] {
+            ui.weak(head);
+        }
+        ui.end_row();
+        for (id, layers) in model.recorded() {
+            ui.strong(id);
+            ui.label(layers.len().to_string());
+            let least = layers.iter().copied().fold(f64::INFINITY, f64::min);
+            ui.label(orrery_units::significant(least, 4));
+            ui.label(orrery_units::significant(
+                layers.iter().copied().fold(0.0, f64::max),
+                4,
+            ));
+            ui.end_row();
+        }
+    });
+}

@@ -1,0 +1,122 @@
+//! Policies in figures: over all steps, and A beside B in the steps that were chosen.
+
+use std::ops::Range;
+
+use eframe::egui::{Grid, RichText, Sense, Ui, vec2};
+use orrery_report::Stretch;
+use orrery_units::{Bytes, significant, with_si_prefix};
+
+use super::model::ExpertsModel;
+use super::{View, color_of};
+use crate::theme;
+use crate::words::grouped;
+
+/// All steps of every policy: what it takes and what it saves beside the first.
+pub(super) fn totals(ui: &mut Ui, model: &ExpertsModel) {
+    Grid::new("policies").striped(true).show(ui, |ui| {
+        for head in ["policy", "all steps", "saved", "plans", "moved", "how"] {
+            ui.weak(head);
+        }
+        ui.end_row();
+        for (at, (policy, (_, total, saved))) in model.policies().iter().zip(model.totals()).enumerate() {
+            ui.horizontal(|ui| {
+                swatch(ui, at);
+                ui.strong(&policy.id);
+            });
+            ui.label(with_si_prefix(total, "s"));
+            let color = match saved {
+                saved if saved > 0.0 => theme::good(ui.visuals()),
+                saved if saved < 0.0 => theme::bad(ui.visuals()),
+                _ => ui.visuals().weak_text_color(),
+            };
+            ui.colored_label(color, with_si_prefix(saved, "s"));
+            ui.label(grouped(policy.rebalances.len() as u64));
+            let bytes: f64 = policy.rebalances.iter().map(|plan| plan.bytes).sum();
+            ui.label(Bytes::from_f64(bytes).to_string());
+            ui.weak(&policy.about);
+            ui.end_row();
+        }
+    });
+}
+
+/// The mark of a policy in lines and tables.
+pub(super) fn swatch(ui: &mut Ui, policy: usize) {
+    let (rect, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
+    ui.painter().rect_filled(rect, 2.0, color_of(policy));
+}
+
+/// The policies that are compared in `steps`.
+pub(super) fn stretch(ui: &mut Ui, model: &ExpertsModel, view: &View, steps: &Range<u64>) {
+    let pair = [view.first, view.second];
+    let found = pair.map(|at| {
+        model
+            .policies()
+            .get(at)
+            .and_then(|policy| policy.stretch(steps.clone()))
+    });
+    let [Some(a), Some(b)] = found else {
+        ui.weak("No step was chosen.");
+        return;
+    };
+    Grid::new("stretch").striped(true).show(ui, |ui| {
+        ui.weak("in these steps");
+        for at in pair {
+            ui.horizontal(|ui| {
+                swatch(ui, at);
+                ui.strong(&model.policies()[at].id);
+            });
+        }
+        ui.weak("B − A");
+        ui.end_row();
+        type Figure = (&'static str, fn(&Stretch) -> f64, fn(f64) -> String);
+        let figures: [Figure; 7] = [
+            (
+                "imbalance, mean",
+                |one| one.imbalance,
+                |value| significant(value, 4),
+            ),
+            (
+                "imbalance, p95",
+                |one| one.imbalance_p95,
+                |value| significant(value, 4),
+            ),
+            (
+                "time of a layer, mean",
+                |one| one.layer_time,
+                |value| with_si_prefix(value, "s"),
+            ),
+            ("plans", |one| one.plans as f64, |value| significant(value, 6)),
+            (
+                "replicas moved",
+                |one| one.moved.0 as f64,
+                |value| significant(value, 6),
+            ),
+            ("bytes moved", |one| one.moved.1, bytes),
+            ("stood still", |one| one.stall, |value| with_si_prefix(value, "s")),
+        ];
+        for (name, value, shown) in figures {
+            let (a, b) = (value(&a), value(&b));
+            ui.label(name);
+            ui.label(shown(a));
+            ui.label(shown(b));
+            let sign = if b > a { "+" } else { "" };
+            let words = RichText::new(if (b - a).abs() > 0.0 {
+                format!("{sign}{}", shown(b - a))
+            } else {
+                "0".to_owned()
+            });
+            ui.label(words.color(match b - a {
+                change if change > 0.0 => theme::bad(ui.visuals()),
+                change if change < 0.0 => theme::good(ui.visuals()),
+                _ => ui.visuals().weak_text_color(),
+            }));
+            ui.end_row();
+        }
+    });
+}
+
+/// Bytes with a sign.
+fn bytes(value: f64) -> String {
+    let sign = if value < 0.0 { "-" } else { "" };
+    format!("{sign}{}", Bytes::from_f64(value.abs()))
+}
