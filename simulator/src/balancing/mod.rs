@@ -11,7 +11,7 @@ mod sweep;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use orrery_balance::lab::{HEAT_STEPS, HeatMap, Outcome, Question, Stop, Track};
+use orrery_balance::lab::{Outcome, Question, Stop};
 use orrery_experts::gate::Trained;
 use orrery_experts::load::LoadProcess;
 use orrery_report::{
@@ -192,22 +192,22 @@ fn describe(group: &ExpertGroup, outcome: &Outcome, replications: usize, balance
     }
 }
 
-/// Loads of the first steps and of the last.
+/// Loads in stretches of steps.
 fn frames(outcome: &Outcome) -> Vec<LoadFrame> {
-    let steps = HEAT_STEPS.min(outcome.steps);
-    let devices = |of: fn(&Track) -> &HeatMap| outcome.tracks.iter().map(move |track| of(track).rows.clone());
-    vec![
-        LoadFrame {
-            steps: 0..steps,
-            experts: outcome.experts_before.rows.clone(),
-            devices: devices(|track| &track.devices_before).collect(),
-        },
-        LoadFrame {
-            steps: outcome.steps - steps..outcome.steps,
-            experts: outcome.experts_after.rows.clone(),
-            devices: devices(|track| &track.devices_after).collect(),
-        },
-    ]
+    let frames = outcome.frames.iter().zip(&outcome.experts).enumerate();
+    let devices = |at: usize| {
+        outcome
+            .tracks
+            .iter()
+            .map(move |track| track.devices[at].rows.clone())
+    };
+    frames
+        .map(|(at, (steps, experts))| LoadFrame {
+            steps: steps.clone(),
+            experts: experts.rows.clone(),
+            devices: devices(at).collect(),
+        })
+        .collect()
 }
 
 /// A policy in words.

@@ -27,4 +27,4 @@ pub use loads::{DeviceLoad, Loads};
 pub use machine::{ExpertTime, Machine, Passes, Update};
 pub use migration::{Move, Traffic, traffic};
 pub use outcome::{HeatMap, Outcome, Phase, Rebalance, Track};
-pub use run::{HEAT_STEPS, Question, Stop};
+pub use run::{Question, Stop};

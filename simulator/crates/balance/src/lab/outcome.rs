@@ -1,4 +1,6 @@
-//! What came of a question: series over steps, moves, and the heat maps of beginning and end.
+//! What came of a question: series over steps, moves, and heat maps from the beginning to the end.
+
+use std::ops::Range;
 
 use orrery_units::{Bytes, SimDuration};
 
@@ -67,10 +69,8 @@ pub struct Track {
     pub stall: Vec<f32>,
     /// Plans that moved anything.
     pub rebalances: Vec<Rebalance>,
-    /// Loads of devices by layer over the first steps, before any plan but the first.
-    pub devices_before: HeatMap,
-    /// The same over the last steps.
-    pub devices_after: HeatMap,
+    /// Loads of devices by layer in each of the stretches that [`Outcome::frames`] lists.
+    pub devices: Vec<HeatMap>,
     /// Where replicas lie in the end, by layer.
     pub placements: Vec<LayerPlacement>,
     /// Bytes of a step's dispatch from each device to each other in the end, all layers.
@@ -115,10 +115,10 @@ impl Track {
 pub struct Outcome {
     /// One per policy, in their order.
     pub tracks: Vec<Track>,
-    /// Loads of experts by layer over the first steps.
-    pub experts_before: HeatMap,
-    /// The same over the last steps.
-    pub experts_after: HeatMap,
+    /// Stretches of steps that heat maps sum over: the first begins with the first step, the last ends with the last.
+    pub frames: Vec<Range<u64>>,
+    /// Loads of experts by layer in each of them.
+    pub experts: Vec<HeatMap>,
     /// Steps that were simulated.
     pub steps: u64,
 }

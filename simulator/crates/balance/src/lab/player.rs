@@ -26,7 +26,7 @@ pub(super) struct Player<'a> {
     /// Chunks of layers on their way, in their order.
     chunks: Vec<Chunk>,
     track: Track,
-    heat: [Vec<f64>; 2],
+    heat: Vec<Vec<f64>>,
     rows: Vec<f64>,
     /// Seconds of the latest step.
     latest: f64,
@@ -103,7 +103,7 @@ impl<'a> Player<'a> {
             ),
             chunks: Vec::new(),
             track: Track::default(),
-            heat: [vec![0.0; cells], vec![0.0; cells]],
+            heat: vec![vec![0.0; cells]; question.frames().count()],
             rows: vec![0.0; cells],
             latest: 0.0,
             sums: Default::default(),
@@ -324,11 +324,13 @@ impl<'a> Player<'a> {
     /// What came of it; `experts` are the loads of experts over the last steps.
     pub(super) fn finish(self, question: &Question<'_>, experts: &[f64], sources: &TokenSources) -> Track {
         let layers = self.layers.len();
-        let [before, after] = self.heat;
         let of_layers = self.rows.chunks(self.contender.shape.devices);
         Track {
-            devices_before: HeatMap::of_sums(&before, layers),
-            devices_after: HeatMap::of_sums(&after, layers),
+            devices: self
+                .heat
+                .iter()
+                .map(|sums| HeatMap::of_sums(sums, layers))
+                .collect(),
             pairs: pairs(&self.layers, experts, question, sources),
             imbalance_of_layers: of_layers.map(max_over_mean).collect(),
             placements: self

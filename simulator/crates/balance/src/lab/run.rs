@@ -8,8 +8,10 @@ use orrery_units::Seed;
 use super::player::Player;
 use super::{Compiled, Contender, DeviceLoad, HeatMap, LayerTime, Loads, Machine, Outcome, TokenSources};
 
-/// Steps that the heat maps of the beginning and of the end sum over, at most.
-pub const HEAT_STEPS: u64 = 200;
+/// Steps that a heat map sums over, at most.
+pub(super) const HEAT_STEPS: u64 = 200;
+/// Heat maps of a run, at most.
+const HEAT_MAPS: u64 = 12;
 /// Steps after which progress is told.
 const TELL: u64 = 64;
 /// Steps that foresight looks at, at most, evenly over those to come.
@@ -98,7 +100,7 @@ impl Question<'_> {
             .iter()
             .map(|one| Player::new(self, one, &sources))
             .collect();
-        let mut heat = [(); 2].map(|()| vec![0.0; layers as usize * experts]);
+        let mut heat = vec![vec![0.0; layers as usize * experts]; self.frames().count()];
         let mut scratch = Loads::default();
         let mut step = 0;
         while step < self.steps {
@@ -125,13 +127,16 @@ impl Question<'_> {
                 player.close(layers, &steps);
             }
         }
-        let [before, after] = heat;
+        let last = heat.last().map_or(&[][..], Vec::as_slice);
         Ok(Outcome {
-            experts_before: HeatMap::of_sums(&before, layers as usize),
-            experts_after: HeatMap::of_sums(&after, layers as usize),
+            frames: self.frames().collect(),
+            experts: heat
+                .iter()
+                .map(|sums| HeatMap::of_sums(sums, layers as usize))
+                .collect(),
             tracks: players
                 .into_iter()
-                .map(|player| player.finish(self, &after, &sources))
+                .map(|player| player.finish(self, last, &sources))
                 .collect(),
             steps: self.steps,
         })
@@ -139,17 +144,12 @@ impl Question<'_> {
 
     /// The step before which something changes next, or for which there is no room among `room` steps from `step` on.
     fn next_event(&self, (step, room): (u64, u64), players: &[Player<'_>]) -> u64 {
-        let heat = HEAT_STEPS.min(self.steps);
-        let of_all = [
-            step + room,
-            self.steps,
-            (step / TELL + 1) * TELL,
-            heat,
-            self.steps - heat,
-        ];
+        let of_all = [step + room, self.steps, (step / TELL + 1) * TELL];
+        let of_frames = self.frames().flat_map(|frame| [frame.start, frame.end]);
         let of_players = players.iter().flat_map(|player| player.events(step));
         of_all
             .into_iter()
+            .chain(of_frames)
             .chain(of_players)
             .filter(|&event| event > step)
             .min()
@@ -167,13 +167,21 @@ impl Question<'_> {
         TokenSources::new(&shares, self.machine.exchange.devices_per_node())
     }
 
-    /// Which heat maps `step` belongs to: that of the beginning, that of the end.
-    pub(super) fn heat_of(&self, step: u64) -> impl Iterator<Item = usize> + use<> {
+    /// The steps of each heat map: equally long and equally far apart, from the first step to the last.
+    pub(super) fn frames(&self) -> impl Iterator<Item = Range<u64>> + use<> {
         let steps = HEAT_STEPS.min(self.steps);
-        [step < steps, step + steps >= self.steps]
-            .into_iter()
-            .zip(0..)
-            .filter_map(|(belongs, at)| belongs.then_some(at))
+        let rest = self.steps - steps;
+        let count = self.steps.div_ceil(steps.max(1)).clamp(1, HEAT_MAPS);
+        (0..count).map(move |at| {
+            let start = (rest * at).checked_div(count - 1).unwrap_or(0);
+            start..start + steps
+        })
+    }
+
+    /// Which heat maps `step` belongs to.
+    pub(super) fn heat_of(&self, step: u64) -> impl Iterator<Item = usize> + use<> {
+        let frames = self.frames().enumerate();
+        frames.filter_map(move |(at, frame)| frame.contains(&step).then_some(at))
     }
 
     /// Expected loads of a layer in the mean of `steps` steps from `step` on, as a balancer with foresight knows them.

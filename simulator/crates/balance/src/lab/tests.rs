@@ -1,8 +1,8 @@
 //! The laboratory against exact draws, and its claims of balancing.
 
 use orrery_experts::load::{
-    Benchmark, Domain, Draws, Law, Layers, Mixture, Phase as LoadPhase, Scatter, Shape as Routed, StepLayer,
-    Workload,
+    Benchmark, Domain, Draws, Law, Layers, LoadProcess as _, Mixture, Phase as LoadPhase, Scatter,
+    Shape as Routed, StepLayer, Workload,
 };
 use orrery_profile::library::{LibraryExperts, LibraryKernel as _, LocalLoad, Peaks, Widths};
 use orrery_units::{Bytes, BytesPerSec, FlopsPerSec, Seed, SimDuration};
@@ -469,4 +469,50 @@ fn ragged_sources_send_longer() {
     };
     let longer = dispatch(Workload::SourceRagged) / dispatch(Workload::Balanced);
     assert!((longer - 1.5).abs() < 0.01, "{longer}");
+}
+
+/// Heat maps lie evenly from the first step to the last, and each holds the counts of its own steps.
+#[test]
+fn heat_maps_are_those_of_their_steps() {
+    let process = steady(2, 16_384);
+    let machine = machine();
+    let contenders = [contender("static", Algorithm::Contiguous, Control::never())];
+    let of = |steps: u64| Question {
+        process: &process,
+        steps,
+        contenders: &contenders,
+        machine: &machine,
+        seed: Seed::new(3),
+    };
+    let frames = |steps: u64| of(steps).frames().collect::<Vec<_>>();
+    assert_eq!(frames(1), vec![0..1; 1]);
+    assert_eq!(frames(200), vec![0..200; 1]);
+    assert_eq!(frames(300), [0..200, 100..300]);
+    let long = frames(20_000);
+    assert_eq!(
+        (long.len(), long[0].clone(), long[11].clone()),
+        (12, 0..200, 19_800..20_000)
+    );
+    assert_eq!(long[5], 9_000..9_200);
+    let outcome = of(450).run(|_| Ok(())).unwrap();
+    assert_eq!(outcome.frames, [0..200, 125..325, 250..450]);
+    for (frame, map) in outcome.frames.iter().zip(&outcome.experts) {
+        for (layer, row) in (0..).zip(&map.rows) {
+            let mut counts = vec![0; process.experts()];
+            let mut sums = vec![0_u64; process.experts()];
+            for step in frame.clone() {
+                process.counts(StepLayer::new(step, layer), &mut counts);
+                sums.iter_mut()
+                    .zip(&counts)
+                    .for_each(|(sum, &count)| *sum += u64::from(count));
+            }
+            let mean = sums.iter().sum::<u64>() as f64 / sums.len() as f64;
+            for (cell, &sum) in row.iter().zip(&sums) {
+                assert!(
+                    (cell - sum as f64 / mean).abs() < 1e-9,
+                    "{frame:?}, layer {layer}"
+                );
+            }
+        }
+    }
 }
