@@ -4,6 +4,7 @@
 //! adds what they refuse to know: files, threads and exit codes. The `orrery` command is here too ([`cli`]).
 
 mod adapt;
+pub mod ahead;
 pub mod balancing;
 pub mod baseline;
 pub mod checks;

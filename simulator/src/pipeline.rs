@@ -6,7 +6,7 @@
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, Scope};
 
 use orrery_engine::{Error as EngineError, Options, Outcome, Progress, RecordPolicy, RunControl};
 use orrery_report::{Activity, Report, RunFacts};
@@ -17,6 +17,7 @@ use orrery_units::{Flops, ProgramId, Seed};
 use orrery_workload::lower::{Folding, NetworkMap, TrainingDriver};
 
 use crate::adapt::adapted;
+use crate::ahead::Ahead;
 use crate::facts;
 use crate::files::DiskSource;
 use crate::network;
@@ -29,6 +30,8 @@ pub const SPAN_BUDGET: usize = 400_000;
 pub const LOOKAHEAD: u32 = 128;
 /// Most readings of what links carried; there are half as many at least, in any but the shortest run.
 const LINK_SAMPLES: u32 = 128;
+/// Programs from which on it is worth a thread to make their tasks.
+const MANY_PROGRAMS: usize = 256;
 
 /// A replication that is ready to run.
 #[expect(missing_debug_implementations, reason = "a driver need not be printable")]
@@ -152,19 +155,44 @@ fn run_at(plan: &Plan, watch: &Watch, found: Option<&Found>) -> Result<Simulatio
         timeline: plan.run.timeline,
         steps: plan.training.steps,
     };
-    let prepare = |replication| {
-        let mut driver = TrainingDriver::new(plan, seed_of(plan.run.seed, replication), folding);
-        Prepared {
-            network: driver.take_network(),
-            recorded: one_per_pipeline_rank(&driver),
-            driver: match found.filter(|_| replication == 0) {
-                Some(found) => Box::new(why::watched(plan, driver, found)),
-                None => Box::new(driver),
-            },
-            lookahead: LOOKAHEAD,
-        }
-    };
-    simulate_with(settings, facts, prepare, watch)
+    simulate_with(
+        settings,
+        facts,
+        |replication, scope| prepare(plan, folding, replication, found, scope),
+        watch,
+    )
+}
+
+/// The replication of this number; its tasks are made by a thread of `scope` where they are many and no other
+/// replication wants the processor.
+fn prepare<'scope, 'p: 'scope>(
+    plan: &'p Plan,
+    folding: Folding,
+    replication: u32,
+    found: Option<&Found>,
+    scope: &'scope Scope<'scope, 'p>,
+) -> Prepared<'scope> {
+    let mut driver = TrainingDriver::new(plan, seed_of(plan.run.seed, replication), folding);
+    let network = driver.take_network();
+    let recorded = one_per_pipeline_rank(&driver);
+    let stages: Vec<u32> = driver.ranks().map(|(_, stage)| stage).collect();
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let beside = plan.run.replications == 1 && stages.len() >= MANY_PROGRAMS && cores > 1;
+    let found = found.filter(|_| replication == 0);
+    Prepared {
+        network,
+        recorded,
+        driver: match (found, beside) {
+            (Some(found), true) => {
+                let driver = Ahead::new(scope, driver);
+                Box::new(why::watched(plan, &stages, driver, found))
+            }
+            (Some(found), false) => Box::new(why::watched(plan, &stages, driver, found)),
+            (None, true) => Box::new(Ahead::new(scope, driver)),
+            (None, false) => Box::new(driver),
+        },
+        lookahead: LOOKAHEAD,
+    }
 }
 
 /// Tasks of all replications of `plan`, for a progress bar: the ranks of a stage emit equally many, so one of
@@ -298,7 +326,8 @@ impl Watch {
     }
 }
 
-/// Runs what `prepare` makes for each replication and reports on it with `facts`.
+/// Runs what `prepare` makes for each replication, with a scope for the threads of that, and reports on it with
+/// `facts`.
 ///
 /// # Errors
 /// When the tasks deadlock: a bug in the lowering, with everything that was blocked.
@@ -308,7 +337,7 @@ impl Watch {
 pub fn simulate_with<'p>(
     settings: Settings,
     mut facts: RunFacts,
-    prepare: impl Fn(u32) -> Prepared<'p> + Sync,
+    prepare: impl for<'scope> Fn(u32, &'scope Scope<'scope, 'p>) -> Prepared<'scope> + Sync,
     watch: &Watch,
 ) -> Result<Simulation, EngineError> {
     assert!(
@@ -316,11 +345,13 @@ pub fn simulate_with<'p>(
         "a watch watches every replication"
     );
     let results = in_parallel(settings.replications, |replication| {
-        let mut prepared = prepare(replication);
-        let options = options(settings, &prepared, &facts, replication);
-        let control = &watch.controls[replication as usize];
-        let result = orrery_engine::run(prepared.driver.as_mut(), &options, control);
-        (prepared.network, result)
+        thread::scope(|scope| {
+            let mut prepared = prepare(replication, scope);
+            let options = options(settings, &prepared, &facts, replication);
+            let control = &watch.controls[replication as usize];
+            let result = orrery_engine::run(prepared.driver.as_mut(), &options, control);
+            (prepared.network, result)
+        })
     });
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut stopped = None;
@@ -488,7 +519,7 @@ mod tests {
             timeline: true,
             steps: 1,
         };
-        let prepare = |replication: u32| {
+        let prepare = |replication: u32, _: &Scope<'_, '_>| {
             let mut resources = Resources::new();
             let program = resources.add_program("rank 0");
             let device = resources.add_device();

@@ -19,7 +19,6 @@ use std::sync::{Arc, OnceLock};
 use orrery_report::Why;
 use orrery_scenario::Plan;
 use orrery_taskgraph::Driver;
-use orrery_workload::lower::TrainingDriver;
 
 use path::PathBuilder;
 use phases::PhasesBuilder;
@@ -29,11 +28,16 @@ use witness::{Completed, Listener, Witness};
 /// Where a witness puts what it found, once its run has come to its end.
 pub(crate) type Found = Arc<OnceLock<Why>>;
 
-/// `driver`, which lowers `plan`, watched over its last step; what is found goes to `found`.
-pub(crate) fn watched<'p>(plan: &'p Plan, driver: TrainingDriver<'p>, found: &Found) -> impl Driver + 'p {
+/// `driver`, which lowers `plan` and whose programs are of these pipeline `stages`, watched over its last step; what is
+/// found goes to `found`.
+pub(crate) fn watched<'p, D: Driver + 'p>(
+    plan: &'p Plan,
+    stages: &[u32],
+    driver: D,
+    found: &Found,
+) -> impl Driver + use<'p, D> {
     let step = u16::try_from(plan.training.steps.saturating_sub(1)).expect("validated");
-    let stages: Vec<u32> = driver.ranks().map(|(_, stage)| stage).collect();
-    let phases = PhasesBuilder::new(plan, driver.resources(), &stages, step);
+    let phases = PhasesBuilder::new(plan, driver.resources(), stages, step);
     let finder = Finder {
         path: PathBuilder::new(step),
         phases,

@@ -6,6 +6,7 @@ use orrery_units::{LaneId, ProgramId};
 use crate::error::{Blocked, WaitsFor};
 use crate::lane::{Head, NONE};
 use crate::run::Run;
+use crate::tally::Row;
 
 /// Blocked heads that a deadlock lists.
 const LISTED: usize = 20;
@@ -45,9 +46,13 @@ impl Run {
         let (sequence, owner) = (lane.head, lane.program);
         let program = &mut self.programs[owner as usize];
         let slot = program.slot(sequence);
-        let (id, step, holds) = (ProgramId::new(owner), slot.record.step, slot.record.holds);
-        self.tally.complete(id, LaneId::new(lane_id), slot, self.now);
-        if slot.record.notify {
+        let (id, step, holds) = (ProgramId::new(owner), slot.record.step, slot.record.holds());
+        let row = Row {
+            lane: LaneId::new(lane_id),
+            class: lane.class,
+        };
+        self.tally.complete(id, row, slot, self.now);
+        if slot.record.notifies() {
             self.notices.push_back((owner, sequence));
         }
         if self.recorder.wants(id, step) {
@@ -142,12 +147,12 @@ impl Run {
     }
 
     fn waits_for(&self, lane: LaneId) -> WaitsFor {
-        let lane = &self.lanes[lane.index()];
+        let (id, lane) = (lane.get(), &self.lanes[lane.index()]);
         let program = &self.programs[lane.program as usize];
-        if let Head::AwaitsTask(awaited) = lane.state {
+        if let Some(awaited) = program.awaited_by(id) {
             return WaitsFor::Task(awaited);
         }
-        match program.record(lane.head).meeting {
+        match program.record(lane.head).meeting() {
             Some(meeting) if lane.state == Head::Arrived => self.absent_from(meeting),
             _ => WaitsFor::Host {
                 behind: program.host_awaits(),
@@ -163,7 +168,7 @@ impl Run {
             let program = &self.programs[owner.index()];
             let first = program.next.saturating_sub(program.window());
             let is_absent = |sequence: u32| {
-                program.record(sequence).meeting == Some(meeting)
+                program.record(sequence).meeting() == Some(meeting)
                     && !program.is_complete(sequence)
                     && !self.has_arrived(owner, sequence)
             };

@@ -10,7 +10,7 @@ use orrery_units::SimDuration;
 const WHOLE: u64 = 1_000_000;
 
 /// A share of a device, in millionths.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Share {
     units: u32,
     bandwidth: u32,
@@ -25,15 +25,19 @@ pub(crate) struct Load {
 
 /// By what factor things take longer, in millionths; never less than one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SlowDown(u64);
+pub(crate) struct SlowDown(u32);
 
 /// The slow-down of a device of capacity 1 and 1 under `load`: `max(1, Σ units, Σ bandwidth)`.
 ///
 /// Proportional sharing of whichever resource is scarcer, after the processor-sharing law; what it ignores:
 /// caches, and that a task may be unable to use units that another leaves idle. Worked number: units
 /// 1.0 + 0.15 and bandwidth 0.4 + 0.1 give 1.15.
+///
+/// # Panics
+/// When more than 4,000 times the device is asked for.
 pub(crate) fn slow_down(load: Load) -> SlowDown {
-    SlowDown(load.units.max(load.bandwidth).max(WHOLE))
+    let most = load.units.max(load.bandwidth).max(WHOLE);
+    SlowDown(u32::try_from(most).expect("a device is asked for less than 4,000 times what it has"))
 }
 
 impl Share {
@@ -47,6 +51,12 @@ impl Share {
             bandwidth: millionths(demand.bandwidth),
         }
     }
+
+    /// Nothing.
+    pub(crate) const NOTHING: Self = Self {
+        units: 0,
+        bandwidth: 0,
+    };
 
     /// What it holds while it spins at a meeting: its units, and no bandwidth.
     pub(crate) const fn units_only(self) -> Self {
@@ -95,14 +105,14 @@ impl Load {
 
 impl SlowDown {
     /// No slow-down.
-    pub(crate) const NONE: Self = Self(WHOLE);
+    pub(crate) const NONE: Self = Self(1_000_000);
 
     /// Time that `work` (time at full speed) takes, rounded up to a picosecond.
     pub(crate) fn stretch(self, work: SimDuration) -> SimDuration {
         if self == Self::NONE {
             return work;
         }
-        SimDuration::from_picos(scale(work.as_picos(), self.0, WHOLE, true))
+        SimDuration::from_picos(scale(work.as_picos(), u64::from(self.0), WHOLE, true))
     }
 
     /// Work (time at full speed) done in `elapsed`, rounded down so that what remains is rounded up.
@@ -110,16 +120,12 @@ impl SlowDown {
         if self == Self::NONE {
             return elapsed;
         }
-        SimDuration::from_picos(scale(elapsed.as_picos(), WHOLE, self.0, false))
+        SimDuration::from_picos(scale(elapsed.as_picos(), WHOLE, u64::from(self.0), false))
     }
 
     /// The factor as a float, for rates.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a sum of shares is far below 2^53 millionths"
-    )]
     pub(crate) fn factor(self) -> f64 {
-        self.0 as f64 / 1e6
+        f64::from(self.0) / 1e6
     }
 }
 

@@ -1,22 +1,25 @@
 //! Devices: what is asked of each, and which compute tasks it slows.
 
+use smallvec::SmallVec;
+
 use crate::contention::{Load, Share, SlowDown, slow_down};
 
-/// One device.
+/// One device, on one cache line.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Device {
     load: Load,
     slow: SlowDown,
     /// Lanes whose compute tasks run here.
-    pub(crate) running: Vec<u32>,
+    pub(crate) running: SmallVec<[u32; 4]>,
 }
 
 impl Device {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             load: Load::NOTHING,
             slow: SlowDown::NONE,
-            running: Vec::new(),
+            running: SmallVec::new(),
         }
     }
 

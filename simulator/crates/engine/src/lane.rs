@@ -12,8 +12,8 @@ pub(crate) const NONE: u32 = u32::MAX;
 pub(crate) enum Head {
     /// There is none.
     Absent,
-    /// Waits for an earlier task of its program.
-    AwaitsTask(u32),
+    /// Waits for an earlier task of its program, which that knows.
+    AwaitsTask,
     /// Waits for the host, which itself waits for a task.
     AwaitsHost,
     /// Waits for its issue, which is in the event queue.
@@ -24,8 +24,9 @@ pub(crate) enum Head {
     Runs,
 }
 
-/// One lane.
+/// One lane, on one cache line.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Lane {
     pub(crate) program: u32,
     pub(crate) device: u32,
@@ -36,6 +37,8 @@ pub(crate) struct Lane {
     /// Task completed last.
     pub(crate) last: u32,
     pub(crate) state: Head,
+    /// Lanes of one class see the same kinds of tasks.
+    pub(crate) class: u8,
     /// The activity of several parties in which the head takes part, if any.
     pub(crate) activity: u32,
     /// What the running head asks of the device.
@@ -52,8 +55,10 @@ pub(crate) struct Lane {
     pub(crate) since: SimTime,
 }
 
+const _: () = assert!(size_of::<Lane>() == 64, "a lane is a cache line");
+
 impl Lane {
-    pub(crate) fn new(program: u32, device: u32) -> Self {
+    pub(crate) const fn new(program: u32, device: u32, class: u8) -> Self {
         Self {
             program,
             device,
@@ -61,8 +66,9 @@ impl Lane {
             tail: NONE,
             last: NONE,
             state: Head::Absent,
+            class,
             activity: NONE,
-            share: Share::default(),
+            share: Share::NOTHING,
             spinning: false,
             slow: SlowDown::NONE,
             free_since: SimTime::ZERO,

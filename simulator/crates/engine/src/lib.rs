@@ -45,6 +45,7 @@ mod control;
 mod device;
 mod error;
 pub mod exact;
+mod fetch;
 pub mod fluid;
 mod indexed_heap;
 mod lane;

@@ -4,25 +4,33 @@ use std::collections::VecDeque;
 
 use orrery_taskgraph::Meeting;
 use orrery_units::{GroupId, IndexVec};
+use smallvec::SmallVec;
 
 use crate::lane::NONE;
 
+/// Lanes of an activity: as many as fit on a cache line beside what else it has, or more elsewhere.
+pub(crate) type Parties = SmallVec<[u32; 8]>;
+
 /// An activity of several lanes: first those that arrived at its meeting, then those whose flows run.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(crate) struct Activity {
     /// Lanes in order of arrival.
-    pub(crate) lanes: Vec<u32>,
+    pub(crate) lanes: Parties,
     /// Events until its flows end together.
     pub(crate) pending: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
+#[repr(align(64))]
 struct Group {
     parties: u32,
     /// Number of the first meeting that is not over.
     first: u32,
-    /// Activities of the meetings from `first` on; [`NONE`] where nobody came yet or it has begun.
-    open: VecDeque<u32>,
+    /// The activity of that meeting; [`NONE`] where nobody came yet.
+    current: u32,
+    /// Activities of the meetings after it; [`NONE`] where nobody came yet, [`BEGUN`] where it has begun.
+    later: VecDeque<u32>,
 }
 
 /// All groups and all activities.
@@ -33,11 +41,35 @@ pub(crate) struct Meetings {
     free: Vec<u32>,
 }
 
+impl Group {
+    /// The activity of the meeting `place` after the first.
+    fn open(&self, place: usize) -> Option<u32> {
+        let open = match place.checked_sub(1) {
+            None => Some(self.current),
+            Some(later) => self.later.get(later).copied(),
+        };
+        open.filter(|&activity| activity != NONE && activity != BEGUN)
+    }
+
+    /// Where the activity of the meeting `place` after the first stands.
+    fn place_mut(&mut self, place: usize) -> &mut u32 {
+        let Some(later) = place.checked_sub(1) else {
+            return &mut self.current;
+        };
+        while self.later.len() <= later {
+            self.later.push_back(NONE);
+        }
+        &mut self.later[later]
+    }
+}
+
 impl Meetings {
     pub(crate) fn new(parties: &IndexVec<GroupId, u32>) -> Self {
         let group = |&parties: &u32| Group {
             parties,
-            ..Group::default()
+            first: 0,
+            current: NONE,
+            later: VecDeque::new(),
         };
         Self {
             groups: parties.iter().map(group).collect(),
@@ -51,26 +83,25 @@ impl Meetings {
         let group = &mut self.groups[meeting.group.index()];
         let place = meeting.number.checked_sub(group.first);
         let place = place.expect("every party attends a meeting once") as usize;
-        while group.open.len() <= place {
-            group.open.push_back(NONE);
-        }
-        assert!(group.open[place] != BEGUN, "every party attends a meeting once");
-        if group.open[place] == NONE {
-            group.open[place] = self.free.pop().unwrap_or_else(|| {
+        let parties = group.parties as usize;
+        let open = group.place_mut(place);
+        assert!(*open != BEGUN, "every party attends a meeting once");
+        if *open == NONE {
+            *open = self.free.pop().unwrap_or_else(|| {
                 self.activities.push(Activity::default());
                 u32::try_from(self.activities.len() - 1).expect("fewer than 2^32 activities")
             });
         }
-        let activity = group.open[place];
+        let activity = *open;
         let lanes = &mut self.activities[activity as usize].lanes;
         lanes.push(lane);
-        if lanes.len() < group.parties as usize {
+        if lanes.len() < parties {
             return None;
         }
         // Meetings of a group may begin out of order; its window moves past those that began.
-        group.open[place] = BEGUN;
-        while group.open.front() == Some(&BEGUN) {
-            group.open.pop_front();
+        *open = BEGUN;
+        while group.current == BEGUN {
+            group.current = group.later.pop_front().unwrap_or(NONE);
             group.first += 1;
         }
         Some(activity)
@@ -81,7 +112,7 @@ impl Meetings {
     }
 
     /// Gives `activity` back, with the list that was taken out of it.
-    pub(crate) fn release(&mut self, activity: u32, mut lanes: Vec<u32>) {
+    pub(crate) fn release(&mut self, activity: u32, mut lanes: Parties) {
         lanes.clear();
         self.activities[activity as usize].lanes = lanes;
         self.free.push(activity);
@@ -90,14 +121,9 @@ impl Meetings {
     /// How many have arrived at `meeting`, of how many.
     pub(crate) fn attendance(&self, meeting: Meeting) -> (u32, u32) {
         let group = &self.groups[meeting.group.index()];
-        let place = meeting
-            .number
-            .checked_sub(group.first)
-            .map(|place| place as usize);
-        let activity = place.and_then(|place| group.open.get(place)).copied();
-        let arrived = activity
-            .filter(|&activity| activity != NONE && activity != BEGUN)
-            .map_or(0, |activity| self.activities[activity as usize].lanes.len());
+        let place = meeting.number.checked_sub(group.first);
+        let activity = place.and_then(|place| group.open(place as usize));
+        let arrived = activity.map_or(0, |activity| self.activities[activity as usize].lanes.len());
         (u32::try_from(arrived).unwrap_or(u32::MAX), group.parties)
     }
 }

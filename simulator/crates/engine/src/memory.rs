@@ -7,14 +7,15 @@ use orrery_units::{Bytes, IndexVec, ProgramId, SimTime};
 /// Most causes that memory is kept apart by.
 pub(crate) const CAUSES: usize = 16;
 
-/// Memory of one program.
+/// Memory of one program; what every change asks for comes first, on two cache lines.
 #[derive(Clone, Debug, Default)]
+#[repr(C, align(64))]
 pub(crate) struct Pool {
-    held: [i64; CAUSES],
     total: i64,
     peak: i64,
     peak_at: SimTime,
     peak_step: u16,
+    held: [i64; CAUSES],
     peak_held: [i64; CAUSES],
 }
 

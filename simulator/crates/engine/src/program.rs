@@ -1,11 +1,11 @@
 //! Programs: rings of their latest tasks, and the host that issues them.
 
-use orrery_taskgraph::Task;
+use orrery_taskgraph::{MemoryChange, Task};
 use orrery_units::SimTime;
 use smallvec::SmallVec;
 
 use crate::lane::NONE;
-use crate::record::{Detail, Mark, Record, Slot};
+use crate::record::{AWAITED, Extra, Launch, Mark, Record, Slot};
 
 /// Instant at which something ends that has not ended.
 const UNKNOWN: u64 = u64::MAX;
@@ -31,11 +31,15 @@ struct Waiting {
 
 /// One program.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Program {
     /// Tasks by number, masked, and what is known of each.
-    slots: Vec<Slot>,
+    slots: Box<[Slot]>,
+    /// The like of them for the host, and what only some of them have; as long as `slots`.
+    launches: Box<[Launch]>,
+    extras: Box<[Extra]>,
     /// Picosecond of completion by number, masked; at least as long as `slots` and as the run-ahead.
-    ends: Vec<u64>,
+    ends: Box<[u64]>,
     /// Lanes that a completion may let go on, by number.
     waiting: SmallVec<[Waiting; 4]>,
     /// Number of the next task.
@@ -73,8 +77,10 @@ impl Program {
         let ring = (2 * lookahead as usize).next_power_of_two();
         let ends = (run_ahead as usize + 1).next_power_of_two().max(ring);
         Self {
-            slots: vec![Slot::empty(); ring],
-            ends: vec![UNKNOWN; ends],
+            slots: vec![Slot::EMPTY; ring].into(),
+            launches: vec![Launch::NONE; ring].into(),
+            extras: vec![Extra::default(); ring].into(),
+            ends: vec![UNKNOWN; ends].into(),
             waiting: SmallVec::new(),
             next: 0,
             prefix: 0,
@@ -114,8 +120,29 @@ impl Program {
     }
 
     #[inline]
-    pub(crate) fn detail(&self, sequence: u32) -> &Detail {
-        &self.slot(sequence).detail
+    fn extra(&self, sequence: u32) -> &Extra {
+        &self.extras[sequence as usize & (self.slots.len() - 1)]
+    }
+
+    /// The task of number `place` among those that `sequence` waits for, besides its lane.
+    #[inline]
+    pub(crate) fn awaited(&self, sequence: u32, place: usize) -> Option<u32> {
+        let slot = self.slot(sequence);
+        match slot.mark.after.get(place) {
+            Some(&awaited) => Some(awaited).filter(|&awaited| awaited != NONE),
+            None if slot.record.waits_for_more() => self.extra(sequence).after.get(place - AWAITED).copied(),
+            None => None,
+        }
+    }
+
+    /// Changes of memory at the start and the end of `sequence`.
+    #[inline]
+    pub(crate) fn memory(&self, sequence: u32) -> &[MemoryChange] {
+        if self.record(sequence).holds() {
+            &self.extra(sequence).memory
+        } else {
+            &[]
+        }
     }
 
     /// Whether the mark of `sequence` is still in the ring.
@@ -147,7 +174,7 @@ impl Program {
 
     /// Takes in the next task and returns its number.
     #[inline]
-    pub(crate) fn emit(&mut self, task: Task) -> u32 {
+    pub(crate) fn emit(&mut self, task: &mut Task) -> u32 {
         let sequence = self.next;
         assert!(sequence < NONE, "a program has fewer than 2^32 tasks");
         assert!(task.step >= self.step, "the step never decreases along a program");
@@ -156,7 +183,17 @@ impl Program {
         }
         self.step = task.step;
         let at = sequence as usize & (self.slots.len() - 1);
-        self.slots[at] = Slot::of(task);
+        self.slots[at].fill(task);
+        self.launches[at] = Launch {
+            takes: task.launch,
+            drains_host: task.drains_host,
+        };
+        if !task.memory.is_empty() || task.after.len() > AWAITED {
+            self.extras[at] = Extra {
+                after: task.after.iter().skip(AWAITED).copied().collect(),
+                memory: std::mem::take(&mut task.memory),
+            };
+        }
         let at = sequence as usize & (self.ends.len() - 1);
         self.ends[at] = UNKNOWN;
         self.next += 1;
@@ -167,11 +204,15 @@ impl Program {
     /// Doubles the rings: one old task holds many younger ones in.
     fn grow(&mut self) {
         let old = self.slots.len();
-        let mut slots = vec![Slot::empty(); 2 * old];
+        let mut slots = vec![Slot::EMPTY; 2 * old];
+        let mut launches = vec![Launch::NONE; 2 * old];
+        let mut extras = vec![Extra::default(); 2 * old];
         self.kept = self.prefix;
         for sequence in self.prefix..self.next {
             let (from, to) = (sequence as usize & (old - 1), sequence as usize & (2 * old - 1));
-            std::mem::swap(&mut slots[to], &mut self.slots[from]);
+            slots[to] = self.slots[from];
+            launches[to] = self.launches[from];
+            extras[to] = std::mem::take(&mut self.extras[from]);
         }
         if self.ends.len() < 2 * old {
             // What the old ring had forgotten completed long ago.
@@ -181,9 +222,11 @@ impl Program {
                 ends[sequence as usize & (2 * old - 1)] =
                     self.ends[sequence as usize & (self.ends.len() - 1)];
             }
-            self.ends = ends;
+            self.ends = ends.into();
         }
-        self.slots = slots;
+        self.slots = slots.into();
+        self.launches = launches.into();
+        self.extras = extras.into();
     }
 
     /// Notes that the head of `lane` waits for the task `on`, or for the host if that is [`NONE`].
@@ -201,6 +244,12 @@ impl Program {
             .iter()
             .find(|waiting| goes_on(waiting))
             .map(|waiting| waiting.lane)
+    }
+
+    /// The task that the head of `lane` waits for, if it waits for any.
+    pub(crate) fn awaited_by(&self, lane: u32) -> Option<u32> {
+        let own = self.waiting.iter().find(|waiting| waiting.lane == lane);
+        own.map(|waiting| waiting.on).filter(|&on| on != NONE)
     }
 
     /// Notes that `lane` waits no longer.
@@ -227,7 +276,8 @@ impl Program {
         self.host.blocked_on = NONE;
         while self.host.next < self.next {
             let sequence = self.host.next;
-            let mut at = self.host.last + self.detail(sequence).launch;
+            let launch = self.launches[sequence as usize & (self.slots.len() - 1)];
+            let mut at = self.host.last + launch.takes;
             for awaited in [
                 sequence.checked_sub(run_ahead),
                 Some(self.host.drains).filter(|&s| s != NONE),
@@ -239,10 +289,9 @@ impl Program {
                 };
                 at = at.max(end);
             }
-            let drains = self.detail(sequence).drains_host;
             self.mark_mut(sequence).issue = at;
             self.host.last = at;
-            self.host.drains = if drains { sequence } else { NONE };
+            self.host.drains = if launch.drains_host { sequence } else { NONE };
             self.host.next += 1;
         }
     }
@@ -278,12 +327,12 @@ mod tests {
             )
         };
         for number in 0..20u32 {
-            program.emit(task(u64::from(number)));
+            program.emit(&mut task(u64::from(number)));
             program.complete(number, SimTime::from_picos(u64::from(number)));
         }
-        let old = program.emit(task(20));
+        let old = program.emit(&mut task(20));
         for number in 21..200u32 {
-            program.emit(task(u64::from(number)));
+            program.emit(&mut task(u64::from(number)));
             program.complete(number, SimTime::from_picos(u64::from(number)));
         }
         assert_eq!((program.live, program.window()), (1, 180));

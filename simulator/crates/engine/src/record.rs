@@ -1,34 +1,34 @@
 //! What the engine keeps of a task, by how often it is asked for.
 //!
 //! A run goes from rank to rank, so that nearly everything it asks for is far from the processor. What is needed at
-//! every turn of a task's life therefore lies on two neighbouring cache lines, what is needed once behind them.
+//! every turn of a task's life therefore lies on one pair of cache lines, which a processor reads together; what few
+//! tasks have, or what is asked for once, lies in rings of its own.
 
 use orrery_taskgraph::{After, Meeting, MemoryChange, Tag, Task, Work};
-use orrery_units::{Evidence, KindId, LaneId, SimDuration, SimTime};
+use orrery_units::{Evidence, GroupId, KindId, SimDuration, SimTime};
 use smallvec::SmallVec;
 
 use crate::lane::NONE;
 
+/// Tasks to wait for that a [`Slot`] holds; further ones are in the [`Extra`].
+pub(crate) const AWAITED: usize = 3;
+
 /// What a driver said of a task that its start and its end ask for.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
 pub(crate) struct Record {
     pub(crate) work: Work,
-    pub(crate) meeting: Option<Meeting>,
+    /// Whom it meets, of group [`NONE`] if nobody.
+    meeting: Meeting,
     pub(crate) multiplicity: u32,
     pub(crate) step: u16,
     pub(crate) evidence: Evidence,
-    pub(crate) spins: bool,
-    pub(crate) notify: bool,
-    /// Whether its [`Detail`] has changes of memory.
-    pub(crate) holds: bool,
+    flags: u8,
 }
 
 /// What is known of a task besides what its driver said.
 ///
 /// Kept until its place in the ring is needed, so that who waited for it can be told why it was late.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
 pub(crate) struct Mark {
     /// When the host issued it.
     pub(crate) issue: SimTime,
@@ -38,8 +38,6 @@ pub(crate) struct Mark {
     pub(crate) ready: SimTime,
     /// When it started: ready, and everybody it meets had arrived.
     pub(crate) start: SimTime,
-    /// Time it would have taken alone.
-    pub(crate) alone: SimDuration,
     /// The task whose end released it (lane or dependency), or [`NONE`].
     pub(crate) releaser: u32,
     /// The task after it on its lane, or [`NONE`].
@@ -48,74 +46,144 @@ pub(crate) struct Mark {
     pub(crate) span: u32,
     /// The span that released it, or [`NONE`].
     pub(crate) released_by: u32,
+    /// The first tasks that it waits for besides its lane; [`NONE`] after the last.
+    pub(crate) after: [u32; AWAITED],
     /// Its kind, which its successors ask for after it has completed.
     pub(crate) kind: KindId,
+    /// What its driver calls it.
+    pub(crate) tag: Tag,
 }
 
 /// A task in the ring of its program.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 #[repr(align(128))]
 pub(crate) struct Slot {
     pub(crate) record: Record,
     pub(crate) mark: Mark,
-    pub(crate) detail: Detail,
 }
 
-/// What a driver said of a task that is asked for once or seldom.
-#[derive(Clone, Debug)]
-pub(crate) struct Detail {
-    pub(crate) after: After,
-    pub(crate) launch: SimDuration,
+/// What the host needs to know of a task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Launch {
+    pub(crate) takes: SimDuration,
     pub(crate) drains_host: bool,
-    pub(crate) tag: Tag,
+}
+
+/// What few tasks have: [`Record::holds`] and [`Record::waits_for_more`] tell which.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extra {
+    /// Tasks that it waits for beyond the first [`AWAITED`].
+    pub(crate) after: After,
     pub(crate) memory: SmallVec<[MemoryChange; 2]>,
 }
 
-const _: () = assert!(
-    size_of::<Record>() == 64 && size_of::<Mark>() == 64,
-    "a record and a mark are a cache line each"
-);
+const _: () = assert!(size_of::<Slot>() == 128, "a task is two neighbouring cache lines");
+
+/// A meeting of nobody.
+const NOBODY: Meeting = Meeting {
+    group: GroupId::new(NONE),
+    number: 0,
+};
+
+const SPINS: u8 = 1;
+const NOTIFIES: u8 = 2;
+const HOLDS: u8 = 4;
+const WAITS_FOR_MORE: u8 = 8;
+
+impl Launch {
+    /// Of a task that is yet to come.
+    pub(crate) const NONE: Self = Self {
+        takes: SimDuration::ZERO,
+        drains_host: false,
+    };
+}
+
+impl Record {
+    /// Whom it meets before it starts.
+    #[inline]
+    pub(crate) fn meeting(&self) -> Option<Meeting> {
+        Some(self.meeting).filter(|meeting| meeting.group.get() != NONE)
+    }
+
+    /// Whether a flow holds its units while it waits at its meeting.
+    #[inline]
+    pub(crate) const fn spins(&self) -> bool {
+        self.flags & SPINS != 0
+    }
+
+    /// Whether the driver wants to hear of its completion.
+    #[inline]
+    pub(crate) const fn notifies(&self) -> bool {
+        self.flags & NOTIFIES != 0
+    }
+
+    /// Whether its [`Extra`] has changes of memory.
+    #[inline]
+    pub(crate) const fn holds(&self) -> bool {
+        self.flags & HOLDS != 0
+    }
+
+    /// Whether its [`Extra`] has tasks to wait for.
+    #[inline]
+    pub(crate) const fn waits_for_more(&self) -> bool {
+        self.flags & WAITS_FOR_MORE != 0
+    }
+}
 
 impl Slot {
     /// The place of a task that is yet to come.
-    pub(crate) fn empty() -> Self {
-        let nothing = Work::Delay(SimDuration::ZERO);
-        Self::of(Task::new(LaneId::new(0), KindId::new(0), nothing))
-    }
+    pub(crate) const EMPTY: Self = Self {
+        record: Record {
+            work: Work::Delay(SimDuration::ZERO),
+            meeting: NOBODY,
+            multiplicity: 1,
+            step: 0,
+            evidence: Evidence::Analytic,
+            flags: 0,
+        },
+        mark: Mark {
+            issue: SimTime::ZERO,
+            released: SimTime::ZERO,
+            ready: SimTime::ZERO,
+            start: SimTime::ZERO,
+            releaser: NONE,
+            next_in_lane: NONE,
+            span: NONE,
+            released_by: NONE,
+            after: [NONE; AWAITED],
+            kind: KindId::new(0),
+            tag: Tag { major: 0, minor: 0 },
+        },
+    };
 
-    /// The place of `task`, of which nothing is known yet.
+    /// Makes this the place of `task`, of which nothing is known yet.
+    ///
+    /// Word by word in its place: a copy made aside would be read before it had been written.
     #[inline]
-    pub(crate) fn of(task: Task) -> Self {
-        Self {
-            record: Record {
-                work: task.work,
-                meeting: task.meeting,
-                multiplicity: task.multiplicity,
-                step: task.step,
-                evidence: task.evidence,
-                spins: task.spins,
-                notify: task.notify,
-                holds: !task.memory.is_empty(),
-            },
-            mark: Mark {
-                issue: SimTime::ZERO,
-                released: SimTime::ZERO,
-                ready: SimTime::ZERO,
-                start: SimTime::ZERO,
-                alone: SimDuration::ZERO,
-                releaser: NONE,
-                next_in_lane: NONE,
-                span: NONE,
-                released_by: NONE,
-                kind: task.kind,
-            },
-            detail: Detail {
-                after: task.after,
-                launch: task.launch,
-                drains_host: task.drains_host,
-                tag: task.tag,
-                memory: task.memory,
-            },
-        }
+    pub(crate) fn fill(&mut self, task: &Task) {
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let record = &mut self.record;
+        record.work = task.work;
+        record.meeting = task.meeting.unwrap_or(NOBODY);
+        record.multiplicity = task.multiplicity;
+        record.step = task.step;
+        record.evidence = task.evidence;
+        record.flags = flag(task.spins, SPINS)
+            | flag(task.notify, NOTIFIES)
+            | flag(!task.memory.is_empty(), HOLDS)
+            | flag(task.after.len() > AWAITED, WAITS_FOR_MORE);
+        let mark = &mut self.mark;
+        mark.issue = SimTime::ZERO;
+        mark.released = SimTime::ZERO;
+        mark.ready = SimTime::ZERO;
+        mark.start = SimTime::ZERO;
+        mark.releaser = NONE;
+        mark.next_in_lane = NONE;
+        mark.span = NONE;
+        mark.released_by = NONE;
+        let awaited = |place: usize| task.after.get(place).copied().unwrap_or(NONE);
+        mark.after = std::array::from_fn(awaited);
+        mark.kind = task.kind;
+        mark.tag = task.tag;
     }
 }

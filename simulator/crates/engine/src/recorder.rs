@@ -31,22 +31,32 @@ impl Recorder {
             memory: IndexVec::filled(None, resources.programs.len()),
             lanes: IndexVec::filled(LaneId::default(), resources.lanes.len()),
         };
+        let mut lanes_of = IndexVec::filled(Vec::new(), resources.programs.len());
+        for (id, lane) in resources.lanes.iter_enumerated() {
+            lanes_of[lane.program].push(id);
+        }
         for &program in &policy.programs {
-            recorder.add_program(program, resources);
+            recorder.add_lanes(program, &lanes_of[program], resources);
         }
         recorder
     }
 
     /// Records `program` from now on.
     pub(crate) fn add_program(&mut self, program: ProgramId, resources: &Resources) {
+        let lanes = resources.lanes.iter_enumerated();
+        let own = lanes.filter(|(_, lane)| lane.program == program);
+        let own: Vec<LaneId> = own.map(|(id, _)| id).collect();
+        self.add_lanes(program, &own, resources);
+    }
+
+    /// Records `program`, which has these lanes.
+    fn add_lanes(&mut self, program: ProgramId, lanes: &[LaneId], resources: &Resources) {
         if self.memory[program].is_some() {
             return;
         }
         let name = &resources.programs[program];
-        for (id, lane) in resources.lanes.iter_enumerated() {
-            if lane.program == program {
-                self.lanes[id] = self.builder.add_lane(name, lane.name);
-            }
+        for &id in lanes {
+            self.lanes[id] = self.builder.add_lane(name, resources.lanes[id].name);
         }
         self.memory[program] = Some(self.builder.add_counter(name, "memory", "B"));
     }
@@ -68,9 +78,24 @@ impl Recorder {
         self.steps.contains(&step) && self.memory[program].is_some()
     }
 
+    /// Whether spans of `program` in `step` are kept, and there is room for one.
+    #[inline]
+    pub(crate) fn has_room(&self, program: ProgramId, step: u16) -> bool {
+        !self.builder.is_full() && self.wants(program, step)
+    }
+
     /// Adds the span of a completed task; gives its number, or [`NONE`] beyond the budget.
+    #[inline]
     pub(crate) fn complete(&mut self, lane: LaneId, slot: &Slot, now: SimTime) -> u32 {
-        let Slot { record, mark, detail } = slot;
+        if self.builder.is_full() {
+            self.builder.drop_span();
+            return NONE;
+        }
+        self.add(lane, slot, now)
+    }
+
+    fn add(&mut self, lane: LaneId, slot: &Slot, now: SimTime) -> u32 {
+        let Slot { record, mark } = slot;
         let (flops, bytes) = amounts(&record.work);
         let span = Span {
             lane: self.lanes[lane],
@@ -78,7 +103,7 @@ impl Recorder {
             start: mark.start,
             duration: now - mark.start,
             step: record.step,
-            tag: (detail.tag.major, detail.tag.minor),
+            tag: (mark.tag.major, mark.tag.minor),
             released_by: Some(mark.released_by).filter(|&span| span != NONE),
             flops,
             bytes,

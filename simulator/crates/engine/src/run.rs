@@ -135,10 +135,12 @@ impl Run {
         );
         assert!(resources.causes.len() <= CAUSES, "at most 16 memory causes");
         let (num_programs, num_lanes) = (resources.programs.len(), resources.lanes.len());
+        let tally = Tally::new(&resources);
         let lanes: Vec<Lane> = resources
             .lanes
             .iter()
-            .map(|lane| Lane::new(lane.program.get(), lane.device.get()))
+            .zip(tally.classes())
+            .map(|(lane, &class)| Lane::new(lane.program.get(), lane.device.get(), class))
             .collect();
         let count = u32::try_from(num_lanes).expect("fewer than 2^24 lanes");
         Self {
@@ -154,7 +156,7 @@ impl Run {
             meetings: Meetings::new(&resources.groups),
             network: Network::new(&resources, options.link_samples),
             pools: vec![Pool::default(); num_programs],
-            tally: Tally::new(&resources),
+            tally,
             recorder: Recorder::new(&options.record, &resources),
             ready: VecDeque::new(),
             ready_flows: VecDeque::new(),
@@ -333,7 +335,7 @@ impl Run {
     /// Takes in what a pull brought.
     fn take_in(&mut self, program: u32) {
         let mut pulled = std::mem::take(&mut self.pulled);
-        for task in pulled.drain(..) {
+        for task in &mut pulled {
             let lane_id = task.lane.get();
             let state = &mut self.programs[program as usize];
             let lane = &mut self.lanes[lane_id as usize];
@@ -349,6 +351,7 @@ impl Run {
                 lane.tail = sequence;
             }
         }
+        pulled.clear();
         self.pulled = pulled;
     }
 
@@ -375,29 +378,5 @@ impl Run {
             lane.program == program.get() && lane.head == sequence && lane.state == Head::Arrived
         };
         self.lanes.iter().any(stands)
-    }
-
-    /// Reads what is asked for when the heads of these lanes start or end. Reads that wait for nothing are under way
-    /// many at a time; where one lane is worked on after the other, the processor would wait for each anew.
-    pub(crate) fn fetch(&self, lanes: &[u32]) {
-        let mut seen = 0;
-        for &lane in lanes {
-            let lane = &self.lanes[lane as usize];
-            let program = &self.programs[lane.program as usize];
-            let slot = program.slot(lane.head);
-            seen ^= u64::from(slot.record.step) ^ slot.mark.start.as_picos();
-            seen ^= u64::from(program.is_complete(lane.head));
-            seen ^= u64::from(self.devices[lane.device as usize].is_idle());
-            if slot.record.holds {
-                seen ^= program.detail(lane.head).memory.len() as u64;
-                seen ^= self.pools[lane.program as usize].held().unsigned_abs();
-            }
-            if slot.mark.next_in_lane != NONE {
-                let next = program.slot(slot.mark.next_in_lane);
-                seen ^= u64::from(next.record.step) ^ next.mark.issue.as_picos();
-                seen ^= program.detail(slot.mark.next_in_lane).after.len() as u64;
-            }
-        }
-        std::hint::black_box(seen);
     }
 }

@@ -8,7 +8,7 @@ use crate::lane::{Head, NONE};
 use crate::network::is_private;
 use crate::queue::Class;
 use crate::run::{Run, Start};
-use crate::tally::Idle;
+use crate::tally::{Idle, Row};
 
 /// Releases that are walked back to find why a lane was idle.
 const WALK: u32 = 16;
@@ -24,9 +24,11 @@ impl Run {
         }
         let program = &mut self.programs[lane.program as usize];
         let (mut released, mut releaser) = (lane.free_since, lane.last);
-        for &awaited in &program.detail(sequence).after {
+        let mut place = 0;
+        while let Some(awaited) = program.awaited(sequence, place) {
+            place += 1;
             let Some(end) = program.end(awaited) else {
-                lane.state = Head::AwaitsTask(awaited);
+                lane.state = Head::AwaitsTask;
                 program.wait(lane_id, awaited);
                 return;
             };
@@ -49,7 +51,7 @@ impl Run {
         mark.releaser = releaser;
         mark.ready = self.now;
         let record = *program.record(sequence);
-        let start = match record.meeting {
+        let start = match record.meeting() {
             None => {
                 lane.state = Head::Runs;
                 Start::Lane(lane_id)
@@ -73,7 +75,7 @@ impl Run {
     fn spin(&mut self, lane_id: u32) {
         let lane = &mut self.lanes[lane_id as usize];
         let record = self.programs[lane.program as usize].record(lane.head);
-        if let (true, Work::Flow { occupancy, .. }) = (record.spins, record.work) {
+        if let (true, Work::Flow { occupancy, .. }) = (record.spins(), record.work) {
             lane.share = Share::of(occupancy).units_only();
             lane.spinning = true;
             let (device, share) = (lane.device, lane.share);
@@ -101,7 +103,7 @@ impl Run {
                 }
                 self.share_release(&lanes);
                 // Compute tasks first, so that flows see them; what is left are the flows.
-                lanes.retain(|&lane| self.start_alone(lane));
+                lanes.retain(|lane| self.start_alone(*lane));
                 if lanes.is_empty() {
                     self.meetings.release(activity, lanes);
                 } else {
@@ -148,7 +150,7 @@ impl Run {
         let (sequence, free_since, owner) = (lane.head, lane.free_since, lane.program);
         let program = &mut self.programs[owner as usize];
         program.mark_mut(sequence).start = self.now;
-        let (step, holds) = (program.record(sequence).step, program.record(sequence).holds);
+        let (step, holds) = (program.record(sequence).step, program.record(sequence).holds());
         if free_since < self.now {
             self.charge_idle(lane_id, sequence);
         }
@@ -160,7 +162,7 @@ impl Run {
         if holds {
             self.change_memory(owner, sequence, false);
         }
-        if self.recorder.wants(ProgramId::new(owner), step) {
+        if self.recorder.has_room(ProgramId::new(owner), step) {
             let program = &mut self.programs[owner as usize];
             let releaser = program.mark(sequence).releaser;
             if releaser != NONE && program.remembers(releaser) {
@@ -190,7 +192,7 @@ impl Run {
     pub(crate) fn change_memory(&mut self, owner: u32, sequence: u32, at_end: bool) {
         let program = &self.programs[owner as usize];
         let step = program.record(sequence).step;
-        let changes = program.detail(sequence).memory.iter();
+        let changes = program.memory(sequence).iter();
         for &change in changes.filter(|change| change.at_end == at_end) {
             let held = self.pools[owner as usize].apply(change, self.now, step);
             if self.recorder.wants(ProgramId::new(owner), step) {
@@ -207,14 +209,18 @@ impl Run {
     fn charge_idle(&mut self, lane_id: u32, sequence: u32) {
         let lane = &self.lanes[lane_id as usize];
         let program = &self.programs[lane.program as usize];
-        let (free, id) = (lane.free_since, LaneId::new(lane_id));
+        let free = lane.free_since;
+        let row = Row {
+            lane: LaneId::new(lane_id),
+            class: lane.class,
+        };
         let step = program.record(sequence).step;
         let mut until = self.now;
         let tally = &mut self.tally;
         let mut charge = |from: SimTime, reason: Idle| {
             let from = from.max(free);
             if from < until {
-                tally.idle(step, id, reason, until - from);
+                tally.idle(step, row, reason, until - from);
                 until = from;
             }
             until > free
@@ -248,11 +254,9 @@ impl Run {
         match program.record(lane.head).work {
             Work::Flow { .. } => return true,
             Work::Delay(span) => {
-                program.mark_mut(lane.head).alone = span;
                 self.queue.set(lane_id, self.now + span, Class::End);
             }
             Work::Compute { alone, demand, .. } => {
-                program.mark_mut(lane.head).alone = alone;
                 lane.share = Share::of(demand);
                 lane.remaining = alone;
                 lane.since = self.now;
@@ -289,7 +293,6 @@ impl Run {
                 continue;
             };
             let transfer = bytes / bound;
-            program.mark_mut(lane.head).alone = latency + transfer;
             let takes = latency + slow.stretch(transfer);
             if is_private(&self.resources.paths[path]) {
                 longest = longest.max(takes);

@@ -25,7 +25,7 @@ pub(crate) struct Tally {
     num_programs: usize,
     slots: usize,
     /// The class of each lane: lanes of one name see the same kinds.
-    class: IndexVec<LaneId, usize>,
+    class: IndexVec<LaneId, u8>,
     classes: Vec<Class>,
     pub(crate) tasks: u64,
     /// Bytes that flows over each path moved.
@@ -34,6 +34,14 @@ pub(crate) struct Tally {
     completions: Vec<Completion>,
     /// Gaps that are not counted yet, in order.
     gaps: Vec<Gap>,
+}
+
+/// The cells of a lane.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) lane: LaneId,
+    /// The class of the lane.
+    pub(crate) class: u8,
 }
 
 /// A task that completed.
@@ -102,7 +110,7 @@ pub(crate) enum Idle {
 impl Tally {
     pub(crate) fn new(resources: &Resources) -> Self {
         let mut classes: Vec<Class> = Vec::new();
-        let class_of = |name: &'static str| {
+        let mut class_of = |name: &'static str| {
             classes
                 .iter()
                 .position(|class| class.name == name)
@@ -114,6 +122,7 @@ impl Tally {
                     classes.len() - 1
                 })
         };
+        let class_of = |name| u8::try_from(class_of(name)).expect("lanes have at most 256 names");
         let class = resources
             .lanes
             .iter()
@@ -151,19 +160,19 @@ impl Tally {
 
     /// The position in a step of the cell of `kind` on `lane`.
     #[inline]
-    fn place(&mut self, lane: LaneId, kind: KindId) -> usize {
-        let class = &self.classes[self.class[lane]];
+    fn place(&mut self, row: Row, kind: KindId) -> usize {
+        let class = &self.classes[usize::from(row.class)];
         let slot = match class.slot_of.get(kind.index()) {
             Some(&Some(slot)) => usize::from(slot),
-            _ => self.add_slot(lane, kind),
+            _ => self.add_slot(row, kind),
         };
-        lane.index() * self.slots + slot
+        row.lane.index() * self.slots + slot
     }
 
-    /// Gives `kind` a slot on all lanes of the name of `lane`.
+    /// Gives `kind` a slot on all lanes of the name of that of `row`.
     #[cold]
-    fn add_slot(&mut self, lane: LaneId, kind: KindId) -> usize {
-        let class = &mut self.classes[self.class[lane]];
+    fn add_slot(&mut self, row: Row, kind: KindId) -> usize {
+        let class = &mut self.classes[usize::from(row.class)];
         let slot = class.kinds.len();
         class.kinds.push(kind);
         if class.slot_of.len() <= kind.index() {
@@ -186,22 +195,27 @@ impl Tally {
         slot
     }
 
+    /// The class of every lane, in order.
+    pub(crate) fn classes(&self) -> &[u8] {
+        self.class.as_slice()
+    }
+
     /// The latest step of which a task completed.
     pub(crate) fn latest_step(&self) -> u16 {
         u16::try_from(self.steps.len().saturating_sub(1)).unwrap_or(u16::MAX)
     }
 
-    /// Charges idle time of `lane` before a task of `step`.
-    pub(crate) fn idle(&mut self, step: u16, lane: LaneId, reason: Idle, span: SimDuration) {
+    /// Charges idle time of a lane before a task of `step`.
+    pub(crate) fn idle(&mut self, step: u16, row: Row, reason: Idle, span: SimDuration) {
         match reason {
-            Idle::Host => self.step(step).idle_host[lane.index()] += span,
-            Idle::Waiting(kind) => self.gap(step, lane, kind, false, span),
-            Idle::Running(kind) => self.gap(step, lane, kind, true, span),
+            Idle::Host => self.step(step).idle_host[row.lane.index()] += span,
+            Idle::Waiting(kind) => self.gap(step, row, kind, false, span),
+            Idle::Running(kind) => self.gap(step, row, kind, true, span),
         }
     }
 
-    fn gap(&mut self, step: u16, lane: LaneId, kind: KindId, running: bool, span: SimDuration) {
-        let place = self.place(lane, kind);
+    fn gap(&mut self, step: u16, row: Row, kind: KindId, running: bool, span: SimDuration) {
+        let place = self.place(row, kind);
         self.step(step);
         self.gaps.push(Gap {
             step,
@@ -257,15 +271,15 @@ impl Tally {
     }
 
     /// Counts a completed task.
-    pub(crate) fn complete(&mut self, program: ProgramId, lane: LaneId, slot: &Slot, now: SimTime) {
-        let Slot { record, mark, .. } = slot;
+    pub(crate) fn complete(&mut self, program: ProgramId, row: Row, slot: &Slot, now: SimTime) {
+        let Slot { record, mark } = slot;
         let busy = now - mark.start;
         let (flops, bytes) = amounts(&record.work);
         self.tasks += 1;
         if let Work::Flow { path, .. } = record.work {
             self.paths[path] += bytes * u64::from(record.multiplicity);
         }
-        let place = self.place(lane, mark.kind);
+        let place = self.place(row, mark.kind);
         let step = self.step(record.step);
         // Tasks complete in order of time: the last one seen ends the step.
         step.end = now;
@@ -276,7 +290,7 @@ impl Tally {
             place,
             times: record.multiplicity,
             busy,
-            alone: mark.alone,
+            alone: record.work.alone(),
             waited: mark.start - mark.ready,
             flops,
             bytes,
@@ -309,7 +323,7 @@ impl Tally {
             of_step.evidence = step.evidence;
             for (place, lane) in of_step.lanes.iter_mut().enumerate() {
                 lane.idle_host = step.idle_host[place];
-                let class = &self.classes[self.class.as_slice()[place]];
+                let class = &self.classes[usize::from(self.class.as_slice()[place])];
                 let cells = &step.cells[place * self.slots..];
                 for (&kind, Line(cell)) in class.kinds.iter().zip(cells) {
                     if *cell != Cell::default() {

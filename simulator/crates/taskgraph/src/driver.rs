@@ -77,6 +77,20 @@ impl<'a> Sink<'a> {
         sequence
     }
 
+    /// Emits `tasks`, which were made for the numbers from `first` on, and leaves the list empty.
+    ///
+    /// # Panics
+    /// When the next task has another number than `first`.
+    pub fn append(&mut self, first: Sequence, tasks: &mut Vec<Task>) {
+        assert!(
+            first == self.next,
+            "tasks are emitted with the numbers that they were made for"
+        );
+        let count = Sequence::try_from(tasks.len()).expect("an instalment is small");
+        self.tasks.append(tasks);
+        self.next += count;
+    }
+
     /// The number that the next task will get.
     #[must_use]
     pub const fn next(&self) -> Sequence {

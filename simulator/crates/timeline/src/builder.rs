@@ -60,6 +60,19 @@ impl TimelineBuilder {
         }
     }
 
+    /// Whether the budget is spent: what is added from now on is dropped.
+    #[must_use]
+    #[inline]
+    pub const fn is_full(&self) -> bool {
+        self.timeline.start.len() >= self.budget
+    }
+
+    /// Counts a span as dropped that nobody can keep any more.
+    #[inline]
+    pub const fn drop_span(&mut self) {
+        self.timeline.dropped += 1;
+    }
+
     /// Adds a span and returns its number, unless the budget is spent.
     ///
     /// # Panics
@@ -69,7 +82,7 @@ impl TimelineBuilder {
         assert!(*end <= span.start, "spans of a lane do not overlap");
         *end = span.start + span.duration;
         let timeline = &mut self.timeline;
-        if timeline.len() >= self.budget {
+        if timeline.start.len() >= self.budget {
             timeline.dropped += 1;
             return None;
         }
