@@ -136,7 +136,6 @@ fn settings(arguments: &[String]) -> Result<Settings, Fault> {
 
 /// One line on `case` with `changes` to it, lowered on a thread `beside` the engine's or on the same.
 fn measure(case: &Case, beside: bool, changes: &[(String, String)]) -> Result<String, Fault> {
-    #[expect(clippy::disallowed_methods, reason = "a measuring program reads the clock")]
     let begun = std::time::Instant::now();
     let plan = plan(case, changes)?;
     let driver = TrainingDriver::new(&plan, plan.run.seed, case.folding);

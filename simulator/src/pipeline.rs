@@ -519,23 +519,28 @@ mod tests {
             timeline: true,
             steps: 1,
         };
-        let prepare = |replication: u32, _: &Scope<'_, '_>| {
-            let mut resources = Resources::new();
-            let program = resources.add_program("rank 0");
-            let device = resources.add_device();
-            let lane = resources.add_lane(program, device, "compute");
-            let mut driver = StaticDriver::new(resources);
-            let span = SimDuration::from_millis(u64::from(replication) + 1);
-            driver.push(Task::new(lane, kind, Work::Delay(span)));
-            Prepared {
-                driver: Box::new(driver),
-                recorded: vec![program],
-                lookahead: LOOKAHEAD,
-                network: None,
-            }
-        };
         let watch = Watch::new(3);
-        let done = simulate_with(settings, facts(&kinds), prepare, &watch).unwrap();
+        let done = simulate_with(
+            settings,
+            facts(&kinds),
+            |replication, _| {
+                let mut resources = Resources::new();
+                let program = resources.add_program("rank 0");
+                let device = resources.add_device();
+                let lane = resources.add_lane(program, device, "compute");
+                let mut driver = StaticDriver::new(resources);
+                let span = SimDuration::from_millis(u64::from(replication) + 1);
+                driver.push(Task::new(lane, kind, Work::Delay(span)));
+                Prepared {
+                    driver: Box::new(driver),
+                    recorded: vec![program],
+                    lookahead: LOOKAHEAD,
+                    network: None,
+                }
+            },
+            &watch,
+        )
+        .unwrap();
         let metrics = &done.report.metrics;
         assert_eq!(metrics.get("train.step_time.mean"), Some(0.002));
         assert_eq!(metrics.get("train.step_time.last"), Some(0.003));
