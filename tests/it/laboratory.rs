@@ -225,6 +225,8 @@ fn what_cannot_be_drawn_is_a_fault() {
         (tokens, "tokens_per_step = 8192\ntop_k = 8"),
     ];
     fails(&all, "S066", "picks all 8 experts", "quantile = false");
+    let faded = [("steps = 10", "steps = 10\nramp = 4")];
+    fails(&faded, "S062", "no phase before it", "remove `ramp`");
     let many = [(tokens, "tokens_per_step = 2000000000")];
     fails(&many, "S062", "too many to count", "tokens_per_step = ");
     // DeepSeek-V3's gate picks four of eight groups, which do not share out six experts.

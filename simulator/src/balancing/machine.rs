@@ -3,8 +3,9 @@
 use orrery_balance::lab::{self, Exchange, ExpertTime, Machine, Passes, Routed, Update};
 use orrery_operation::Precision;
 use orrery_profile::library::{LibraryExperts, LibraryKernel as _, LocalLoad, Peaks, Widths};
+use orrery_scenario::catalog::ExpertLaw;
 use orrery_scenario::plan::{Dispatcher, ExpertGroup, GroupShape, expert_format};
-use orrery_units::{Bytes, BytesPerSec, SimDuration};
+use orrery_units::{Bytes, BytesPerSec, Evidence, SimDuration};
 use orrery_workload::collective::port_bound;
 use orrery_workload::routing::token_bytes;
 
@@ -17,6 +18,16 @@ const GRADIENT_BYTES: u64 = 4;
 pub(super) struct Described {
     pub(super) machine: Machine,
     pub(super) about: Vec<String>,
+    pub(super) backing: Backing,
+}
+
+/// What the times of a machine rest on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Backing {
+    /// Those of experts: between measured layers by the law that was fitted to them, or beyond them, or no measurement.
+    pub(super) experts: Evidence,
+    /// Those of exchanges: between measured points, or shares of the data sheet's rates.
+    pub(super) exchanges: Evidence,
 }
 
 /// The machine of a group: experts by the fitted law of its stack, or the law at its priors; wires by what the profile's
@@ -58,6 +69,14 @@ pub(super) fn of_group(group: &ExpertGroup) -> Described {
             },
         },
         about: vec![about_experts(group), about_wires],
+        backing: Backing {
+            experts: match &group.law {
+                Some(law) if beyond(group, law).is_empty() => Evidence::Interpolated,
+                Some(_) => Evidence::Extrapolated,
+                None => Evidence::Analytic,
+            },
+            exchanges: wires.evidence,
+        },
     }
 }
 
@@ -92,6 +111,7 @@ struct Wires {
     node: BytesPerSec,
     latency: SimDuration,
     first_dispatch: f64,
+    evidence: Evidence,
 }
 
 /// The wires of a group, and where their rates come from.
@@ -128,6 +148,10 @@ fn wires(group: &ExpertGroup) -> (Wires, String) {
         node,
         latency: ports.latency(shape),
         first_dispatch: curve.map_or(1.0, |curve| curve.first_dispatch),
+        evidence: match curve {
+            Some(_) => Evidence::Interpolated,
+            None => Evidence::Analytic,
+        },
     };
     (wires, about)
 }
@@ -174,6 +198,11 @@ fn parameters_of_law(group: &ExpertGroup) -> Vec<f64> {
     }
 }
 
+/// What of the group lies beyond the layers that `law` was fitted to, in words.
+fn beyond(group: &ExpertGroup, law: &ExpertLaw) -> Vec<String> {
+    law.beyond(group.load.tokens, group.shape.devices as u64, group.experts)
+}
+
 /// Whose times experts take, in words.
 fn about_experts(group: &ExpertGroup) -> String {
     let Some(law) = &group.law else {
@@ -185,7 +214,7 @@ fn about_experts(group: &ExpertGroup) -> String {
     } else {
         format!(", its twin in units; peaks are those of {}", device.name)
     };
-    let beyond = law.beyond(group.load.tokens, group.shape.devices as u64, group.experts);
+    let beyond = beyond(group, law);
     let beyond = if beyond.is_empty() {
         String::new()
     } else {

@@ -11,13 +11,14 @@ mod sweep;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use orrery_balance::lab::{Outcome, Question, Stop};
+use orrery_balance::lab::{Outcome, Question, Stop, Track};
 use orrery_experts::gate::Trained;
 use orrery_experts::load::LoadProcess;
 use orrery_report::{
-    Assumption, BalancingReport, Identity, LoadFrame, Metrics, Origin, PolicyReport, RebalanceReport,
+    Assumption, BalancingReport, Identity, LoadFrame, Metrics, Origin, PolicyReport, RebalanceReport, StepTerms,
 };
 use orrery_scenario::plan::{BalancingPlan, ExpertGroup};
+use orrery_units::Evidence;
 
 pub use engine::{EngineLayer, layer_by_engine};
 pub use orrery_balance::placement::Tables;
@@ -129,14 +130,12 @@ fn replicate(
     watch: &Watch,
 ) -> Result<(Outcome, Option<Trained>), Stop> {
     let seed = seed_of(plan.run.seed, replication);
-    watch.count(0)?;
-    let routers = process::routers(group, seed);
-    let drawn;
-    let process: &dyn LoadProcess = if let Some(routers) = &routers {
-        routers
-    } else {
-        drawn = process::of_load(group, seed);
-        &*drawn
+    let routers = process::routers(group, seed, || watch.count(0))?;
+    let drawn = process::of_load(group, seed);
+    let process: &dyn LoadProcess = match (&routers, &drawn) {
+        (Some(routers), _) => routers,
+        (None, Some(drawn)) => &**drawn,
+        (None, None) => unreachable!("a load is a process, or routers are trained for it"),
     };
     let machine = machine::of_group(group).machine;
     let question = Question {
@@ -167,7 +166,8 @@ fn describe(group: &ExpertGroup, outcome: &Outcome, replications: usize, balance
         start += steps;
     }
     report.frames = frames(outcome);
-    report.notes = machine::of_group(group).about;
+    let described = machine::of_group(group);
+    report.notes = described.about;
     report.notes.push(format!(
         "{} layer-steps a policy by the closed form (busiest port, slowest device); layers do not contend",
         outcome.steps * u64::from(group.experts.layers)
@@ -183,6 +183,7 @@ fn describe(group: &ExpertGroup, outcome: &Outcome, replications: usize, balance
         report.policies.push(PolicyReport {
             id: contender.id.clone(),
             about: about(contender),
+            terms: terms(track, outcome.steps),
             imbalance: track.imbalance.clone(),
             layer_time: track.layer_time.clone(),
             rebalances: rebalances.collect(),
@@ -190,6 +191,36 @@ fn describe(group: &ExpertGroup, outcome: &Outcome, replications: usize, balance
         });
         balanced.placements.push((contender.id.clone(), track.tables()));
     }
+    report.provenance = provenance(&report.policies, described.backing);
+}
+
+/// Where the time of a mean step goes.
+#[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 steps")]
+fn terms(track: &Track, steps: u64) -> StepTerms {
+    let steps = steps.max(1) as f64;
+    let stall: f64 = track.stall.iter().map(|&stall| f64::from(stall)).sum();
+    StepTerms {
+        dispatch: track.terms.dispatch / steps,
+        experts: track.terms.experts / steps,
+        waiting: track.terms.wait / steps,
+        combine: track.terms.combine / steps,
+        upkeep: track.terms.upkeep / steps,
+        stall: stall / steps,
+    }
+}
+
+/// Shares of the time of all policies that rest on each kind of evidence: that of experts and of exchanges is that of their
+/// laws; what replicas take, on their way and to stand still for them, is bytes over the rates of ports.
+fn provenance(policies: &[PolicyReport], backing: machine::Backing) -> Option<[f64; 4]> {
+    let mut shares = [0.0; 4];
+    for policy in policies {
+        let terms = policy.terms;
+        shares[backing.experts as usize] += terms.experts;
+        shares[backing.exchanges as usize] += terms.dispatch + terms.combine;
+        shares[Evidence::Analytic as usize] += terms.upkeep + terms.stall;
+    }
+    let all: f64 = shares.iter().sum();
+    (all > 0.0).then(|| shares.map(|share| share / all))
 }
 
 /// Loads in stretches of steps.

@@ -1,5 +1,6 @@
 //! The load of a plan as a process.
 
+use orrery_balance::lab::Stop;
 use orrery_experts::gate::Trained;
 use orrery_experts::load::{
     Benchmark, Burst, Domain, Draws, Layers, LoadProcess, Mixture, Phase, Scatter, Shape, Workload,
@@ -7,10 +8,11 @@ use orrery_experts::load::{
 use orrery_scenario::plan::{ExpertGroup, LoadKind, LoadPhase, Popularity, Skew};
 use orrery_units::Seed;
 
-/// The process that the group's load describes, every random number of it from `seed`.
-pub(super) fn of_load(group: &ExpertGroup, seed: Seed) -> Box<dyn LoadProcess> {
+/// The process that the group's load describes, every random number of it from `seed`; none where routers are to be trained
+/// for it.
+pub(super) fn of_load(group: &ExpertGroup, seed: Seed) -> Option<Box<dyn LoadProcess>> {
     let experts = group.experts;
-    match &group.load.kind {
+    Some(match &group.load.kind {
         LoadKind::Workload(number) => Box::new(Benchmark::new(
             Workload::ALL[*number],
             (experts.layers, experts.experts as usize),
@@ -18,23 +20,22 @@ pub(super) fn of_load(group: &ExpertGroup, seed: Seed) -> Box<dyn LoadProcess> {
             seed,
         )),
         LoadKind::Phases(phases) => Box::new(mixture(group, phases, seed)),
-        LoadKind::Gate(_) => Box::new(routers(group, seed).expect("the load is that of routers")),
-    }
+        LoadKind::Gate(_) => return None,
+    })
 }
 
-/// The routers whose training is the load, if it is.
-pub(super) fn routers(group: &ExpertGroup, seed: Seed) -> Option<Trained> {
+/// The routers whose training is the load, if it is; `go_on` may stop their training.
+pub(super) fn routers(
+    group: &ExpertGroup,
+    seed: Seed,
+    go_on: impl FnMut() -> Result<(), Stop>,
+) -> Result<Option<Trained>, Stop> {
     let LoadKind::Gate(gate) = &group.load.kind else {
-        return None;
+        return Ok(None);
     };
     let steps = (group.load.steps, gate.stretch);
-    Some(Trained::new(
-        gate.recipe,
-        group.experts.layers,
-        steps,
-        group.load.tokens,
-        seed,
-    ))
+    let drawn = (group.load.tokens, seed);
+    Trained::train(gate.recipe, group.experts.layers, steps, drawn, go_on).map(Some)
 }
 
 /// Domains of phases; what recurs is drawn once.

@@ -32,10 +32,45 @@ pub struct BalancingReport {
     pub metrics: Metrics,
     /// Expectations, evaluated.
     pub checks: Vec<Check>,
+    /// Shares of the time of all policies that rest on each kind of evidence, best first; none where nothing took time.
+    pub provenance: Option<[f64; 4]>,
     /// What was filled in.
     pub assumptions: Vec<Assumption>,
     /// Why the run ended early, if it did.
     pub partial: Option<String>,
+}
+
+/// Where the time of a mean step goes under a policy, in seconds: terms that add up to it, and how much of the experts' is
+/// waiting.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepTerms {
+    /// Dispatch, by its busiest port.
+    pub dispatch: f64,
+    /// Experts of the slowest device.
+    pub experts: f64,
+    /// Of these: what a device waits for the slowest, in the mean of devices.
+    pub waiting: f64,
+    /// Combine, by its busiest port.
+    pub combine: f64,
+    /// What replicas take besides: shadows on their way, gradients that are summed.
+    pub upkeep: f64,
+    /// Standing still for plans and replicas.
+    pub stall: f64,
+}
+
+impl StepTerms {
+    /// Names of the terms, each with the term.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, f64); 6] {
+        [
+            ("dispatch", self.dispatch),
+            ("experts", self.experts),
+            ("waiting", self.waiting),
+            ("combine", self.combine),
+            ("upkeep", self.upkeep),
+            ("stall", self.stall),
+        ]
+    }
 }
 
 /// One policy, in the first replication.
@@ -49,6 +84,8 @@ pub struct PolicyReport {
     pub imbalance: Vec<f32>,
     /// Seconds of a layer; one entry a step.
     pub layer_time: Vec<f32>,
+    /// Where the time of its mean step goes.
+    pub terms: StepTerms,
     /// Plans: step, replicas moved, bytes, seconds of standing still.
     pub rebalances: Vec<RebalanceReport>,
     /// Bytes of a step's dispatch from each device to each other, in the end.

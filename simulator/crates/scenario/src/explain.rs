@@ -157,7 +157,7 @@ const CODES: &[(&str, &str)] = &[
     ),
     (
         "S062",
-        "A load has phases, a workload or a gate: one of the three, a phase at least, and no key that belongs to another.",
+        "A load has phases, a workload or a gate: one of the three, a phase at least, of which the first has nothing to fade from, and no key that belongs to another.",
     ),
     (
         "S063",

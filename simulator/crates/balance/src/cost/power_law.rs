@@ -7,13 +7,11 @@
 //! reached that rank, loads are scaled to it.
 
 use orrery_experts::load::{cap, power_law};
-use orrery_profile::library::LocalLoad;
+use orrery_profile::library::{LibraryExperts, LocalLoad};
 use orrery_units::Seed;
 
 use crate::placement::{Algorithm, LayerPlacement, Observed, Policy as _, Setting, Shape, max_over_mean};
 
-/// Rows that a tile of the grouped product has.
-const TILE: f64 = 128.0;
 /// Draws of the loads.
 const DRAWS: u64 = 16;
 
@@ -136,7 +134,8 @@ impl PowerLaw {
         }
     }
 
-    /// What the rank is given. An expert with less than a row in the mean has one in some draws only.
+    /// What the rank is given. An expert with less than a row in the mean has one in some draws only: by Poisson's law,
+    /// where the laboratory, which has the counts of every step, splits whole ones among replicas.
     fn local(&self, loads: &[f64]) -> LocalLoad {
         let mut load = LocalLoad {
             rows: 0.0,
@@ -148,7 +147,7 @@ impl PowerLaw {
             let active = -(-rows).exp_m1();
             load.rows += rows;
             load.active += active;
-            load.padded += active * TILE * (rows / TILE).ceil().max(1.0);
+            load.padded += active * LibraryExperts::TILE * (rows / LibraryExperts::TILE).ceil().max(1.0);
             load.largest = load.largest.max(rows);
         }
         load.rows = load.rows.max(0.01);

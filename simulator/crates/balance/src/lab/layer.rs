@@ -1,6 +1,7 @@
 //! The time of a layer whose devices have their loads.
 
 use std::array;
+use std::ops::AddAssign;
 
 use orrery_units::SimDuration;
 
@@ -22,6 +23,18 @@ pub struct LayerTime {
     pub wait: f64,
     /// Largest over mean rows of a device.
     pub imbalance: f64,
+}
+
+impl AddAssign for LayerTime {
+    /// Term by term.
+    fn add_assign(&mut self, other: Self) {
+        self.dispatch += other.dispatch;
+        self.experts += other.experts;
+        self.combine += other.combine;
+        self.upkeep += other.upkeep;
+        self.wait += other.wait;
+        self.imbalance += other.imbalance;
+    }
 }
 
 impl LayerTime {

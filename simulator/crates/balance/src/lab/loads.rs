@@ -1,10 +1,13 @@
 //! What the devices of a layer have to do, device by device.
 
+use orrery_profile::library::LibraryExperts;
+
 use super::TokenSources;
 use super::exchange::Chances;
 
 /// Rows of a tile of the grouped product.
-const TILE: f32 = 128.0;
+#[expect(clippy::cast_possible_truncation, reason = "a power of two")]
+const TILE: f32 = LibraryExperts::TILE as f32;
 
 /// What one device has to do in a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

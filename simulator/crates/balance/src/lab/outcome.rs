@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use orrery_units::{Bytes, SimDuration};
 
+use super::LayerTime;
 use crate::placement::{LayerPlacement, Tables};
 
 /// A stretch of steps with a name.
@@ -67,6 +68,8 @@ pub struct Track {
     pub wait: Vec<f32>,
     /// Seconds that every device stood still before the step.
     pub stall: Vec<f32>,
+    /// The terms of the time of all layers of all steps, summed up.
+    pub terms: LayerTime,
     /// Plans that moved anything.
     pub rebalances: Vec<Rebalance>,
     /// Loads of devices by layer in each of the stretches that [`Outcome::frames`] lists.

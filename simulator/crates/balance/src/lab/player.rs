@@ -298,6 +298,7 @@ impl<'a> Player<'a> {
             let mut time = times.of(at);
             time.upkeep = self.upkeep[layer].at(step, question.machine);
             sums.take(time);
+            self.track.terms += time;
         }
         let devices = self.contender.shape.devices;
         let cells = layer * devices..(layer + 1) * devices;

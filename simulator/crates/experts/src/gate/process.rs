@@ -1,5 +1,7 @@
 //! A router in training as a process of load.
 
+use std::convert::Infallible;
+
 use orrery_units::Seed;
 
 use super::choose::Gate;
@@ -30,16 +32,40 @@ impl Trained {
     /// # Panics
     /// When there are no layers or steps, or a stretch has none.
     #[must_use]
-    pub fn new(recipe: Recipe, layers: u32, (steps, stretch): (u64, u64), tokens: u64, seed: Seed) -> Self {
+    pub fn new(recipe: Recipe, layers: u32, steps: (u64, u64), tokens: u64, seed: Seed) -> Self {
+        let trained = Self::train(recipe, layers, steps, (tokens, seed), || Ok::<(), Infallible>(()));
+        match trained {
+            Ok(trained) => trained,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The same, asking before every step of every layer whether to go on.
+    ///
+    /// # Errors
+    /// What `go_on` answered when it did not want to.
+    ///
+    /// # Panics
+    /// When there are no layers or steps, or a stretch has none.
+    pub fn train<E>(
+        recipe: Recipe,
+        layers: u32,
+        (steps, stretch): (u64, u64),
+        (tokens, seed): (u64, Seed),
+        mut go_on: impl FnMut() -> Result<(), E>,
+    ) -> Result<Self, E> {
         assert!(
             layers > 0 && steps > 0 && stretch > 0,
             "there is something to train"
         );
-        let train = |layer| {
+        let mut train = |layer| {
             let mut router = Router::new(recipe, layer, seed);
-            (0..steps).map(|_| router.step()).collect()
+            let mut step = |_| go_on().map(|()| router.step());
+            (0..steps).map(&mut step).collect()
         };
-        let steps: Vec<Vec<RouterStep>> = (0..layers).map(train).collect();
+        let steps = (0..layers)
+            .map(&mut train)
+            .collect::<Result<Vec<Vec<RouterStep>>, E>>()?;
         let length = usize::try_from(stretch).unwrap_or(usize::MAX);
         let of_layer = |steps: &Vec<RouterStep>| steps.chunks(length).map(shares).collect();
         let shares: Vec<Vec<Vec<f32>>> = steps.iter().map(of_layer).collect();
@@ -47,7 +73,7 @@ impl Trained {
             .map(|at| computed(&steps, at * length, length) / recipe.tokens as f64)
             .collect();
         let padded = recipe.capacity.is_some_and(|capacity| capacity.pad);
-        Self {
+        Ok(Self {
             shares,
             computed,
             stretch,
@@ -55,7 +81,7 @@ impl Trained {
             even: padded || matches!(recipe.gate, Gate::ExpertChoice { .. }),
             seed,
             steps,
-        }
+        })
     }
 
     /// What each step of training did to `layer`.

@@ -442,3 +442,20 @@ fn a_router_in_training_is_a_process() {
     );
     assert_eq!(trained.steps(0).len(), 100);
 }
+
+/// Training asks before every step of every layer, and ends with the first no.
+#[test]
+fn training_can_be_stopped() {
+    let recipe = recipe(Gate::TopK(TopK::softmax(2)), 8);
+    let asked_until = |most: u32| {
+        let mut asked = 0;
+        let go_on = || {
+            asked += 1;
+            if asked > most { Err(most) } else { Ok(()) }
+        };
+        let trained = Trained::train(recipe, 2, (20, 10), (1_000, Seed::new(1)), go_on);
+        (trained.err(), asked)
+    };
+    assert_eq!(asked_until(27), (Some(27), 28));
+    assert_eq!(asked_until(40), (None, 40));
+}

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use orrery_units::{Bytes, significant, with_si_prefix};
 use serde_json::{Map, Value, json};
 
-use super::text::{check_line, line, put, right, table};
+use super::text::{check_line, line, put, rests_on, right, table};
 use super::{balancing_verdict, json as looks};
-use crate::{BalancingReport, PolicyReport, SweepReport, SweepValue};
+use crate::{BalancingReport, PolicyReport, StepTerms, SweepReport, SweepValue};
 
 /// Most points of a series in a file; more are averaged.
 const MOST_POINTS: usize = 500;
@@ -84,8 +84,44 @@ fn policies(out: &mut String, report: &BalancingReport) {
     }
     right(&mut table, &[1, 2, 3, 4, 5, 6, 7, 8]);
     put(out, &table);
+    line(out, &replications(report));
     for policy in &report.policies {
         line(out, &format!("{}: {}", policy.id, policy.about));
+    }
+    out.push('\n');
+    terms(out, report);
+}
+
+/// What figures rest on, in words.
+pub(super) fn replications(report: &BalancingReport) -> String {
+    match report.replications {
+        1 => "One replication: no interval. `[run] replications` makes more of them.".to_owned(),
+        many => {
+            format!("Means of {many} replications; their 80 % intervals are in run.json and report.html.")
+        }
+    }
+}
+
+/// Why a policy takes the time that it takes: the terms of its mean step.
+fn terms(out: &mut String, report: &BalancingReport) {
+    let columns: Vec<&str> = ["of a step"]
+        .into_iter()
+        .chain(StepTerms::default().named().map(|(name, _)| name))
+        .collect();
+    let mut table = table(&columns);
+    for policy in &report.policies {
+        let terms = policy.terms.named();
+        let cells = terms.map(|(_, seconds)| with_si_prefix(seconds, "s"));
+        table.add_row([policy.id.clone()].into_iter().chain(cells));
+    }
+    right(&mut table, &[1, 2, 3, 4, 5, 6]);
+    put(out, &table);
+    line(
+        out,
+        "Waiting for the slowest device is part of its experts' time; the other terms add up to the step.",
+    );
+    if let Some(shares) = report.provenance {
+        line(out, &format!("simulated time rests on: {}", rests_on(shares)));
     }
     out.push('\n');
 }
@@ -173,6 +209,7 @@ pub fn balancing_json(report: &BalancingReport) -> Value {
     put("verdict", json!(balancing_verdict(report)));
     put("metrics", json!(report.metrics.values()));
     put("intervals", looks::intervals(&report.metrics));
+    put("provenance", looks::provenance(report.provenance));
     put("checks", report.checks.iter().map(looks::check).collect());
     put(
         "phases",
@@ -223,6 +260,7 @@ fn policy(policy: &PolicyReport, devices: [Option<&Vec<Vec<f64>>>; 2]) -> Value 
         "about": policy.about,
         "imbalance": thinned(&policy.imbalance),
         "layer_time": thinned(&policy.layer_time),
+        "terms": policy.terms.named().map(|(name, seconds)| (name.to_owned(), json!(seconds))).into_iter().collect::<Map<_, _>>(),
         "rebalances": rebalances.collect::<Value>(),
         "devices_before": before,
         "devices_after": after,

@@ -41,7 +41,7 @@ pub fn json(report: &Report) -> Value {
     put("metrics", json!(report.metrics.values()));
     put("intervals", intervals(&report.metrics));
     put("checks", report.checks.iter().map(check).collect());
-    put("provenance", provenance(report));
+    put("provenance", provenance(report.provenance));
     put("breakdown", breakdown(report));
     put("waterfall", super::waterfall_json(&report.waterfall));
     put(
@@ -113,8 +113,8 @@ fn bound(check: &Check) -> Value {
     }
 }
 
-fn provenance(report: &Report) -> Value {
-    let Some(shares) = report.provenance else {
+pub(super) fn provenance(shares: Option<[f64; 4]>) -> Value {
+    let Some(shares) = shares else {
         return json!({});
     };
     let pairs = Evidence::ALL.into_iter().zip(shares);

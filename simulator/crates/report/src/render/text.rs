@@ -217,15 +217,21 @@ fn network(out: &mut String, report: &Report) {
     put(out, &table);
 }
 
+/// Shares of time by the evidence that it rests on, in words.
+pub(super) fn rests_on(shares: [f64; 4]) -> String {
+    let share = |(evidence, share): (Evidence, f64)| format!("{} {}", percent(share), evidence.name());
+    Evidence::ALL
+        .into_iter()
+        .zip(shares)
+        .map(share)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 fn backing(out: &mut String, report: &Report) {
     if let Some(shares) = report.provenance {
-        let parts: Vec<String> = Evidence::ALL
-            .into_iter()
-            .zip(shares)
-            .map(|(evidence, share)| format!("{} {}", percent(share), evidence.name()))
-            .collect();
         let origin = report.facts.identity.origin.name();
-        line(out, &format!("{origin} time rests on: {}", parts.join(", ")));
+        line(out, &format!("{origin} time rests on: {}", rests_on(shares)));
     }
     if report.facts.identity.is_recorded() {
         return;

@@ -2,7 +2,7 @@
 
 use super::gate::{GATE, RawGate};
 use super::key::{Key, Kind};
-use super::routing::LAWS;
+use super::routing::{LAWS, law_keys};
 use super::view::{Given, View};
 
 /// Laws of expert popularity, and recordings.
@@ -18,49 +18,31 @@ pub(crate) const SKEWS: &[&str] = &{
 /// Workloads of Megatron-LM#7488.
 const WORKLOADS: &[&str] = &["W0", "W1", "W2", "W3", "W4", "W5", "W6", "W7"];
 
-const SKEW: &[Key] = &[
+const SKEW: &[Key] = &law_keys(
     Key::new(
         "kind",
         Kind::Choice(SKEWS),
         "The law of expert popularity, or a recording.",
     )
     .required(),
-    Key::new(
-        "sigma",
-        Kind::Number(0.0),
-        "`lognormal`: standard deviation of the logarithm.",
-    ),
-    Key::new(
-        "exponent",
-        Kind::Number(0.0),
-        "`zipf`, `power-law`, `dirichlet-zipf`: the exponent.",
-    ),
-    Key::new(
-        "span",
-        Kind::Number(1.0),
-        "`power-law`: largest over least popularity.",
-    ),
-    Key::new(
-        "concentration",
-        Kind::Number(0.0),
-        "`dirichlet`, `dirichlet-zipf`: concentration per expert.",
-    ),
-    Key::new(
-        "per_layer_shuffle",
-        Kind::Flag,
-        "Whether every layer has popular experts of its own, as trained models do.",
-    ),
-    Key::new(
-        "path",
-        Kind::Text,
-        "`trace`: a table of counts or of routed tokens, relative to this file.",
-    ),
-    Key::new(
-        "select",
-        Kind::Text,
-        "`trace`: a task or domain of it, such as `law` or `law/first-half`.",
-    ),
-];
+    [
+        Key::new(
+            "per_layer_shuffle",
+            Kind::Flag,
+            "Whether every layer has popular experts of its own, as trained models do.",
+        ),
+        Key::new(
+            "path",
+            Kind::Text,
+            "`trace`: a table of counts or of routed tokens, relative to this file.",
+        ),
+        Key::new(
+            "select",
+            Kind::Text,
+            "`trace`: a task or domain of it, such as `law` or `law/first-half`.",
+        ),
+    ],
+);
 
 const BURST: &[Key] = &[
     Key::new("every", Kind::Integer(1), "Steps from one burst to the next.").required(),
@@ -86,7 +68,7 @@ const PHASE: &[Key] = &[
     Key::new(
         "ramp",
         Kind::Integer(0),
-        "Steps over which the phase before fades into this one; 0 for a sudden shift.",
+        "Steps over which the phase before fades into this one; 0 for a sudden shift. The first phase has none before it.",
     ),
     Key::new(
         "burst",

@@ -16,13 +16,8 @@ pub(crate) const LAWS: &[&str] = &[
     "dirichlet-zipf",
 ];
 
-pub(crate) const ROUTING: &[Key] = &[
-    Key::new(
-        "kind",
-        Kind::Choice(LAWS),
-        "The law of expert popularity within a layer.",
-    )
-    .required(),
+/// What laws of popularity take, wherever one is named.
+const PARAMETERS: [Key; 4] = [
     Key::new(
         "sigma",
         Kind::Number(0.0),
@@ -43,22 +38,40 @@ pub(crate) const ROUTING: &[Key] = &[
         Kind::Number(0.0),
         "`dirichlet`, `dirichlet-zipf`: concentration per expert.",
     ),
-    Key::new(
-        "max_nodes",
-        Kind::Integer(1),
-        "Most nodes that one token is sent to.",
-    ),
-    Key::new(
-        "capacity_factor",
-        Kind::Number(0.0),
-        "Capacity factor beyond which tokens are dropped.",
-    ),
-    Key::new(
-        "pad_to_capacity",
-        Kind::Flag,
-        "Whether every expert computes its full capacity.",
-    ),
 ];
+
+/// The keys of a table that names a law: the law, its parameters, and three keys besides.
+pub(crate) const fn law_keys(kind: Key, others: [Key; 3]) -> [Key; 8] {
+    let [sigma, exponent, span, concentration] = PARAMETERS;
+    let [first, second, third] = others;
+    [kind, sigma, exponent, span, concentration, first, second, third]
+}
+
+pub(crate) const ROUTING: &[Key] = &law_keys(
+    Key::new(
+        "kind",
+        Kind::Choice(LAWS),
+        "The law of expert popularity within a layer.",
+    )
+    .required(),
+    [
+        Key::new(
+            "max_nodes",
+            Kind::Integer(1),
+            "Most nodes that one token is sent to.",
+        ),
+        Key::new(
+            "capacity_factor",
+            Kind::Number(0.0),
+            "Capacity factor beyond which tokens are dropped.",
+        ),
+        Key::new(
+            "pad_to_capacity",
+            Kind::Flag,
+            "Whether every expert computes its full capacity.",
+        ),
+    ],
+);
 
 pub(crate) const NOISE: &[Key] = &[
     Key::new(

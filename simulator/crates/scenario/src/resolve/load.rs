@@ -55,6 +55,7 @@ pub(super) fn load(
         .filter_map(|raw| phase(raw, experts, context))
         .collect();
     named_apart(&raw.phases, context);
+    fades_from_something(&raw.phases, context);
     if phases.is_empty() {
         let start = context.start.clone();
         let help =
@@ -136,6 +137,19 @@ fn finds_its_experts(workload: &Given<String>, experts: ExpertShape, context: &m
         );
         let help = format!("[load] top_k = {}, or less", (experts.experts / 2).max(1));
         context.fault("S062", &workload.place, message, help);
+    }
+}
+
+/// A phase fades in from the one before it, which the first has not.
+fn fades_from_something(phases: &[RawPhase], context: &mut Context<'_, '_>) {
+    let first = phases.first().and_then(|phase| phase.ramp.as_ref());
+    if let Some(ramp) = first.filter(|ramp| ramp.value > 0) {
+        context.fault(
+            "S062",
+            &ramp.place,
+            "the first phase has no phase before it to fade from",
+            "remove `ramp`, or put the `[[load.phase]]` that it fades from before this one",
+        );
     }
 }
 

@@ -4,7 +4,7 @@ use super::{LibraryKernel, Peaks, Widths, overlapped, prior};
 use crate::fit::{Component, Prior};
 
 /// Rows and columns of a tile of the grouped products.
-const TILE: f64 = 128.0;
+const TILE: f64 = LibraryExperts::TILE;
 
 /// What a rank's experts are given.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +45,9 @@ pub struct LibraryExperts {
 }
 
 impl LibraryExperts {
+    /// Rows of a tile of the grouped product, up to which every active expert's are filled.
+    pub const TILE: f64 = 128.0;
+
     /// Seconds of arithmetic and of weights, at the data sheet's peaks.
     fn roofs(&self) -> (f64, f64) {
         let weights = 3.0 * f64::from(self.hidden) * f64::from(self.inner);

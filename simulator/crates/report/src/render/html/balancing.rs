@@ -1,12 +1,13 @@
 //! The page of a balancing run: loads before and after, imbalance over time, replicas that travelled, who sends to whom.
 
+use orrery_units::with_si_prefix;
 use plotters::prelude::*;
 
-use super::picture::{Area, Drawn, GREY, canvas, colour, label, number, pixel};
-use super::{TABLE_END, assumptions, begin, checks, escape, put, row, table};
-use crate::render::balancing::{sweep_title, thinned};
+use super::picture::{GREY, LEGEND, canvas, colour, key, label, number, pixel, quiet};
+use super::{TABLE_END, assumptions, begin, checks, escape, provenance, put, row, table};
+use crate::render::balancing::{replications, sweep_title, thinned};
 use crate::render::balancing_verdict;
-use crate::{BalancingReport, PolicyReport, SweepReport, SweepValue};
+use crate::{BalancingReport, PolicyReport, StepTerms, SweepReport, SweepValue};
 
 /// Pixels of a heat map.
 const WIDTH: f64 = 1020.0;
@@ -33,6 +34,7 @@ pub fn balancing_html(report: &BalancingReport) -> String {
     }
     sweeps(&mut page, report);
     recorded(&mut page, report);
+    provenance(&mut page, report.provenance, &report.identity.profile_sources);
     assumptions(&mut page, &report.assumptions);
     put(&mut page, "</main>\n</body>\n</html>\n");
     page
@@ -95,6 +97,13 @@ fn figures(page: &mut String, report: &BalancingReport) {
         row(page, &[key, &shown(*value), &interval]);
     }
     put(page, TABLE_END);
+    if !report.policies.is_empty() {
+        put(
+            page,
+            &format!("<p class=\"small\">{}</p>\n", escape(&replications(report))),
+        );
+    }
+    terms(page, report);
     for policy in &report.policies {
         let about = format!(
             "<p class=\"small\">{}: {}</p>\n",
@@ -104,6 +113,33 @@ fn figures(page: &mut String, report: &BalancingReport) {
         put(page, &about);
     }
     put(page, "</section>\n");
+}
+
+/// Why a policy takes the time that it takes: the terms of its mean step.
+fn terms(page: &mut String, report: &BalancingReport) {
+    if report.policies.is_empty() {
+        return;
+    }
+    put(
+        page,
+        "<h3>Where a step's time goes</h3>\n<p class=\"small\">Waiting for the slowest device is part of its experts' time; \
+         the other terms add up to the step.</p>\n",
+    );
+    let names = StepTerms::default().named().map(|(name, _)| name);
+    let columns: Vec<&str> = ["policy"].into_iter().chain(names).collect();
+    table(page, "numbers", &columns);
+    for policy in &report.policies {
+        let seconds = policy
+            .terms
+            .named()
+            .map(|(_, seconds)| with_si_prefix(seconds, "s"));
+        let cells: Vec<&str> = [policy.id.as_str()]
+            .into_iter()
+            .chain(seconds.iter().map(String::as_str))
+            .collect();
+        row(page, &cells);
+    }
+    put(page, TABLE_END);
 }
 
 /// Imbalance and time of a layer over steps, plans marked, and the bytes of each plan.
@@ -148,19 +184,11 @@ fn lines(report: &BalancingReport, of: impl Fn(&PolicyReport) -> Vec<f64>, unit:
     canvas(300, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
-            .margin_right(160)
+            .margin_right(LEGEND)
             .x_label_area_size(30)
             .y_label_area_size(56)
             .build_cartesian_2d(0.0..steps(report), least..most * 1.03)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GREY.mix(0.3))
-            .axis_style(GREY)
-            .label_style(label(14))
-            .y_desc(unit)
-            .draw()?;
+        quiet(&mut chart.configure_mesh()).y_desc(unit).draw()?;
         for (_, start) in report.phases.iter().skip(1) {
             let at = at_step(*start);
             chart.draw_series(LineSeries::new(
@@ -183,7 +211,7 @@ fn lines(report: &BalancingReport, of: impl Fn(&PolicyReport) -> Vec<f64>, unit:
                     colour(number_of).stroke_width(3),
                 ))?;
             }
-            key(area, number_of, &policy.id)?;
+            key(area, number_of, &policy.id, colour(number_of))?;
         }
         Ok(())
     })
@@ -196,19 +224,11 @@ fn bytes(report: &BalancingReport) -> String {
     canvas(220, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
-            .margin_right(160)
+            .margin_right(LEGEND)
             .x_label_area_size(30)
             .y_label_area_size(56)
             .build_cartesian_2d(0.0..steps(report), 0.0..most * 1.05)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GREY.mix(0.3))
-            .axis_style(GREY)
-            .label_style(label(14))
-            .y_desc("GB")
-            .draw()?;
+        quiet(&mut chart.configure_mesh()).y_desc("GB").draw()?;
         let width = steps(report) / 220.0;
         for (at, policy) in report.policies.iter().enumerate() {
             let shift = number(at) * width;
@@ -220,18 +240,10 @@ fn bytes(report: &BalancingReport) -> String {
                 )
             });
             chart.draw_series(bars)?;
-            key(area, at, &policy.id)?;
+            key(area, at, &policy.id, colour(at))?;
         }
         Ok(())
     })
-}
-
-/// A line of the legend at the right.
-fn key(area: &Area<'_>, at: usize, name: &str) -> Drawn {
-    let (x, y) = (890, 12 + 22 * i32::try_from(at).unwrap_or(0));
-    area.draw(&Rectangle::new([(x, y), (x + 12, y + 12)], colour(at).filled()))?;
-    area.draw(&Text::new(name.to_owned(), (x + 18, y - 1), label(15)))?;
-    Ok(())
 }
 
 fn steps(report: &BalancingReport) -> f64 {
@@ -370,25 +382,19 @@ fn cost_and_benefit(sweep: &SweepReport) -> String {
     canvas(280, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
-            .margin_right(160)
+            .margin_right(LEGEND)
             .x_label_area_size(34)
             .y_label_area_size(56)
             .build_cartesian_2d(-0.1..last + 0.1, least - margin..most + margin)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
+        quiet(&mut chart.configure_mesh())
             .disable_x_axis()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GREY.mix(0.3))
-            .axis_style(GREY)
-            .label_style(label(14))
             .y_desc("ms")
             .draw()?;
         for (at, (name, values)) in series.iter().enumerate() {
             let points = || values.iter().enumerate().map(|(at, &value)| (number(at), value));
             chart.draw_series(LineSeries::new(points(), colour(at).stroke_width(2)))?;
             chart.draw_series(points().map(|point| Circle::new(point, 3, colour(at).filled())))?;
-            key(area, at, name)?;
+            key(area, at, name, colour(at))?;
         }
         for (at, point) in sweep.points.iter().enumerate() {
             let (x, _) = chart.backend_coord(&(number(at), least));
@@ -425,26 +431,18 @@ fn recorded(page: &mut String, report: &BalancingReport) {
     let drawn = canvas(300, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
-            .margin_right(160)
+            .margin_right(LEGEND)
             .x_label_area_size(30)
             .y_label_area_size(56)
             .build_cartesian_2d(0.0..number(layers.max(2) - 1), 1.0..most * 1.03)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GREY.mix(0.3))
-            .axis_style(GREY)
-            .label_style(label(14))
-            .x_desc("layer")
-            .draw()?;
+        quiet(&mut chart.configure_mesh()).x_desc("layer").draw()?;
         for (at, (id, values)) in report.recorded.iter().enumerate() {
             let points = values
                 .iter()
                 .enumerate()
                 .map(|(layer, &value)| (number(layer), value));
             chart.draw_series(LineSeries::new(points, colour(at).stroke_width(2)))?;
-            key(area, at, id)?;
+            key(area, at, id, colour(at))?;
         }
         Ok(())
     });

@@ -7,7 +7,7 @@ mod why;
 
 use std::fmt::Write as _;
 
-use orrery_units::{Bytes, Evidence};
+use orrery_units::Bytes;
 
 use super::headline::{headlines, percent};
 use crate::{Assumption, Check, Identity, Report, State, Verdict};
@@ -34,7 +34,8 @@ pub fn html(report: &Report) -> String {
     memory(&mut page, report);
     ranks(&mut page, report);
     network::section(&mut page, report);
-    provenance(&mut page, report);
+    let who = &report.facts.identity;
+    provenance(&mut page, report.provenance, &who.profile_sources);
     figures(&mut page, report);
     if !report.facts.identity.is_recorded() {
         assumptions(&mut page, &report.facts.assumptions);
@@ -267,21 +268,16 @@ fn ranks(page: &mut String, report: &Report) {
     put(page, "</section>\n");
 }
 
-fn provenance(page: &mut String, report: &Report) {
-    let Some(shares) = report.provenance else {
+fn provenance(page: &mut String, shares: Option<[f64; 4]>, sources: &[String]) {
+    let Some(shares) = shares else {
         return;
     };
     put(page, "<section><h2>What the time rests on</h2>\n");
-    put(page, &picture::provenance(report));
-    let parts: Vec<String> = Evidence::ALL
-        .into_iter()
-        .zip(shares)
-        .map(|(evidence, share)| format!("{} {}", percent(share), evidence.name()))
-        .collect();
-    put(page, &format!("<p>{}.</p>\n", parts.join(", ")));
-    if !report.facts.identity.profile_sources.is_empty() {
+    put(page, &picture::provenance(shares));
+    put(page, &format!("<p>{}.</p>\n", super::text::rests_on(shares)));
+    if !sources.is_empty() {
         put(page, "<ul>\n");
-        for source in &report.facts.identity.profile_sources {
+        for source in sources {
             put(page, &format!("<li>{}</li>\n", escape(source)));
         }
         put(page, "</ul>\n");

@@ -4,12 +4,15 @@
 //! grey that reads on both.
 
 use orrery_units::Evidence;
+use plotters::chart::MeshStyle;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
 use crate::{Report, State};
 
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+type Mesh<'a, 'b, 'svg> = MeshStyle<'a, 'b, RangedCoordf64, RangedCoordf64, SVGBackend<'svg>>;
 pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// Widest picture, in pixels.
@@ -17,6 +20,8 @@ const WIDTH: u32 = 1040;
 /// Most columns of the picture of ranks; more ranks than that share a column, which shows its largest.
 const MOST_COLUMNS: usize = 512;
 pub(super) const GREY: RGBColor = RGBColor(0x88, 0x90, 0x9c);
+/// Room for a legend at the right.
+pub(super) const LEGEND: u32 = 200;
 const LIMIT: RGBColor = RGBColor(0xd6, 0x45, 0x3d);
 
 /// Colours that stay apart in both themes and for most colour-blind readers (after Okabe and Ito).
@@ -63,6 +68,17 @@ pub(super) fn canvas(height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Stri
 
 pub(super) fn label(size: u32) -> TextStyle<'static> {
     TextStyle::from(("sans-serif", size).into_font()).color(&GREY)
+}
+
+/// Grey axes and labels, and lines across only: they read in light and dark.
+pub(super) fn quiet<'mesh, 'a, 'b, 'svg>(
+    mesh: &'mesh mut Mesh<'a, 'b, 'svg>,
+) -> &'mesh mut Mesh<'a, 'b, 'svg> {
+    mesh.disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GREY.mix(0.3))
+        .axis_style(GREY)
+        .label_style(label(14))
 }
 
 /// One stacked bar over the full width, with a legend below.
@@ -120,10 +136,9 @@ pub(super) fn step(report: &Report) -> String {
     stacked(&parts)
 }
 
-/// Busy time by evidence.
-pub(super) fn provenance(report: &Report) -> String {
+/// Shares of time by evidence.
+pub(super) fn provenance(shares: [f64; 4]) -> String {
     let colours = [2, 0, 1, 5];
-    let shares = report.provenance.unwrap_or_default();
     let parts: Vec<_> = Evidence::ALL
         .into_iter()
         .zip(shares)
@@ -147,17 +162,11 @@ pub(super) fn memory(report: &Report) -> String {
         let stages = &memory.stages;
         let mut chart = ChartBuilder::on(area)
             .margin(8)
-            .margin_right(200)
+            .margin_right(LEGEND)
             .x_label_area_size(34)
             .y_label_area_size(56)
             .build_cartesian_2d(-0.5..number(stages.len()) - 0.5, 0.0..most * 1.06)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GREY.mix(0.3))
-            .axis_style(GREY)
-            .label_style(label(14))
+        quiet(&mut chart.configure_mesh())
             .x_labels(stages.len().min(24))
             .x_label_formatter(&|x| stage_label(stages.iter().map(|s| s.stage.as_str()), *x))
             .y_desc("GiB")
@@ -180,7 +189,7 @@ pub(super) fn memory(report: &Report) -> String {
 }
 
 /// Line `line` of the legend beside a chart.
-fn key(area: &Area<'_>, line: usize, name: &str, colour: RGBColor) -> Drawn {
+pub(super) fn key(area: &Area<'_>, line: usize, name: &str, colour: RGBColor) -> Drawn {
     let (x, y) = (858, pixel(14.0 + 20.0 * number(line)));
     area.draw(&Rectangle::new([(x, y), (x + 12, y + 12)], colour.filled()))?;
     area.draw(&Text::new(name.to_owned(), (x + 18, y), label(14)))?;
@@ -217,17 +226,11 @@ pub(super) fn ranks(report: &Report) -> String {
         let width = number(per_column);
         let mut chart = ChartBuilder::on(area)
             .margin(8)
-            .margin_right(200)
+            .margin_right(LEGEND)
             .x_label_area_size(34)
             .y_label_area_size(64)
             .build_cartesian_2d(0.0..number(loads.len()), 0.0..top * 1.08)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GREY.mix(0.3))
-            .axis_style(GREY)
-            .label_style(label(14))
+        quiet(&mut chart.configure_mesh())
             .x_labels((loads.len() + 1).min(11))
             .x_desc("rank")
             .y_desc("seconds a step")
