@@ -15,7 +15,8 @@ use orrery_balance::lab::{Outcome, Question, Stop, Track};
 use orrery_experts::gate::Trained;
 use orrery_experts::load::LoadProcess;
 use orrery_report::{
-    Assumption, BalancingReport, Identity, LoadFrame, Metrics, Origin, PolicyReport, RebalanceReport, StepTerms,
+    Assumption, BalancingReport, Identity, LoadFrame, Metrics, Origin, PolicyReport, RebalanceReport,
+    StepTerms,
 };
 use orrery_scenario::plan::{BalancingPlan, ExpertGroup};
 use orrery_units::Evidence;

@@ -49,17 +49,15 @@ struct Chunk {
 /// Sums over the layers of a step.
 #[derive(Default)]
 struct Sums {
-    imbalance: f64,
+    terms: LayerTime,
     total: f64,
-    wait: f64,
 }
 
 impl Sums {
     /// Adds a layer's terms.
     fn take(&mut self, time: LayerTime) {
-        self.imbalance += time.imbalance;
+        self.terms += time;
         self.total += time.total();
-        self.wait += time.wait;
     }
 }
 
@@ -298,7 +296,6 @@ impl<'a> Player<'a> {
             let mut time = times.of(at);
             time.upkeep = self.upkeep[layer].at(step, question.machine);
             sums.take(time);
-            self.track.terms += time;
         }
         let devices = self.contender.shape.devices;
         let cells = layer * devices..(layer + 1) * devices;
@@ -313,9 +310,10 @@ impl<'a> Player<'a> {
     pub(super) fn close(&mut self, layers: u32, steps: &Range<u64>) {
         let layers = f64::from(layers.max(1));
         for (_, sums) in steps.clone().zip(std::mem::take(&mut self.sums)) {
-            self.track.imbalance.push((sums.imbalance / layers) as f32);
+            self.track.imbalance.push((sums.terms.imbalance / layers) as f32);
             self.track.layer_time.push((sums.total / layers) as f32);
-            self.track.wait.push((sums.wait / layers) as f32);
+            self.track.wait.push((sums.terms.wait / layers) as f32);
+            self.track.terms += sums.terms;
             self.latest = sums.total;
         }
         // Nobody stood still but before the first.

@@ -158,13 +158,13 @@ fn over_time(page: &mut String, report: &BalancingReport) {
         page,
         "<p>Time of a layer: dispatch, slowest device, combine.</p>\n",
     );
-    let micros = |policy: &PolicyReport| {
+    let millis = |policy: &PolicyReport| {
         thinned(&policy.layer_time)
             .into_iter()
-            .map(|time| time * 1e6)
+            .map(|time| time * 1e3)
             .collect()
     };
-    put(page, &lines(report, micros, "µs"));
+    put(page, &lines(report, millis, "ms"));
     if report.policies.iter().any(|policy| !policy.rebalances.is_empty()) {
         put(page, "<h3>Replicas that travelled</h3>\n");
         put(page, &bytes(report));
@@ -179,16 +179,20 @@ fn lines(report: &BalancingReport, of: impl Fn(&PolicyReport) -> Vec<f64>, unit:
         values().fold(f64::INFINITY, f64::min),
         values().fold(0.0, f64::max),
     );
-    let least = if unit == "µs" { 0.0 } else { least.min(1.0) };
+    let least = if unit == "ms" { 0.0 } else { least.min(1.0) };
     let most = most.max(least * 1.01 + 1e-9);
     canvas(300, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
             .margin_right(LEGEND)
-            .x_label_area_size(30)
-            .y_label_area_size(56)
+            .x_label_area_size(40)
+            .y_label_area_size(64)
             .build_cartesian_2d(0.0..steps(report), least..most * 1.03)?;
-        quiet(&mut chart.configure_mesh()).y_desc(unit).draw()?;
+        quiet(&mut chart.configure_mesh())
+            .x_desc("step")
+            .x_label_formatter(&|step| format!("{step:.0}"))
+            .y_desc(unit)
+            .draw()?;
         for (_, start) in report.phases.iter().skip(1) {
             let at = at_step(*start);
             chart.draw_series(LineSeries::new(
@@ -225,10 +229,15 @@ fn bytes(report: &BalancingReport) -> String {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
             .margin_right(LEGEND)
-            .x_label_area_size(30)
-            .y_label_area_size(56)
+            .x_label_area_size(40)
+            .y_label_area_size(64)
             .build_cartesian_2d(0.0..steps(report), 0.0..most * 1.05)?;
-        quiet(&mut chart.configure_mesh()).y_desc("GB").draw()?;
+        quiet(&mut chart.configure_mesh())
+            .x_desc("step")
+            .x_label_formatter(&|step| format!("{step:.0}"))
+            .y_label_formatter(&|gigabytes| format!("{gigabytes:.0}"))
+            .y_desc("GB")
+            .draw()?;
         let width = steps(report) / 220.0;
         for (at, policy) in report.policies.iter().enumerate() {
             let shift = number(at) * width;
@@ -260,12 +269,12 @@ fn loads(page: &mut String, report: &BalancingReport) {
     put(page, "<section><h2>Loads</h2>\n");
     put(
         page,
-        "<p>A row per layer; a cell is the load over the mean of its layer, white at 1, darker with more, blue with \
-         less. First the beginning, then the end.</p>\n<h3>Experts</h3>\n",
+        "<p>A row per layer; a cell is the load over the mean of its layer: orange with more, blue with less, the \
+         page's own colour at the mean. First the beginning, then the end.</p>\n<h3>Experts</h3>\n",
     );
     let ends = [report.frames.first(), report.frames.last()];
     for frame in ends.into_iter().flatten() {
-        put(page, &heat(&frame.experts));
+        put(page, &heat(&frame.experts, "expert"));
     }
     for (at, policy) in report.policies.iter().enumerate() {
         put(page, &format!("<h3>Devices under {}</h3>\n", escape(&policy.id)));
@@ -274,30 +283,27 @@ fn loads(page: &mut String, report: &BalancingReport) {
             .flatten()
             .filter_map(|frame| frame.devices.get(at))
         {
-            put(page, &heat(map));
+            put(page, &heat(map, "device"));
         }
     }
     put(page, "</section>\n");
 }
 
-/// Layers from top to bottom; above the mean orange, below it blue, both full at four times and at nothing.
-fn heat(rows: &[Vec<f64>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    if columns == 0 {
+/// Layers from top to bottom, `columns` of them from left to right, and what the colours mean below.
+fn heat(rows: &[Vec<f64>], columns: &str) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    if count == 0 {
         return String::new();
     }
     let height = ROW * number(rows.len());
-    let tall = u32::try_from(pixel(height)).unwrap_or(0) + 18;
+    let below = pixel(height) + 14;
+    let tall = u32::try_from(below).unwrap_or(0) + 22;
     canvas(tall, |area| {
         for (layer, row) in rows.iter().enumerate() {
             for (at, &value) in row.iter().enumerate() {
-                let (strength, of) = if value >= 1.0 {
-                    ((value.max(1.0).log2() / 2.0).min(1.0), colour(5))
-                } else {
-                    ((1.0 - value).min(1.0), colour(0))
-                };
+                let (strength, of) = shade(value);
                 if strength > 0.02 {
-                    let x = |column: usize| pixel(8.0 + number(column) * WIDTH / number(columns));
+                    let x = |column: usize| pixel(8.0 + number(column) * WIDTH / number(count));
                     let y = |line: usize| pixel(8.0 + number(line) * ROW);
                     let corners = [(x(at), y(layer)), (x(at + 1), y(layer + 1))];
                     area.draw(&Rectangle::new(corners, of.mix(strength).filled()))?;
@@ -306,8 +312,38 @@ fn heat(rows: &[Vec<f64>]) -> String {
         }
         let frame = [(8, 8), (pixel(8.0 + WIDTH), pixel(8.0 + height))];
         area.draw(&Rectangle::new(frame, GREY))?;
+        let sides = format!("{columns} 0; layers 0 to {} from top to bottom", rows.len() - 1);
+        area.draw(&Text::new(sides, (8, below), label(14)))?;
+        let last = format!("{columns} {}", count - 1);
+        area.draw(&Text::new(last, (940, below), label(14)))?;
+        for (at, (value, name)) in (0..).zip(SCALE) {
+            let left = 520 + 70 * at;
+            let (strength, of) = shade(value);
+            let corners = [(left, below + 1), (left + 14, below + 15)];
+            area.draw(&Rectangle::new(corners, of.mix(strength).filled()))?;
+            area.draw(&Rectangle::new(corners, GREY))?;
+            area.draw(&Text::new(name, (left + 18, below), label(14)))?;
+        }
         Ok(())
     })
+}
+
+/// Loads over the mean of their layer that the legend of a heat map shows.
+const SCALE: [(f64, &str); 5] = [
+    (0.0, "0"),
+    (0.5, "1/2"),
+    (1.0, "mean"),
+    (2.0, "2 x"),
+    (4.0, "4 x"),
+];
+
+/// How strong a cell is, and in what colour: above the mean orange, below it blue, both full at four times and at nothing.
+fn shade(value: f64) -> (f64, RGBColor) {
+    if value >= 1.0 {
+        ((value.log2() / 2.0).min(1.0), colour(5))
+    } else {
+        ((1.0 - value).min(1.0), colour(0))
+    }
 }
 
 /// Bytes of dispatch from each device to each other, in the end.
@@ -315,8 +351,7 @@ fn traffic(page: &mut String, report: &BalancingReport) {
     put(page, "<section><h2>Who sends to whom</h2>\n");
     put(
         page,
-        "<p>Bytes of a step's dispatch in the end, senders from top to bottom, receivers from left to right, darker with \
-         more.</p>\n",
+        "<p>Bytes of a step's dispatch in the end, stronger with more.</p>\n",
     );
     for policy in &report.policies {
         let most = policy.pairs.iter().flatten().copied().fold(0.0, f64::max);
@@ -325,11 +360,6 @@ fn traffic(page: &mut String, report: &BalancingReport) {
         }
         put(page, &format!("<h3>{}</h3>\n", escape(&policy.id)));
         put(page, &pairs(&policy.pairs, most));
-        let largest = orrery_units::Bytes::from_f64(most);
-        put(
-            page,
-            &format!("<p class=\"small\">The darkest holds {largest}.</p>\n"),
-        );
     }
     put(page, "</section>\n");
 }
@@ -345,6 +375,21 @@ fn pairs(rows: &[Vec<f64>], most: f64) -> String {
             }
         }
         area.draw(&Rectangle::new([(8, 8), (308, 308)], GREY))?;
+        let last = rows.len().saturating_sub(1);
+        let texts = [
+            format!("rows: who sends, device 0 at the top, {last} at the bottom"),
+            format!("columns: who receives, device 0 at the left, {last} at the right"),
+        ];
+        for (line, text) in (0..).zip(texts) {
+            area.draw(&Text::new(text, (324, 10 + 22 * line), label(14)))?;
+        }
+        for (at, share) in (0..).zip([0.25, 0.5, 0.75, 1.0]) {
+            let (left, top) = (324 + 120 * at, 64);
+            let corners = [(left, top), (left + 14, top + 14)];
+            area.draw(&Rectangle::new(corners, colour(0).mix(share).filled()))?;
+            let bytes = orrery_units::Bytes::from_f64((most * share).round()).to_string();
+            area.draw(&Text::new(bytes, (left + 18, top - 1), label(14)))?;
+        }
         Ok(())
     })
 }
@@ -432,10 +477,14 @@ fn recorded(page: &mut String, report: &BalancingReport) {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
             .margin_right(LEGEND)
-            .x_label_area_size(30)
-            .y_label_area_size(56)
+            .x_label_area_size(40)
+            .y_label_area_size(64)
             .build_cartesian_2d(0.0..number(layers.max(2) - 1), 1.0..most * 1.03)?;
-        quiet(&mut chart.configure_mesh()).x_desc("layer").draw()?;
+        quiet(&mut chart.configure_mesh())
+            .x_desc("layer")
+            .x_label_formatter(&|layer| format!("{layer:.0}"))
+            .y_desc("largest / mean")
+            .draw()?;
         for (at, (id, values)) in report.recorded.iter().enumerate() {
             let points = values
                 .iter()
