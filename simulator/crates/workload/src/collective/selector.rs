@@ -2,6 +2,7 @@
 
 use orrery_operation::{Collective, CollectiveOp};
 use orrery_profile::{Bottleneck, Profile, TransferLaw};
+use orrery_scenario::catalog::hardware;
 use orrery_scenario::plan::{Cluster, GroupShape, Node};
 use orrery_units::{Bytes, Evidence, SimDuration};
 
@@ -35,6 +36,8 @@ pub struct Network {
     num_units: f64,
     memory_bandwidth: f64,
     profile: std::sync::Arc<Profile>,
+    /// The node that curves of the profile between nodes were measured on: the usual one of its device.
+    measured: Option<Node>,
 }
 
 impl Timing {
@@ -56,6 +59,11 @@ impl Network {
             num_units: f64::from(cluster.device.num_units.max(1)),
             memory_bandwidth: cluster.device.memory_bandwidth.get(),
             profile: profile.clone(),
+            measured: hardware(&profile.device).ok().map(|usual| Node {
+                num_nics: usual.num_nics,
+                nic: usual.nic,
+                ..cluster.node.clone()
+            }),
         }
     }
 
@@ -91,10 +99,14 @@ impl Network {
             .collective(collective.op, shape.nodes, shape.ranks_per_node);
         if let Some(curve) = known {
             let inside = (curve.bytes.min..=curve.bytes.max).contains(&collective.bytes.get());
+            let moving = curve.law.moving(collective.bytes);
+            let other = self.on_other_nics(collective, shape, &graph);
             return Timing {
                 latency: curve.law.latency_picos,
-                moving: curve.law.moving(collective.bytes),
-                evidence: if inside {
+                moving: other.map_or(moving, |times| SimDuration::from_secs(moving.as_secs() * times)),
+                evidence: if other.is_some() {
+                    Evidence::Analytic
+                } else if inside {
                     Evidence::Interpolated
                 } else {
                     Evidence::Extrapolated
@@ -104,6 +116,20 @@ impl Network {
             };
         }
         self.unmeasured(collective, shape, &graph, algorithm, channels)
+    }
+
+    /// How much longer a group takes than on the NICs that it was measured on, by calculation; none where it has those,
+    /// or needs none.
+    fn on_other_nics(&self, collective: Collective, shape: GroupShape, graph: &Graph) -> Option<f64> {
+        let measured = self.measured.as_ref().filter(|_| shape.nodes > 1)?;
+        let line = |node: &Node| node.nic.get() * f64::from(node.num_nics);
+        let same = (line(measured) / line(&self.node) - 1.0).abs() < 1e-6;
+        if same {
+            return None;
+        }
+        let there = Graph::new(self.architecture, measured, shape);
+        let seconds = |graph: &Graph| self.calculated(collective.op, collective.bytes, shape, graph);
+        Some(seconds(graph) / seconds(&there))
     }
 
     fn unmeasured(
@@ -131,14 +157,18 @@ impl Network {
     }
 
     /// Seconds by the tuner's candidates: `min over candidates of latency + size / (bandwidth · efficiency)`, or by
-    /// ports for what is not tuned.
+    /// ports for what is not tuned. Rings count what their NICs carry.
     fn calculated(&self, op: CollectiveOp, size: Bytes, shape: GroupShape, graph: &Graph) -> f64 {
         let calibrated = |choice: &Choice| {
             let rate = choice.bandwidth * 1e9 * efficiency(choice.algorithm, self.architecture);
             choice.latency.as_secs() + size.as_f64() / rate
         };
-        let tuned = candidates(&self.preset, graph, op, size)
-            .iter()
+        let is_ring = |choice: &Choice| choice.algorithm == Algorithm::Ring;
+        let rings = candidates(&self.preset, &graph.of_rings(), op, size);
+        let others = candidates(&self.preset, graph, op, size);
+        let rings = rings.iter().filter(|choice| is_ring(choice));
+        let tuned = rings
+            .chain(others.iter().filter(|choice| !is_ring(choice)))
             .map(calibrated)
             .min_by(f64::total_cmp);
         tuned.unwrap_or_else(|| self.ports(size, shape, graph))

@@ -308,6 +308,45 @@ fn peaks_of_collectives() {
     close(bus(&models[0], all_gather, group(2, 1), large), 47.8, 0.02);
 }
 
+/// What crosses nodes passes their NICs: half of them take twice as long, measured curve or not, and no ring is faster
+/// than they are.
+#[test]
+fn groups_on_two_nodes_are_as_fast_as_their_nics() {
+    let with = |mut cluster: Cluster, profile: &str, num_nics: u32| {
+        cluster.node.num_nics = num_nics;
+        CostModel::of(&cluster, &shipped(profile), &stack(Dispatcher::AllToAll))
+    };
+    let bytes = Bytes::new(1 << 30);
+    let seconds = |model: &CostModel, op: CollectiveOp| {
+        let collective = Collective { op, ranks: 16, bytes };
+        let transfer = model.collective(collective, group(2, 8));
+        transfer
+            .work(orrery_taskgraph::Resources::PRIVATE)
+            .alone()
+            .as_secs()
+    };
+    for (cluster, profile) in [
+        (a100(), "a100-megatron-2025-09"),
+        (h100(), "h100-megatron-core-2025-09"),
+    ] {
+        for op in [
+            CollectiveOp::AllReduce,
+            CollectiveOp::AllGather,
+            CollectiveOp::ReduceScatter,
+        ] {
+            let [eight, four] = [8, 4].map(|nics| seconds(&with(cluster.clone(), profile, nics), op));
+            assert!(
+                (1.6..2.4).contains(&(four / eight)),
+                "{profile} {op:?}: {eight} and {four} s"
+            );
+        }
+        let line = 4.0 * cluster.node.nic.get();
+        let gather = seconds(&with(cluster, profile, 4), CollectiveOp::AllGather);
+        let wire = bytes.as_f64() * CollectiveOp::AllGather.bus_factor(16);
+        assert!(wire / gather <= line, "{profile}: {} of {line}", wire / gather);
+    }
+}
+
 #[test]
 fn no_answer_is_zero_or_shorter_for_more() {
     for model in models() {

@@ -65,16 +65,7 @@ impl Machine {
             ranks_per_node: per_node,
             nodes,
         };
-        let found = Graph::new(self.architecture, &node, shape);
-        if nodes == 1 {
-            return found;
-        }
-        // A ring that leaves the node runs at one speed all along: 8 channels of 24 GB/s on A100 with 8 NICs of
-        // 200 Gbit/s, of 45 on H100 with 8 of 400.
-        Graph {
-            intra: found.intra.min(found.inter),
-            ..found
-        }
+        Graph::new(self.architecture, &node, shape).of_rings()
     }
 }
 

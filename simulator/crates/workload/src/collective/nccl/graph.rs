@@ -71,6 +71,20 @@ const fn nvls_share(architecture: Architecture) -> f64 {
 }
 
 impl Graph {
+    /// The same as rings run on it. One that leaves the node runs at one speed all along, that of the NICs, whatever
+    /// the tuner thinks of two nodes: 8 channels of 24 GB/s on A100 with 8 NICs of 200 Gbit/s, 4 of them with 4, of 45
+    /// on H100 with 8 of 400.
+    #[must_use]
+    pub fn of_rings(self) -> Self {
+        if self.nodes == 1 {
+            return self;
+        }
+        Self {
+            intra: self.intra.min(self.inter),
+            ..self
+        }
+    }
+
     /// What the search finds for a group of `shape` on nodes like `node`.
     ///
     /// Inside a node: the speed of its list that leaves the least of the NVLinks unused; channels are then
