@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let root = std::env::args().nth(1).unwrap_or_else(|| default.to_owned());
     let steps = format!("{root}/tests/truth/training.csv.gz");
     // Or its 1,050 small steps would outweigh all others.
-    let one_node = format!("{root}/tests/truth/training_vtrain_single_node.csv.gz@4");
+    let one_node = format!("{root}/tests/truth/training_vtrain_single_node.csv.gz");
     let out = format!("{root}/scenarios/tuning/training.json");
     let arguments = [
         "orrery",
