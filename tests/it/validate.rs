@@ -181,8 +181,8 @@ fn measured_steps_are_simulated_row_by_row() {
 }
 
 /// What the fit of steps reaches is held: tier A by the closed form, and held out of the fit by model, device and stack.
-/// Bars of the first are 5 % and 9 % with experts, of the second 7 % and 13 %. vTrain's runs of several nodes are at 8.02 %
-/// and those of one node at 5.5 %, where 8 % and 5.5 % are aimed at: they must not get worse.
+/// Bars of the first are 5 % and 9 % with experts, of the second 7 % and 13 %, of vTrain's runs of several nodes 8 % and of
+/// those of one node 5.5 %.
 #[test]
 fn fitted_steps_keep_their_accuracy() {
     let truth = "tests/truth/training.csv.gz";
@@ -201,7 +201,7 @@ fn fitted_steps_keep_their_accuracy() {
     keep(&fitted, "tier A", 0.05);
     keep(&fitted, "tier A MoE", 0.09);
     keep(&fitted, "tier B", 0.10);
-    keep(&fitted, "source vTrain ground truth multi-node", 0.081);
+    keep(&fitted, "source vTrain ground truth multi-node", 0.08);
     let inside = tier(&fitted, "tier A", "interval_coverage");
     assert!((0.75..=0.85).contains(&inside), "{inside}");
     let held_out = answer(&["--truth", truth, "--folds", "5"]);
@@ -211,6 +211,6 @@ fn fitted_steps_keep_their_accuracy() {
     keep(
         &answer(&["--truth", one_node, "--estimate", "--by", "arch"]),
         "arch dense",
-        0.056,
+        0.055,
     );
 }
