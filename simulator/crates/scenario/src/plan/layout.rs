@@ -216,24 +216,25 @@ impl Layout {
     /// The ranks that differ from `rank` only along `axis`, in order along it; `rank` included.
     #[must_use]
     pub fn group(&self, rank: u32, axis: Axis) -> Vec<u32> {
-        let place = self.coordinates(rank);
-        let along = |at| match axis {
-            Axis::Tensor => Coordinates { tensor: at, ..place },
-            Axis::Context => Coordinates { context: at, ..place },
-            Axis::Data => Coordinates { data: at, ..place },
-            Axis::Pipeline => Coordinates {
-                pipeline: at,
-                ..place
-            },
-        };
-        (0..self.degree(axis)).map(|at| self.rank(along(at))).collect()
+        let (degree, stride) = (self.degree(axis), self.stride(axis));
+        let first = rank - rank / stride % degree * stride;
+        (0..degree).map(|at| first + at * stride).collect()
+    }
+
+    /// From a rank to the next along `axis`: the ranks that differ only along faster axes.
+    fn stride(&self, axis: Axis) -> u32 {
+        let faster = self.order.into_iter().take_while(|&faster| faster != axis);
+        faster.map(|faster| self.degree(faster)).product()
     }
 
     /// The ranks of pipeline stage `pipeline`, in order.
     #[must_use]
     pub fn stage_ranks(&self, pipeline: u32) -> Vec<u32> {
-        (0..self.world())
-            .filter(|&rank| self.coordinates(rank).pipeline == pipeline)
+        // Axes faster than the pipeline's run through neighbours, the others from one such run to the next.
+        let stride = self.stride(Axis::Pipeline);
+        let first = |run| (run * self.pp + pipeline) * stride;
+        (0..self.ranks_per_stage() / stride)
+            .flat_map(|run| first(run)..first(run) + stride)
             .collect()
     }
 
@@ -243,21 +244,8 @@ impl Layout {
     /// ranks of a stage in order are cut into `expert_tp`, then `ep`, then replicas.
     #[must_use]
     pub fn expert_place(&self, rank: u32) -> (u32, u32, u32) {
-        let place = self.coordinates(rank);
-        let mut local = 0;
-        for axis in self
-            .order
-            .into_iter()
-            .rev()
-            .filter(|&axis| axis != Axis::Pipeline)
-        {
-            let at = match axis {
-                Axis::Tensor => place.tensor,
-                Axis::Context => place.context,
-                Axis::Data | Axis::Pipeline => place.data,
-            };
-            local = local * self.degree(axis) + at;
-        }
+        let stride = self.stride(Axis::Pipeline);
+        let local = rank / (stride * self.pp) * stride + rank % stride;
         let in_experts = local / self.expert_tp;
         (local % self.expert_tp, in_experts % self.ep, in_experts / self.ep)
     }
@@ -299,6 +287,72 @@ impl Layout {
             2 * self.pp - 1 - stage
         } else {
             stage % self.pp
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Layouts of 2 x 3 x 4 x 5 ranks in every order of their axes.
+    fn layouts() -> Vec<Layout> {
+        let axes = [Axis::Tensor, Axis::Context, Axis::Data, Axis::Pipeline];
+        let mut orders = Vec::new();
+        for number in 0..256_usize {
+            let order = [number / 64, number / 16 % 4, number / 4 % 4, number % 4].map(|at| axes[at]);
+            if axes.iter().all(|axis| order.contains(axis)) {
+                orders.push(order);
+            }
+        }
+        assert_eq!(orders.len(), 24);
+        let laid = |order| Layout {
+            tp: 2,
+            cp: 3,
+            cp_comm: ContextExchange::Ring,
+            dp: 4,
+            pp: 5,
+            ep: 4,
+            expert_tp: 3,
+            zero: ZeroStage::None,
+            sequence_parallel: false,
+            schedule: Schedule {
+                kind: ScheduleKind::OneFOneB,
+                chunks: 1,
+            },
+            order,
+            devices_per_domain: 8,
+            stages: Vec::new(),
+        };
+        orders.into_iter().map(laid).collect()
+    }
+
+    /// Claim: groups, stages and places of experts are what coordinates say of every rank.
+    #[test]
+    fn groups_and_places_are_those_of_coordinates() {
+        for layout in layouts() {
+            for pipeline in 0..layout.pp {
+                let all = 0..layout.world();
+                let here: Vec<u32> = all
+                    .filter(|&rank| layout.coordinates(rank).pipeline == pipeline)
+                    .collect();
+                assert_eq!(layout.stage_ranks(pipeline), here, "{:?}", layout.order);
+                for (local, &rank) in (0..).zip(&here) {
+                    let (expert_tp, ep) = (layout.expert_tp, layout.ep);
+                    let place = (local % expert_tp, local / expert_tp % ep, local / expert_tp / ep);
+                    assert_eq!(layout.expert_place(rank), place, "{:?}", layout.order);
+                }
+            }
+            for rank in 0..layout.world() {
+                let place = layout.coordinates(rank);
+                assert_eq!(layout.rank(place), rank);
+                let along = |data| layout.rank(Coordinates { data, ..place });
+                let data: Vec<u32> = (0..layout.dp).map(along).collect();
+                assert_eq!(layout.group(rank, Axis::Data), data, "{:?}", layout.order);
+                let along = |context| layout.rank(Coordinates { context, ..place });
+                let context: Vec<u32> = (0..layout.cp).map(along).collect();
+                assert_eq!(layout.group(rank, Axis::Context), context, "{:?}", layout.order);
+            }
         }
     }
 }
