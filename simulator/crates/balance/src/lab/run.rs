@@ -82,14 +82,19 @@ impl Question<'_> {
     ///
     /// # Errors
     /// When `progress` asked to stop.
-    pub fn run(&self, progress: impl FnMut(u64) -> Result<(), Stop>) -> Result<Outcome, Stop> {
+    pub fn run(&self, mut progress: impl FnMut(u64) -> Result<(), Stop>) -> Result<Outcome, Stop> {
+        self.run_dyn(&mut progress)
+    }
+
+    /// The same for any progress: compiled here, once, and not as its caller is.
+    fn run_dyn(&self, progress: &mut dyn FnMut(u64) -> Result<(), Stop>) -> Result<Outcome, Stop> {
         self.side_by_side::<SIDE_BY_SIDE>(progress)
     }
 
     /// The same with `N` steps side by side, at most [`SIDE_BY_SIDE`]: the same to the last bit, one by one too.
     pub(super) fn side_by_side<const N: usize>(
         &self,
-        mut progress: impl FnMut(u64) -> Result<(), Stop>,
+        progress: &mut dyn FnMut(u64) -> Result<(), Stop>,
     ) -> Result<Outcome, Stop> {
         let layers = self.process.layers();
         let experts = self.process.experts();

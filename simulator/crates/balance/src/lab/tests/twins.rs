@@ -46,7 +46,7 @@ fn steps_side_by_side_are_those_one_by_one() {
             seed: Seed::new(3),
         };
         let fast = question.run(|_| Ok(())).unwrap();
-        let slow = question.side_by_side::<1>(|_| Ok(())).unwrap();
+        let slow = question.side_by_side::<1>(&mut |_| Ok(())).unwrap();
         assert!(fast == slow, "{}", contenders[0].id);
     }
 }
