@@ -20,13 +20,22 @@ pub(crate) const fn of_class(class: OpClass) -> Color32 {
     }
 }
 
-/// The colour of the first, second and third side of a comparison: hues of Okabe and Ito, in lines and swatches.
+/// The colour of a side of a comparison, of which there are three.
 pub(crate) const fn of_side(side: usize) -> Color32 {
-    match side {
-        0 => Color32::from_rgb(0x56, 0xb4, 0xe9),
-        1 => Color32::from_rgb(0xe6, 0x9f, 0x00),
-        _ => Color32::from_rgb(0x00, 0x9e, 0x73),
-    }
+    of_policy(side)
+}
+
+/// The colour of a policy, in lines and swatches: hues of Okabe and Ito, one after the other.
+pub(crate) const fn of_policy(policy: usize) -> Color32 {
+    const HUES: [Color32; 6] = [
+        Color32::from_rgb(0x56, 0xb4, 0xe9),
+        Color32::from_rgb(0xe6, 0x9f, 0x00),
+        Color32::from_rgb(0x00, 0x9e, 0x73),
+        Color32::from_rgb(0xcc, 0x79, 0xa7),
+        Color32::from_rgb(0xd5, 0x5e, 0x00),
+        Color32::from_rgb(0x00, 0x72, 0xb2),
+    ];
+    HUES[policy % HUES.len()]
 }
 
 /// Black or white, whichever is read better on `background`: by its luma (ITU-R BT.601 weights).

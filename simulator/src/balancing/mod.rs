@@ -242,6 +242,16 @@ fn frames(outcome: &Outcome) -> Vec<LoadFrame> {
         .collect()
 }
 
+/// Where replicas lie, as SGLang and vLLM read it.
+#[must_use]
+pub fn placement_json(tables: &Tables) -> serde_json::Value {
+    serde_json::json!({
+        "physical_to_logical_map": tables.phy2log,
+        "logical_to_physical_map": tables.log2phy,
+        "logical_replica_count": tables.logcnt,
+    })
+}
+
 /// A policy in words.
 fn about(contender: &orrery_balance::lab::Contender) -> String {
     use orrery_balance::lab::Migration;

@@ -8,7 +8,6 @@ use crate::exit::Exit;
 use crate::{checks, files};
 use orrery_report::{BalancingReport, render};
 use orrery_scenario::BalancingPlan;
-use serde_json::json;
 
 use super::progress::{Job, Signals, Watched, watched};
 use super::run::{folder, load_baseline, meta, say_missing_baseline};
@@ -123,11 +122,7 @@ fn looks(
         ),
     ];
     for (id, tables) in placements {
-        let placement = json!({
-            "physical_to_logical_map": tables.phy2log,
-            "logical_to_physical_map": tables.log2phy,
-            "logical_replica_count": tables.logcnt,
-        });
+        let placement = balancing::placement_json(tables);
         files.push((format!("placement-{id}.json"), format!("{placement}\n")));
     }
     for look in &args.write {

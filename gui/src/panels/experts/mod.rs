@@ -10,7 +10,7 @@ mod tables;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-use eframe::egui::{Button, Color32, ScrollArea, Ui};
+use eframe::egui::{Button, ScrollArea, Ui};
 use orrery_units::Bytes;
 
 use crate::app::{Command, Commands};
@@ -78,19 +78,6 @@ impl View {
             ..Self::default()
         };
     }
-}
-
-/// The colour of a policy: hues of Okabe and Ito.
-fn color_of(policy: usize) -> Color32 {
-    const HUES: [Color32; 6] = [
-        Color32::from_rgb(0x56, 0xb4, 0xe9),
-        Color32::from_rgb(0xe6, 0x9f, 0x00),
-        Color32::from_rgb(0x00, 0x9e, 0x73),
-        Color32::from_rgb(0xcc, 0x79, 0xa7),
-        Color32::from_rgb(0xd5, 0x5e, 0x00),
-        Color32::from_rgb(0x00, 0x72, 0xb2),
-    ];
-    HUES[policy % HUES.len()]
 }
 
 /// Draws the panel.

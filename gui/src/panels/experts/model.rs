@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use orrery::balancing::Tables;
+use orrery::balancing::{Tables, placement_json};
 use orrery_report::{BalancingReport, LoadFrame, PolicyReport, SweepReport};
-use serde_json::json;
 
 /// A balancing run: policies, their series over steps, and loads in stretches of steps.
 #[derive(Debug)]
@@ -138,12 +137,7 @@ impl ExpertsModel {
     pub(super) fn placement(&self, policy: usize) -> Option<String> {
         let id = &self.policies().get(policy)?.id;
         let (_, tables) = self.placements.iter().find(|(other, _)| other == id)?;
-        let placement = json!({
-            "physical_to_logical_map": tables.phy2log,
-            "logical_to_physical_map": tables.log2phy,
-            "logical_replica_count": tables.logcnt,
-        });
-        Some(placement.to_string())
+        Some(placement_json(tables).to_string())
     }
 }
 

@@ -7,8 +7,8 @@ use egui_plot::{
 };
 use orrery_report::{PolicyReport, RebalanceReport};
 
+use super::View;
 use super::model::{ExpertsModel, Series};
-use super::{View, color_of};
 use crate::theme;
 
 /// Height of the lines.
@@ -58,8 +58,8 @@ pub(super) fn show(ui: &mut Ui, model: &ExpertsModel, view: &mut View) {
         for (at, (policy, points)) in model.policies().iter().zip(lines).enumerate() {
             let is_chosen = chosen.contains(&at);
             let color = match is_chosen {
-                true => color_of(at),
-                false => color_of(at).gamma_multiply(0.45),
+                true => theme::of_policy(at),
+                false => theme::of_policy(at).gamma_multiply(0.45),
             };
             let line = Line::new(policy.id.clone(), PlotPoints::new(points));
             plot.line(line.color(color).width(if is_chosen { 2.0 } else { 1.0 }));

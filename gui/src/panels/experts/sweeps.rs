@@ -2,6 +2,7 @@
 
 use eframe::egui::{Color32, Ui};
 use egui_plot::{Legend, Line, Plot, PlotPoints, Points};
+use orrery_report::render::sweep_title;
 use orrery_report::{SweepReport, SweepValue};
 use orrery_units::with_si_prefix;
 
@@ -16,10 +17,7 @@ type Curve = (&'static str, Color32, fn(&SweepValue) -> f64);
 pub(super) fn show(ui: &mut Ui, sweeps: &[SweepReport]) {
     for (at, sweep) in sweeps.iter().enumerate() {
         ui.add_space(6.0);
-        ui.strong(format!(
-            "{} beside {}, by {}",
-            sweep.policy, sweep.base, sweep.key
-        ));
+        ui.strong(sweep_title(sweep));
         if let Some(best) = best(sweep) {
             ui.weak(format!(
                 "Most is left at {} = {}: {} a step.",

@@ -6,8 +6,8 @@ use eframe::egui::{Grid, RichText, Sense, Ui, vec2};
 use orrery_report::Stretch;
 use orrery_units::{Bytes, significant, with_si_prefix};
 
+use super::View;
 use super::model::ExpertsModel;
-use super::{View, color_of};
 use crate::theme;
 use crate::words::grouped;
 
@@ -42,7 +42,7 @@ pub(super) fn totals(ui: &mut Ui, model: &ExpertsModel) {
 /// The mark of a policy in lines and tables.
 pub(super) fn swatch(ui: &mut Ui, policy: usize) {
     let (rect, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
-    ui.painter().rect_filled(rect, 2.0, color_of(policy));
+    ui.painter().rect_filled(rect, 2.0, theme::of_policy(policy));
 }
 
 /// The policies that are compared in `steps`.

@@ -153,7 +153,8 @@ fn sweep_table(out: &mut String, sweep: &SweepReport) {
 }
 
 /// What a sweep moves, in words.
-pub(super) fn sweep_title(sweep: &SweepReport) -> String {
+#[must_use]
+pub fn sweep_title(sweep: &SweepReport) -> String {
     let what = match sweep.key.as_str() {
         "interval" => "steps between plans",
         "redundant" => "slots beyond one per expert",

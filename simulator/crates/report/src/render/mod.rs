@@ -11,7 +11,7 @@ mod text;
 mod why;
 
 pub use self::csv::{csv, links_csv, traffic_csv};
-pub use balancing::{balancing_json, balancing_text};
+pub use balancing::{balancing_json, balancing_text, sweep_title};
 pub use github::github;
 pub use headline::{Headline, headlines, percent};
 pub use html::{balancing_html, html};
