@@ -181,6 +181,8 @@ mod tests {
             at: SimTime::ZERO,
             taken: UnixTime::from_millis(0),
             devices: vec![half, device(1, &Absence::DeviceLost)],
+            host: None,
+            collectives: Vec::new(),
         };
         let findings = Findings {
             statuses: vec![SourceStatus::up("nvml", Origin::Live)],

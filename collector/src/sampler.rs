@@ -307,6 +307,8 @@ fn read(name: &str, source: &mut dyn Source, sequence: u64, start: Instant) -> R
         at: SimTime::ZERO + SimDuration::from_secs(at.as_secs_f64()),
         taken,
         devices,
+        host: None,
+        collectives: Vec::new(),
     })
 }
 

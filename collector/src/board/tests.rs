@@ -27,6 +27,8 @@ fn sample(sequence: u64, began: Instant) -> Message {
         at: SimTime::ZERO,
         taken: UnixTime::from_millis(0),
         devices: Vec::new(),
+        host: None,
+        collectives: Vec::new(),
     };
     Message::Sample {
         sample,

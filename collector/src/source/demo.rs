@@ -98,6 +98,7 @@ impl DemoSource {
             fp32: ratio("fp32", 0.11 * busy, 0.05),
             nvlink_receive: rate("receive"),
             nvlink_transmit: rate("transmit"),
+            ..Activity::default()
         };
         let utilization = Ratio::clamped(0.98 * noise("utilization", 0.02));
         let energy = &mut self.energy[(node * DEVICES_PER_NODE + index) as usize];
@@ -121,6 +122,7 @@ impl DemoSource {
                 Vec::new()
             }),
             activity,
+            ..DeviceSample::absent(identity(node, index), &Absence::not_sent())
         }
     }
 }

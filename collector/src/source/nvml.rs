@@ -239,6 +239,7 @@ impl Known {
             temperature: reading(device.temperature(TemperatureSensor::Gpu)).map(|t| Celsius(f64::from(t))),
             throttles: reading(device.current_throttle_reasons()).map(throttles),
             activity: self.activity(nvml, &device),
+            ..DeviceSample::absent(self.identity.clone(), &Absence::not_sent())
         })
     }
 
@@ -277,6 +278,7 @@ impl Known {
             fp32: next().map(ratio_of_percent),
             nvlink_receive: next().map(rate_of_mebibytes),
             nvlink_transmit: next().map(rate_of_mebibytes),
+            ..Activity::default()
         }
     }
 }

@@ -165,7 +165,11 @@ fn what_is_not_supported_says_so_and_hides_nothing_else() {
             .collect()
     };
     assert_eq!(lacks(&devices[0]), ["power"]);
-    assert_eq!(lacks(&devices[1]).len(), 8, "all unit activity, and nothing else");
+    assert_eq!(
+        lacks(&devices[1]).len(),
+        15,
+        "all unit activity, and nothing else"
+    );
     assert!(devices[1].activity.sm.absence().is_some() && devices[1].power.value().is_some());
     // One metric of GPM at a time.
     let activity = &devices[2].activity;

@@ -4,18 +4,37 @@
 //! why there is none. [`Rates`] follow from two samples. This crate does not know how samples are taken, and
 //! refuses to turn an absent reading into a number.
 
+mod activity;
+mod collective;
+mod counter;
+mod counters;
+mod facts;
+mod host;
+mod host_rates;
+mod job;
 mod quantity;
 mod rates;
 mod reading;
+mod readings;
 mod sample;
 mod status;
+mod throttle;
 mod to_timeline;
 mod wire;
 
-pub use quantity::{Celsius, Hertz, UnixTime};
-pub use rates::{Rates, RatesError};
+pub use activity::Activity;
+pub use collective::Collective;
+pub use counter::{CounterError, CounterWidth, advance};
+pub use counters::{Ecc, Link, LinkErrors, NvLink, Pcie, RemappedRows, ThrottleTimes, XidCount, Xids};
+pub use facts::{DeviceState, Facts, Mig, MigInstance, PerformanceState, Presence, Process, RecoveryAction};
+pub use host::{Cpu, Disk, HostMemory, HostSample, Interface, NumaNode, RdmaPort};
+pub use host_rates::{DiskRates, HostRates, PortRates};
+pub use job::JobContext;
+pub use quantity::{Celsius, Hertz, Nanoseconds, UnixTime};
+pub use rates::{Rates, RatesError, ThrottleShares, Traffic};
 pub use reading::{Absence, Reading};
-pub use sample::{Activity, DeviceIdentity, DeviceSample, Sample, Throttle};
+pub use sample::{DeviceIdentity, DeviceSample, Sample};
 pub use status::{Origin, SourceState, SourceStatus};
+pub use throttle::Throttle;
 pub use to_timeline::timeline_of_samples;
 pub use wire::{Event, Heartbeat, SCHEMA, StreamError, WireError, read_events, read_line, write_line};

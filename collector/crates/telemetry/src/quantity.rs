@@ -12,6 +12,11 @@ pub struct Hertz(u64);
 #[serde(transparent)]
 pub struct Celsius(pub f64);
 
+/// Time that a counter added up, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Nanoseconds(u64);
+
 /// An instant of the wall clock, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -35,6 +40,27 @@ impl Hertz {
     #[expect(clippy::cast_precision_loss, reason = "clocks are far below 2^53 Hz")]
     pub fn as_f64(self) -> f64 {
         self.0 as f64
+    }
+}
+
+impl Nanoseconds {
+    /// `nanos` nanoseconds.
+    #[must_use]
+    pub const fn new(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// The time in nanoseconds.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The time in seconds, for exports.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "exact for the first hundred days")]
+    pub fn as_secs(self) -> f64 {
+        self.0 as f64 / 1e9
     }
 }
 

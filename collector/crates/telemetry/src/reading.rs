@@ -37,6 +37,26 @@ pub enum Reading<T> {
     },
 }
 
+impl Absence {
+    /// A collector of an earlier release, or another kind of source, does not send this reading.
+    #[must_use]
+    pub fn not_sent() -> Self {
+        Self::Failed("this source does not give it".to_owned())
+    }
+
+    /// Whether the source gives no such reading at all: nothing is amiss then.
+    #[must_use]
+    pub fn is_not_sent(&self) -> bool {
+        *self == Self::not_sent()
+    }
+
+    /// The driver did not answer in time.
+    #[must_use]
+    pub fn no_answer() -> Self {
+        Self::Failed("the driver does not answer".to_owned())
+    }
+}
+
 impl<T> Reading<T> {
     /// A reading that is absent because of `reason`.
     #[must_use]

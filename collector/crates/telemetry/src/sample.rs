@@ -1,9 +1,13 @@
 //! What a source read of its devices at one instant.
 
-use orrery_units::{Bytes, BytesPerSec, Joules, Ratio, SimTime, Watts};
+use orrery_units::{Bytes, Joules, Ratio, SimTime, Watts};
 use serde::{Deserialize, Serialize};
 
-use crate::{Absence, Celsius, Hertz, Origin, Reading, UnixTime};
+use crate::{
+    Absence, Activity, Celsius, Collective, DeviceState, Ecc, Facts, Hertz, HostSample, Mig, NvLink, Origin,
+    Pcie, PerformanceState, Presence, Process, Reading, RecoveryAction, RemappedRows, Throttle,
+    ThrottleTimes, UnixTime, Xids,
+};
 
 /// What a source read of its devices at one instant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,8 +22,14 @@ pub struct Sample {
     pub at: SimTime,
     /// The wall clock when it was taken.
     pub taken: UnixTime,
-    /// The devices, in the order of their nodes and numbers.
+    /// The devices, in the order of their nodes and numbers; none for a source that reads something else.
     pub devices: Vec<DeviceSample>,
+    /// The machine, for a source that reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Box<HostSample>>,
+    /// Collectives that ended since the sample before, for a source that hears of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collectives: Vec<Collective>,
 }
 
 /// Which device it is.
@@ -64,111 +74,57 @@ pub struct DeviceSample {
     pub temperature: Reading<Celsius>,
     /// What holds the clocks down now; empty when nothing does.
     pub throttles: Reading<Vec<Throttle>>,
-    /// Activity of the units since the sample before.
+    /// Activity of the units since the activity before.
     pub activity: Activity,
+    /// Whether the device answers, and since when; nothing from a source that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence: Option<Presence>,
+    /// What does not change.
+    #[serde(default)]
+    pub facts: Facts,
+    /// Temperature of the memory (field 82).
+    #[serde(default = "not_sent")]
+    pub memory_temperature: Reading<Celsius>,
+    /// The performance state.
+    #[serde(default = "not_sent")]
+    pub performance_state: Reading<PerformanceState>,
+    /// Power drawn at this instant (field 186).
+    #[serde(default = "not_sent")]
+    pub power_instant: Reading<Watts>,
+    /// Power drawn, mean over the last second (field 185).
+    #[serde(default = "not_sent")]
+    pub power_average: Reading<Watts>,
+    /// For how long each reason held the clocks down.
+    #[serde(default)]
+    pub throttle_times: ThrottleTimes,
+    /// Memory errors.
+    #[serde(default)]
+    pub ecc: Ecc,
+    /// Memory rows that spare ones stand in for.
+    #[serde(default)]
+    pub remapped_rows: RemappedRows,
+    /// Errors that the driver reported as events.
+    #[serde(default = "not_sent")]
+    pub xids: Reading<Xids>,
+    /// What the driver asks for to make the device well again.
+    #[serde(default = "not_sent")]
+    pub recovery: Reading<RecoveryAction>,
+    /// What went over NVLink.
+    #[serde(default)]
+    pub nvlink: NvLink,
+    /// The PCIe link.
+    #[serde(default)]
+    pub pcie: Pcie,
+    /// The processes that hold its memory, by number; at most [`Process::MOST`].
+    #[serde(default = "not_sent")]
+    pub processes: Reading<Vec<Process>>,
+    /// How it is divided.
+    #[serde(default)]
+    pub mig: Mig,
 }
 
-/// Activity of a device's units between two samples.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Activity {
-    /// Share of time in which the graphics or compute engine worked.
-    pub graphics: Reading<Ratio>,
-    /// Share of time in which a multiprocessor had a warp, mean over multiprocessors.
-    pub sm: Reading<Ratio>,
-    /// Warps resident over warps possible.
-    pub occupancy: Reading<Ratio>,
-    /// Share of cycles in which the tensor pipe worked.
-    pub tensor: Reading<Ratio>,
-    /// Share of the memory bandwidth used.
-    pub dram: Reading<Ratio>,
-    /// Share of cycles in which the FP32 pipe worked.
-    pub fp32: Reading<Ratio>,
-    /// Data received over NVLink.
-    pub nvlink_receive: Reading<BytesPerSec>,
-    /// Data sent over NVLink.
-    pub nvlink_transmit: Reading<BytesPerSec>,
-}
-
-/// What holds a device's clocks down: the bits `nvmlClocksThrottleReason…` of nvml.h that say so. Left out are
-/// `GpuIdle` (0x1), since nothing is slowed that does not run, and `DisplayClockSetting` (0x100), which concerns
-/// displays.
-///
-/// Several may hold at one time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Throttle {
-    /// The power limit, by software: NVML's `SwPowerCap` (0x4). Every busy device has it now and then.
-    PowerCap,
-    /// Temperature of the chip or of its memory, by software: `SwThermalSlowdown` (0x20).
-    ThermalSoftware,
-    /// Temperature, by hardware, to half the clock or less: `HwThermalSlowdown` (0x40).
-    ThermalHardware,
-    /// The brake that the power supply pulls, to half the clock or less: `HwPowerBrakeSlowdown` (0x80).
-    PowerBrake,
-    /// Hardware, to half the clock or less: `HwSlowdown` (0x8), a sign of one of the two above or of too much
-    /// power drawn at once; it may also show while a clock changes.
-    Hardware,
-    /// Another device of its sync boost group, to whose clock it is held: `SyncBoost` (0x10).
-    SyncBoost,
-    /// The clocks for applications that somebody set: `ApplicationsClocksSetting` (0x2).
-    ApplicationsClocksSetting,
-}
-
-impl Throttle {
-    /// All of them, in the order in which they are exported.
-    pub const ALL: [Self; 7] = [
-        Self::PowerCap,
-        Self::ThermalSoftware,
-        Self::ThermalHardware,
-        Self::PowerBrake,
-        Self::Hardware,
-        Self::SyncBoost,
-        Self::ApplicationsClocksSetting,
-    ];
-
-    /// Its name in exports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PowerCap => "power_cap",
-            Self::ThermalSoftware => "thermal_software",
-            Self::ThermalHardware => "thermal_hardware",
-            Self::PowerBrake => "power_brake",
-            Self::Hardware => "hardware",
-            Self::SyncBoost => "sync_boost",
-            Self::ApplicationsClocksSetting => "applications_clocks_setting",
-        }
-    }
-}
-
-impl Throttle {
-    /// Whether it tells of a device that is too hot, badly powered or faulty. A limit that somebody set, on power
-    /// or on clocks, holds every busy device down and is no news; the clock of a sync boost group is another
-    /// device's news.
-    #[must_use]
-    pub const fn is_ailment(self) -> bool {
-        match self {
-            Self::ThermalSoftware | Self::ThermalHardware | Self::PowerBrake | Self::Hardware => true,
-            Self::PowerCap | Self::SyncBoost | Self::ApplicationsClocksSetting => false,
-        }
-    }
-}
-
-impl Activity {
-    /// No activity reading at all, because of `reason`.
-    #[must_use]
-    pub fn absent(reason: &Absence) -> Self {
-        Self {
-            graphics: Reading::absent(reason.clone()),
-            sm: Reading::absent(reason.clone()),
-            occupancy: Reading::absent(reason.clone()),
-            tensor: Reading::absent(reason.clone()),
-            dram: Reading::absent(reason.clone()),
-            fp32: Reading::absent(reason.clone()),
-            nvlink_receive: Reading::absent(reason.clone()),
-            nvlink_transmit: Reading::absent(reason.clone()),
-        }
-    }
+fn not_sent<T>() -> Reading<T> {
+    Reading::absent(Absence::not_sent())
 }
 
 impl DeviceSample {
@@ -190,14 +146,29 @@ impl DeviceSample {
             temperature: Reading::absent(reason.clone()),
             throttles: Reading::absent(reason.clone()),
             activity: Activity::absent(reason),
+            presence: None,
+            facts: Facts::absent(reason),
+            memory_temperature: Reading::absent(reason.clone()),
+            performance_state: Reading::absent(reason.clone()),
+            power_instant: Reading::absent(reason.clone()),
+            power_average: Reading::absent(reason.clone()),
+            throttle_times: ThrottleTimes::absent(reason),
+            ecc: Ecc::absent(reason),
+            remapped_rows: RemappedRows::absent(reason),
+            xids: Reading::absent(reason.clone()),
+            recovery: Reading::absent(reason.clone()),
+            nvlink: NvLink::absent(reason),
+            pcie: Pcie::absent(reason),
+            processes: Reading::absent(reason.clone()),
+            mig: Mig::absent(reason),
         }
     }
 
-    /// Every reading that has no value, by its name, with the reason.
+    /// Every reading that has no value, by its name, with the reason; those that its source does not give at all
+    /// are left out.
     #[must_use]
     pub fn absences(&self) -> Vec<(&'static str, &Absence)> {
-        let activity = &self.activity;
-        let readings = [
+        let own = [
             ("utilization", self.utilization.absence()),
             ("memory used", self.memory_used.absence()),
             ("memory free", self.memory_free.absence()),
@@ -210,18 +181,26 @@ impl DeviceSample {
             ("memory clock", self.memory_clock.absence()),
             ("temperature", self.temperature.absence()),
             ("throttles", self.throttles.absence()),
-            ("engine activity", activity.graphics.absence()),
-            ("SM activity", activity.sm.absence()),
-            ("occupancy", activity.occupancy.absence()),
-            ("tensor activity", activity.tensor.absence()),
-            ("memory bandwidth activity", activity.dram.absence()),
-            ("FP32 activity", activity.fp32.absence()),
-            ("NVLink received", activity.nvlink_receive.absence()),
-            ("NVLink sent", activity.nvlink_transmit.absence()),
+            ("memory temperature", self.memory_temperature.absence()),
+            ("performance state", self.performance_state.absence()),
+            ("power at this instant", self.power_instant.absence()),
+            ("mean power", self.power_average.absence()),
+            ("XID errors", self.xids.absence()),
+            ("recovery action", self.recovery.absence()),
+            ("processes", self.processes.absence()),
         ];
-        readings
+        let own = own
             .into_iter()
-            .filter_map(|(name, absence)| Some((name, absence?)))
+            .filter_map(|(name, absence)| Some((name, absence?)));
+        own.chain(self.activity.absences())
+            .chain(self.throttle_times.absences())
+            .chain(self.ecc.absences())
+            .chain(self.remapped_rows.absences())
+            .chain(self.nvlink.absences())
+            .chain(self.pcie.absences())
+            .chain(self.mig.absences())
+            .chain(self.facts.absences())
+            .filter(|(_, absence)| !absence.is_not_sent())
             .collect()
     }
 
@@ -230,27 +209,11 @@ impl DeviceSample {
     pub fn is_lost(&self) -> bool {
         self.utilization.absence() == Some(&Absence::DeviceLost)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heat_brakes_and_faults_are_ailments_and_limits_are_not() {
-        let ailments = Throttle::ALL.into_iter().filter(|throttle| throttle.is_ailment());
-        let names: Vec<&str> = ailments.map(Throttle::name).collect();
-        assert_eq!(
-            names,
-            ["thermal_software", "thermal_hardware", "power_brake", "hardware"]
-        );
-    }
-
-    #[test]
-    fn a_throttle_has_one_name_on_the_wire_and_in_exports() {
-        for throttle in Throttle::ALL {
-            let on_the_wire = serde_json::to_string(&throttle).unwrap();
-            assert_eq!(on_the_wire, format!("\"{}\"", throttle.name()));
-        }
+    /// Whether a call into the driver has not returned, so that nothing is known of the device now.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.presence
+            .is_some_and(|presence| presence.state == DeviceState::Silent)
     }
 }

@@ -126,6 +126,8 @@ mod tests {
                 at: SimTime::ZERO + SimDuration::from_millis(1000) * sequence,
                 taken: UnixTime::from_millis(0),
                 devices: vec![device],
+                host: None,
+                collectives: Vec::new(),
             }
         })
         .collect();

@@ -198,6 +198,8 @@ mod tests {
             at: SimTime::from_picos(u64::MAX - 1),
             taken: UnixTime::from_millis(1_700_000_000_123),
             devices: vec![device],
+            host: None,
+            collectives: Vec::new(),
         });
         let line = write_line(&event);
         assert_eq!(line.matches('\n').count(), 1);
@@ -229,6 +231,64 @@ mod tests {
             read_line(old).unwrap(),
             Event::Source(SourceStatus::absent("nvml", "x"))
         );
+    }
+
+    #[test]
+    fn a_sample_of_an_older_collector_is_read_and_lacks_what_was_added_since() {
+        let absent = r#"{"absent":"not_supported"}"#;
+        let named = |names: &[&str]| -> String {
+            let fields: Vec<String> = names.iter().map(|name| format!("\"{name}\":{absent}")).collect();
+            fields.join(",")
+        };
+        // As the first release wrote it.
+        let readings = named(&[
+            "utilization",
+            "memory_used",
+            "memory_free",
+            "memory_reserved",
+            "memory_total",
+            "power",
+            "power_limit",
+            "energy",
+            "sm_clock",
+            "memory_clock",
+            "temperature",
+            "throttles",
+        ]);
+        let activity = named(&[
+            "graphics",
+            "sm",
+            "occupancy",
+            "tensor",
+            "dram",
+            "fp32",
+            "nvlink_receive",
+            "nvlink_transmit",
+        ]);
+        let line = format!(
+            r#"{{"schema":"stream/1","event":{{"sample":{{"source":"nvml","origin":"live","sequence":0,"at":0,"taken":0,
+            "devices":[{{"identity":{{"node":"n","index":0,"uuid":"u","model":"m"}},{readings},
+            "activity":{{{activity}}}}}]}}}}}}"#
+        );
+        let Event::Sample(sample) = read_line(&line).unwrap() else {
+            panic!("it is a sample")
+        };
+        let device = &sample.devices[0];
+        assert_eq!(
+            device.absences().len(),
+            20,
+            "what it wrote: {:?}",
+            device.absences()
+        );
+        assert!(device.xids.absence().is_some_and(Absence::is_not_sent));
+        assert!(
+            device
+                .activity
+                .tensor_hmma
+                .absence()
+                .is_some_and(Absence::is_not_sent)
+        );
+        assert!(device.presence.is_none() && sample.host.is_none() && sample.collectives.is_empty());
     }
 
     #[test]

@@ -275,6 +275,8 @@ impl Fleet {
             at,
             taken: _,
             devices,
+            host: _,
+            collectives: _,
         } = sample;
         let interval = if sequence > 0 {
             at.as_secs() / sequence as f64

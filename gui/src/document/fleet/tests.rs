@@ -28,6 +28,8 @@ fn sample(sequence: u64, devices: Vec<DeviceSample>) -> News {
         at: SimTime::ZERO + SimDuration::from_millis(1000) * sequence,
         taken: UnixTime::from_millis(0),
         devices,
+        host: None,
+        collectives: Vec::new(),
     }))
 }
 
@@ -246,6 +248,8 @@ fn the_pause_that_is_no_news_follows_the_interval() {
             at: SimTime::ZERO + SimDuration::from_millis(1000) * (4 * seconds),
             taken: UnixTime::from_millis(0),
             devices: vec![device(&format!("n{seconds}"), 0, 0.5)],
+            host: None,
+            collectives: Vec::new(),
         }))
     };
     hear(&mut fleet, 0.0, 0, every(1));
