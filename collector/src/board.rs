@@ -47,6 +47,15 @@ pub struct Snapshot {
     pub num_readers: usize,
 }
 
+/// What a page of the board rests on: pages of equal stamps say the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    num_changes: u64,
+    num_readers: usize,
+    /// For every source: what it dropped, and whether it is silent.
+    sources: Vec<(u64, bool)>,
+}
+
 /// What is known now, shared by samplers and servers.
 #[derive(Debug)]
 pub struct Board {
@@ -59,6 +68,8 @@ struct Inner {
     sources: Vec<Entry>,
     readers: Vec<Reader>,
     next_heartbeat: Option<Instant>,
+    /// Messages taken since the start.
+    num_changes: u64,
     closed: bool,
 }
 
@@ -70,6 +81,8 @@ struct Entry {
     told: SourceStatus,
     dropped: Arc<AtomicU64>,
     latest: Option<Sample>,
+    /// Whether it gave a sample or said why not, ever; one that does not run has nothing to say.
+    has_spoken: bool,
     /// When the source has to have spoken again; nobody waits for one that does not run.
     due: Option<Instant>,
     /// When it is opened again, and what was told of that.
@@ -110,6 +123,7 @@ impl Board {
             status,
             dropped,
             latest: None,
+            has_spoken: due.is_none(),
             due,
             next_try: None,
         });
@@ -132,6 +146,25 @@ impl Board {
             statuses: inner.statuses_at(now),
             samples: inner.latest_at(now),
         }
+    }
+
+    /// What a page rests on now.
+    pub(crate) fn stamp(&self, now: Instant) -> Stamp {
+        let mut inner = self.lock();
+        inner.forget_gone_readers();
+        let sources = inner.sources.iter();
+        Stamp {
+            num_changes: inner.num_changes,
+            num_readers: inner.readers.len(),
+            sources: sources
+                .map(|entry| (entry.dropped.load(Ordering::Relaxed), entry.is_silent_at(now)))
+                .collect(),
+        }
+    }
+
+    /// Whether the first cycle is over: every source gave a sample or said why not.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.lock().sources.iter().all(|entry| entry.has_spoken)
     }
 
     /// Adds a reader of the stream: first the status of every source and what it gives, then what comes. Whether
@@ -197,6 +230,7 @@ impl Board {
 
     fn take(&self, message: Message, now: Instant) {
         let mut inner = self.lock();
+        let inner = &mut *inner;
         if inner.closed {
             return;
         }
@@ -207,6 +241,8 @@ impl Board {
         let Some(entry) = inner.sources.iter_mut().find(|entry| entry.status.name == name) else {
             return;
         };
+        inner.num_changes += 1;
+        entry.has_spoken = true;
         let sample = match message {
             // A reading that hung on the way is older than anything that may be served: the next one counts.
             Message::Sample { began, .. } if now.saturating_duration_since(began) > self.silence() => None,
@@ -319,10 +355,13 @@ impl Entry {
         self.next_try.map(|(_, shown)| shown)
     }
 
+    fn is_silent_at(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| now > due)
+    }
+
     /// The status at `now`, with a source that fell silent told apart from one that answers.
     fn status_at(&self, now: Instant) -> SourceStatus {
-        let is_silent = self.due.is_some_and(|due| now > due);
-        let mut status = if is_silent {
+        let mut status = if self.is_silent_at(now) {
             absent(&self.status.name, SourceError::new(SILENT, SILENT_REMEDY))
         } else {
             self.status.clone()

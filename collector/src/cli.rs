@@ -1,5 +1,7 @@
 //! The command line: `serve`, `once`, `doctor`.
 
+mod serving;
+
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,9 +13,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use self::serving::ServingArguments;
 use crate::doctor::{Findings, try_listen};
 use crate::settings::parse_interval;
-use crate::{DEFAULT_LISTEN, Daemon, Settings, SourceKind, StartError, take_one};
+use crate::{DEFAULT_LISTEN, Daemon, Serving, Settings, SourceKind, StartError, take_one};
 
 /// How the command ended; the codes are those of `orrery`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +59,11 @@ pub struct Cli {
 enum Command {
     /// Reads at a steady pace and serves `/metrics`, `/stream` and `/healthz` until it is stopped.
     ///
-    /// `/metrics` is OpenMetrics text for Prometheus; `/stream` is one JSON object a line, live, for at most 64
-    /// readers at one time; `/healthz` says how each source does. It listens on loopback unless it is told otherwise. SIGTERM and SIGINT end it within
-    /// seconds, with 143 and 130.
+    /// `/metrics` is for Prometheus, `/metrics/dcgm` has the names of dcgm-exporter; `/stream` is one JSON object a
+    /// line, live, for at most 64 readers at one time, or server-sent events; `/healthz` says how each source does,
+    /// `/-/ready` whether the first cycle is over. It listens on loopback unless it is told otherwise; elsewhere
+    /// clients need a token or a certificate, and without either nothing but `/healthz` answers. SIGTERM and SIGINT
+    /// end it within seconds, with 143 and 130.
     Serve(ServeArguments),
     /// Reads every source once and prints one JSON object; ends with 3 if no source gave a sample.
     Once(SourceArguments),
@@ -71,11 +76,13 @@ struct ServeArguments {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, default_value_t = DEFAULT_LISTEN, value_parser = parse_address)]
     listen: SocketAddr,
-    /// Listen where other machines can reach it; the collector asks nobody who they are.
-    #[arg(long)]
-    allow_remote: bool,
+    /// The folder of what is kept, such as a certificate that was made; a service has one from systemd.
+    #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY")]
+    data_dir: Option<PathBuf>,
     #[command(flatten)]
     source: SourceArguments,
+    #[command(flatten)]
+    serving: ServingArguments,
 }
 
 #[derive(Debug, Args)]
@@ -112,7 +119,9 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
         Command::Serve(arguments) => {
             let settings = Settings {
                 listen: arguments.listen,
-                allow_remote: arguments.allow_remote,
+                allow_remote: arguments.serving.allow_remote,
+                serving: arguments.serving.serving(),
+                data_dir: arguments.data_dir,
                 ..arguments.source.settings()
             };
             serve(&settings)
@@ -145,17 +154,12 @@ fn serve(settings: &Settings) -> anyhow::Result<Exit> {
         let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Thread)?;
         let daemon = match Daemon::start(settings) {
             Ok(daemon) => daemon,
-            Err(fault @ (StartError::Settings(_) | StartError::Listen { .. })) => return invalid(&fault),
+            Err(fault @ (StartError::Settings(_) | StartError::Serving(_) | StartError::Listen { .. })) => {
+                return invalid(&fault);
+            }
             Err(fault @ StartError::Thread(_)) => return Err(fault.into()),
         };
-        let address = daemon.address();
-        if !address.ip().is_loopback() {
-            tracing::warn!(
-                "`{address}` can be reached from other machines; nothing is encrypted, and nobody is asked who \
-                 they are"
-            );
-        }
-        writeln!(io::stderr(), "orrery-collector: http://{address}/metrics")?;
+        announce(settings, &daemon)?;
         let exit = tokio::select! {
             _received = interrupt.recv() => Exit::Interrupted,
             _received = terminate.recv() => Exit::Terminated,
@@ -164,6 +168,38 @@ fn serve(settings: &Settings) -> anyhow::Result<Exit> {
         drop(daemon);
         Ok(exit)
     })
+}
+
+/// Says where the daemon is heard, and by whom.
+fn announce(settings: &Settings, daemon: &Daemon) -> io::Result<()> {
+    let address = daemon.address();
+    let Serving {
+        token_file,
+        client_ca,
+        tls,
+        ..
+    } = &settings.serving;
+    if !address.ip().is_loopback() {
+        if token_file.is_none() && client_ca.is_none() {
+            tracing::warn!(
+                "`{address}` can be reached from other machines, and clients have nothing to show: /healthz alone \
+                 is answered"
+            );
+        } else if tls.is_none() {
+            tracing::warn!(
+                "`{address}` can be reached from other machines, and nothing is encrypted: whoever listens on the \
+                 way reads the token; add `--tls`"
+            );
+        }
+    }
+    if let Some(fingerprint) = daemon.fingerprint() {
+        writeln!(
+            io::stderr(),
+            "orrery-collector: certificate SHA-256 {fingerprint}"
+        )?;
+    }
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    writeln!(io::stderr(), "orrery-collector: {scheme}://{address}/metrics")
 }
 
 /// The log goes to standard error, from `info` up unless `RUST_LOG` says otherwise.

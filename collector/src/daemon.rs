@@ -10,14 +10,14 @@ use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use crate::metrics::Exporter;
 use crate::sampler::{Sampler, StandIn};
+use crate::server::{self, Clients, Prepared, Server};
 use crate::threads::{Stop, Threads};
-use crate::{Board, OpenSource, Settings, SettingsError, SourceError, SourceKind, server, source};
+use crate::{Board, OpenSource, ServingError, Settings, SettingsError, SourceError, SourceKind, source};
 
 /// Samples that wait for the board before a sampler drops one.
 const SAMPLES_IN_FLIGHT: usize = 16;
-/// How long a request may go on after the wish to stop.
-const GRACE: Duration = Duration::from_secs(1);
 /// How long a daemon waits for its threads when it is dropped.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
@@ -25,6 +25,7 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Daemon {
     address: SocketAddr,
+    fingerprint: Option<String>,
     board: Arc<Board>,
     /// One for all sources, and one for a stand-in alone.
     stops: Vec<Arc<Stop>>,
@@ -38,6 +39,9 @@ pub enum StartError {
     /// The settings cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// Pages cannot be served like that.
+    #[error(transparent)]
+    Serving(#[from] ServingError),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`: {fault}\n{}", listen_remedy(.fault))]
     Listen {
@@ -79,7 +83,7 @@ impl Daemon {
     /// Starts a daemon. Takes no time: sources are opened on their own threads.
     ///
     /// # Errors
-    /// When the settings cannot be used, the address cannot be listened on, or there is no thread.
+    /// When the settings cannot be used, a token or a certificate cannot be read, the address cannot be listened on, or there is no thread.
     pub fn start(settings: &Settings) -> Result<Self, StartError> {
         Self::start_with(settings, Vec::new())
     }
@@ -93,6 +97,9 @@ impl Daemon {
         more: Vec<(&'static str, OpenSource)>,
     ) -> Result<Self, StartError> {
         settings.check()?;
+        let serving = settings
+            .serving
+            .prepare(settings.listen.ip(), settings.data_dir.as_deref())?;
         let refused = |fault| StartError::Listen {
             address: settings.listen,
             fault,
@@ -103,16 +110,20 @@ impl Daemon {
         let (stop_server, stopped) = oneshot::channel();
         let mut daemon = Self {
             address,
+            fingerprint: serving
+                .identity
+                .as_ref()
+                .map(|identity| identity.fingerprint.clone()),
             board: Arc::new(Board::new(settings.interval)),
             stops: Vec::new(),
             stop_server: Some(stop_server),
             threads: Arc::default(),
         };
         daemon.start_sources(settings, more).map_err(StartError::Thread)?;
-        let board = daemon.board.clone();
+        let server = daemon.server(settings, &serving);
         let reactor = Reactor::new().map_err(StartError::Thread)?;
         let listener = reactor.register(listener).map_err(refused)?;
-        let run = move || reactor.run(serve(listener, board, stopped));
+        let run = move || reactor.run(server.run(listener, stopped));
         daemon
             .threads
             .start("server".to_owned(), run)
@@ -126,10 +137,29 @@ impl Daemon {
         self.address
     }
 
+    /// SHA-256 of the certificate that it shows, if it speaks TLS.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
+    }
+
     /// What it knows.
     #[must_use]
     pub fn board(&self) -> &Board {
         &self.board
+    }
+
+    fn server(&self, settings: &Settings, prepared: &Prepared) -> Server {
+        let limits = &settings.serving.limits;
+        let clients = Arc::new(Clients::new(limits));
+        let board = self.board.clone();
+        let pages = server::router(server::Sources {
+            exporter: Arc::new(Exporter::new(board.clone(), settings.serving.dcgm_hostname)),
+            clients: clients.clone(),
+            board,
+        });
+        let identity = prepared.identity.as_ref();
+        Server::new(pages, prepared.access.clone(), clients, limits, identity)
     }
 
     fn start_sources(
@@ -251,31 +281,6 @@ impl Drop for Reactor {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
-    }
-}
-
-/// Serves until `stopped`, then gives open requests their grace.
-async fn serve(listener: tokio::net::TcpListener, board: Arc<Board>, stopped: oneshot::Receiver<()>) {
-    let (last_call, mut called) = tokio::sync::watch::channel(false);
-    let wait = async move {
-        // A dropped sender is a wish to stop as well.
-        let _wished = stopped.await;
-        last_call.send_replace(true);
-        // The sender lives as long as this future, which the server keeps.
-        std::future::pending::<()>().await;
-    };
-    let mut called_too = called.clone();
-    let serve = axum::serve(listener, server::router(board)).with_graceful_shutdown(async move {
-        let _wished = called.wait_for(|&called| called).await;
-    });
-    let grace = async move {
-        let _wished = called_too.wait_for(|&called| called).await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        _ended = serve.into_future() => {}
-        () = grace => {}
-        () = wait => {}
     }
 }
 

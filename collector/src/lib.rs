@@ -2,7 +2,8 @@
 //!
 //! Each source runs on its own thread, because a wedged driver blocks whoever calls it; samples go through a
 //! bounded channel to the [`Board`], and what does not fit is counted. `/metrics` and `/stream` read the
-//! board. It refuses to listen beyond loopback unless told, and never turns an absent reading into a number.
+//! board. Beyond loopback it answers nobody who shows no credentials, and it never turns an absent reading into a
+//! number.
 
 mod board;
 pub mod cli;
@@ -18,7 +19,9 @@ mod threads;
 
 pub use board::{Board, Snapshot};
 pub use daemon::{Daemon, StartError};
+pub use metrics::HostnameLabel;
 pub use sampler::take_one;
+pub use server::{Limits, Serving, ServingError, Tls, TlsError, TokenError};
 pub use settings::{DEFAULT_LISTEN, Settings, SettingsError, SourceKind};
 pub use source::demo::DemoSource;
 pub use source::{OpenSource, Source, SourceError};

@@ -1,5 +1,9 @@
 //! The OpenMetrics text of what is on the board, in one order, whatever came first.
 
+mod accept;
+mod dcgm;
+mod exporter;
+mod plain;
 mod table;
 
 use std::fmt;
@@ -12,11 +16,11 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+pub(crate) use self::accept::Format;
+pub use self::dcgm::HostnameLabel;
+pub(crate) use self::exporter::{Exporter, Page};
 use self::table::METRICS;
 use crate::{Board, Snapshot};
-
-/// The media type of the text.
-pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -50,7 +54,7 @@ impl Number {
 }
 
 /// The text of everything on `board`.
-pub(crate) fn render(board: &Arc<Board>) -> Result<String, fmt::Error> {
+fn render(board: &Arc<Board>) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(BoardCollector(board.clone())));
     let mut text = String::new();

@@ -1,31 +1,76 @@
-//! `/metrics`, `/stream` and `/healthz`.
+//! The pages, and who may read them.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{StatusCode, Uri, header};
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, FromRef, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::mpsc::{Receiver, channel};
 
+use crate::Board;
 use crate::board::{LINES_PER_READER, MOST_READERS};
-use crate::{Board, metrics};
+use crate::metrics::{Exporter, Format, Page};
+
+mod access;
+mod clients;
+mod limits;
+mod listen;
+mod patient;
+mod serving;
+mod tls;
+
+pub use access::TokenError;
+pub(crate) use clients::Clients;
+use clients::StreamPlace;
+pub use limits::Limits;
+use listen::Peer;
+pub(crate) use listen::Server;
+pub(crate) use serving::Prepared;
+pub use serving::{Serving, ServingError};
+pub use tls::{Tls, TlsError};
 
 /// When a reader that found no place may ask again: as often as a reader hears at least.
 const RETRY_AFTER_SECONDS: &str = "5";
+/// The longest body that a page reads, in bytes, if it reads any.
+const BODY_BYTES: usize = 8 << 10;
+const EVENT_STREAM: &str = "text/event-stream";
 
-/// The pages that read `board`.
-pub(crate) fn router(board: Arc<Board>) -> Router {
+/// What pages are made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    pub(crate) board: Arc<Board>,
+    pub(crate) exporter: Arc<Exporter>,
+    pub(crate) clients: Arc<Clients>,
+}
+
+impl FromRef<Sources> for Arc<Board> {
+    fn from_ref(sources: &Sources) -> Self {
+        sources.board.clone()
+    }
+}
+
+impl FromRef<Sources> for Arc<Exporter> {
+    fn from_ref(sources: &Sources) -> Self {
+        sources.exporter.clone()
+    }
+}
+
+/// The pages.
+pub(crate) fn router(sources: Sources) -> Router {
     Router::new()
         .route("/metrics", get(serve_metrics))
+        .route("/metrics/dcgm", get(serve_dcgm))
         .route("/stream", get(serve_stream))
         .route("/healthz", get(serve_health))
+        .route("/-/ready", get(serve_readiness))
         .route("/", get(|| async { pages("Orrery collector") }))
         .fallback(async |page: Uri| {
             (
@@ -33,59 +78,138 @@ pub(crate) fn router(board: Arc<Board>) -> Router {
                 pages(&format!("there is no page `{}`", page.path())),
             )
         })
-        .with_state(board)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .with_state(sources)
 }
 
 /// What there is, after `words`.
 fn pages(words: &str) -> String {
     format!(
-        "{words}\n/metrics  OpenMetrics text, for Prometheus\n/stream   one JSON object a line, live\n\
-         /healthz  how each source does\n"
+        "{words}\n/metrics       for Prometheus: OpenMetrics if asked for, else text 0.0.4\n\
+         /metrics/dcgm  the same readings under the names of dcgm-exporter\n\
+         /stream        one JSON object a line, live; server-sent events if asked for\n\
+         /healthz       whether it lives, and how each source does\n\
+         /-/ready       whether the first cycle is over\n"
     )
 }
 
-async fn serve_metrics(State(board): State<Arc<Board>>) -> Response {
-    match metrics::render(&board) {
-        Ok(text) => ([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], text).into_response(),
+/// The values of the `Accept` headers.
+fn accept(headers: &HeaderMap) -> Vec<&str> {
+    let values = headers.get_all(header::ACCEPT).iter();
+    values.filter_map(|value| value.to_str().ok()).collect()
+}
+
+async fn serve_metrics(State(exporter): State<Arc<Exporter>>, headers: HeaderMap) -> Response {
+    let format = Format::accepted(&accept(&headers));
+    page(&exporter, Page::Own(format), format)
+}
+
+async fn serve_dcgm(State(exporter): State<Arc<Exporter>>) -> Response {
+    page(&exporter, Page::Dcgm, Format::Plain)
+}
+
+fn page(exporter: &Exporter, page: Page, format: Format) -> Response {
+    const HEAD: [HeaderName; 2] = [header::CONTENT_TYPE, header::VARY];
+    let [media_type, vary] = HEAD;
+    match exporter.text(page) {
+        Ok(text) => ([(media_type, format.media_type()), (vary, "accept")], text).into_response(),
         Err(fault) => (StatusCode::INTERNAL_SERVER_ERROR, fault.to_string()).into_response(),
     }
 }
 
-async fn serve_stream(State(board): State<Arc<Board>>) -> Response {
+async fn serve_stream(
+    State(sources): State<Sources>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(place) = sources.clients.open_stream(peer.address) else {
+        return refuse_reader("this address has as many streams as it may");
+    };
     let (lines, reader) = channel(LINES_PER_READER);
-    if !board.subscribe(lines) {
-        return refuse_reader();
+    if !sources.board.subscribe(lines) {
+        return refuse_reader(&format!("the stream has {MOST_READERS} readers"));
     }
-    let body = Body::from_stream(Lines(reader));
-    ([(header::CONTENT_TYPE, "application/jsonl")], body).into_response()
+    let as_events = accept(&headers)
+        .iter()
+        .any(|accepted| accepted.contains(EVENT_STREAM));
+    let media_type = if as_events {
+        EVENT_STREAM
+    } else {
+        "application/jsonl"
+    };
+    let body = Body::from_stream(Lines {
+        reader,
+        as_events,
+        _place: place,
+    });
+    let head = [
+        (header::CONTENT_TYPE, media_type),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (head, body).into_response()
 }
 
-fn refuse_reader() -> Response {
+fn refuse_reader(reason: &str) -> Response {
     let words = format!(
-        "the stream has {MOST_READERS} readers, and there is no place for more\nclose one and try again, or read \
-         /metrics, which any number may do\n"
+        "{reason}, and there is no place for more\nclose one and try again, or read /metrics, which any number may \
+         do\n"
     );
     let after = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)];
     (StatusCode::SERVICE_UNAVAILABLE, after, words).into_response()
 }
 
-async fn serve_health(State(board): State<Arc<Board>>) -> Response {
-    let health = serde_json::json!({
-        "status": "ok",
-        "version": env!("CARGO_PKG_VERSION"),
-        "sources": board.statuses(),
-    });
+/// That it lives is told to everybody, how it does only to those who may ask.
+async fn serve_health(State(board): State<Arc<Board>>, Extension(peer): Extension<Peer>) -> Response {
+    let mut health = serde_json::json!({ "status": "ok" });
+    if peer.is_admitted {
+        health["version"] = env!("CARGO_PKG_VERSION").into();
+        health["sources"] = serde_json::json!(board.statuses());
+    }
     ([(header::CONTENT_TYPE, "application/json")], health.to_string()).into_response()
 }
 
+async fn serve_readiness(State(board): State<Arc<Board>>) -> (StatusCode, &'static str) {
+    if board.is_ready() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the first cycle is not over: a source has neither given a sample nor said why not\n",
+        )
+    }
+}
+
 /// The lines of one reader; ends when the board lets the reader go.
-struct Lines(Receiver<Arc<str>>);
+struct Lines {
+    reader: Receiver<Arc<str>>,
+    /// Whether they are wrapped as server-sent events.
+    as_events: bool,
+    _place: StreamPlace,
+}
+
+/// A line that all of its readers share.
+struct Shared(Arc<str>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
 
 impl Stream for Lines {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let line = self.0.poll_recv(context);
-        line.map(|line| line.map(|line| Ok(Bytes::copy_from_slice(line.as_bytes()))))
+        let as_events = self.as_events;
+        let wrapped = |line: Arc<str>| {
+            if as_events {
+                // A line has its end already; an empty line ends the event.
+                Bytes::from(format!("data: {line}\n"))
+            } else {
+                Bytes::from_owner(Shared(line))
+            }
+        };
+        let line = self.reader.poll_recv(context);
+        line.map(|line| line.map(|line| Ok(wrapped(line))))
     }
 }

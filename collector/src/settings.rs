@@ -8,6 +8,8 @@ use std::time::Duration;
 use orrery_units::{Dimension, parse_quantity};
 use thiserror::Error;
 
+use crate::{Serving, ServingError};
+
 /// Where the daemon listens when it is told nothing.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9477);
 
@@ -31,8 +33,13 @@ pub enum SourceKind {
 pub struct Settings {
     /// Where to listen; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// Whether `listen` may be reachable from other machines.
+    /// Whether `listen` may be reachable from other machines although clients have nothing to show; then
+    /// `/healthz` alone is answered.
     pub allow_remote: bool,
+    /// How pages are served.
+    pub serving: Serving,
+    /// The folder of what is kept, such as a certificate that was made.
+    pub data_dir: Option<PathBuf>,
     /// The sources to run.
     pub sources: Vec<SourceKind>,
     /// Time between two samples of a source.
@@ -47,12 +54,9 @@ pub struct Settings {
 /// Why settings cannot be used.
 #[derive(Debug, Error)]
 pub enum SettingsError {
-    /// The address is reachable from other machines.
-    #[error(
-        "`{0}` can be reached from other machines, and the collector asks nobody who they are\n\
-         listen on 127.0.0.1, or add `--allow-remote`"
-    )]
-    Remote(SocketAddr),
+    /// Pages cannot be served like that.
+    #[error(transparent)]
+    Serving(#[from] ServingError),
     /// The interval is not a time.
     #[error("`{text}` is no interval: {fault}\nuse a time between 100 ms and 1 h, such as `1s`")]
     NoTime {
@@ -83,6 +87,8 @@ impl Default for Settings {
         Self {
             listen: DEFAULT_LISTEN,
             allow_remote: false,
+            serving: Serving::default(),
+            data_dir: None,
             sources: vec![SourceKind::Nvml],
             interval: Duration::from_secs(1),
             nvml_library: None,
@@ -124,12 +130,10 @@ impl Settings {
     /// Whether these settings can be used.
     ///
     /// # Errors
-    /// When the address is not loopback and nobody allowed that, the interval is out of range, or the fake has no
+    /// When pages cannot be served like that ([`Serving::check`]), the interval is out of range, or the fake has no
     /// library.
     pub fn check(&self) -> Result<(), SettingsError> {
-        if !self.listen.ip().is_loopback() && !self.allow_remote {
-            return Err(SettingsError::Remote(self.listen));
-        }
+        self.serving.check(self.listen, self.allow_remote)?;
         if !INTERVALS.contains(&self.interval.as_secs_f64()) {
             return Err(SettingsError::NoTime {
                 text: format!("{} s", self.interval.as_secs_f64()),
@@ -173,14 +177,23 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_address_needs_permission() {
+    fn a_remote_address_needs_credentials_or_permission() {
         let mut settings = Settings {
             listen: "0.0.0.0:9477".parse().unwrap(),
             ..Settings::default()
         };
         let fault = settings.check().unwrap_err().to_string();
-        assert!(fault.contains("--allow-remote"), "{fault}");
+        assert!(
+            fault.contains("--token-file") && fault.contains("--allow-remote"),
+            "{fault}"
+        );
         settings.allow_remote = true;
         assert!(settings.check().is_ok());
+        settings.allow_remote = false;
+        settings.serving.token_file = Some("token".into());
+        assert!(settings.check().is_ok());
+        settings.serving.client_ca = Some("ca.pem".into());
+        let fault = settings.check().unwrap_err().to_string();
+        assert!(fault.contains("--tls"), "{fault}");
     }
 }

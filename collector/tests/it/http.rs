@@ -1,6 +1,6 @@
 //! A daemon of the test's own, and requests to it.
 
-use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -25,22 +25,40 @@ pub(crate) fn settings(sources: Vec<SourceKind>) -> Settings {
     }
 }
 
-/// Asks for `path`. HTTP/1.0 has no chunks: the answer is what is served, then the end.
+/// Asks for `path`, and for OpenMetrics where there are metrics. HTTP/1.0 has no chunks: the answer is what is
+/// served, then the end.
 pub(crate) fn connect(address: SocketAddr, path: &str) -> TcpStream {
+    connect_with(
+        address,
+        path,
+        "Accept: application/openmetrics-text; version=1.0.0\r\n",
+    )
+}
+
+/// Asks for `path` with `headers`, each with its line end.
+pub(crate) fn connect_with(address: SocketAddr, path: &str, headers: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("the daemon listens");
     stream
         .set_read_timeout(Some(PATIENCE))
         .expect("a time above zero");
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("the request is sent");
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n").expect("the request is sent");
     stream
 }
 
 /// The answer to a request for `path`: its head and its body.
 pub(crate) fn get(address: SocketAddr, path: &str) -> (String, String) {
+    answer(connect(address, path))
+}
+
+/// The answer to a request for `path` with `headers`.
+pub(crate) fn get_with(address: SocketAddr, path: &str, headers: &str) -> (String, String) {
+    answer(connect_with(address, path, headers))
+}
+
+/// The answer on `stream`: its head and its body.
+pub(crate) fn answer(mut stream: impl std::io::Read) -> (String, String) {
     let mut text = String::new();
-    connect(address, path)
-        .read_to_string(&mut text)
-        .expect("an answer comes");
+    stream.read_to_string(&mut text).expect("an answer comes");
     let (head, body) = text
         .split_once("\r\n\r\n")
         .expect("a head ends with an empty line");

@@ -1,5 +1,7 @@
 //! The collector from outside: over HTTP, as a process, and driven by a driver that plays a script.
 
+mod access;
+mod dialects;
 mod doctor;
 mod fake_nvml;
 mod http;
@@ -9,4 +11,5 @@ mod openmetrics;
 mod process;
 mod serve;
 mod stream;
+mod tls;
 mod window;

@@ -79,7 +79,7 @@ pub(crate) fn library() -> &'static Path {
 
 /// A running `serve`; killed when it is dropped.
 pub(crate) struct Server {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) address: SocketAddr,
     log: Receiver<String>,
     /// What it said before it named its address.
@@ -100,11 +100,12 @@ impl Server {
         let mut preface = String::new();
         let address = loop {
             let line = log.recv_timeout(PATIENCE).expect("it says where it listens");
-            if let Some((_, rest)) = line.split_once("http://") {
+            if let Some((_, rest)) = line.split_once("://") {
                 let address = rest.strip_suffix("/metrics").expect("it names a page");
                 break address.parse().expect("it names an address");
             }
             preface += &line;
+            preface.push('\n');
         };
         Self {
             child,

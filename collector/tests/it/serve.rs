@@ -28,7 +28,7 @@ fn bad_addresses_end_with_2_and_name_the_fix() {
 }
 
 #[test]
-fn an_address_for_all_machines_is_taken_when_asked_for_and_warned_of() {
+fn an_address_for_all_machines_is_taken_when_asked_for_and_answers_health_alone() {
     let local = Server::start(serve("127.0.0.1:0", &[]));
     assert!(!local.preface.contains("WARN"), "{}", local.preface);
     let remote = Server::start(serve("0.0.0.0:0", &["--allow-remote"]));
@@ -38,7 +38,25 @@ fn an_address_for_all_machines_is_taken_when_asked_for_and_warned_of() {
         "{warning}"
     );
     let here = ([127, 0, 0, 1], remote.address.port()).into();
-    assert!(get(here, "/metrics").1.contains("orrery_up 1\n"));
+    for path in [
+        "/metrics",
+        "/metrics/dcgm",
+        "/stream",
+        "/-/ready",
+        "/",
+        "/nowhere",
+        "/healthz/",
+        "//healthz",
+    ] {
+        let (head, body) = get(here, path);
+        assert!(
+            head.contains(" 403 ") && body.contains("--token-file"),
+            "{path}: {head}\n{body}"
+        );
+    }
+    let (head, body) = get(here, "/healthz");
+    assert!(head.contains(" 200 "), "{head}");
+    assert_eq!(body, r#"{"status":"ok"}"#, "it tells strangers nothing else");
 }
 
 #[test]
@@ -66,7 +84,7 @@ fn whoever_asks_for_no_page_is_told_the_pages() {
             head.starts_with("HTTP/1.0") && head.contains(code),
             "{path}: {head}"
         );
-        for page in ["/metrics", "/stream", "/healthz"] {
+        for page in ["/metrics", "/metrics/dcgm", "/stream", "/healthz", "/-/ready"] {
             assert!(body.contains(page), "{path}: {body}");
         }
     }

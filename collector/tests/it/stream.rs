@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use orrery_collector::{Daemon, SourceKind};
-use orrery_telemetry::{Event, Origin, SourceState};
+use orrery_telemetry::{Event, Origin, SourceState, read_line};
 
-use crate::http::{Gated, Listener, get, get_head, settings};
+use crate::http::{Gated, Listener, connect_with, get, get_head, settings};
 
 #[test]
 fn samples_come_in_order_and_say_that_they_are_made_up() {
@@ -97,7 +97,9 @@ fn a_stream_ends_with_its_daemon() {
 
 #[test]
 fn the_readers_of_a_stream_are_bounded_and_a_place_comes_free() {
-    let daemon = Daemon::start(&settings(Vec::new())).unwrap();
+    let mut settings = settings(Vec::new());
+    settings.serving.limits.streams_per_client = 100;
+    let daemon = Daemon::start(&settings).unwrap();
     let mut readers: Vec<Listener> = (0..64).map(|_| Listener::new(daemon.address())).collect();
     let (head, body) = get(daemon.address(), "/stream");
     assert!(head.starts_with("HTTP/1.0 503 "), "{head}");
@@ -111,4 +113,40 @@ fn the_readers_of_a_stream_are_bounded_and_a_place_comes_free() {
         assert!(start.elapsed() < Duration::from_secs(20), "no place came free");
     }
     readers[0].heartbeat();
+}
+
+#[test]
+fn one_address_has_so_many_streams_and_no_more() {
+    let daemon = Daemon::start(&settings(Vec::new())).unwrap();
+    let mut readers: Vec<Listener> = (0..16).map(|_| Listener::new(daemon.address())).collect();
+    let (head, body) = get(daemon.address(), "/stream");
+    assert!(head.contains(" 503 ") && head.contains("retry-after"), "{head}");
+    assert!(body.contains("this address"), "{body}");
+    readers.pop();
+    let start = Instant::now();
+    while get_head(daemon.address(), "/stream").contains(" 503 ") {
+        assert!(start.elapsed() < Duration::from_secs(20), "no place came free");
+    }
+    readers[0].heartbeat();
+}
+
+#[test]
+fn a_browser_gets_server_sent_events() {
+    use std::io::BufRead as _;
+
+    let daemon = Daemon::start(&settings(vec![SourceKind::Demo])).unwrap();
+    let stream = connect_with(daemon.address(), "/stream", "Accept: text/event-stream\r\n");
+    let lines = std::io::BufReader::new(stream)
+        .lines()
+        .map(|line| line.expect("a line comes"));
+    let mut lines = lines.skip_while(|line| {
+        assert!(!line.contains("jsonl"), "{line}");
+        !line.is_empty()
+    });
+    lines.next();
+    for _ in 0..5 {
+        let line = lines.next().unwrap();
+        read_line(line.strip_prefix("data: ").expect(&line)).unwrap();
+        assert_eq!(lines.next().as_deref(), Some(""), "an empty line ends an event");
+    }
 }
