@@ -189,8 +189,8 @@ impl Daemon {
         let mut stand_in = None;
         for kind in [SourceKind::Nvml, SourceKind::Demo, SourceKind::Fake] {
             let name = kind.name();
-            let theirs = settings.clone();
-            let open: OpenSource = Box::new(move || source::open(kind, &theirs));
+            let (theirs, kept) = (settings.clone(), source::Kept::default());
+            let open: OpenSource = Box::new(move || source::open(kind, &theirs, &kept));
             if settings.sources.contains(&kind) {
                 samplers.push(shown(name, open));
             } else if kind == SourceKind::Demo && settings.stands_in() {

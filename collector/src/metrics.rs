@@ -19,7 +19,6 @@ use prometheus_client::registry::{Registry, Unit};
 pub(crate) use self::accept::Format;
 pub use self::dcgm::HostnameLabel;
 pub(crate) use self::exporter::{Exporter, Page};
-use self::table::METRICS;
 use crate::{Board, Snapshot};
 
 type Labels = Vec<(&'static str, String)>;
@@ -74,9 +73,12 @@ impl Collector for BoardCollector {
         } = self.0.snapshot();
         encode_self(&mut encoder, &statuses, num_readers)?;
         encode_sources(&mut encoder, &samples)?;
-        for metric in &METRICS {
-            let of_device = |device: &DeviceSample| (metric.rows)(device).value().cloned();
-            let rows = rows(&samples, |device| of_device(device).unwrap_or_default());
+        for metric in table::all() {
+            let rows = rows(&samples, |device| {
+                let rows = (metric.rows)(device).into_iter();
+                rows.filter_map(|(labels, number)| Some((labels, *number.value()?)))
+                    .collect()
+            });
             let what = (metric.name, metric.unit, metric.help);
             family(&mut encoder, what, metric.kind, &rows)?;
         }
@@ -131,8 +133,18 @@ fn encode_sources(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> fm
     let help = "When the source was last read";
     gauge(encoder, name, Some("seconds"), help, &collected)?;
     let devices = rows(samples, |device| {
-        let model = vec![("model", device.identity.model.clone())];
-        vec![(model, Number::from(true))]
+        let facts = &device.facts;
+        let mut labels = vec![("model", device.identity.model.clone())];
+        for (label, fact) in [
+            ("driver", &facts.driver),
+            ("vbios", &facts.vbios),
+            ("serial", &facts.serial),
+            ("arch", &facts.architecture),
+            ("pci_bus_id", &facts.pci_bus_id),
+        ] {
+            labels.extend(fact.value().map(|fact| (label, fact.clone())));
+        }
+        vec![(labels, Number::from(true))]
     });
     let devices: Vec<Labels> = devices.into_iter().map(|(labels, _)| labels).collect();
     info(encoder, "orrery_gpu", "Which device it is", &devices)
@@ -141,17 +153,40 @@ fn encode_sources(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> fm
 /// What was not read, with the reason: an absent reading is never a number.
 fn encode_absent(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> fmt::Result {
     let mut absent = Vec::new();
-    for metric in &METRICS {
+    for metric in table::all() {
         absent.extend(rows(samples, |device| {
-            let row = |reason: &Absence| {
-                let labels = vec![("metric", metric.full_name()), ("reason", reason.to_string())];
+            let rows = (metric.rows)(device);
+            let row = |part: Option<String>, reason: &Absence| {
+                let mut labels = vec![("metric", metric.full_name()), ("reason", reason.to_string())];
+                labels.extend(part.map(|part| ("part", part)));
                 (labels, Number::from(false))
             };
-            (metric.rows)(device).absence().map(row).into_iter().collect()
+            // What a source gives none of is no lack of the device.
+            let reasons = rows
+                .iter()
+                .map(|(_, number)| number.absence().filter(|reason| !reason.is_not_sent()));
+            let reasons: Vec<Option<&Absence>> = reasons.collect();
+            match reasons.first() {
+                Some(&Some(first)) if reasons.iter().all(|reason| *reason == Some(first)) => {
+                    vec![row(None, first)]
+                }
+                _ => {
+                    let parts = rows.iter().zip(&reasons);
+                    parts
+                        .filter_map(|((own, _), reason)| Some(row(Some(part_of(own)), (*reason)?)))
+                        .collect()
+                }
+            }
         }));
     }
     let help = "0 with the reason where a metric is absent";
     gauge(encoder, "orrery_metric_supported", None, help, &absent)
+}
+
+/// Which part of a metric a row is, in the words of its own labels.
+fn part_of(own: &Labels) -> String {
+    let words: Vec<&str> = own.iter().map(|(_, value)| value.as_str()).collect();
+    words.join("/")
 }
 
 /// The rows that `of` gives for each device, with the labels of the device before their own.

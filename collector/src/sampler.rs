@@ -149,7 +149,9 @@ impl Sampler {
             }
             let identities = sample.devices.iter().map(|device| &device.identity);
             progress.devices = identities.cloned().collect();
-            if sample.devices.iter().any(|device| device.is_lost()) {
+            // Closing does not close a driver that a call is still in, and so finds no lost device.
+            let is_lost = sample.devices.iter().any(|device| device.is_lost());
+            if is_lost && !source.is_stuck() {
                 let retry = &mut progress.retry;
                 next_try = next_try.or_else(|| Some(began + lost_device_wait(retry, self.interval)));
             } else {
@@ -282,7 +284,7 @@ fn take_one_within(kind: SourceKind, settings: &Settings) -> Result<Sample, Sour
 }
 
 fn take_one_of(kind: SourceKind, settings: &Settings) -> Result<Sample, SourceError> {
-    let mut source = source::open(kind, settings)?;
+    let mut source = source::open(kind, settings, &source::Kept::default())?;
     let start = Instant::now();
     let first = read(kind.name(), &mut *source, 0, start)?;
     let waits = |sample: &Sample| {

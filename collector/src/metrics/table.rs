@@ -1,13 +1,17 @@
 //! The metrics of a device: each stated once, with its name and where its rows are from.
 
-use orrery_telemetry::{Celsius, DeviceSample, Hertz, Reading, Throttle};
+mod links;
+mod state;
+mod usage;
+
+use orrery_telemetry::{Celsius, DeviceSample, DeviceState, Hertz, Reading, Throttle, UnixTime};
 use orrery_units::{Bytes, BytesPerSec, Joules, Ratio, Watts};
 use prometheus_client::metrics::MetricType;
 
 use super::{Labels, Number};
 
-/// What one metric has for one device: a row for each set of labels of its own, or the reason why there is none.
-pub(super) type Rows = Reading<Vec<(Labels, Number)>>;
+/// What one metric has for one device: for each set of labels of its own a number, or the reason why there is none.
+pub(super) type Rows = Vec<(Labels, Reading<Number>)>;
 
 /// A metric of a device, stated once: its name, and where its rows are from.
 pub(super) struct Metric {
@@ -34,14 +38,78 @@ const fn gauge_of(
     }
 }
 
-pub(super) const METRICS: [Metric; 21] = [
+const fn counter_of(
+    name: &'static str,
+    unit: Option<&'static str>,
+    help: &'static str,
+    rows: fn(&DeviceSample) -> Rows,
+) -> Metric {
     Metric {
-        name: "orrery_gpu_up",
+        name,
+        unit,
+        help,
+        kind: MetricType::Counter,
+        rows,
+    }
+}
+
+const fn plain_gauge(name: &'static str, help: &'static str, rows: fn(&DeviceSample) -> Rows) -> Metric {
+    Metric {
+        name,
         unit: None,
-        help: "The device can be read; 0 when it is lost",
+        help,
         kind: MetricType::Gauge,
-        rows: |d| Reading::Value(vec![(Vec::new(), Number::from(!d.is_lost()))]),
-    },
+        rows,
+    }
+}
+
+/// All of them, in the order in which they are printed.
+pub(super) fn all() -> impl Iterator<Item = &'static Metric> {
+    DEVICE
+        .iter()
+        .chain(&state::METRICS)
+        .chain(&links::METRICS)
+        .chain(&usage::METRICS)
+}
+
+static DEVICE: [Metric; 25] = [
+    plain_gauge(
+        "orrery_gpu_up",
+        "The device can be read; 0 when it is lost or a call to its driver hangs",
+        |d| one(Number::from(!d.is_lost() && !d.is_silent())),
+    ),
+    plain_gauge(
+        "orrery_gpu_state",
+        "Whether the device answers, is silent or lost",
+        |d| {
+            let presence = d.presence.into_iter();
+            let rows =
+                presence.flat_map(|presence| DeviceState::ALL.map(|state| (state, presence.state == state)));
+            rows.map(|(state, holds)| labelled("state", state.name(), Number::from(holds)))
+                .collect()
+        },
+    ),
+    gauge_of(
+        "orrery_gpu_state_since_timestamp",
+        "seconds",
+        "Since when the device is in its state",
+        |d| time(d.presence.map(|presence| presence.since)),
+    ),
+    gauge_of(
+        "orrery_gpu_last_answer_timestamp",
+        "seconds",
+        "When the device was last read",
+        |d| time(d.presence.and_then(|presence| presence.last_answer)),
+    ),
+    counter_of(
+        "orrery_gpu_readings_missed",
+        None,
+        "Readings left out because a call to the driver hung",
+        |d| {
+            let missed = d.presence.map(|presence| presence.num_missed);
+            missed.map_or_else(Vec::new, |missed| one(Number::Whole(missed)))
+        },
+    ),
     gauge_of(
         "orrery_gpu_utilization",
         "ratio",
@@ -128,28 +196,67 @@ pub(super) const METRICS: [Metric; 21] = [
         "Sent over NVLink",
         |d| rate(&d.activity.nvlink_transmit),
     ),
-    Metric {
-        name: "orrery_gpu_throttle_active",
-        unit: None,
-        help: "This reason holds the clocks down now",
-        kind: MetricType::Gauge,
-        rows: throttles,
-    },
-    Metric {
-        name: "orrery_gpu_energy",
-        unit: Some("joules"),
-        help: "Energy since the driver was loaded",
-        kind: MetricType::Counter,
-        rows: |d| alone(&d.energy, |&Joules(joules)| Number::Real(joules)),
-    },
+    plain_gauge(
+        "orrery_gpu_throttle_active",
+        "This reason holds the clocks down now",
+        throttles,
+    ),
+    counter_of(
+        "orrery_gpu_energy",
+        Some("joules"),
+        "Energy since the driver was loaded",
+        |d| alone(&d.energy, |&Joules(joules)| Number::Real(joules)),
+    ),
 ];
 
 /// One row without labels of its own.
 fn alone<T>(reading: &Reading<T>, number: fn(&T) -> Number) -> Rows {
+    vec![(Vec::new(), read(reading, number))]
+}
+
+/// A number without labels of its own.
+fn one(number: Number) -> Rows {
+    vec![(Vec::new(), Reading::Value(number))]
+}
+
+/// An instant that is not known has no row, and is amiss with nothing.
+fn time(at: Option<UnixTime>) -> Rows {
+    at.map_or_else(Vec::new, |at| one(Number::Real(at.as_secs())))
+}
+
+/// A row under one label.
+fn labelled(label: &'static str, value: impl Into<String>, number: Number) -> (Labels, Reading<Number>) {
+    (vec![(label, value.into())], Reading::Value(number))
+}
+
+/// A reading under one label.
+fn labelled_reading<T>(
+    label: &'static str,
+    value: &str,
+    reading: &Reading<T>,
+    number: fn(&T) -> Number,
+) -> (Labels, Reading<Number>) {
+    (vec![(label, value.to_owned())], read(reading, number))
+}
+
+/// A reading as a number.
+fn read<T>(reading: &Reading<T>, number: fn(&T) -> Number) -> Reading<Number> {
     match reading {
-        Reading::Value(value) => Reading::Value(vec![(Vec::new(), number(value))]),
+        Reading::Value(value) => Reading::Value(number(value)),
         Reading::Absent { absent } => Reading::absent(absent.clone()),
     }
+}
+
+/// The rows of a reading that has several, or its reason in their place.
+fn several<T>(reading: &Reading<T>, rows: impl FnOnce(&T) -> Rows) -> Rows {
+    match reading {
+        Reading::Value(value) => rows(value),
+        Reading::Absent { absent } => vec![(Vec::new(), Reading::absent(absent.clone()))],
+    }
+}
+
+fn whole(number: &u64) -> Number {
+    Number::Whole(*number)
 }
 
 fn ratio(reading: &Reading<Ratio>) -> Rows {
@@ -172,22 +279,27 @@ fn rate(reading: &Reading<BytesPerSec>) -> Rows {
     alone(reading, |rate| Number::Real(rate.get()))
 }
 
-/// By sensor: the chip's is the only one that is read.
+/// By sensor: of the chip, and of its memory.
 fn temperature(device: &DeviceSample) -> Rows {
-    let by_sensor = |Celsius(degrees)| vec![(vec![("sensor", "gpu".to_owned())], Number::Real(degrees))];
-    device.temperature.clone().map(by_sensor)
+    let degrees = |&Celsius(degrees): &Celsius| Number::Real(degrees);
+    vec![
+        labelled_reading("sensor", "gpu", &device.temperature, degrees),
+        labelled_reading("sensor", "memory", &device.memory_temperature, degrees),
+    ]
 }
 
 /// By reason, with 0 for those that do not hold.
 fn throttles(device: &DeviceSample) -> Rows {
-    let by_reason = |active: Vec<Throttle>| {
+    several(&device.throttles, |active| {
         let row = |throttle: Throttle| {
-            let labels = vec![("reason", throttle.name().to_owned())];
-            (labels, Number::from(active.contains(&throttle)))
+            labelled(
+                "reason",
+                throttle.name(),
+                Number::from(active.contains(&throttle)),
+            )
         };
         Throttle::ALL.into_iter().map(row).collect()
-    };
-    device.throttles.clone().map(by_reason)
+    })
 }
 
 impl Metric {

@@ -1,7 +1,10 @@
 //! Where samples come from: one trait, and one file for each source; no source knows another.
 
 pub(crate) mod demo;
-mod nvml;
+pub(crate) mod job;
+pub(crate) mod nvml;
+
+use std::sync::Arc;
 
 use orrery_telemetry::{DeviceIdentity, DeviceSample, Origin};
 use orrery_units::Seed;
@@ -27,6 +30,11 @@ pub trait Source {
 
     /// Takes now what the next reading, 100 ms later or more, counts from.
     fn prepare(&mut self) {}
+
+    /// Whether a call into a driver has not returned, so that closing the source would not close the driver.
+    fn is_stuck(&self) -> bool {
+        false
+    }
 }
 
 /// Opens a source on the thread that will read it, or says why not; called again after each failure.
@@ -68,16 +76,29 @@ impl From<&str> for SourceError {
     }
 }
 
+/// What outlives the closing of sources: whoever opens one again and again keeps it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    nvml: Arc<nvml::Memory>,
+}
+
 /// Opens the source `kind`, or says why not.
-pub(crate) fn open(kind: SourceKind, settings: &Settings) -> Result<Box<dyn Source>, SourceError> {
-    let library = settings.nvml_library.as_deref();
+pub(crate) fn open(
+    kind: SourceKind,
+    settings: &Settings,
+    kept: &Kept,
+) -> Result<Box<dyn Source>, SourceError> {
+    let open_nvml = || {
+        let library = settings.nvml_library.as_deref();
+        nvml::NvmlSource::open(library, settings.interval, kept.nvml.clone())
+    };
     match kind {
         SourceKind::Demo => Ok(Box::new(
             demo::DemoSource::new(Seed::new(1)).paced(settings.interval),
         )),
-        SourceKind::Nvml => Ok(Box::new(nvml::NvmlSource::open(library)?)),
+        SourceKind::Nvml => Ok(Box::new(open_nvml()?)),
         SourceKind::Fake => {
-            let source = nvml::NvmlSource::open(library)?;
+            let source = open_nvml()?;
             if source.origin() != Origin::Fake {
                 return Err(SourceError::new(
                     "the library is a real driver, not the fake",

@@ -48,7 +48,7 @@ fn once_reads_the_demonstration_as_one_object() {
 fn with_devices_doctor_lists_them_and_what_they_lack() {
     let driver = Driver::new(&json!({"driver": "580.95.05", "devices": [
         {"name": "FAKE", "uuid": "GPU-good", "utilization_percent": [[40, 10]], "power_milliwatts": [512_250]},
-        {"name": "FAKE", "uuid": "GPU-lost", "lost_after": 4},
+        {"name": "FAKE", "uuid": "GPU-lost", "lost_after": 8},
     ]}));
     let (code, out, words) = ended(&driver.command(&["doctor"]).output().unwrap());
     assert_eq!(code, Some(0), "{out}{words}");

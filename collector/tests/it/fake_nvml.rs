@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use orrery_telemetry::{
-    Absence, Celsius, DeviceSample, Event, Origin, Reading, Sample, SourceState, Throttle,
+    Absence, Celsius, DeviceSample, DeviceState, Event, Origin, Reading, Sample, SourceState, Throttle,
 };
 use serde_json::{Value, json};
 
@@ -21,7 +21,23 @@ pub(crate) fn device(uuid: &str, more: &Value) -> Value {
         "energy_millijoules": [1_000_000, 2_500_000],
         "sm_clock_megahertz": [1755], "memory_clock_megahertz": [2619],
         "temperature_celsius": [61, 88], "throttle_bits": [0, 0x44],
-        "gpm": {"1": 97.0, "2": 83.0, "3": 31.0, "5": 46.5, "10": 52.0, "12": 11.0, "60": 2.0, "61": 3.0},
+        "gpm": {"1": 97.0, "2": 83.0, "3": 31.0, "5": 46.5, "10": 52.0, "12": 11.0, "60": 2.0, "61": 3.0,
+            "6": 0.0, "7": 46.0, "9": 0.5, "11": 1.0, "13": 2.0, "20": 4.0, "21": 5.0},
+        "performance_state": [0],
+        "fields": {
+            "82": [70], "185": [510_000], "186": [515_000],
+            "74": [1_000_000_000], "251": [2_000_000_000], "252": [3_000_000_000_u64], "253": [0],
+            "142": [1], "143": [2], "144": [1], "145": [0], "230": [1],
+            "138/all": [100], "139/all": [200], "197": [4096], "198": [8192],
+            "138/0": [60], "139/0": [120], "161/0": [7], "162/0": [0], "163/0": [1],
+            "138/1": [40], "139/1": [80], "161/1": [0], "162/1": [0], "163/1": [0],
+        },
+        "links": [true, false],
+        "ecc": [[5, 0, 50, 1]], "pcie": [5, 16], "pcie_replays": [3],
+        "processes": [{"pid": 4_000_000, "memory_bytes": 600}],
+        "mig": {"is_enabled": false}, "tells_xids": true,
+        "vbios": "96.00.61.00.01", "serial": "1650522000000", "pci_bus_id": "00000000:1B:00.0",
+        "architecture": 9, "numa_node": 1, "max_sm_clock_megahertz": 1980, "slowdown_celsius": 87,
     });
     for (key, value) in more.as_object().expect("changes are an object") {
         device[key] = value.clone();
@@ -38,8 +54,12 @@ pub(crate) fn driver(devices: &[Value], more: &Value) -> Driver {
 }
 
 /// What `once` reads of devices: the second of two readings, since unit activity takes two.
-fn once(devices: &[Value]) -> Vec<DeviceSample> {
-    let driver = driver(devices, &json!({}));
+pub(crate) fn once(devices: &[Value]) -> Vec<DeviceSample> {
+    once_of(&driver(devices, &json!({})))
+}
+
+/// What `once` reads of `driver`.
+pub(crate) fn once_of(driver: &Driver) -> Vec<DeviceSample> {
     let (code, out, words) = ended(&driver.command(&["once"]).output().expect("it runs"));
     assert_eq!(code, Some(0), "{words}");
     let out: Value = serde_json::from_str(&out).expect("it prints JSON");
@@ -281,15 +301,37 @@ fn a_driver_that_hangs_is_told_and_so_is_its_return() {
     let hang = json!({"hang": {"after": 60, "millis": 3000}});
     let (_driver, server) = driver(&[device("GPU-a", &json!({}))], &hang).serve_kept();
     let mut stream = Listener::new(server.address);
-    stream.status("fake", |status| status.is_up());
-    let silent = stream.status("fake", |status| !status.is_up());
-    assert_eq!(silent.reason, "no answer for more than three intervals");
-    let text = metrics_until(server.address, "the silence", |text| text.contains("no answer"));
+    let mut next_sample = |what: &str, wanted: DeviceState| {
+        stream.find(what, |event| {
+            let Event::Sample(sample) = event else { return None };
+            let device = &sample.devices[0];
+            (device.presence?.state == wanted).then(|| device.clone())
+        })
+    };
+    next_sample("the device", DeviceState::Answering);
+    let silent = next_sample("its silence", DeviceState::Silent);
+    assert_eq!(silent.power.absence(), Some(&Absence::no_answer()));
+    assert_eq!(silent.identity.uuid, "GPU-a", "it is known who is silent");
+    let text = metrics_until(server.address, "the silence", |text| {
+        text.contains("orrery_gpu_readings_missed_total") && text.contains("the driver does not answer")
+    });
+    let rows = check(&text).unwrap();
+    let of = |name: &str| rows.iter().filter(|row| row.name == name).collect::<Vec<_>>();
+    assert_eq!(of("orrery_gpu_up")[0].value, "0");
+    let state = of("orrery_gpu_state").into_iter().find(|row| row.value == "1");
+    assert_eq!(state.unwrap().label("state"), Some("silent"));
+    let age = of("orrery_gpu_last_answer_timestamp_seconds");
+    assert!(age[0].value.parse::<f64>().unwrap() > 1e9, "{age:?}");
     assert!(
-        !text.contains("orrery_gpu_"),
-        "a number of a silent source:\n{text}"
+        of("orrery_gpu_power_watts").is_empty() && of("orrery_gpu_utilization_ratio").is_empty(),
+        "a number of a silent device:\n{text}"
     );
-    stream.status("fake", |status| status.is_up());
+    let back = next_sample("its return", DeviceState::Answering);
+    let presence = back.presence.unwrap();
+    assert!(
+        presence.num_missed >= 5 && presence.since > silent.presence.unwrap().since,
+        "{presence:?}"
+    );
 }
 
 #[test]

@@ -7,6 +7,8 @@ mod fake_nvml;
 mod http;
 mod metrics;
 mod moods;
+mod moods_driver;
+mod moods_health;
 mod openmetrics;
 mod process;
 mod serve;

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use orrery_telemetry::{Absence, DeviceSample, Event};
+use orrery_telemetry::{Absence, DeviceSample, DeviceState, Event};
 use serde_json::json;
 
 use crate::fake_nvml::{device, driver};
@@ -79,27 +79,47 @@ fn a_name_that_a_device_tells_late_is_taken_in() {
 }
 
 #[test]
-fn a_value_from_before_a_hang_is_not_served_as_new() {
-    // The hang is in the middle of a reading: the first device was read before it, the second after.
-    let devices = [device("GPU-a", &json!({})), device("GPU-b", &json!({}))];
-    let hang = json!({"hang": {"after": 100, "millis": 3000}});
-    let (_driver, server) = driver(&devices, &hang).serve_kept();
+fn a_device_that_hangs_is_silent_and_the_others_go_on_and_no_value_is_old() {
+    // The hang is in the middle of a reading: some of the device's values were read before it.
+    let hanging = json!({"hang": {"after": 100, "millis": 3000}});
+    let devices = [device("GPU-good", &json!({})), device("GPU-hangs", &hanging)];
+    let (_driver, server) = driver(&devices, &json!({})).serve_kept();
     let mut stream = Listener::new(server.address);
-    stream.status("fake", |status| status.is_up());
-    let mut num_after = None;
+    let (mut num_silent, mut num_after) = (0, 0);
     stream.find("samples after the hang", |event| {
-        match event {
-            Event::Source(status) if !status.is_up() => num_after = Some(0),
-            Event::Sample(sample) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-                let age = now.saturating_sub(sample.taken.as_millis().into());
-                assert!(age < 1450, "sample {} is {age} ms old", sample.sequence);
-                num_after = num_after.map(|num| num + 1);
+        let sample = match event {
+            Event::Sample(sample) => sample,
+            Event::Source(status) if status.name == "fake" => {
+                assert!(status.is_up() || status.reason == "being opened", "{status:?}");
+                return None;
             }
-            _ => {}
+            _ => return None,
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let age = now.saturating_sub(sample.taken.as_millis().into());
+        assert!(age < 1450, "sample {} is {age} ms old", sample.sequence);
+        assert!(
+            sample.devices[0].power.value().is_some(),
+            "the other goes on: {:?}",
+            sample.devices[0]
+        );
+        let hangs = &sample.devices[1];
+        match hangs.presence.unwrap().state {
+            DeviceState::Silent => {
+                num_silent += 1;
+                assert!(
+                    hangs.power.value().is_none() && hangs.utilization.value().is_none(),
+                    "{hangs:?}"
+                );
+            }
+            _ => num_after += usize::from(num_silent > 0),
         }
-        (num_after? >= 3).then_some(())
+        (num_after >= 3).then_some(())
     });
+    assert!(
+        num_silent >= 8,
+        "some three seconds of silence at 150 ms: {num_silent}"
+    );
 }
 
 #[test]

@@ -115,6 +115,11 @@ impl Server {
         }
     }
 
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends `signal`, and waits; the exit code, and what was logged since the start.
     pub(crate) fn end(mut self, signal: &str) -> (Option<i32>, String) {
         let pid = self.child.id().to_string();

@@ -1,5 +1,6 @@
 //! Plays a script: counts calls, moves tracks on, loses devices and finds them again, unloads, hangs.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -12,9 +13,11 @@ pub(crate) mod code {
     pub(crate) const UNINITIALIZED: i32 = 1;
     pub(crate) const INVALID_ARGUMENT: i32 = 2;
     pub(crate) const NOT_SUPPORTED: i32 = 3;
+    pub(crate) const NOT_FOUND: i32 = 6;
     pub(crate) const INSUFFICIENT_SIZE: i32 = 7;
     pub(crate) const DRIVER_NOT_LOADED: i32 = 9;
     pub(crate) const TIMEOUT: i32 = 10;
+    pub(crate) const FUNCTION_NOT_FOUND: i32 = 13;
     pub(crate) const GPU_IS_LOST: i32 = 15;
 }
 
@@ -34,6 +37,10 @@ pub(crate) struct Player {
     num_calls: u64,
     has_unloaded: bool,
     has_hung: bool,
+    /// The device that the call now is about.
+    asked: Option<usize>,
+    /// How many of each of the script's errors were told.
+    num_told: Vec<u64>,
 }
 
 /// How far one device has played.
@@ -45,12 +52,13 @@ struct Progress {
     is_back: bool,
     /// Questions for a name or a UUID.
     num_asked_for_name: u64,
-    /// Position in each track, by the track's number.
-    positions: [usize; Call::COUNT],
+    has_hung: bool,
+    /// Position in each track that was asked for.
+    positions: BTreeMap<Call, usize>,
 }
 
 /// The calls that have a track.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Call {
     Utilization,
     Memory,
@@ -61,10 +69,12 @@ pub(crate) enum Call {
     MemoryClock,
     Temperature,
     Throttle,
-}
-
-impl Call {
-    const COUNT: usize = 9;
+    PerformanceState,
+    PcieReplays,
+    /// By kind of error (0 corrected, 1 not) and of counter (0 volatile, 1 aggregate).
+    Ecc(u32, u32),
+    /// By number and scope.
+    Field(u32, u32),
 }
 
 /// Loads the script, unless one is playing, and counts the start.
@@ -97,8 +107,9 @@ pub(crate) fn ask<T>(question: impl FnOnce(&mut Player) -> Result<T, i32>) -> Re
     if !player_now.answers() {
         return Err(code::UNINITIALIZED);
     }
+    player_now.asked = None;
     let answer = question(player_now);
-    let hang = player_now.hang_at_call();
+    let hang = player_now.hang_at_call().or_else(|| player_now.hang_at_device());
     // Nobody else has to wait for a call that hangs.
     drop(player);
     hang_for(hang);
@@ -119,6 +130,7 @@ impl Player {
     fn new(script: Script) -> Self {
         Self {
             progress: vec![Progress::default(); script.devices.len()],
+            num_told: vec![0; script.xids.len()],
             script,
             num_open: 0,
             is_unloaded: false,
@@ -126,6 +138,7 @@ impl Player {
             num_calls: 0,
             has_unloaded: false,
             has_hung: false,
+            asked: None,
         }
     }
 
@@ -164,6 +177,26 @@ impl Player {
         first.then(|| Duration::from_millis(hang.millis))
     }
 
+    /// How long this call hangs, if it is about a device that hangs now.
+    fn hang_at_device(&mut self) -> Option<Duration> {
+        let device = self.asked?;
+        let progress = &mut self.progress[device];
+        let hang = self.script.devices[device]
+            .hang
+            .filter(|hang| progress.answered >= hang.after)?;
+        let first = !std::mem::replace(&mut progress.has_hung, true);
+        first.then(|| Duration::from_millis(hang.millis))
+    }
+
+    /// The next error that is to be told to whoever waits, with its device.
+    pub(crate) fn next_xid(&mut self) -> Option<(usize, u64)> {
+        let due = self.script.xids.iter().zip(&mut self.num_told);
+        let mut due = due.filter(|(xid, told)| self.num_calls >= xid.after && **told < xid.times);
+        let (xid, told) = due.next()?;
+        *told += 1;
+        Some((xid.device, xid.code))
+    }
+
     /// Device number `device`, if it is not lost; counts the call.
     pub(crate) fn device(&mut self, device: usize) -> Result<&DeviceScript, i32> {
         let script = self.script.devices.get(device).ok_or(code::INVALID_ARGUMENT)?;
@@ -174,6 +207,7 @@ impl Player {
             self.is_unloaded = true;
             return Err(code::UNINITIALIZED);
         }
+        self.asked = Some(device);
         let progress = &mut self.progress[device];
         progress.find(script.back_after_starts, self.num_starts);
         if script.lost_after.is_some_and(|calls| progress.answered >= calls) && !progress.is_back {
@@ -197,19 +231,38 @@ impl Player {
     }
 
     /// The next answer of device number `device` to `call`.
-    pub(crate) fn next<T: Copy>(
+    pub(crate) fn next<T: Clone>(
         &mut self,
         device: usize,
         call: Call,
         track: impl FnOnce(&DeviceScript) -> &Track<T>,
     ) -> Result<T, i32> {
         self.device(device)?;
-        let position = &mut self.progress[device].positions[call as usize];
+        self.play(device, call, track)
+    }
+
+    /// As [`Player::next`], for one of many answers of a call that was counted.
+    pub(crate) fn play<T: Clone>(
+        &mut self,
+        device: usize,
+        call: Call,
+        track: impl FnOnce(&DeviceScript) -> &Track<T>,
+    ) -> Result<T, i32> {
+        let position = self.progress[device].positions.entry(call).or_default();
         let track = track(&self.script.devices[device]);
         let last = track.len().checked_sub(1).ok_or(code::NOT_SUPPORTED)?;
-        let answer = track[(*position).min(last)];
+        let answer = track[(*position).min(last)].clone();
         *position += 1;
         Ok(answer)
+    }
+
+    /// A fact about device number `device`, if it has it.
+    pub(crate) fn fact<T: Clone>(
+        &mut self,
+        device: usize,
+        fact: impl FnOnce(&DeviceScript) -> Option<T>,
+    ) -> Result<T, i32> {
+        fact(self.device(device)?).ok_or(code::NOT_SUPPORTED)
     }
 }
 
@@ -300,5 +353,33 @@ mod tests {
         }
         assert_eq!(hangs, [None, Some(Duration::from_millis(7)), None]);
         assert_eq!(player.hang_at_start(), None);
+    }
+
+    #[test]
+    fn errors_are_told_in_order_as_often_as_the_script_says() {
+        let mut player = player_of(
+            r#"{"driver":"1","devices":[{"name":"a","uuid":"b"}],
+                "xids":[{"device":0,"code":79,"times":2},{"device":0,"code":31,"times":1,"after":1}]}"#,
+        );
+        assert_eq!(
+            [player.next_xid(), player.next_xid(), player.next_xid()],
+            [Some((0, 79)), Some((0, 79)), None]
+        );
+        player.device(0).map(|_| ()).unwrap();
+        assert_eq!([player.next_xid(), player.next_xid()], [Some((0, 31)), None]);
+    }
+
+    #[test]
+    fn one_device_hangs_and_no_other() {
+        let hanging = r#"{"name":"a","uuid":"b","hang":{"after":2,"millis":7}}"#;
+        let mut player = player_of(&format!(
+            r#"{{"driver":"1","devices":[{hanging},{{"name":"c","uuid":"d"}}]}}"#
+        ));
+        let mut hangs = Vec::new();
+        for device in [0, 1, 0, 1, 0] {
+            player.device(device).map(|_| ()).unwrap();
+            hangs.push(player.hang_at_device().map(|hang| hang.as_millis()));
+        }
+        assert_eq!(hangs, [None, None, Some(7), None, None]);
     }
 }

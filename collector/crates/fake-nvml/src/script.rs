@@ -28,6 +28,9 @@ pub(crate) struct Script {
     /// Starts that fail before one succeeds.
     #[serde(default)]
     pub(crate) failing_starts: u64,
+    /// Errors (XID) that are told to whoever waits for events.
+    #[serde(default)]
+    pub(crate) xids: Vec<XidScript>,
     /// The status with which they fail, as a number of `nvmlReturn_t`; `DriverNotLoaded` without this.
     #[serde(default)]
     pub(crate) failing_with: Option<i32>,
@@ -41,6 +44,53 @@ pub(crate) struct Hang {
     pub(crate) after: u64,
     /// How long it hangs.
     pub(crate) millis: u64,
+}
+
+/// One error, told again and again.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct XidScript {
+    /// The number of the device.
+    pub(crate) device: usize,
+    /// The code.
+    pub(crate) code: u64,
+    /// How often it is told, without a pause.
+    pub(crate) times: u64,
+    /// So many calls about devices are answered before.
+    #[serde(default)]
+    pub(crate) after: u64,
+}
+
+/// A process that holds memory of a device.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProcessScript {
+    pub(crate) pid: u32,
+    pub(crate) memory_bytes: u64,
+    /// The MIG instance that it runs on.
+    #[serde(default)]
+    pub(crate) gpu_instance: Option<u32>,
+}
+
+/// How a device is divided.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MigScript {
+    pub(crate) is_enabled: bool,
+    #[serde(default)]
+    pub(crate) instances: Vec<InstanceScript>,
+}
+
+/// One instance of a divided device.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InstanceScript {
+    pub(crate) name: String,
+    pub(crate) uuid: String,
+    pub(crate) gpu_instance: u32,
+    pub(crate) compute_instance: u32,
+    /// Total, reserved and used memory, in bytes.
+    pub(crate) memory_bytes: [u64; 3],
 }
 
 /// What one device answers.
@@ -58,6 +108,9 @@ pub(crate) struct DeviceScript {
     /// stays lost.
     #[serde(default)]
     pub(crate) back_after_starts: Option<u64>,
+    /// A call about it that hangs after so many that it answered.
+    #[serde(default)]
+    pub(crate) hang: Option<Hang>,
     /// So many questions for its name or UUID fail with `Timeout` before they are answered.
     #[serde(default)]
     pub(crate) unnamed_calls: u64,
@@ -92,6 +145,83 @@ pub(crate) struct DeviceScript {
     /// `NotSupported` alone.
     #[serde(default)]
     pub(crate) gpm: Option<BTreeMap<u32, f64>>,
+    /// Whether the driver is too old to know GPM at all.
+    #[serde(default)]
+    pub(crate) is_gpm_unknown: bool,
+    /// The performance state.
+    #[serde(default)]
+    pub(crate) performance_state: Track<u32>,
+    /// Values by field: `ID`, `ID/LINK` or `ID/all`, in the numbering of drivers before 580.82; asked under the
+    /// numbers that the driver has. One that is not named is `NotSupported`.
+    #[serde(default)]
+    pub(crate) fields: BTreeMap<String, Track<u64>>,
+    /// The fields that are told as 32-bit numbers: what is above wraps.
+    #[serde(default)]
+    pub(crate) narrow_fields: Vec<u32>,
+    /// Memory errors: corrected and uncorrected since the driver was loaded, and the same ever.
+    #[serde(default)]
+    pub(crate) ecc: Track<[u64; 4]>,
+    /// Generation and lanes of PCIe.
+    #[serde(default)]
+    pub(crate) pcie: Option<[u32; 2]>,
+    /// Packets that PCIe sent again.
+    #[serde(default)]
+    pub(crate) pcie_replays: Track<u32>,
+    /// Whether each NVLink is up.
+    #[serde(default)]
+    pub(crate) links: Vec<bool>,
+    /// The processes that hold its memory.
+    #[serde(default)]
+    pub(crate) processes: Option<Vec<ProcessScript>>,
+    /// How it is divided; without this it cannot be.
+    #[serde(default)]
+    pub(crate) mig: Option<MigScript>,
+    /// Whether it tells errors as events.
+    #[serde(default)]
+    pub(crate) tells_xids: bool,
+    #[serde(default)]
+    pub(crate) vbios: Option<String>,
+    #[serde(default)]
+    pub(crate) serial: Option<String>,
+    /// Such as `00000000:1B:00.0`.
+    #[serde(default)]
+    pub(crate) pci_bus_id: Option<String>,
+    /// `nvmlDeviceArchitecture_t`: 7 is Ampere, 9 Hopper, 10 Blackwell.
+    #[serde(default)]
+    pub(crate) architecture: Option<u32>,
+    #[serde(default)]
+    pub(crate) numa_node: Option<u32>,
+    /// The highest clock of the multiprocessors, in megahertz.
+    #[serde(default)]
+    pub(crate) max_sm_clock_megahertz: Option<u32>,
+    /// From which temperature on it is slowed down.
+    #[serde(default)]
+    pub(crate) slowdown_celsius: Option<u32>,
+}
+
+impl DeviceScript {
+    /// The track of the field that the driver `version` has under number `asked`, for `scope`.
+    pub(crate) fn field(&self, version: &str, asked: u32, scope: u32) -> Option<(u32, &Track<u64>)> {
+        let id = old_number(version, asked)?;
+        let key = match scope {
+            u32::MAX => format!("{id}/all"),
+            0 if self.fields.contains_key(&id.to_string()) => id.to_string(),
+            link => format!("{id}/{link}"),
+        };
+        Some((id, self.fields.get(&key)?))
+    }
+}
+
+/// The number before 580.82 of the field that driver `version` has under `number`: there, 251 to 255 became 269 to
+/// 273, and 256 to 273 became 251 to 268.
+fn old_number(version: &str, number: u32) -> Option<u32> {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
+    let version = (parts.next()??, parts.next().flatten().unwrap_or(0));
+    Some(match number {
+        269..=273 if version >= (580, 82) => number - 18,
+        251..=268 if version >= (580, 82) => number + 5,
+        other => other,
+    })
 }
 
 impl Script {
@@ -100,5 +230,26 @@ impl Script {
         let path = std::env::var(SCRIPT_VARIABLE).map_err(|fault| format!("{SCRIPT_VARIABLE}: {fault}"))?;
         let text = std::fs::read_to_string(&path).map_err(|fault| format!("{fault}: {path}"))?;
         serde_json::from_str(&text).map_err(|fault| format!("{fault}: {path}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_under_the_number_of_the_driver() {
+        let device: DeviceScript = serde_json::from_str(
+            r#"{"name":"a","uuid":"b","fields":{"252":[7],"138/all":[1],"138/3":[2],"142":[3]}}"#,
+        )
+        .unwrap();
+        let found = |version, asked, scope| device.field(version, asked, scope).map(|(_, track)| track[0]);
+        assert_eq!(found("570.10", 252, 0), Some(7));
+        assert_eq!(found("580.82.07", 252, 0), None);
+        assert_eq!(found("580.82.07", 270, 0), Some(7));
+        assert_eq!(found("580.65", 270, 0), None);
+        assert_eq!(found("590.1", 138, u32::MAX), Some(1));
+        assert_eq!((found("590.1", 138, 3), found("590.1", 138, 0)), (Some(2), None));
+        assert_eq!(found("590.1", 142, 0), Some(3));
     }
 }

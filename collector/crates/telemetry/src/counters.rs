@@ -133,16 +133,16 @@ pub struct Link {
 }
 
 readings! {
-    /// Errors of one NVLink by kind.
+    /// Errors of one NVLink by kind, since the driver was loaded.
     pub struct LinkErrors {
-        /// Packets that were sent again.
+        /// Packets that were sent again (field 161).
         replay: u64 = "NVLink replays",
-        /// Trainings anew.
+        /// Trainings anew (field 162, on Blackwell 215).
         recovery: u64 = "NVLink recoveries",
-        /// Flits with a wrong checksum.
-        crc_flit: u64 = "NVLink flit CRC errors",
-        /// Data with a wrong checksum.
-        crc_data: u64 = "NVLink data CRC errors",
+        /// Packets with a wrong checksum (field 163).
+        crc: u64 = "NVLink CRC errors",
+        /// Errors that were left after forward error correction (field 219, on Blackwell).
+        effective: u64 = "NVLink errors after correction",
     }
 }
 

@@ -89,6 +89,14 @@ impl<T> Reading<T> {
             Self::Absent { absent } => Reading::Absent { absent },
         }
     }
+
+    /// The reading that `turn` makes of the value, if there is one.
+    pub fn and_then<U>(self, turn: impl FnOnce(T) -> Reading<U>) -> Reading<U> {
+        match self {
+            Self::Value(value) => turn(value),
+            Self::Absent { absent } => Reading::Absent { absent },
+        }
+    }
 }
 
 impl<T> From<Result<T, Absence>> for Reading<T> {

@@ -1,0 +1,127 @@
+//! Which questions a device does not answer, so that it is asked them once: a driver is slow to say no.
+
+use std::collections::BTreeMap;
+
+use nvml_wrapper::Device;
+use nvml_wrapper::error::NvmlError;
+use orrery_telemetry::{Absence, Reading};
+
+use super::fault::absence;
+use super::fields::{self, Field, FieldValue};
+
+/// The questions that were answered with a no for good, with the reason.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    calls: BTreeMap<&'static str, Absence>,
+    fields: BTreeMap<Field, Absence>,
+}
+
+/// The answers to many fields.
+#[derive(Debug, Default)]
+pub(super) struct Answers(BTreeMap<Field, Result<FieldValue, Absence>>);
+
+/// Whether a reason holds for as long as the driver is loaded and the device is divided as it is.
+fn is_for_good(absence: &Absence) -> bool {
+    matches!(absence, Absence::NotSupported | Absence::DriverTooOld)
+}
+
+impl Asked {
+    /// Asks `question`, which is known as `name`, unless the answer is known to be no.
+    pub(super) fn ask<T>(
+        &mut self,
+        name: &'static str,
+        question: impl FnOnce() -> Result<T, NvmlError>,
+    ) -> Reading<T> {
+        if let Some(known) = self.calls.get(name) {
+            return Reading::absent(known.clone());
+        }
+        let reading: Reading<T> = question().map_err(|fault| absence(&fault)).into();
+        if let Some(reason) = reading.absence().filter(|reason| is_for_good(reason)) {
+            self.calls.insert(name, reason.clone());
+        }
+        reading
+    }
+
+    /// Asks for all of `fields` in one call, save those whose answer is known to be no.
+    pub(super) fn ask_fields(&mut self, device: &Device<'_>, fields: &[Field]) -> Answers {
+        let open: Vec<Field> = fields
+            .iter()
+            .filter(|field| !self.fields.contains_key(field))
+            .copied()
+            .collect();
+        let known = fields
+            .iter()
+            .filter_map(|field| Some((*field, Err(self.fields.get(field)?.clone()))));
+        let mut answers: BTreeMap<Field, Result<FieldValue, Absence>> = known.collect();
+        if open.is_empty() {
+            return Answers(answers);
+        }
+        match fields::ask(device, &open) {
+            Ok(values) => answers.extend(open.into_iter().zip(values).map(|(field, value)| {
+                let value = value.map_err(|fault| field_absence(&fault));
+                if let Some(reason) = value.as_ref().err().filter(|reason| is_for_good(reason)) {
+                    self.fields.insert(field, reason.clone());
+                }
+                (field, value)
+            })),
+            Err(fault) => {
+                let reason = absence(&fault);
+                answers.extend(open.iter().map(|field| (*field, Err(reason.clone()))));
+            }
+        }
+        Answers(answers)
+    }
+
+    /// Forgets every no: the device is divided otherwise now, or is another.
+    pub(super) fn forget(&mut self) {
+        self.calls.clear();
+        self.fields.clear();
+    }
+}
+
+/// Why a field has no value: a driver that does not know its number calls it an invalid argument.
+fn field_absence(fault: &NvmlError) -> Absence {
+    match fault {
+        NvmlError::InvalidArg => Absence::DriverTooOld,
+        other => absence(other),
+    }
+}
+
+impl Answers {
+    /// The answer to field `id` about link `scope`.
+    pub(super) fn of(&self, id: u32, scope: u32) -> Reading<FieldValue> {
+        let answer = self.0.get(&Field { id, scope });
+        answer.cloned().unwrap_or(Err(Absence::NotSupported)).into()
+    }
+
+    /// The number of field `id` about no link.
+    pub(super) fn number(&self, id: u32) -> Reading<u64> {
+        self.of(id, 0).map(|value| value.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_no_is_remembered_and_a_failure_is_tried_again() {
+        let mut asked = Asked::default();
+        let mut num_asked = 0;
+        let mut ask = |asked: &mut Asked, answer: Result<u32, NvmlError>| {
+            asked.ask("power", || {
+                num_asked += 1;
+                answer
+            })
+        };
+        assert!(ask(&mut asked, Err(NvmlError::Timeout)).absence().is_some());
+        assert_eq!(ask(&mut asked, Ok(5)), Reading::Value(5));
+        for _ in 0..3 {
+            let no = ask(&mut asked, Err(NvmlError::NotSupported));
+            assert_eq!(no.absence(), Some(&Absence::NotSupported));
+        }
+        asked.forget();
+        assert_eq!(ask(&mut asked, Ok(6)), Reading::Value(6));
+        assert_eq!(num_asked, 4);
+    }
+}
