@@ -3,7 +3,7 @@
 // result[row, column] = sum over i of input[row, i] * weights[expert of row, column, i]: weights are stored one
 // row per output column. Launch: 256 threads; grid.x = ceil(columns / 64), grid.y = ceil(slots / 64) + experts,
 // which bounds the row tiles whatever the routing; blocks without a tile leave at once.
-#include "moe.cuh"
+#include "instructions.cuh"
 
 #define TILE 64
 #define DEPTH 16
@@ -66,16 +66,6 @@ extern "C" __global__ void moe_grouped_gemm(const bf16 *input, const bf16 *weigh
         }
 }
 
-// sums += left (16 x 16, by rows) * right (16 x 8, by columns) on the tensor cores of a warp.
-__device__ __forceinline__ void mma_16x8x16(float (&sums)[4], const unsigned int (&left)[4],
-                                            const unsigned int (&right)[2]) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};"
-        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-        : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right[0]), "r"(right[1]));
-}
-
 // The same product on tensor cores: 8 warps, each 16 rows by 32 columns of the tile. Sums are taken in another
 // order than by moe_grouped_gemm, so the last bit of a result may differ.
 extern "C" __global__ void moe_grouped_gemm_tensor(const bf16 *input, const bf16 *weights, const int *expert_start,
@@ -106,7 +96,7 @@ extern "C" __global__ void moe_grouped_gemm_tensor(const bf16 *input, const bf16
             unsigned int lines[2];
             for (int part = 0; part < 2; ++part)
                 lines[part] = *(const unsigned int *)&right[warp_column + block * 8 + group][pair + part * 8];
-            mma_16x8x16(sums[block], rows, lines);
+            multiply_bf16(sums[block], rows, lines[0], lines[1]);
         }
         __syncthreads();
     }

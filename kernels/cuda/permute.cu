@@ -3,9 +3,11 @@
 // A slot is one choice of one token: slot = token * k + choice. Rows of one expert are contiguous and keep the
 // order of their slots, so the result does not depend on how blocks are scheduled. An expert takes its first
 // `capacity` slots; later ones get NO_ROW.
-#include "moe.cuh"
+#include "instructions.cuh"
+#include "vectors.cuh"
 
 #define SLOTS_PER_BLOCK 256
+#define SCAN_THREADS 1024
 
 // How many earlier slots of this block chose the same expert, and whether no later one did.
 __device__ __forceinline__ int rank_in_block(const int *experts_here, int expert, bool &last) {
@@ -79,5 +81,43 @@ extern "C" __global__ void moe_gather(const bf16 *activations, const int *slot_o
     if (row >= expert_start[experts]) return;
     const bf16 *from = activations + (long long)(slot_of_row[row] / k) * hidden;
     bf16 *to = permuted + (long long)row * hidden;
+    if (hidden % PIECE == 0) {
+        for (int piece = threadIdx.x; piece < hidden / PIECE; piece += blockDim.x)
+            store_piece(to, piece, load_piece(from, piece));
+        return;
+    }
     for (int column = threadIdx.x; column < hidden; column += blockDim.x) to[column] = from[column];
+}
+
+// Rows of each expert alone, without their order: whole numbers added in shared memory, so the result does not depend
+// on who adds first. `counts` begins as zeros. Launch: 256 threads, any number of blocks, 4 bytes of dynamic shared
+// memory per expert.
+extern "C" __global__ void moe_histogram(const int *chosen, int *counts, int slots, int experts) {
+    DYNAMIC_SHARED(shared);
+    int *here = (int *)shared;
+    for (int expert = threadIdx.x; expert < experts; expert += blockDim.x) here[expert] = 0;
+    __syncthreads();
+    for (int slot = blockIdx.x * blockDim.x + threadIdx.x; slot < slots; slot += gridDim.x * blockDim.x)
+        atomicAdd(here + chosen[slot], 1);
+    __syncthreads();
+    for (int expert = threadIdx.x; expert < experts; expert += blockDim.x)
+        if (here[expert] > 0) atomicAdd(counts + expert, here[expert]);
+}
+
+// Where each expert's rows begin when every count is rounded up to `alignment`: an exclusive sum of at most 1,024
+// counts, with the total at the end. Launch: one block of 1,024 threads.
+extern "C" __global__ void moe_scan(const int *counts, int *starts, int experts, int alignment) {
+    __shared__ int sums[SCAN_THREADS];
+    int expert = threadIdx.x;
+    int own = expert < experts ? (counts[expert] + alignment - 1) / alignment * alignment : 0;
+    sums[expert] = own;
+    __syncthreads();
+    for (int distance = 1; distance < SCAN_THREADS; distance *= 2) {
+        int before = expert >= distance ? sums[expert - distance] : 0;
+        __syncthreads();
+        sums[expert] += before;
+        __syncthreads();
+    }
+    if (expert < experts) starts[expert] = sums[expert] - own;
+    if (expert == experts - 1) starts[experts] = sums[expert];
 }

@@ -10,6 +10,8 @@
 mod bf16;
 pub mod catalog;
 pub mod compile;
+mod fp8;
 pub mod reference;
 
 pub use bf16::Bf16;
+pub use fp8::E4m3;

@@ -2,6 +2,12 @@
 //!
 //! What a launcher is checked against, and what stands in for it on machines without a GPU. Clear, not fast.
 
+mod gates;
+mod quantized;
+
+pub use gates::{GroupLimit, gate_groups, gumbel, histogram, scan};
+pub use quantized::{Quantized, dequantize_tiles, grouped_gemm_fp8, quantize_rows, quantize_tiles};
+
 use crate::Bf16;
 
 /// Experts a token may choose at most, `MAX_TOP_K` in the source of the gate.
@@ -216,6 +222,22 @@ pub fn grouped_gemm(
 fn dot(left: &[Bf16], right: &[Bf16]) -> f32 {
     let pairs = left.iter().zip(right);
     pairs.fold(0.0, |sum, (a, b)| a.to_f32().mul_add(b.to_f32(), sum))
+}
+
+/// `moe_router`: logits `[tokens, experts]` of activations `[tokens, hidden]` and weights `[experts, hidden]`.
+#[must_use]
+pub fn router(activations: &[Bf16], weights: &[Bf16], hidden: usize) -> Vec<f32> {
+    let rows = activations.chunks_exact(hidden);
+    rows.flat_map(|row| weights.chunks_exact(hidden).map(|column| dot(row, column)))
+        .collect()
+}
+
+/// All-reduce as one shot does it: everybody's numbers added in full precision in the order of ranks, rounded once.
+#[must_use]
+pub fn sum_of_ranks(ranks: &[Vec<Bf16>]) -> Vec<Bf16> {
+    let length = ranks.first().map_or(0, Vec::len);
+    let sum = |at: usize| ranks.iter().fold(0.0, |sum: f32, rank| sum + rank[at].to_f32());
+    (0..length).map(|at| Bf16::from_f32(sum(at))).collect()
 }
 
 /// `moe_swiglu`: `silu(gate) * up`, with `silu(x) = x / (1 + exp(-x))`.

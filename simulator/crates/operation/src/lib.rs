@@ -5,12 +5,16 @@
 
 mod attention;
 mod collective;
+mod efficiency;
 mod gemm;
+mod moe;
 mod pass;
 mod precision;
 
 pub use attention::{Attention, Mask};
 pub use collective::{Collective, CollectiveOp};
+pub use efficiency::{Efficiency, Measured, Peaks, flops_per_joule, joules_per_token, weighted_mfu};
 pub use gemm::{Gemm, GroupedGemm};
+pub use moe::{MoeShape, MoeStage, SCALE_BLOCK};
 pub use pass::MemoryPass;
 pub use precision::Precision;
