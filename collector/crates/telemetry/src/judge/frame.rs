@@ -72,7 +72,7 @@ pub struct DeviceView {
     pub pcie_lanes: Option<u32>,
     /// NVLinks that are up.
     pub nvlinks_up: Option<u32>,
-    /// Replays, recoveries and data that came wrong over its NVLinks, since the driver was loaded.
+    /// Replays, recoveries and errors left after correction of its NVLinks, since the driver was loaded.
     pub nvlink_errors: Option<u64>,
     /// What benches measured of it, lately.
     pub figures: Vec<Figure>,
@@ -249,11 +249,11 @@ fn num_up(links: &[Link]) -> u32 {
     u32::try_from(up).unwrap_or(u32::MAX)
 }
 
-/// Checksums of single flits are left out: a link repairs those by itself, now and then.
+/// Wrong checksums are left out: a link repairs those by itself, now and then.
 fn num_errors(links: &[Link]) -> Option<u64> {
     let counts = links
         .iter()
-        .flat_map(|link| [&link.errors.replay, &link.errors.recovery, &link.errors.crc_data]);
+        .flat_map(|link| [&link.errors.replay, &link.errors.recovery, &link.errors.effective]);
     counts
         .filter_map(|reading| reading.value().copied())
         .reduce(u64::saturating_add)
