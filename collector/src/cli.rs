@@ -1,5 +1,6 @@
-//! The command line: `serve`, `once`, `doctor`.
+//! The command line: `serve`, `once`, `doctor`, `service`.
 
+mod service;
 mod serving;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -13,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use self::service::{ServiceArguments, service};
 use self::serving::ServingArguments;
 use crate::doctor::{Findings, try_listen};
 use crate::settings::parse_interval;
@@ -69,6 +71,8 @@ enum Command {
     Once(SourceArguments),
     /// Says what is there, what is missing, why, and what to do; ends with 3 if no device can be read.
     Doctor(SourceArguments),
+    /// Prints a hardened unit of systemd that runs `serve`, or puts it in place with `--install`.
+    Service(ServiceArguments),
 }
 
 #[derive(Debug, Args)]
@@ -128,6 +132,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Once(arguments) => once(&arguments.settings()),
         Command::Doctor(arguments) => doctor(arguments.settings()),
+        Command::Service(arguments) => service(&arguments),
     }
 }
 

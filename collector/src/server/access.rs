@@ -152,7 +152,8 @@ pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, TokenError> {
         return Err(unread(io::Error::other("it is no file")));
     }
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    if mode & forbidden(path, credentials.as_deref().map(Path::new)) != 0 {
         return Err(TokenError::Shared {
             path: path.to_owned(),
             mode,
@@ -166,6 +167,15 @@ pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, TokenError> {
         return Err(unread(io::Error::other("it is too long")));
     }
     Ok(secret)
+}
+
+/// The bits of a mode that let others read the secret at `path`. Files in systemd's folder of credentials belong to
+/// root, and the service reads them by an entry in their access control list: its mask is what the bits of the group
+/// show there.
+fn forbidden(path: &Path, credentials: Option<&Path>) -> u32 {
+    let is_credential =
+        credentials.is_some_and(|folder| !folder.as_os_str().is_empty() && path.starts_with(folder));
+    if is_credential { 0o037 } else { 0o077 }
 }
 
 impl fmt::Debug for Token {
@@ -241,6 +251,16 @@ mod tests {
         );
         assert_eq!(access(Some(token), true).check(&none, true), Ok(()));
         assert_eq!(Access::Everybody.check(&none, false), Ok(()));
+    }
+
+    #[test]
+    fn what_systemd_hands_over_may_show_the_bits_of_its_access_list() {
+        let credentials = Some(Path::new("/run/credentials/orrery-collector.service"));
+        let inside = Path::new("/run/credentials/orrery-collector.service/token");
+        assert_eq!(forbidden(inside, credentials), 0o037);
+        assert_eq!(forbidden(Path::new("/etc/token"), credentials), 0o077);
+        assert_eq!(forbidden(inside, None), 0o077);
+        assert_eq!(forbidden(inside, Some(Path::new(""))), 0o077);
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Default for Limits {
             connections_per_client: 128,
             streams_per_client: 16,
             requests_per_second: 2000,
-            patience: Duration::from_secs(10),
+            patience: Duration::from_secs(20),
             stall: Duration::from_secs(30),
             answer: Duration::from_secs(30),
             head_bytes: 8 << 10,

@@ -1,9 +1,12 @@
 //! The collector from outside: over HTTP, as a process, and driven by a driver that plays a script.
 
 mod access;
+mod alerts;
+mod deploy;
 mod dialects;
 mod doctor;
 mod fake_nvml;
+mod hostile;
 mod http;
 mod metrics;
 mod moods;
@@ -11,7 +14,9 @@ mod moods_driver;
 mod moods_health;
 mod openmetrics;
 mod process;
+mod prometheus;
 mod serve;
+mod skips;
 mod stream;
 mod tls;
 mod window;
