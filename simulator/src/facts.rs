@@ -41,12 +41,7 @@ pub(crate) fn of_plan(plan: &Plan, driver: &TrainingDriver<'_>) -> RunFacts {
     RunFacts {
         identity: identity(plan),
         work: work(plan),
-        device: DeviceFacts {
-            name: plan.cluster.device.name.clone(),
-            count: plan.layout.world(),
-            peak: peak(plan, orrery_operation::Precision::Bf16),
-            memory: plan.cluster.device.memory,
-        },
+        device: device(plan),
         kinds: driver.kinds().table.clone(),
         shares: crate::why::work_shares(plan),
         causes: driver
@@ -62,13 +57,28 @@ pub(crate) fn of_plan(plan: &Plan, driver: &TrainingDriver<'_>) -> RunFacts {
         networks: Vec::new(),
         model_error,
         power: crate::power::of_plan(plan),
-        price: plan.price.as_ref().map(|price| Price {
-            currency: price.currency.clone(),
-            device_hour: price.device_hour,
-            priced_on: price.priced_on.clone(),
-        }),
+        price: price(plan),
         assumptions,
     }
+}
+
+/// The device of `plan`.
+pub(crate) fn device(plan: &Plan) -> DeviceFacts {
+    DeviceFacts {
+        name: plan.cluster.device.name.clone(),
+        count: plan.layout.world(),
+        peak: peak(plan, orrery_operation::Precision::Bf16),
+        memory: plan.cluster.device.memory,
+    }
+}
+
+/// What a device-hour of `plan` costs.
+pub(crate) fn price(plan: &Plan) -> Option<Price> {
+    plan.price.as_ref().map(|price| Price {
+        currency: price.currency.clone(),
+        device_hour: price.device_hour,
+        priced_on: price.priced_on.clone(),
+    })
 }
 
 fn identity(plan: &Plan) -> Identity {
@@ -179,7 +189,7 @@ fn peak(plan: &Plan, precision: orrery_operation::Precision) -> FlopsPerSec {
 /// The output head stays in the activations' format, as it is simulated. What causal and full counting differ
 /// by is the causal half of attention; sliding windows count with the products.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn work(plan: &Plan) -> StepWork {
+pub(crate) fn work(plan: &Plan) -> StepWork {
     let flops = model_flops(plan);
     let (training, formats) = (&plan.training, &plan.training.formats);
     let samples = training.global_batch as f64;

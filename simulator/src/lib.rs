@@ -14,6 +14,7 @@ pub mod exit;
 mod facts;
 pub mod files;
 mod network;
+pub mod outline;
 pub mod pipeline;
 mod power;
 pub mod sweep;

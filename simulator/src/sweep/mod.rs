@@ -5,9 +5,11 @@
 
 mod axes;
 mod confirm;
+mod found;
 pub mod points;
 mod search;
 
 pub use axes::Axes;
 pub use confirm::{Confirmed, Confirming, confirm, front, regret};
+pub use found::Found;
 pub use search::{Candidate, Estimated, Infeasible, Progress, estimate, too_large};

@@ -153,7 +153,10 @@ impl Samples {
         // A recording does not say what it computed.
         if work.tokens > 0.0 {
             time("train.tokens_per_s", work.tokens / seconds);
-            time("train.tokens_per_gpu_s", work.tokens / seconds / devices);
+            time(
+                "train.tokens_per_gpu_s",
+                work.tokens_per_device(&facts.device, seconds),
+            );
             time("train.samples_per_s", work.samples / seconds);
         }
         if work.model_flops.get() > 0.0 {
@@ -164,7 +167,7 @@ impl Samples {
                 "train.tflops_per_gpu_full_attention",
                 rate(work.model_flops_full_attention),
             );
-            time("train.mfu", rate(work.model_flops) / peak);
+            time("train.mfu", work.mfu(&facts.device, seconds));
             time(
                 "train.mfu_full_attention",
                 rate(work.model_flops_full_attention) / peak,
@@ -173,8 +176,8 @@ impl Samples {
             time("train.mfu_weighted", work.weighted_ideal.as_secs() / seconds);
         }
         if let Some(price) = &facts.price {
-            let step = price.device_hour * devices * seconds / 3600.0;
-            time("cost.per_mtok", step / work.tokens * 1e6);
+            let cost = price.per_million_tokens(facts.device.count, work.tokens, seconds);
+            time("cost.per_mtok", cost);
         }
         if let Some(power) = &facts.power {
             self.add_power(power, step, facts);
@@ -244,7 +247,7 @@ impl Samples {
             self.push("sim.events", totals.events as f64, Error::None);
         }
         if let Some(price) = &facts.price {
-            let day = price.device_hour * f64::from(facts.device.count) * 24.0;
+            let day = price.per_day(facts.device.count);
             self.push("cost.per_day", day, Error::None);
         }
         let capacity = facts.device.memory;

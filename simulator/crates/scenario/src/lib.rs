@@ -8,8 +8,10 @@ pub mod catalog;
 pub mod cluster;
 mod diagnostics;
 mod document;
+pub mod edit;
 pub mod expect;
 mod explain;
+mod fixes;
 pub mod import;
 mod load;
 mod model_fields;
@@ -24,6 +26,7 @@ mod validate;
 
 pub use diagnostics::{Diagnostic, Severity};
 pub use explain::{codes, explain};
+pub use fixes::{Fix, fixes};
 pub use load::{Loaded, load, load_any};
 pub use plan::{BalancingPlan, Plan};
 pub use raw::SCHEMA;

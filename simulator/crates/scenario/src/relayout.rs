@@ -4,6 +4,8 @@
 //! functions that [`load`](crate::load) resolves and validates with. What the scenario says of how layers lie on stages
 //! belongs to its own layout and is left out: layers are shared out anew.
 
+use std::fmt;
+
 use orrery_profile::Tuning;
 
 use crate::diagnostics::Faults;
@@ -124,6 +126,26 @@ impl LayoutChoice {
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value))
             .collect()
+    }
+}
+
+impl fmt::Display for LayoutChoice {
+    /// A layout in a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let recompute = match &self.recompute {
+            Recompute::None => "keeps all",
+            Recompute::Full => "recomputes all",
+            Recompute::Selective(_) => "recomputes some",
+        };
+        write!(
+            f,
+            "TP{} PP{} CP{} EP{} ETP{} MB{} {}",
+            self.tp, self.pp, self.cp, self.ep, self.expert_tp, self.micro_batch, self.schedule
+        )?;
+        if let Some(chunks) = self.chunks {
+            write!(f, " x{chunks}")?;
+        }
+        write!(f, ", {recompute}")
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod support;
 
-use orrery_scenario::{codes, explain, render};
+use orrery_scenario::{codes, explain, fixes, render};
 use support::load_with;
 
 const GOOD: &str = concat!(
@@ -199,6 +199,48 @@ fn one_fault_each() {
     for (from, to, expected) in FAULTS {
         check(&changed(from, to), &[expected]);
     }
+}
+
+/// What a fault proposes is carried out, and the fault is gone; sentences are told apart by having no change.
+#[test]
+fn what_a_message_proposes_is_carried_out() {
+    let mut without = Vec::new();
+    for (from, to, fault) in FAULTS {
+        let text = changed(from, to);
+        let faults = load_with(&text, &[], &[]).unwrap_err();
+        let fixes = fixes(&text, &faults[0]);
+        if fixes.is_empty() {
+            without.push(*fault);
+        }
+        for fix in fixes {
+            let left = load_with(&fix.text, &[], &[]).err().unwrap_or_default();
+            let stays = left
+                .iter()
+                .any(|left| left.code == faults[0].code && left.message == faults[0].message);
+            assert!(
+                !stays,
+                "{fault}, `{}`:\n{}\n{}",
+                fix.title,
+                fix.text,
+                render(&left)
+            );
+            let comments = |text: &str| text.matches('#').count();
+            assert!(
+                comments(&fix.text) + 1 >= comments(&text),
+                "comments stay: {}",
+                fix.text
+            );
+        }
+    }
+    let sentences = [
+        "28:28 E002 write a plain number, such as 0.5",
+        "28:25 E001 train.mfu.mean >= 0.35, or train.step_time.mean in 18 s .. 22 s",
+        "29:11 E005 name one of them, or write a check",
+        "28:10 E006 train.step_time.p50 <= baseline * 1.005",
+        "15:11 S050 name a shipped profile, or a path relative to this file; \"none\" for analytic times",
+        "15:10 S052 name a file that `orrery fit -o` wrote, relative to this one",
+    ];
+    assert_eq!(without, sentences);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use orrery_scenario::catalog;
 use orrery_scenario::plan::{Plan, Recompute, ZeroStage};
-use orrery_scenario::{LayoutChoice, catalog};
 use orrery_units::{Bytes, significant};
 use serde_json::{Value, json};
 
@@ -13,20 +13,20 @@ use super::Job;
 use super::picture::{Cloud, Map};
 use crate::cli::{Console, Failure, Format};
 use crate::exit::Exit;
-use crate::sweep::{Axes, Candidate, Confirmed, Confirming, Estimated, Progress};
-use crate::sweep::{confirm, estimate, front, regret};
+use crate::sweep::{Axes, Candidate, Confirmed, Confirming, Found, Progress, confirm, estimate, regret};
 
 /// Points of the front that are printed.
 const FRONT_SHOWN: usize = 12;
 
-/// All that a search found.
-struct Found<'a> {
-    base: &'a Plan,
-    estimated: Estimated,
-    /// What the event simulation says of the first ones.
-    confirmed: Vec<Option<Confirmed>>,
-    /// Of the fitting ones, those of which none is both faster and smaller.
-    front: Vec<usize>,
+/// A search as it is printed.
+struct Shown(Found);
+
+impl std::ops::Deref for Shown {
+    type Target = Found;
+
+    fn deref(&self) -> &Found {
+        &self.0
+    }
 }
 
 pub(super) fn search(job: &Job<'_>, base: &Plan, console: &mut Console<'_>) -> anyhow::Result<Exit> {
@@ -46,13 +46,7 @@ pub(super) fn search(job: &Job<'_>, base: &Plan, console: &mut Console<'_>) -> a
         confirm(base, best, &confirming)
     });
     let confirmed = confirmed.map_err(anyhow::Error::msg)?;
-    let points: Vec<(f64, f64)> = estimated.fitting.iter().map(place).collect();
-    let found = Found {
-        base,
-        front: front(&points),
-        estimated,
-        confirmed,
-    };
+    let found = Shown(Found::new(base.clone(), estimated, confirmed));
     match args.format.format {
         Format::Human | Format::Github => write!(console.out, "{}", found.text())?,
         Format::Json => writeln!(console.out, "{:#}", found.json())?,
@@ -71,11 +65,6 @@ pub(super) fn search(job: &Job<'_>, base: &Plan, console: &mut Console<'_>) -> a
         writeln!(console.err, "wrote {}", path.display())?;
     }
     Ok(job.exit(!found.estimated.fitting.is_empty()))
-}
-
-/// Step in seconds and peak in bytes, as estimated.
-fn place(candidate: &Candidate) -> (f64, f64) {
-    (candidate.survey.estimate.step, candidate.survey.peak.as_f64())
 }
 
 /// The axes of a search with the values that were named.
@@ -154,58 +143,14 @@ fn zero(text: &str) -> Result<ZeroStage, String> {
     }
 }
 
-/// A layout in a line.
-fn line(choice: &LayoutChoice) -> String {
-    let chunks = choice
-        .chunks
-        .map_or_else(String::new, |chunks| format!(" x{chunks}"));
-    let recompute = match &choice.recompute {
-        Recompute::None => "keeps all",
-        Recompute::Full => "recomputes all",
-        Recompute::Selective(_) => "recomputes some",
-    };
-    format!(
-        "TP{} PP{} CP{} EP{} ETP{} MB{} {}{chunks}, {recompute}",
-        choice.tp, choice.pp, choice.cp, choice.ep, choice.expert_tp, choice.micro_batch, choice.schedule
-    )
-}
-
 fn percent(share: f64) -> String {
     format!("{} %", significant(share * 100.0, 3))
 }
 
-fn count(number: usize) -> f64 {
-    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
-}
-
-impl Found<'_> {
-    /// The simulated step of each of the first ones, in their order, as far as they were simulated.
-    fn simulated(&self) -> Vec<f64> {
-        self.confirmed
-            .iter()
-            .flatten()
-            .map(|confirmed| confirmed.step)
-            .collect()
-    }
-
-    /// Tokens of a device in a second, of a step that takes so long.
-    fn tokens(&self, step: f64) -> f64 {
-        let training = &self.base.training;
-        let tokens = Bytes::new(training.sequence_length * training.global_batch).as_f64();
-        tokens / step / f64::from(self.base.layout.world())
-    }
-
-    /// The numbers of the first ones, best simulated first.
-    fn ranked(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.confirmed.len()).collect();
-        let step = |&at: &usize| self.confirmed[at].map_or(f64::INFINITY, |confirmed| confirmed.step);
-        order.sort_by(|a, b| step(a).total_cmp(&step(b)).then(a.cmp(b)));
-        order
-    }
-
+impl Shown {
     fn text(&self) -> String {
         let mut out = String::new();
-        let base = self.base;
+        let base = &self.base;
         let (fits, all) = (self.estimated.fitting.len(), self.estimated.looked_at);
         let too_large = self.estimated.too_large.len();
         let world = base.layout.world();
@@ -225,10 +170,7 @@ impl Found<'_> {
         for reason in &self.estimated.infeasible {
             out.push_str(&format!(
                 "  {:>7}  {:<6}  {} (such as {})\n",
-                reason.count,
-                reason.code,
-                reason.message,
-                line(&reason.example)
+                reason.count, reason.code, reason.message, reason.example
             ));
         }
         self.push_top(&mut out);
@@ -270,22 +212,16 @@ impl Found<'_> {
             } else {
                 ""
             };
-            let layout = format!("{}{beyond}", line(&candidate.choice));
+            let layout = format!("{}{beyond}", candidate.choice);
             rows.push([format!("{}", at + 1), estimate, step, mfu, tokens, peak, layout]);
         }
         push_table(out, &rows);
-        let simulated = self.simulated();
-        if let Some(regret) = regret(&simulated) {
-            let off = self.estimated.fitting.iter().zip(&self.confirmed);
-            let off = off.filter_map(|(candidate, confirmed)| {
-                Some((candidate.survey.estimate.step / (*confirmed)?.step - 1.0).abs())
-            });
-            let mean = off.sum::<f64>() / count(simulated.len());
+        if let Some((regret, off)) = self.judged() {
             let _fits = writeln!(
                 out,
                 "The first estimate is {} behind the best simulated; estimates are {} off on average.",
                 percent(regret),
-                percent(mean)
+                percent(off)
             );
         }
     }
@@ -303,9 +239,9 @@ impl Found<'_> {
             let seconds = candidate.survey.estimate.step;
             rows.push([
                 format!("  {} s", significant(seconds, 4)),
-                significant(self.tokens(seconds), 4),
+                significant(self.tokens_per_device(seconds), 4),
                 candidate.survey.peak.to_string(),
-                line(&candidate.choice),
+                candidate.choice.to_string(),
             ]);
         }
         push_table(out, &rows);
@@ -318,7 +254,7 @@ impl Found<'_> {
     fn rows(&self) -> Vec<Value> {
         let fitting = self.estimated.fitting.iter().enumerate();
         let mut rows: Vec<Value> = fitting
-            .map(|(at, candidate)| self.row(candidate, self.confirmed.get(at).copied().flatten(), true))
+            .map(|(at, candidate)| self.row(candidate, self.confirmed(at), true))
             .collect();
         let too_large = &self.estimated.too_large;
         rows.extend(too_large.iter().map(|candidate| self.row(candidate, None, false)));
@@ -348,7 +284,7 @@ impl Found<'_> {
             "estimate_bubble_s": survey.estimate.bubble,
             "estimate_data_s": survey.estimate.data,
             "estimate_end_s": survey.estimate.end,
-            "estimate_tokens_per_gpu_s": self.tokens(survey.estimate.step),
+            "estimate_tokens_per_gpu_s": self.tokens_per_device(survey.estimate.step),
             "estimate_peak_bytes": survey.peak.get(),
             "peak_pipeline_rank": survey.peak_rank,
             "tensor_beyond_domain": survey.tensor_beyond_domain,
@@ -369,16 +305,16 @@ impl Found<'_> {
             .into_iter()
             .map(|at| self.row(&self.estimated.fitting[at], self.confirmed[at], true))
             .collect();
-        let front = self.front.iter().map(|&at| {
-            let confirmed = self.confirmed.get(at).copied().flatten();
-            self.row(&self.estimated.fitting[at], confirmed, true)
-        });
+        let front = self
+            .front
+            .iter()
+            .map(|&at| self.row(&self.estimated.fitting[at], self.confirmed(at), true));
         let infeasible = self.estimated.infeasible.iter().map(|reason| {
             json!({
                 "code": reason.code,
                 "count": reason.count,
                 "message": reason.message,
-                "example": line(&reason.example),
+                "example": reason.example.to_string(),
             })
         });
         json!({
@@ -400,8 +336,8 @@ impl Found<'_> {
 
     fn draw(&self, path: &Path) -> anyhow::Result<()> {
         let small = |&(step, peak): &(f64, f64)| (step, peak / f64::from(1 << 30));
-        let fitting: Vec<(f64, f64)> = self.estimated.fitting.iter().map(place).collect();
-        let too_large: Vec<(f64, f64)> = self.estimated.too_large.iter().map(place).collect();
+        let fitting: Vec<(f64, f64)> = self.estimated.fitting.iter().map(Candidate::place).collect();
+        let too_large: Vec<(f64, f64)> = self.estimated.too_large.iter().map(Candidate::place).collect();
         let on_front: Vec<(f64, f64)> = self.front.iter().map(|&at| fitting[at]).collect();
         let confirmed: Vec<(f64, f64)> = self
             .confirmed

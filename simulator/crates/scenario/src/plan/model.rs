@@ -276,6 +276,17 @@ impl Model {
             .fold(ends, |sum, layer| sum.and(layer.parameters(self.hidden)))
     }
 
+    /// Parameters that one token uses, counted as [`Self::parameters`] counts them.
+    #[must_use]
+    pub fn active_parameters(&self) -> u64 {
+        let ends = self.embedding_parameters() + self.head_parameters();
+        let used = |layer: &Layer| {
+            let attention = layer.attention.parameters(self.hidden) + 2 * self.hidden;
+            attention + layer.mlp.active_parameters(self.hidden)
+        };
+        ends + self.layers.iter().map(used).sum::<u64>()
+    }
+
     /// Whether any layer has experts.
     #[must_use]
     pub fn has_experts(&self) -> bool {
@@ -329,5 +340,7 @@ mod tests {
         };
         // tests/truth/models.csv, row dsv3: 671.025 B.
         assert_eq!(model.parameters().total() / 1_000_000, 671_026);
+        // 37 B, as its report says.
+        assert_eq!(model.active_parameters() / 100_000_000, 375);
     }
 }

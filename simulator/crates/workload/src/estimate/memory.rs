@@ -1,11 +1,13 @@
 //! The most memory that each pipeline rank holds, from the tables that the event simulation holds memory by.
 
+use std::collections::BTreeMap;
+
 use orrery_scenario::Plan;
 use orrery_scenario::plan::{Layer, VirtualStage};
 use orrery_units::{Bytes, Seed};
 
 use super::in_flight::{ChunkBytes, moments};
-use crate::memory::{ActivationMemory, StaticMemory};
+use crate::memory::{ActivationMemory, Cause, StaticMemory};
 use crate::routing::Router;
 
 /// The most that a device of each pipeline rank holds, where every layer's routed rows are those of its busiest rank in
@@ -15,25 +17,57 @@ use crate::routing::Router;
 /// again. Every action of every rank is looked at; [`Surveyor`](super::Surveyor) finds the same in a few.
 #[must_use]
 pub fn memory_peaks(plan: &Plan) -> Vec<Bytes> {
+    let sum = |parts: Vec<(Cause, Bytes)>| parts.into_iter().map(|(_, bytes)| bytes).sum();
+    memory_parts(plan).into_iter().map(sum).collect()
+}
+
+/// The same by cause: what a device of each pipeline rank holds at the moment at which it holds most.
+#[must_use]
+pub fn memory_parts(plan: &Plan) -> Vec<Vec<(Cause, Bytes)>> {
     let memory = ActivationMemory::new(plan);
     let mut router = Router::new(plan, Seed::new(1));
-    let stages: Vec<ChunkBytes> = plan
+    let stages: Vec<ChunkParts> = plan
         .layout
         .stages
         .iter()
-        .map(|stage| chunk_bytes(plan, &memory, &mut router, stage))
+        .map(|stage| chunk_parts(plan, &memory, &mut router, stage))
         .collect();
     let microbatches = u32::try_from(plan.training.num_microbatches).unwrap_or(u32::MAX);
     (0..plan.layout.pp)
         .map(|rank| {
-            let chunks: Vec<ChunkBytes> = (0..plan.layout.schedule.chunks)
-                .map(|chunk| stages[plan.layout.stage_index(rank, chunk) as usize])
+            let chunks: Vec<&ChunkParts> = (0..plan.layout.schedule.chunks)
+                .map(|chunk| &stages[plan.layout.stage_index(rank, chunk) as usize])
                 .collect();
+            let whole: Vec<ChunkBytes> = chunks.iter().map(|parts| whole(parts)).collect();
             let moments = moments(plan.layout.schedule, plan.layout.pp, rank, microbatches);
-            let most = moments.iter().map(|moment| moment.bytes(&chunks)).max();
-            statics(plan, rank) + Bytes::new(u64::try_from(most.unwrap_or(0)).unwrap_or(0))
+            let most = moments.iter().max_by_key(|moment| moment.bytes(&whole));
+            let mut parts = StaticMemory::of(plan, rank);
+            let Some(most) = most else { return parts };
+            for cause in Cause::ALL {
+                let part = |chunk: &&ChunkParts| chunk.get(&cause).copied().unwrap_or_default();
+                let chunks: Vec<ChunkBytes> = chunks.iter().map(part).collect();
+                let bytes = u64::try_from(most.bytes(&chunks)).unwrap_or(0);
+                if bytes > 0 {
+                    parts.push((cause, Bytes::new(bytes)));
+                }
+            }
+            parts
         })
         .collect()
+}
+
+/// What a microbatch holds on a chunk, by cause.
+type ChunkParts = BTreeMap<Cause, ChunkBytes>;
+
+/// All causes together: what a moment holds is a sum over them.
+fn whole(parts: &ChunkParts) -> ChunkBytes {
+    parts
+        .values()
+        .fold(ChunkBytes::default(), |sum, part| ChunkBytes {
+            held: sum.held + part.held,
+            head: sum.head + part.head,
+            recomputed: [0, 1].map(|at| sum.recomputed[at] + part.recomputed[at]),
+        })
 }
 
 /// What a device of pipeline rank `rank` holds all the time.
@@ -54,14 +88,14 @@ pub(super) fn signed(bytes: Bytes) -> i64 {
     i64::try_from(bytes.get()).expect("memory of a device stays below 8 EiB")
 }
 
-fn chunk_bytes(
+fn chunk_parts(
     plan: &Plan,
     memory: &ActivationMemory<'_>,
     router: &mut Router,
     stage: &VirtualStage,
-) -> ChunkBytes {
+) -> ChunkParts {
     let modules = plan.model.layers.len()..plan.model.layers.len() + stage.mtp_layers as usize;
-    let mut sum = ChunkBytes::default();
+    let mut parts = ChunkParts::new();
     for number in stage.layers.clone().chain(modules) {
         let Some(layer) = plan.model.layers.get(number).or(plan.model.layers.last()) else {
             continue;
@@ -74,13 +108,17 @@ fn chunk_bytes(
         } else {
             0
         };
-        let [held, again] = layer_bytes(memory, layer, rows);
-        sum.add_layer(held, again);
+        for (cause, bytes) in memory.attention(layer).into_iter().chain(memory.mlp(layer, rows)) {
+            parts.entry(cause).or_default().held += signed(bytes);
+        }
+        let again = signed(memory.recomputed(layer, rows));
+        parts.entry(Cause::Recomputed).or_default().add_layer(0, again);
     }
     if stage.head {
-        sum.add_head(signed(memory.head(stage.mtp_layers)));
+        let head = signed(memory.head(stage.mtp_layers));
+        parts.entry(Cause::Head).or_default().add_head(head);
     }
-    sum
+    parts
 }
 
 impl ChunkBytes {

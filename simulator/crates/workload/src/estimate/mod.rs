@@ -12,7 +12,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use memory::memory_peaks;
+pub use memory::{memory_parts, memory_peaks};
 pub use parts::{Order, Parts, Pass, RankParts, Ring};
 pub use step::Estimate;
 pub use survey::{Survey, Surveyor};

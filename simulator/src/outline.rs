@@ -1,0 +1,105 @@
+//! What is known of a plan before it is run: counts, memory and the step in closed form.
+
+use orrery_report::{DeviceFacts, Price, StepWork};
+use orrery_scenario::Plan;
+use orrery_scenario::plan::Assumption;
+use orrery_units::{Bytes, Watts};
+use orrery_workload::estimate::{Parts, memory_parts};
+
+use crate::facts;
+
+/// Figures of a plan that take no run; milliseconds for any plan.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// The device, and how many there are.
+    pub device: DeviceFacts,
+    /// Nodes.
+    pub nodes: u32,
+    /// Data-parallel degree.
+    pub dp: u32,
+    /// Microbatches of a step on each rank.
+    pub microbatches: u64,
+    /// Parameters of the model.
+    pub parameters: u64,
+    /// Parameters that a token uses.
+    pub active_parameters: u64,
+    /// What a step does.
+    pub work: StepWork,
+    /// The step in closed form, seconds: experts balanced, nothing contends.
+    pub step: f64,
+    /// Share of that step in which pipeline ranks wait for each other.
+    pub bubble: f64,
+    /// The most that a device of each pipeline rank holds, by cause; the largest cause of all first.
+    pub memory: Vec<Vec<(&'static str, Bytes)>>,
+    /// What it costs, if the scenario says.
+    pub price: Option<Price>,
+    /// The power limit of all devices together.
+    pub power_limit: Watts,
+    /// What was filled in.
+    pub assumptions: Vec<Assumption>,
+}
+
+impl Outline {
+    /// The outline of `plan`.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
+        let device = facts::device(plan);
+        let estimate = Parts::of(plan).step(&plan.tuning);
+        let memory = memory_parts(plan);
+        let named = memory.into_iter().map(|parts| {
+            let named = parts.into_iter().map(|(cause, bytes)| (cause.name(), bytes));
+            named.filter(|(_, bytes)| *bytes > Bytes::ZERO).collect()
+        });
+        Self {
+            power_limit: Watts(plan.cluster.device.power_limit.0 * f64::from(device.count)),
+            device,
+            nodes: plan.cluster.num_nodes,
+            dp: plan.layout.dp,
+            microbatches: plan.training.num_microbatches,
+            parameters: plan.model.parameters().total(),
+            active_parameters: plan.model.active_parameters(),
+            work: facts::work(plan),
+            step: estimate.step,
+            bubble: estimate.bubble / estimate.step,
+            memory: named.collect(),
+            price: facts::price(plan),
+            assumptions: plan.assumptions.clone(),
+        }
+    }
+
+    /// Share of the dense BF16 peak.
+    #[must_use]
+    pub fn mfu(&self) -> f64 {
+        self.work.mfu(&self.device, self.step)
+    }
+
+    /// Tokens of a device in a second.
+    #[must_use]
+    pub fn tokens_per_device(&self) -> f64 {
+        self.work.tokens_per_device(&self.device, self.step)
+    }
+
+    /// The pipeline rank that holds most, and what.
+    #[must_use]
+    pub fn peak(&self) -> (usize, Bytes) {
+        let sum = |parts: &Vec<(&str, Bytes)>| parts.iter().map(|(_, bytes)| *bytes).sum::<Bytes>();
+        let ranks = self.memory.iter().map(sum).enumerate();
+        ranks
+            .max_by_key(|(rank, bytes)| (*bytes, std::cmp::Reverse(*rank)))
+            .unwrap_or((0, Bytes::ZERO))
+    }
+
+    /// Whether every device holds what it must.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.peak().1 <= self.device.memory
+    }
+
+    /// What a day costs, and a million tokens at the estimated step.
+    #[must_use]
+    pub fn cost(&self) -> Option<(f64, f64)> {
+        let price = self.price.as_ref()?;
+        let tokens = price.per_million_tokens(self.device.count, self.work.tokens, self.step);
+        Some((price.per_day(self.device.count), tokens))
+    }
+}
