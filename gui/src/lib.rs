@@ -7,6 +7,7 @@
 
 mod app;
 mod document;
+mod figures;
 mod panels;
 mod theme;
 mod timeline;
@@ -15,11 +16,12 @@ mod words;
 
 pub use app::{Action, App, Arrangement, Command, Menu, Start, session_path};
 pub use document::{
-    Apart, Collector, Device, Document, Elsewhere, Finished, Fleet, FleetEvent, FleetMetric, History, Home,
-    KEPT, Keeping, Link, News, Node, Opening, Run, Running, Runs, SIDES, Scenario, Shelved, Side, Standing,
-    Wake, collector_url, is_scenario, short_name,
+    Apart, Collector, Device, Document, Elsewhere, Explore, Finished, Fleet, FleetEvent, FleetMetric,
+    History, Home, Job, KEPT, Keeping, Link, News, Node, Opening, Run, Running, Runs, SIDES, Scenario,
+    Searching, Shelved, Side, Standing, Wake, Wanted, Weighed, collector_url, is_scenario, short_name,
 };
 pub use panels::experts::ExpertsModel;
+pub use panels::explore::ExploreModel;
 pub use panels::links::LinksModel;
 pub use timeline::TimelineModel;
 pub use window::{OpenError, no_display, open};

@@ -31,7 +31,7 @@ struct Arguments {
     /// Save a picture of the window once the first run is over and the fleet has spoken, and close it.
     #[arg(long, value_name = "PNG")]
     screenshot: Option<PathBuf>,
-    /// Where the panels are: overview, observe, plan, timeline, compare or experts [default: as they were last].
+    /// Where the panels are: overview, observe, plan, timeline, compare, experts or explore [default: as they were last].
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<Arrangement>,
     /// Light or dark [default: as it was last].
@@ -58,6 +58,8 @@ fn show(arguments: &Arguments) -> Exit {
     }
     // A picture is the same whoever takes it.
     let forgets = arguments.afresh || arguments.screenshot.is_some();
+    // A picture of layouts wants them searched, and needs no run.
+    let explores = arguments.screenshot.is_some() && arguments.layout == Some(Arrangement::Explore);
     let mut scenarios = Vec::new();
     let (files, runs): (Vec<&String>, Vec<&String>) =
         arguments.files.iter().partition(|file| is_scenario(file));
@@ -72,7 +74,8 @@ fn show(arguments: &Arguments) -> Exit {
     let start = Start {
         scenarios,
         runs: runs.into_iter().cloned().collect(),
-        run_at_once: true,
+        run_at_once: !explores,
+        search_at_once: explores,
         collectors: own.chain(arguments.collector.iter().cloned()).collect(),
         screenshot: arguments.screenshot.clone(),
         arrangement: arguments.layout,

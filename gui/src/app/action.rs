@@ -25,6 +25,8 @@ pub enum Action {
     Run,
     /// Stop the run under way.
     Stop,
+    /// Search the layouts of the scenario in front.
+    Search,
     /// The run that others are held against becomes one that is held against it.
     SwapSides,
     /// Put the panels in this order.
@@ -73,7 +75,7 @@ const CONTROL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
 
 impl Action {
     /// Every action, in the order of menus, palette and key list.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Open,
         Self::OpenExample,
         Self::Save,
@@ -82,6 +84,7 @@ impl Action {
         Self::Quit,
         Self::Run,
         Self::Stop,
+        Self::Search,
         Self::SwapSides,
         Self::Arrange(Arrangement::Overview),
         Self::Arrange(Arrangement::Observe),
@@ -89,6 +92,7 @@ impl Action {
         Self::Arrange(Arrangement::Timeline),
         Self::Arrange(Arrangement::Compare),
         Self::Arrange(Arrangement::Experts),
+        Self::Arrange(Arrangement::Explore),
         Self::SwitchColours,
         Self::SystemColours,
         Self::Palette,
@@ -107,6 +111,7 @@ impl Action {
             Self::Quit => "Quit",
             Self::Run => "Run",
             Self::Stop => "Stop",
+            Self::Search => "Search layouts",
             Self::SwapSides => "Swap A and B",
             Self::Arrange(Arrangement::Overview) => "Layout: overview (reset)",
             Self::Arrange(Arrangement::Observe) => "Layout: observe",
@@ -114,6 +119,7 @@ impl Action {
             Self::Arrange(Arrangement::Timeline) => "Layout: timeline",
             Self::Arrange(Arrangement::Compare) => "Layout: compare",
             Self::Arrange(Arrangement::Experts) => "Layout: experts",
+            Self::Arrange(Arrangement::Explore) => "Layout: explore",
             Self::SwitchColours => "Switch light and dark",
             Self::SystemColours => "Colours of the system",
             Self::Palette => "All commands…",
@@ -132,7 +138,8 @@ impl Action {
             Self::Close => "Closes the scenario in front; asks first if it was edited.",
             Self::Quit => "Closes the window; asks first if a scenario was edited.",
             Self::Run => "Simulates the scenario in front as it is written.",
-            Self::Stop => "Stops the run under way and keeps what it has.",
+            Self::Stop => "Stops the run or the search under way and keeps what it has.",
+            Self::Search => "Estimates every legal layout of the scenario in front and simulates the best.",
             Self::SwapSides => "What was A in the comparison is B, and the other way round.",
             Self::Arrange(Arrangement::Overview) => "Plan at the left, timeline and fleet at the right.",
             Self::Arrange(Arrangement::Observe) => "The fleet, with the timeline below.",
@@ -140,6 +147,9 @@ impl Action {
             Self::Arrange(Arrangement::Timeline) => "The timeline alone; plan and fleet are tabs.",
             Self::Arrange(Arrangement::Compare) => "The comparison of runs alone; the other panels are tabs.",
             Self::Arrange(Arrangement::Experts) => "Loads of experts, with the plan at the left.",
+            Self::Arrange(Arrangement::Explore) => {
+                "Layouts and cluster sizes alone; the other panels are tabs."
+            }
             Self::SwitchColours => "Dark text on light, or light text on dark.",
             Self::SystemColours => "Light or dark as the rest of the desktop.",
             Self::Palette => "Finds any command by a part of its name.",
@@ -154,7 +164,7 @@ impl Action {
             Self::Open | Self::OpenExample | Self::Save | Self::SaveAs | Self::Close | Self::Quit => {
                 Menu::File
             }
-            Self::Run | Self::Stop | Self::SwapSides => Menu::Run,
+            Self::Run | Self::Stop | Self::Search | Self::SwapSides => Menu::Run,
             Self::Arrange(_) | Self::SwitchColours | Self::SystemColours => Menu::View,
             Self::Palette | Self::Keys => Menu::Help,
         }
@@ -181,6 +191,8 @@ impl Action {
             Self::Arrange(Arrangement::Timeline) => &const { [control(Key::Num4)] },
             Self::Arrange(Arrangement::Compare) => &const { [control(Key::Num5)] },
             Self::Arrange(Arrangement::Experts) => &const { [control(Key::Num6)] },
+            Self::Arrange(Arrangement::Explore) => &const { [control(Key::Num7)] },
+            Self::Search => &const { [control(Key::L)] },
             Self::Palette => {
                 &const {
                     [
@@ -209,10 +221,13 @@ impl Action {
 
     /// Why it can do nothing now, if so.
     pub(crate) fn refusal(self, document: &Document) -> Option<&'static str> {
-        let is_running = document.running.as_ref().is_some_and(|running| !running.stopping);
+        let runs = document.running.as_ref().is_some_and(|running| !running.stopping);
+        let searches = document.explore.searching.as_ref();
+        let is_running = runs || searches.is_some_and(|searching| !searching.stopping);
         match (self, document.keeping()) {
             (Self::Run, _) => document.run_refusal(),
-            (Self::Stop, _) if !is_running => Some("no run is under way"),
+            (Self::Stop, _) if !is_running => Some("nothing is under way"),
+            (Self::Search, _) => document.search_refusal(),
             (Self::SwapSides, _) if document.runs.kept.is_empty() => Some("there is no run to compare"),
             (Self::Save | Self::SaveAs | Self::Close, None) => Some("no scenario is open"),
             (Self::Save, Some(kept)) => {

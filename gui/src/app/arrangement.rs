@@ -17,18 +17,21 @@ pub(super) enum Pane {
     Compare,
     /// Loads of experts and what balances them.
     Experts,
+    /// Layouts and cluster sizes.
+    Explore,
     /// The devices.
     Fleet,
 }
 
 impl Pane {
     /// Every panel.
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Plan,
         Self::Timeline,
         Self::Links,
         Self::Compare,
         Self::Experts,
+        Self::Explore,
         Self::Fleet,
     ];
 
@@ -40,6 +43,7 @@ impl Pane {
             Self::Links => "Links",
             Self::Compare => "Compare",
             Self::Experts => "Experts",
+            Self::Explore => "Explore",
             Self::Fleet => "Fleet",
         }
     }
@@ -61,17 +65,20 @@ pub enum Arrangement {
     Compare,
     /// Loads of experts; the scenario beside them, the others as tabs.
     Experts,
+    /// Layouts and cluster sizes; the others as tabs.
+    Explore,
 }
 
 impl Arrangement {
     /// Every arrangement.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Overview,
         Self::Observe,
         Self::Plan,
         Self::Timeline,
         Self::Compare,
         Self::Experts,
+        Self::Explore,
     ];
 
     /// Its name on the command line.
@@ -84,32 +91,41 @@ impl Arrangement {
             Self::Timeline => "timeline",
             Self::Compare => "compare",
             Self::Experts => "experts",
+            Self::Explore => "explore",
         }
     }
 
     /// The panels in this order.
     pub(super) fn tree(self) -> Tree<Pane> {
         let mut tiles = Tiles::default();
-        let [plan, timeline, links, compare, experts, fleet] = Pane::ALL.map(|pane| tiles.insert_pane(pane));
+        let [plan, timeline, links, compare, experts, explore, fleet] =
+            Pane::ALL.map(|pane| tiles.insert_pane(pane));
         let root = match self {
             Self::Overview => {
-                let above = tiles.insert_tab_tile(vec![timeline, links, compare, experts]);
+                let above = tiles.insert_tab_tile(vec![timeline, links, compare, experts, explore]);
                 let right = split(&mut tiles, LinearDir::Vertical, [above, fleet], 0.6);
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.36)
             }
             Self::Observe => {
-                let below = tiles.insert_tab_tile(vec![timeline, links, compare, experts, plan]);
+                let below = tiles.insert_tab_tile(vec![timeline, links, compare, experts, explore, plan]);
                 split(&mut tiles, LinearDir::Vertical, [fleet, below], 0.6)
             }
             Self::Plan => {
-                let right = tiles.insert_tab_tile(vec![timeline, links, compare, experts, fleet]);
+                let right = tiles.insert_tab_tile(vec![timeline, links, compare, experts, explore, fleet]);
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.55)
             }
-            Self::Timeline => tiles.insert_tab_tile(vec![timeline, links, compare, experts, plan, fleet]),
-            Self::Compare => tiles.insert_tab_tile(vec![compare, timeline, links, experts, plan, fleet]),
+            Self::Timeline => {
+                tiles.insert_tab_tile(vec![timeline, links, compare, experts, explore, plan, fleet])
+            }
+            Self::Compare => {
+                tiles.insert_tab_tile(vec![compare, timeline, links, experts, explore, plan, fleet])
+            }
             Self::Experts => {
-                let right = tiles.insert_tab_tile(vec![experts, timeline, links, compare, fleet]);
+                let right = tiles.insert_tab_tile(vec![experts, timeline, links, compare, explore, fleet]);
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.3)
+            }
+            Self::Explore => {
+                tiles.insert_tab_tile(vec![explore, plan, timeline, links, compare, experts, fleet])
             }
         };
         Tree::new(egui::Id::unique("panels"), root, tiles)
@@ -166,7 +182,7 @@ mod tests {
         }
         let fault = "nonsense".parse::<Arrangement>().unwrap_err();
         assert!(
-            fault.contains("overview, observe, plan, timeline, compare, experts"),
+            fault.contains("overview, observe, plan, timeline, compare, experts, explore"),
             "{fault}"
         );
     }

@@ -7,11 +7,12 @@ use eframe::egui;
 use orrery_scenario::Loaded;
 
 use super::action::Action;
+use super::arrangement::Pane;
 use super::keeping::Then;
 use super::overlay::{Overlay, Palette};
 use super::session::Colours;
 use super::{App, Command};
-use crate::document::{Collector, Elsewhere, Event, Feed, Running, Text, check, run};
+use crate::document::{Collector, Elsewhere, Event, Feed, Running, Text, Wanted, check, run};
 
 /// How often progress is read.
 pub(super) const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -41,8 +42,13 @@ impl App {
             self.run_when_checked = false;
             self.start_run();
         }
+        if self.search_when_checked && self.document.search_refusal().is_none() {
+            self.search_when_checked = false;
+            self.start_search(&Wanted::default());
+        }
         self.read_progress(context);
         self.attend_to_runs(context);
+        self.attend_to_search(context);
         self.remember(context);
         if !self.document.fleet.collectors.is_empty() {
             context.request_repaint_after(AGE_EVERY);
@@ -67,6 +73,11 @@ impl App {
             Command::StopOpening(id) => self.stop_opening(id),
             Command::Side(side, run) => Arc::make_mut(&mut self.document).runs.pick(side, run),
             Command::SideStep(side, step) => Arc::make_mut(&mut self.document).runs.show_step(side, step),
+            Command::Search(wanted) => self.start_search(&wanted),
+            Command::StopSearch => self.stop_search(),
+            Command::Weigh(at) => self.weigh(at),
+            Command::OpenLayout(at) => self.open_layout(at),
+            Command::OpenSize(nodes) => self.open_size(nodes),
             Command::Close(id) => self.close(id),
             Command::Reload(id) => {
                 let document = &self.document;
@@ -97,7 +108,13 @@ impl App {
             (Action::Quit, _) => self.quit(),
             // The shortcut may come before the check of the last key stroke is back.
             (Action::Run, _) => self.run_when_checked = self.document.running.is_none(),
-            (Action::Stop, _) => self.stop_run(),
+            // One at a time: a run first.
+            (Action::Stop, _) if self.document.running.is_some() => self.stop_run(),
+            (Action::Stop, _) => self.stop_search(),
+            (Action::Search, _) => {
+                self.layout.bring_up(Pane::Explore);
+                self.start_search(&Wanted::default());
+            }
             (Action::SwapSides, _) => Arc::make_mut(&mut self.document).runs.swap(),
             (Action::Arrange(arrangement), _) => self.layout.tree = arrangement.tree(),
             (Action::SwitchColours, _) => self.colours = Colours::switched(self.commands.context.theme()),
@@ -148,6 +165,7 @@ impl App {
             Event::Expected(..) | Event::Ended(..) => {}
             Event::Disk(disk) => self.take_in_disk(disk),
             Event::Opening(news) => self.take_in_opening(news),
+            Event::Explored(news) => self.take_in_explored(news),
         }
     }
 

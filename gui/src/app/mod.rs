@@ -3,6 +3,7 @@
 mod action;
 mod arrangement;
 mod dialog;
+mod explore;
 mod keeping;
 mod logic;
 mod overlay;
@@ -21,7 +22,7 @@ use eframe::egui;
 use orrery::traces;
 use orrery_timeline::StepExtent;
 
-use crate::document::{Document, Event, Feed, FleetEvent, RunWatch, Scenario, Wake};
+use crate::document::{Document, Event, Feed, FleetEvent, RunWatch, Scenario, SearchWatch, Wake, Wanted};
 use crate::theme;
 pub use action::{Action, Menu};
 pub use arrangement::Arrangement;
@@ -43,6 +44,8 @@ pub struct Start {
     pub runs: Vec<String>,
     /// Whether the one in front is run as soon as it is checked.
     pub run_at_once: bool,
+    /// Whether its layouts are searched as soon as it is checked.
+    pub search_at_once: bool,
     /// Collectors that are followed, by their [`collector_url`](crate::collector_url).
     pub collectors: Vec<String>,
     /// Where to put a picture of the window once the first run is over and the fleet has spoken; the window
@@ -73,6 +76,16 @@ pub enum Command {
     Side(usize, Option<u64>),
     /// Have this side of the comparison show the step of this number.
     SideStep(usize, u16),
+    /// Search layouts, or sizes of the cluster, of the scenario in front.
+    Search(Wanted),
+    /// Stop the search.
+    StopSearch,
+    /// Look closely at the layout at this place of what was found.
+    Weigh(usize),
+    /// Open the layout at this place of what was found as a scenario.
+    OpenLayout(usize),
+    /// Open the best layout on so many nodes as a scenario.
+    OpenSize(u32),
     /// Close the scenario with this id.
     Close(u64),
     /// Take the text that the file of the scenario with this id holds now.
@@ -114,6 +127,7 @@ pub struct App {
     feeds: Vec<Feed>,
     wake: Wake,
     watch: Option<RunWatch>,
+    searching: Option<SearchWatch>,
     /// What is being opened, by its id.
     openings: Vec<(u64, traces::Watch)>,
     /// Steps of runs that threads arrange.
@@ -122,6 +136,7 @@ pub struct App {
     run_began: Instant,
     checking: bool,
     run_when_checked: bool,
+    search_when_checked: bool,
     photographer: Option<Photographer>,
     layout: ui::Layout,
     desk: Desk,
@@ -170,12 +185,14 @@ impl App {
             feeds: Vec::new(),
             wake: Arc::new(move || woken.request_repaint()),
             watch: None,
+            searching: None,
             openings: Vec::new(),
             arranging: Vec::new(),
             run_number: 0,
             run_began: Instant::now(),
             checking: false,
             run_when_checked: start.run_at_once,
+            search_when_checked: start.search_at_once,
             photographer: start.screenshot.map(Photographer::new),
             layout: ui::Layout::new(panels),
             desk: Desk::new(notice),
@@ -226,6 +243,7 @@ impl Drop for App {
     /// Nothing is left running behind a closed window.
     fn drop(&mut self) {
         self.stop_run();
+        self.stop_search();
         self.stop_openings();
         self.remember_now();
     }

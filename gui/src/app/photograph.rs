@@ -98,10 +98,14 @@ impl Photographer {
 
     /// What the picture still waits for.
     fn missing(&self, document: &Document) -> Option<&'static str> {
-        let ran = document.finished.is_some() || document.fault.is_some();
+        let explored = document.explore.found.is_some() || document.explore.fault.is_some();
+        let ran = document.finished.is_some() || document.fault.is_some() || explored;
         let faulty = document.checked.is_some() && document.plan.is_none();
         if !ran && !faulty {
             return Some("the run is not over");
+        }
+        if document.explore.searching.is_some() {
+            return Some("the search is not over");
         }
         if !document.runs.is_settled() {
             return Some("something is still being opened");

@@ -6,13 +6,13 @@ use eframe::egui::{
     self, Align2, Button, Color32, FontId, Frame, Id, Key, LayerId, MenuBar, Order, Panel, Popup, Theme, Ui,
     WidgetText,
 };
-use egui_tiles::{SimplificationOptions, TileId, Tree, UiResponse};
+use egui_tiles::{SimplificationOptions, Tile, TileId, Tree, UiResponse};
 
 use super::action::{Action, Menu};
 use super::arrangement::Pane;
 use super::{App, Command, Commands};
 use crate::document::{Collector, Fleet, Link, short_name};
-use crate::panels::{compare, experts, fleet, links, plan, timeline};
+use crate::panels::{compare, experts, explore, fleet, links, plan, timeline};
 use crate::{Document, theme};
 
 /// Where the panels are, and what each remembers.
@@ -29,6 +29,7 @@ struct Views {
     links: links::View,
     compare: compare::View,
     experts: experts::View,
+    explore: explore::View,
     fleet: fleet::View,
 }
 
@@ -38,6 +39,14 @@ impl Layout {
             tree,
             views: Views::default(),
         }
+    }
+
+    /// Brings `pane` to the front of its tabs.
+    pub(super) fn bring_up(&mut self, pane: Pane) {
+        // Where it is shown already nothing happens.
+        let _changed = self
+            .tree
+            .make_active(|_, tile| matches!(tile, Tile::Pane(other) if *other == pane));
     }
 }
 
@@ -253,6 +262,7 @@ impl egui_tiles::Behavior<Pane> for Drawing<'_> {
             Pane::Links => links::show(ui, self.document, &mut self.views.links),
             Pane::Compare => compare::show(ui, self.document, &mut self.views.compare, self.commands),
             Pane::Experts => experts::show(ui, self.document, &mut self.views.experts, self.commands),
+            Pane::Explore => explore::show(ui, self.document, &mut self.views.explore, self.commands),
             Pane::Fleet => fleet::show(ui, self.document, &mut self.views.fleet, self.commands),
         });
         UiResponse::None

@@ -17,6 +17,7 @@ use orrery_scenario::plan::Identity;
 use orrery_scenario::{BalancingPlan, Diagnostic, Loaded, Plan, Severity};
 
 use super::disk::Disk;
+use super::explore::News as ExploreNews;
 use super::opening::News as OpeningNews;
 use super::{Document, Finished, Wake, arranged};
 use crate::words::grouped;
@@ -35,6 +36,8 @@ pub(crate) enum Event {
     Disk(Disk),
     /// Something about what is opened.
     Opening(OpeningNews),
+    /// Something about a search.
+    Explored(ExploreNews),
 }
 
 /// Which text: that of the scenario which came to the front as the `opened`-th, in its `revision`.

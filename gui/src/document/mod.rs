@@ -1,6 +1,7 @@
 //! What the window shows: scenarios, their faults, their runs, and the fleet. No widget is known here.
 
 mod disk;
+mod explore;
 mod feed;
 mod fleet;
 mod job;
@@ -19,6 +20,8 @@ use orrery_scenario::{Diagnostic, Loaded};
 use orrery_timeline::Timeline;
 
 pub(crate) use disk::{Disk, Entry, Expected, Refusal, Save, list, look, save};
+pub use explore::{Explore, Job, Searching, Wanted, Weighed};
+pub(crate) use explore::{News as ExploreNews, SearchWatch, search, weigh};
 pub(crate) use feed::Feed;
 pub use feed::{FleetEvent, News, collector_url};
 pub use fleet::{Apart, Collector, Device, Fleet, FleetMetric, History, KEPT, Link, Node, Standing};
@@ -80,6 +83,8 @@ pub struct Document {
     pub fleet: Fleet,
     /// Runs that can be compared.
     pub runs: Runs,
+    /// Searches over layouts.
+    pub explore: Explore,
     /// The id that was given last.
     pub(crate) newest_id: u64,
 }
@@ -242,10 +247,10 @@ impl Document {
             });
         }
         if self.shelf.is_empty() {
-            let (fleet, runs) = (std::mem::take(&mut self.fleet), std::mem::take(&mut self.runs));
             *self = Self {
-                fleet,
-                runs,
+                fleet: std::mem::take(&mut self.fleet),
+                runs: std::mem::take(&mut self.runs),
+                explore: std::mem::take(&mut self.explore),
                 newest_id: self.newest_id,
                 opened: self.opened + 1,
                 ..Self::default()

@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod experts;
+pub(crate) mod explore;
 pub(crate) mod fleet;
 pub(crate) mod links;
 pub(crate) mod plan;

@@ -33,6 +33,56 @@ pub struct Axes {
     pub recompute: Vec<Recompute>,
 }
 
+/// What of a layout a search may vary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Degree {
+    /// Tensor parallelism.
+    Tensor,
+    /// The pipeline.
+    Pipeline,
+    /// Expert parallelism.
+    Expert,
+    /// Tensor parallelism inside an expert.
+    ExpertTensor,
+    /// The schedule of the pipeline.
+    Schedule,
+    /// Sequences of a microbatch.
+    MicroBatch,
+    /// What is recomputed.
+    Recompute,
+    /// What data-parallel ranks share out.
+    Zero,
+}
+
+impl Degree {
+    /// Every degree.
+    pub const ALL: [Self; 8] = [
+        Self::Tensor,
+        Self::Pipeline,
+        Self::Expert,
+        Self::ExpertTensor,
+        Self::Schedule,
+        Self::MicroBatch,
+        Self::Recompute,
+        Self::Zero,
+    ];
+
+    /// Its name for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tensor => "TP",
+            Self::Pipeline => "PP",
+            Self::Expert => "EP",
+            Self::ExpertTensor => "expert TP",
+            Self::Schedule => "schedule",
+            Self::MicroBatch => "microbatch",
+            Self::Recompute => "recompute",
+            Self::Zero => "ZeRO",
+        }
+    }
+}
+
 fn divisors(number: u64, most: u64) -> Vec<u32> {
     (1..=number.min(most))
         .filter(|&divisor| number.is_multiple_of(divisor))
@@ -84,6 +134,35 @@ impl Axes {
             zero: vec![plan.layout.zero],
             recompute,
         }
+    }
+
+    /// The same with exactly `degrees` varied: the others stay as `plan` has them.
+    #[must_use]
+    pub fn varying(mut self, degrees: &[Degree], plan: &Plan) -> Self {
+        let own = LayoutChoice::of(plan);
+        for degree in Degree::ALL {
+            let varied = degrees.contains(&degree);
+            match degree {
+                Degree::Tensor if !varied => self.tp = vec![own.tp],
+                Degree::Pipeline if !varied => self.pp = vec![own.pp],
+                Degree::Expert if !varied => self.ep = vec![own.ep],
+                Degree::ExpertTensor if !varied => self.expert_tp = vec![own.expert_tp],
+                Degree::Schedule if !varied => self.schedules = vec![(own.schedule, own.chunks)],
+                Degree::MicroBatch if !varied => self.micro_batch = vec![own.micro_batch],
+                Degree::Recompute if !varied => self.recompute = vec![own.recompute.clone()],
+                Degree::Zero if varied => {
+                    self.zero = vec![
+                        ZeroStage::None,
+                        ZeroStage::Optimizer,
+                        ZeroStage::Gradients,
+                        ZeroStage::Parameters,
+                    ];
+                }
+                Degree::Zero => self.zero = vec![own.zero],
+                _ => {}
+            }
+        }
+        self
     }
 
     /// How many layouts there are, legal or not.

@@ -8,8 +8,10 @@ mod confirm;
 mod found;
 pub mod points;
 mod search;
+mod sizing;
 
-pub use axes::Axes;
+pub use axes::{Axes, Degree};
 pub use confirm::{Confirmed, Confirming, confirm, front, regret};
 pub use found::Found;
 pub use search::{Candidate, Estimated, Infeasible, Progress, estimate, too_large};
+pub use sizing::{Best, Sizing, size, sizes_around};

@@ -10,6 +10,7 @@ use orrery_profile::Tuning;
 
 use crate::diagnostics::Faults;
 use crate::document::{Files, Place, Table};
+use crate::edit::{Draft, EditError};
 use crate::plan::{Layout, Plan, Recompute, ScheduleKind, Training, ZeroStage};
 use crate::raw::{Given, Raw};
 use crate::resolve::{Assumptions, layout, tuning};
@@ -126,6 +127,38 @@ impl LayoutChoice {
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value))
             .collect()
+    }
+}
+
+/// Keys that say how layers lie on the stages of one layout, or what is left of the devices in it.
+const OF_ONE_LAYOUT: [&str; 5] = [
+    "parallel.dp",
+    "parallel.chunks",
+    "parallel.layers_per_stage",
+    "parallel.first_stage_less",
+    "parallel.last_stage_less",
+];
+
+impl LayoutChoice {
+    /// The scenario `text` with this layout; what it says of how layers lie on the stages of its own is taken out, and
+    /// everything else stays as it stands.
+    ///
+    /// # Errors
+    /// When the text is no TOML, or has something else where these keys belong.
+    pub fn written_to(&self, text: &str) -> Result<String, EditError> {
+        let mut draft = Draft::new(text)?;
+        for key in OF_ONE_LAYOUT {
+            // Most scenarios have none of them.
+            let _absent = draft.remove(key);
+        }
+        let extends = draft.get("extends").is_some();
+        for (key, value) in self.settings() {
+            let goes_without_saying = key == "parallel.cp" && value == "1" && !extends;
+            if !goes_without_saying || draft.get(&key).is_some() {
+                draft.set(&key, &value)?;
+            }
+        }
+        Ok(draft.to_string())
     }
 }
 

@@ -1,0 +1,255 @@
+//! A search over the layouts of a scenario, and the same job on clusters of other sizes: worker threads and what they found.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use orrery::outline::Outline;
+use orrery::pipeline;
+use orrery::sweep::{
+    Axes, Confirming, Degree, Found, Progress, Sizing, confirm, estimate, size, sizes_around,
+};
+use orrery::why::sensitivity::{Tornado, estimated};
+use orrery_scenario::{Loaded, Plan};
+
+use super::job::{Event, Out, guarded, send};
+use super::{Document, Wake};
+use crate::ExploreModel;
+
+/// What is asked of a search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What of a layout is varied.
+    pub degrees: Vec<Degree>,
+    /// How many of the best estimates are simulated.
+    pub top: usize,
+    /// Whether clusters of other sizes are looked at instead of other layouts of this one.
+    pub sizes: bool,
+}
+
+/// A search under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Searching {
+    /// The scenario's name.
+    pub name: String,
+    /// Layouts that were estimated.
+    pub estimated: usize,
+    /// Layouts in all; zero where that is not known.
+    pub of: usize,
+    /// Layouts, or sizes, that were simulated.
+    pub simulated: usize,
+    /// Whether it was asked to stop.
+    pub stopping: bool,
+}
+
+/// What was asked for, as it stood.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The scenario's name.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// Its text.
+    pub text: Arc<str>,
+    /// The revision of the text.
+    pub revision: u64,
+}
+
+/// What is known of a layout that was chosen.
+#[derive(Clone, Debug)]
+pub struct Weighed {
+    /// Its place among the layouts that the rules allow.
+    pub at: usize,
+    /// Memory by stage and cause, counts, cost.
+    pub outline: Arc<Outline>,
+    /// What 10 % more and less of each resource does to its step, in closed form.
+    pub tornado: Arc<Tornado>,
+}
+
+/// Searches of the window: the one under way and what the last ones found.
+#[derive(Clone, Debug, Default)]
+pub struct Explore {
+    /// The search under way.
+    pub searching: Option<Searching>,
+    /// The layouts of the last search, and of what.
+    pub found: Option<(Job, Arc<ExploreModel>)>,
+    /// Clusters of other sizes, and of what.
+    pub sizes: Option<(Job, Arc<Vec<Sizing>>)>,
+    /// The layout that was chosen last.
+    pub weighed: Option<Weighed>,
+    /// Why the last search found nothing.
+    pub fault: Option<String>,
+}
+
+/// How far a search is, and the way to stop it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SearchWatch {
+    progress: Arc<Progress>,
+    confirming: Arc<Confirming>,
+    of: usize,
+}
+
+/// What a search says.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Layouts were estimated, and perhaps simulated.
+    Found(Job, Arc<ExploreModel>),
+    /// The sizes so far.
+    Sized(Job, Arc<Vec<Sizing>>),
+    /// It is over.
+    Ended(Option<String>),
+    /// A layout was looked at closely.
+    Weighed(Weighed),
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        let varied = |degree: &Degree| *degree != Degree::Zero;
+        Self {
+            degrees: Degree::ALL.into_iter().filter(varied).collect(),
+            top: 10,
+            sizes: false,
+        }
+    }
+}
+
+impl SearchWatch {
+    /// Asks the search to stop soon.
+    pub(crate) fn cancel(&self) {
+        self.progress.cancelled.store(true, Ordering::Relaxed);
+        self.confirming.cancel();
+    }
+
+    /// How far it is.
+    pub(crate) fn read(&self, searching: &mut Searching) {
+        searching.estimated = self.progress.done.load(Ordering::Relaxed);
+        searching.simulated = self.confirming.done.load(Ordering::Relaxed);
+        searching.of = self.of;
+    }
+}
+
+impl Document {
+    /// The training plan of the text in front, if it was checked and is one.
+    #[must_use]
+    pub fn training_plan(&self) -> Option<&Plan> {
+        match self.plan.as_deref()? {
+            Loaded::Training(plan) => Some(plan),
+            Loaded::Balancing(_) => None,
+        }
+    }
+
+    /// Why no search can begin now, if none can.
+    #[must_use]
+    pub fn search_refusal(&self) -> Option<&'static str> {
+        if self.shelf.is_empty() {
+            return Some("no scenario is open");
+        }
+        if self.explore.searching.is_some() {
+            return Some("a search is under way");
+        }
+        if self.checked != Some(self.revision) {
+            return Some("the scenario is being checked");
+        }
+        match self.plan.as_deref() {
+            None => Some("the scenario has errors"),
+            Some(Loaded::Balancing(_)) => Some("a scenario of kind \"balancing\" has no layout to search"),
+            Some(Loaded::Training(_)) => None,
+        }
+    }
+
+    /// The job of a search of the text in front.
+    fn job(&self, plan: &Plan) -> Job {
+        Job {
+            name: plan.identity.name.clone(),
+            file: self.file.clone(),
+            text: Arc::clone(&self.text),
+            revision: self.revision,
+        }
+    }
+}
+
+/// Searches what is `wanted` of the scenario in front of `document` on a thread of its own.
+pub(crate) fn search(document: &Document, wanted: &Wanted, out: Out, wake: Wake) -> Option<SearchWatch> {
+    let plan = document.training_plan()?.clone();
+    let job = document.job(&plan);
+    let wanted = wanted.clone();
+    let axes = Axes::of(&plan).varying(&wanted.degrees, &plan);
+    let watch = SearchWatch {
+        of: if wanted.sizes { 0 } else { axes.len() },
+        ..SearchWatch::default()
+    };
+    let control = watch.clone();
+    thread::spawn(move || {
+        let say = |news| send(&out, &wake, Event::Explored(news));
+        let outcome = guarded(|| {
+            if wanted.sizes {
+                other_sizes(&job, &plan, &wanted.degrees, &control, &say)
+            } else {
+                layouts(&job, plan, &axes, wanted.top, &control, &say)
+            }
+        });
+        say(News::Ended(outcome.unwrap_or_else(Err).err()));
+    });
+    Some(watch)
+}
+
+fn layouts(
+    job: &Job,
+    plan: Plan,
+    axes: &Axes,
+    top: usize,
+    control: &SearchWatch,
+    say: &impl Fn(News),
+) -> Result<(), String> {
+    let estimated = estimate(&plan, axes, (0, 1), &control.progress);
+    let best = estimated.fitting[..top.min(estimated.fitting.len())].to_vec();
+    let unconfirmed = Found::new(plan.clone(), estimated.clone(), Vec::new());
+    say(News::Found(job.clone(), Arc::new(ExploreModel::new(unconfirmed))));
+    if best.is_empty() {
+        return Ok(());
+    }
+    let confirmed = confirm(&plan, &best, &control.confirming)?;
+    let found = Found::new(plan, estimated, confirmed);
+    say(News::Found(job.clone(), Arc::new(ExploreModel::new(found))));
+    Ok(())
+}
+
+fn other_sizes(
+    job: &Job,
+    plan: &Plan,
+    degrees: &[Degree],
+    control: &SearchWatch,
+    say: &impl Fn(News),
+) -> Result<(), String> {
+    let mut sizes: Vec<Sizing> = Vec::new();
+    for nodes in sizes_around(plan.cluster.num_nodes) {
+        if control.confirming.is_cancelled() {
+            break;
+        }
+        let watch = (&*control.progress, &*control.confirming);
+        sizes.push(size((&job.file, &job.text), nodes, degrees, watch)?);
+        say(News::Sized(job.clone(), Arc::new(sizes.clone())));
+    }
+    Ok(())
+}
+
+/// Looks closely at layout `at` of `model`, on a thread of its own.
+pub(crate) fn weigh(job: &Job, model: &ExploreModel, at: usize, out: Out, wake: Wake) {
+    let Some(choice) = model.layouts.get(at).map(|layout| layout.choice.clone()) else {
+        return;
+    };
+    let job = job.clone();
+    thread::spawn(move || {
+        let weighed = guarded(|| {
+            let plan = pipeline::load(&job.file, &job.text, &choice.settings()).ok()?;
+            Some(Weighed {
+                at,
+                outline: Arc::new(Outline::of(&plan)),
+                tornado: Arc::new(estimated(&plan)),
+            })
+        });
+        if let Ok(Some(weighed)) = weighed {
+            send(&out, &wake, Event::Explored(News::Weighed(weighed)));
+        }
+    });
+}

@@ -1,0 +1,7 @@
+//! Figures that more than one panel draws; each has its sentence for those who do not see it.
+
+mod memory;
+mod tornado;
+
+pub(crate) use memory::memory;
+pub(crate) use tornado::tornado;

@@ -1,0 +1,140 @@
+//! One job on clusters of several sizes: the best layout of each, what it takes and what it costs.
+
+use orrery_scenario::{LayoutChoice, Plan};
+
+use super::{Axes, Confirmed, Confirming, Degree, Found, Progress, confirm, estimate};
+use crate::{facts, pipeline};
+
+/// Best estimates of a size that are simulated.
+const CONFIRMED: usize = 3;
+/// Keys that make any size loadable, so that a search can begin: no degree is split.
+const UNSPLIT: [(&str, &str); 7] = [
+    ("parallel.tp", "1"),
+    ("parallel.pp", "1"),
+    ("parallel.cp", "1"),
+    ("parallel.ep", "1"),
+    ("parallel.expert_tp", "1"),
+    ("parallel.dp", "\"auto\""),
+    ("parallel.schedule", "{ kind = \"1f1b\" }"),
+];
+
+/// A job on so many nodes, in its best layout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sizing {
+    /// Nodes.
+    pub nodes: u32,
+    /// Devices.
+    pub devices: u32,
+    /// The best layout and what it takes, or why there is none.
+    pub best: Result<Best, String>,
+}
+
+/// The best layout of a size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Best {
+    /// The layout.
+    pub choice: LayoutChoice,
+    /// Seconds of a step.
+    pub step: f64,
+    /// Whether that was simulated rather than estimated.
+    pub simulated: bool,
+    /// Share of the dense BF16 peak.
+    pub mfu: f64,
+    /// Tokens in a second, of all devices.
+    pub tokens: f64,
+    /// The most bytes that a device holds.
+    pub peak: f64,
+    /// Cost of a day and of a million tokens, if the scenario has a price.
+    pub cost: Option<(f64, f64)>,
+}
+
+impl Best {
+    /// Days for a trillion tokens.
+    #[must_use]
+    pub fn days_per_trillion(&self) -> f64 {
+        1e12 / self.tokens / 86_400.0
+    }
+}
+
+/// Powers of two of `nodes`: two below, itself, and two above.
+#[must_use]
+pub fn sizes_around(nodes: u32) -> Vec<u32> {
+    let below = [4, 2].into_iter().filter(|by| nodes.is_multiple_of(*by));
+    let below = below.map(|by| nodes / by);
+    let above = [1, 2, 4].into_iter().filter_map(|by| nodes.checked_mul(by));
+    below.chain(above).collect()
+}
+
+/// The job of the scenario `text` in `file` on `nodes` nodes, with `degrees` varied.
+///
+/// # Errors
+/// When tasks deadlock: a bug in the lowering.
+pub fn size(
+    (file, text): (&str, &str),
+    nodes: u32,
+    degrees: &[Degree],
+    (progress, confirming): (&Progress, &Confirming),
+) -> Result<Sizing, String> {
+    let refused = |devices: u32, why: String| Sizing {
+        nodes,
+        devices,
+        best: Err(why),
+    };
+    let base = match base(file, text, nodes) {
+        Ok(base) => base,
+        Err(why) => return Ok(refused(0, why)),
+    };
+    let devices = base.layout.world();
+    let axes = Axes::of(&base).varying(degrees, &base);
+    let estimated = estimate(&base, &axes, (0, 1), progress);
+    let first = &estimated.fitting[..CONFIRMED.min(estimated.fitting.len())];
+    let confirmed = confirm(&base, first, confirming)?;
+    let why = estimated
+        .infeasible
+        .first()
+        .map_or_else(|| "no layout".to_owned(), |reason| reason.message.clone());
+    let found = Found::new(base, estimated, confirmed);
+    let Some(at) = found.best() else {
+        return Ok(refused(devices, why));
+    };
+    Ok(Sizing {
+        nodes,
+        devices,
+        best: Ok(best(&found, at, found.confirmed(at))),
+    })
+}
+
+fn best(found: &Found, at: usize, confirmed: Option<Confirmed>) -> Best {
+    let candidate = &found.estimated.fitting[at];
+    let (estimate, peak) = candidate.place();
+    let step = confirmed.map_or(estimate, |known| known.step);
+    let (work, device) = (facts::work(&found.base), facts::device(&found.base));
+    let price = facts::price(&found.base);
+    Best {
+        choice: candidate.choice.clone(),
+        step,
+        simulated: confirmed.is_some(),
+        mfu: found.mfu(step),
+        tokens: work.tokens / step,
+        peak: confirmed.map_or(peak, |known| known.peak),
+        cost: price.map(|price| {
+            let tokens = price.per_million_tokens(device.count, work.tokens, step);
+            (price.per_day(device.count), tokens)
+        }),
+    }
+}
+
+/// The scenario on `nodes` nodes, in its own layout or in one that is not split at all.
+fn base(file: &str, text: &str, nodes: u32) -> Result<Plan, String> {
+    let nodes = ("cluster.nodes".to_owned(), nodes.to_string());
+    let own = pipeline::load(file, text, std::slice::from_ref(&nodes));
+    own.or_else(|faults| {
+        let mut overrides = vec![nodes];
+        overrides.extend(UNSPLIT.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        pipeline::load(file, text, &overrides).map_err(|_unsplit| {
+            faults
+                .first()
+                .map_or_else(String::new, |fault| fault.message.clone())
+        })
+    })
+}
