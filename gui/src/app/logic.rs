@@ -152,6 +152,11 @@ impl App {
                 // A run that was asked for is not started by a later repair.
                 self.run_when_checked &= document.plan.is_some() || revision != document.revision;
             }
+            Event::Outlined(Text { opened, revision }, outline) => {
+                if opened == document.opened {
+                    document.outline = Some((revision, outline));
+                }
+            }
             Event::Expected(number, tasks) if number == self.run_number => {
                 if let Some(running) = &mut document.running {
                     running.tasks_expected = Some(tasks);

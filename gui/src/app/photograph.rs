@@ -107,6 +107,10 @@ impl Photographer {
         if document.explore.searching.is_some() {
             return Some("the search is not over");
         }
+        let chosen = document.explore.found.as_ref().and_then(|(_, model)| model.best);
+        if chosen.is_some() && document.explore.weighed.is_none() {
+            return Some("the best layout is still being looked at");
+        }
         if !document.runs.is_settled() {
             return Some("something is still being opened");
         }

@@ -9,6 +9,7 @@ use std::{panic, thread};
 
 use orrery::balancing::{self, Balanced, Tables};
 use orrery::baseline::Baseline;
+use orrery::outline::Outline;
 use orrery::pipeline::{self, Simulation, Watch};
 use orrery::{checks, files};
 use orrery_report::BalancingReport;
@@ -28,6 +29,8 @@ use crate::{ExpertsModel, LinksModel};
 pub(crate) enum Event {
     /// A text was checked.
     Checked(Text, Result<Arc<Loaded>, Vec<Diagnostic>>),
+    /// What is known of a text's plan before it is run.
+    Outlined(Text, Arc<Outline>),
     /// The tasks of the run with this number were counted.
     Expected(u64, u64),
     /// The run with this number ended.
@@ -66,7 +69,13 @@ pub(crate) fn check(document: &Document, out: Out, wake: Wake) {
     thread::spawn(move || {
         let plan = guarded(|| pipeline::load_any(&file, &text, &[]).map(Arc::new));
         let plan = plan.unwrap_or_else(|words| Err(vec![bug(file, words)]));
+        let checked = plan.as_ref().ok().map(Arc::clone);
         send(&out, &wake, Event::Checked(which, plan));
+        if let Some(Loaded::Training(plan)) = checked.as_deref()
+            && let Ok(outline) = guarded(|| Outline::of(plan))
+        {
+            send(&out, &wake, Event::Outlined(which, Arc::new(outline)));
+        }
     });
 }
 

@@ -14,6 +14,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use orrery::outline::Outline;
 use orrery_report::Check;
 use orrery_report::render::Headline;
 use orrery_scenario::{Diagnostic, Loaded};
@@ -73,6 +74,8 @@ pub struct Document {
     pub checked: Option<u64>,
     /// The plan of the text, if it was checked and has no fault.
     pub plan: Option<Arc<Loaded>>,
+    /// What is known of a plan of this text before it is run, and the revision that it was found for.
+    pub outline: Option<(u64, Arc<Outline>)>,
     /// The run under way.
     pub running: Option<Running>,
     /// The last run that ended with results.
@@ -276,6 +279,7 @@ impl Document {
         self.opened += 1;
         self.checked = None;
         self.plan = None;
+        self.outline = None;
         self.diagnostics = Arc::default();
     }
 

@@ -2,15 +2,26 @@
 
 mod colours;
 mod editor;
+mod fields;
+mod form;
 mod outcome;
+mod outline;
 
-use eframe::egui::{Button, Label, ProgressBar, RichText, Role, ScrollArea, Ui, WidgetInfo};
+use std::rc::Rc;
+
+use eframe::egui::{
+    Button, CentralPanel, Frame, Label, Panel, ProgressBar, RichText, Role, ScrollArea, Ui, WidgetInfo,
+};
+use orrery_scenario::{Diagnostic, Fix, fixes};
 use orrery_units::with_si_prefix;
 
 use crate::app::{Action, Command, Commands};
 use crate::document::{Elsewhere, Home, Running, short_name};
 use crate::words::grouped;
 use crate::{Document, theme};
+
+/// Width from which form and outline stand beside the text.
+const WIDE: f32 = 680.0;
 
 /// What the panel remembers while it is open.
 #[derive(Debug, Default)]
@@ -19,6 +30,47 @@ pub(crate) struct View {
     opened: Option<u64>,
     /// Where the editor goes.
     jump: Option<Jump>,
+    form: form::Form,
+    fixes: Fixes,
+    /// What is shown where there is room for one only.
+    part: Part,
+}
+
+/// What of the scenario is shown where there is room for one only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Text,
+    Form,
+}
+
+/// What messages propose, found once for each revision.
+#[derive(Debug, Default)]
+struct Fixes {
+    revision: u64,
+    known: Vec<(Diagnostic, Rc<Vec<Fix>>)>,
+}
+
+impl Fixes {
+    fn of(&mut self, revision: u64, diagnostic: &Diagnostic, text: &str) -> Rc<Vec<Fix>> {
+        if self.revision != revision {
+            (self.revision, self.known) = (revision, Vec::new());
+        }
+        if let Some((_, fixes)) = self.known.iter().find(|(known, _)| known == diagnostic) {
+            return Rc::clone(fixes);
+        }
+        let found = Rc::new(fixes(text, diagnostic));
+        self.known.push((diagnostic.clone(), Rc::clone(&found)));
+        found
+    }
+}
+
+impl View {
+    /// Makes `text` the text of the scenario, in the editor too.
+    fn change(&mut self, text: String, commands: &Commands) {
+        commands.send(Command::Edit(text.as_str().into()));
+        self.draft = text;
+    }
 }
 
 /// A place in a text.
@@ -58,6 +110,42 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
     if let Some(running) = &document.running {
         progress(ui, running);
     }
+    if ui.available_width() >= WIDE {
+        Panel::right("form and outline")
+            .resizable(true)
+            .default_size(330.0)
+            .frame(Frame::new().inner_margin(6))
+            .show(ui, |ui| {
+                scrolled("form", ui, |ui| {
+                    form::show(ui, document, view, commands);
+                    ui.separator();
+                    outline::show(ui, document);
+                });
+            });
+        CentralPanel::default().frame(Frame::new()).show(ui, |ui| {
+            text_and_outcome(ui, document, view, commands);
+        });
+        return;
+    }
+    ui.horizontal(|ui| {
+        ui.selectable_value(&mut view.part, Part::Text, "Text");
+        ui.selectable_value(&mut view.part, Part::Form, "Form")
+            .on_hover_text("The keys that are changed most, and what they come to");
+    });
+    match view.part {
+        Part::Text => text_and_outcome(ui, document, view, commands),
+        Part::Form => scrolled("form", ui, |ui| {
+            form::show(ui, document, view, commands);
+            ui.separator();
+            outline::show(ui, document);
+            ui.separator();
+            outcome::show(ui, document, view, commands);
+        }),
+    }
+}
+
+/// The editor above what is wrong and what came out.
+fn text_and_outcome(ui: &mut Ui, document: &Document, view: &mut View, commands: &Commands) {
     let upper = (ui.available_height() * 0.5).max(120.0);
     ScrollArea::both()
         .id_salt("scenario")
@@ -65,10 +153,14 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
         .auto_shrink([false, false])
         .show(ui, |ui| editor::show(ui, document, view, commands));
     ui.separator();
+    scrolled("outcome", ui, |ui| outcome::show(ui, document, view, commands));
+}
+
+fn scrolled(name: &str, ui: &mut Ui, content: impl FnOnce(&mut Ui)) {
     ScrollArea::vertical()
-        .id_salt("outcome")
+        .id_salt(name)
         .auto_shrink([false, false])
-        .show(ui, |ui| outcome::show(ui, document, view, commands));
+        .show(ui, content);
 }
 
 /// What is said when no scenario is open.

@@ -73,6 +73,9 @@ fn problem(
             commands.send(Command::OpenFile(file));
         }
     }
+    if here && document.checked == Some(document.revision) {
+        quick_fixes(ui, document, diagnostic, (view, commands));
+    }
     if diagnostic.notes.is_empty() && diagnostic.help.is_none() {
         return;
     }
@@ -84,6 +87,36 @@ fn problem(
             ui.label(RichText::new(format!("help: {help}")).color(theme::good(ui.visuals())));
         }
     });
+}
+
+/// A button for each change that the message proposes.
+fn quick_fixes(
+    ui: &mut Ui,
+    document: &Document,
+    diagnostic: &Diagnostic,
+    (view, commands): (&mut View, &Commands),
+) {
+    let fixes = view.fixes.of(document.revision, diagnostic, &document.text);
+    if fixes.is_empty() {
+        return;
+    }
+    let mut taken = None;
+    ui.horizontal_wrapped(|ui| {
+        ui.add_space(18.0);
+        for fix in fixes.iter() {
+            let button = Button::new(format!("Fix: {}", fix.title)).small();
+            if ui
+                .add(button)
+                .on_hover_text("Changes this in the text, and nothing else")
+                .clicked()
+            {
+                taken = Some(fix.text.clone());
+            }
+        }
+    });
+    if let Some(text) = taken {
+        view.change(text, commands);
+    }
 }
 
 fn results(ui: &mut Ui, finished: &Finished, revision: u64) {

@@ -105,6 +105,12 @@ fn all() -> Vec<HardwareEntry> {
     rows(|row| entry(&|column: &str| row.get(column)))
 }
 
+/// The name of every device of the catalogue, in its order.
+#[must_use]
+pub fn device_names() -> Vec<String> {
+    all().into_iter().map(|entry| entry.device.name).collect()
+}
+
 /// The device called `name`: a catalogue name in any case, or one of its other names; and else every
 /// name that there is.
 ///
@@ -121,7 +127,7 @@ pub fn hardware(name: &str) -> Result<HardwareEntry, Vec<String>> {
         .iter()
         .find(|entry| entry.device.name.to_ascii_lowercase() == wanted)
         .cloned()
-        .ok_or_else(|| entries.into_iter().map(|entry| entry.device.name).collect())
+        .ok_or_else(device_names)
 }
 
 fn entry<'a>(field: &impl Fn(&str) -> Option<&'a str>) -> Option<HardwareEntry> {
