@@ -25,6 +25,9 @@ const FIGURES: [(&str, &str); 12] = [
     ("cost per day", "cost.per_day.mean"),
 ];
 
+/// Characters of a value that are shown.
+const LONGEST: usize = 48;
+
 /// Why two runs cannot be compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
@@ -387,4 +390,13 @@ fn settings(a: &Value, b: &Value) -> Vec<Setting> {
         .filter(|(_, [a, b])| a != b)
         .map(|(key, values)| Setting { key, values })
         .collect()
+}
+/// What stands in either, cut where it is long.
+pub(crate) fn short(value: Option<&str>) -> String {
+    let value = value.unwrap_or("not given");
+    if value.chars().count() <= LONGEST {
+        return value.to_owned();
+    }
+    let beginning: String = value.chars().take(LONGEST).collect();
+    format!("{beginning} …")
 }

@@ -69,6 +69,7 @@ pub(crate) fn device(plan: &Plan) -> DeviceFacts {
         count: plan.layout.world(),
         peak: peak(plan, orrery_operation::Precision::Bf16),
         memory: plan.cluster.device.memory,
+        power_limit: plan.cluster.device.power_limit,
     }
 }
 

@@ -488,6 +488,7 @@ mod tests {
                 count: 1,
                 peak: FlopsPerSec::new(1e15),
                 memory: Bytes::new(1),
+                power_limit: orrery_units::Watts::default(),
             },
             kinds: kinds.clone(),
             shares: Vec::new(),

@@ -110,6 +110,7 @@ fn facts(run: &Run) -> RunFacts {
             count: 1,
             peak: FlopsPerSec::new(1.0),
             memory: Bytes::ZERO,
+            power_limit: orrery_units::Watts::default(),
         },
         kinds,
         shares: run.shares.clone(),

@@ -75,7 +75,7 @@ const CONTROL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
 
 impl Action {
     /// Every action, in the order of menus, palette and key list.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Open,
         Self::OpenExample,
         Self::Save,
@@ -93,6 +93,7 @@ impl Action {
         Self::Arrange(Arrangement::Compare),
         Self::Arrange(Arrangement::Experts),
         Self::Arrange(Arrangement::Explore),
+        Self::Arrange(Arrangement::Report),
         Self::SwitchColours,
         Self::SystemColours,
         Self::Palette,
@@ -120,6 +121,7 @@ impl Action {
             Self::Arrange(Arrangement::Compare) => "Layout: compare",
             Self::Arrange(Arrangement::Experts) => "Layout: experts",
             Self::Arrange(Arrangement::Explore) => "Layout: explore",
+            Self::Arrange(Arrangement::Report) => "Layout: report",
             Self::SwitchColours => "Switch light and dark",
             Self::SystemColours => "Colours of the system",
             Self::Palette => "All commands…",
@@ -150,6 +152,7 @@ impl Action {
             Self::Arrange(Arrangement::Explore) => {
                 "Layouts and cluster sizes alone; the other panels are tabs."
             }
+            Self::Arrange(Arrangement::Report) => "The decision sheet alone; the other panels are tabs.",
             Self::SwitchColours => "Dark text on light, or light text on dark.",
             Self::SystemColours => "Light or dark as the rest of the desktop.",
             Self::Palette => "Finds any command by a part of its name.",
@@ -192,6 +195,7 @@ impl Action {
             Self::Arrange(Arrangement::Compare) => &const { [control(Key::Num5)] },
             Self::Arrange(Arrangement::Experts) => &const { [control(Key::Num6)] },
             Self::Arrange(Arrangement::Explore) => &const { [control(Key::Num7)] },
+            Self::Arrange(Arrangement::Report) => &const { [control(Key::Num8)] },
             Self::Search => &const { [control(Key::L)] },
             Self::Palette => {
                 &const {

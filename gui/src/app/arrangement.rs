@@ -19,19 +19,22 @@ pub(super) enum Pane {
     Experts,
     /// Layouts and cluster sizes.
     Explore,
+    /// The decision sheet of a run.
+    Report,
     /// The devices.
     Fleet,
 }
 
 impl Pane {
     /// Every panel.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Plan,
         Self::Timeline,
         Self::Links,
         Self::Compare,
         Self::Experts,
         Self::Explore,
+        Self::Report,
         Self::Fleet,
     ];
 
@@ -44,6 +47,7 @@ impl Pane {
             Self::Compare => "Compare",
             Self::Experts => "Experts",
             Self::Explore => "Explore",
+            Self::Report => "Report",
             Self::Fleet => "Fleet",
         }
     }
@@ -67,11 +71,13 @@ pub enum Arrangement {
     Experts,
     /// Layouts and cluster sizes; the others as tabs.
     Explore,
+    /// The decision sheet; the others as tabs.
+    Report,
 }
 
 impl Arrangement {
     /// Every arrangement.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Overview,
         Self::Observe,
         Self::Plan,
@@ -79,6 +85,7 @@ impl Arrangement {
         Self::Compare,
         Self::Experts,
         Self::Explore,
+        Self::Report,
     ];
 
     /// Its name on the command line.
@@ -92,41 +99,48 @@ impl Arrangement {
             Self::Compare => "compare",
             Self::Experts => "experts",
             Self::Explore => "explore",
+            Self::Report => "report",
         }
     }
 
     /// The panels in this order.
     pub(super) fn tree(self) -> Tree<Pane> {
         let mut tiles = Tiles::default();
-        let [plan, timeline, links, compare, experts, explore, fleet] =
+        let [plan, timeline, links, compare, experts, explore, report, fleet] =
             Pane::ALL.map(|pane| tiles.insert_pane(pane));
         let root = match self {
             Self::Overview => {
-                let above = tiles.insert_tab_tile(vec![timeline, links, compare, experts, explore]);
+                let above = tiles.insert_tab_tile(vec![timeline, links, compare, experts, explore, report]);
                 let right = split(&mut tiles, LinearDir::Vertical, [above, fleet], 0.6);
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.36)
             }
             Self::Observe => {
-                let below = tiles.insert_tab_tile(vec![timeline, links, compare, experts, explore, plan]);
+                let below =
+                    tiles.insert_tab_tile(vec![timeline, links, compare, experts, explore, report, plan]);
                 split(&mut tiles, LinearDir::Vertical, [fleet, below], 0.6)
             }
             Self::Plan => {
-                let right = tiles.insert_tab_tile(vec![timeline, links, compare, experts, explore, fleet]);
+                let right =
+                    tiles.insert_tab_tile(vec![timeline, links, compare, experts, explore, report, fleet]);
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.55)
             }
-            Self::Timeline => {
-                tiles.insert_tab_tile(vec![timeline, links, compare, experts, explore, plan, fleet])
-            }
-            Self::Compare => {
-                tiles.insert_tab_tile(vec![compare, timeline, links, experts, explore, plan, fleet])
-            }
+            Self::Timeline => tiles.insert_tab_tile(vec![
+                timeline, links, compare, experts, explore, report, plan, fleet,
+            ]),
+            Self::Compare => tiles.insert_tab_tile(vec![
+                compare, timeline, links, experts, explore, report, plan, fleet,
+            ]),
             Self::Experts => {
-                let right = tiles.insert_tab_tile(vec![experts, timeline, links, compare, explore, fleet]);
+                let right =
+                    tiles.insert_tab_tile(vec![experts, timeline, links, compare, explore, report, fleet]);
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.3)
             }
-            Self::Explore => {
-                tiles.insert_tab_tile(vec![explore, plan, timeline, links, compare, experts, fleet])
-            }
+            Self::Explore => tiles.insert_tab_tile(vec![
+                explore, plan, timeline, links, compare, experts, report, fleet,
+            ]),
+            Self::Report => tiles.insert_tab_tile(vec![
+                report, plan, timeline, links, compare, experts, explore, fleet,
+            ]),
         };
         Tree::new(egui::Id::unique("panels"), root, tiles)
     }
@@ -182,7 +196,7 @@ mod tests {
         }
         let fault = "nonsense".parse::<Arrangement>().unwrap_err();
         assert!(
-            fault.contains("overview, observe, plan, timeline, compare, experts, explore"),
+            fault.contains("overview, observe, plan, timeline, compare, experts, explore, report"),
             "{fault}"
         );
     }

@@ -49,6 +49,7 @@ impl App {
         self.read_progress(context);
         self.attend_to_runs(context);
         self.attend_to_search(context);
+        self.attend_to_sheets();
         self.remember(context);
         if !self.document.fleet.collectors.is_empty() {
             context.request_repaint_after(AGE_EVERY);
@@ -78,6 +79,8 @@ impl App {
             Command::Weigh(at) => self.weigh(at),
             Command::OpenLayout(at) => self.open_layout(at),
             Command::OpenSize(nodes) => self.open_size(nodes),
+            Command::ShowSheet(run) => self.show_sheet(run),
+            Command::WriteSheet(sheet, path) => self.write_sheet(*sheet, path),
             Command::Close(id) => self.close(id),
             Command::Reload(id) => {
                 let document = &self.document;
@@ -171,6 +174,7 @@ impl App {
             Event::Disk(disk) => self.take_in_disk(disk),
             Event::Opening(news) => self.take_in_opening(news),
             Event::Explored(news) => self.take_in_explored(news),
+            Event::Sheet(news) => self.take_in_sheet(news),
         }
     }
 

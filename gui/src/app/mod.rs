@@ -11,6 +11,7 @@ mod path;
 mod photograph;
 mod runs;
 mod session;
+mod sheets;
 mod ui;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
 use eframe::egui;
+use orrery::sheet::Sheet;
 use orrery::traces;
 use orrery_timeline::StepExtent;
 
@@ -60,7 +62,7 @@ pub struct Start {
 }
 
 /// What panels and shortcuts may ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// The scenario's text is now this.
     Edit(Arc<str>),
@@ -86,6 +88,10 @@ pub enum Command {
     OpenLayout(usize),
     /// Open the best layout on so many nodes as a scenario.
     OpenSize(u32),
+    /// Show the decision sheet of the run with this id.
+    ShowSheet(u64),
+    /// Write this decision sheet to a file, whose ending says how.
+    WriteSheet(Box<Sheet>, PathBuf),
     /// Close the scenario with this id.
     Close(u64),
     /// Take the text that the file of the scenario with this id holds now.

@@ -111,6 +111,9 @@ impl Photographer {
         if chosen.is_some() && document.explore.weighed.is_none() {
             return Some("the best layout is still being looked at");
         }
+        if document.sheets.preparing.is_some() {
+            return Some("the sheet is still being made");
+        }
         if !document.runs.is_settled() {
             return Some("something is still being opened");
         }

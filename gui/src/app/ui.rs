@@ -12,7 +12,7 @@ use super::action::{Action, Menu};
 use super::arrangement::Pane;
 use super::{App, Command, Commands};
 use crate::document::{Collector, Fleet, Link, short_name};
-use crate::panels::{compare, experts, explore, fleet, links, plan, timeline};
+use crate::panels::{compare, experts, explore, fleet, links, plan, report, timeline};
 use crate::{Document, theme};
 
 /// Where the panels are, and what each remembers.
@@ -30,6 +30,7 @@ struct Views {
     compare: compare::View,
     experts: experts::View,
     explore: explore::View,
+    report: report::View,
     fleet: fleet::View,
 }
 
@@ -39,6 +40,15 @@ impl Layout {
             tree,
             views: Views::default(),
         }
+    }
+
+    /// Whether `pane` is in front of its tabs.
+    pub(super) fn is_shown(&self, pane: Pane) -> bool {
+        let active = self.tree.active_tiles();
+        let found = active
+            .into_iter()
+            .filter_map(|tile| self.tree.tiles.get_pane(&tile));
+        found.copied().any(|other| other == pane)
     }
 
     /// Brings `pane` to the front of its tabs.
@@ -263,6 +273,7 @@ impl egui_tiles::Behavior<Pane> for Drawing<'_> {
             Pane::Compare => compare::show(ui, self.document, &mut self.views.compare, self.commands),
             Pane::Experts => experts::show(ui, self.document, &mut self.views.experts, self.commands),
             Pane::Explore => explore::show(ui, self.document, &mut self.views.explore, self.commands),
+            Pane::Report => report::show(ui, self.document, &mut self.views.report, self.commands),
             Pane::Fleet => fleet::show(ui, self.document, &mut self.views.fleet, self.commands),
         });
         UiResponse::None

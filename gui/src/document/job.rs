@@ -20,6 +20,7 @@ use orrery_scenario::{BalancingPlan, Diagnostic, Loaded, Plan, Severity};
 use super::disk::Disk;
 use super::explore::News as ExploreNews;
 use super::opening::News as OpeningNews;
+use super::sheets::News as SheetNews;
 use super::{Document, Finished, Wake, arranged};
 use crate::words::grouped;
 use crate::{ExpertsModel, LinksModel};
@@ -41,6 +42,8 @@ pub(crate) enum Event {
     Opening(OpeningNews),
     /// Something about a search.
     Explored(ExploreNews),
+    /// Something about a decision sheet.
+    Sheet(SheetNews),
 }
 
 /// Which text: that of the scenario which came to the front as the `opened`-th, in its `revision`.

@@ -8,6 +8,7 @@ mod job;
 mod keeping;
 mod opening;
 mod runs;
+mod sheets;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,8 @@ pub use keeping::{Elsewhere, Home, Keeping, Scenario, short_name};
 pub use opening::is_scenario;
 pub(crate) use opening::{News as OpeningNews, arrange, open};
 pub use runs::{Opening, Run, Runs, SIDES, Side};
+pub(crate) use sheets::{News as SheetNews, prepare, write};
+pub use sheets::{Prepared, Sheets};
 
 /// Called from other threads when there is something new to draw.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -88,6 +91,8 @@ pub struct Document {
     pub runs: Runs,
     /// Searches over layouts.
     pub explore: Explore,
+    /// Decision sheets.
+    pub sheets: Sheets,
     /// The id that was given last.
     pub(crate) newest_id: u64,
 }
@@ -254,6 +259,7 @@ impl Document {
                 fleet: std::mem::take(&mut self.fleet),
                 runs: std::mem::take(&mut self.runs),
                 explore: std::mem::take(&mut self.explore),
+                sheets: std::mem::take(&mut self.sheets),
                 newest_id: self.newest_id,
                 opened: self.opened + 1,
                 ..Self::default()

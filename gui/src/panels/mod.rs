@@ -6,4 +6,5 @@ pub(crate) mod explore;
 pub(crate) mod fleet;
 pub(crate) mod links;
 pub(crate) mod plan;
+pub(crate) mod report;
 pub(crate) mod timeline;

@@ -139,3 +139,51 @@ fn several_files_keep_their_texts_and_their_results() {
     assert!(!shows(&harness, "was edited since"), "its text is as it was run");
     assert_eq!(typed(&harness), SMALL);
 }
+
+#[test]
+fn a_fault_is_mended_by_its_quick_fix() {
+    let mut harness = open_text(&SMALL.replace("tp = 2", "tp = 3 # a third"));
+    until_checked(&mut harness);
+    let document = harness.state().document();
+    let fault = document
+        .diagnostics
+        .first()
+        .expect("a third of eight devices is a fault");
+    let fixes = orrery_scenario::fixes(&document.text, fault);
+    let words = format!("Fix: {}", fixes.first().expect("it proposes a value").title);
+    harness.get_by_role_and_label(Role::Button, &words).click();
+    harness.run_steps(3);
+    until_checked(&mut harness);
+    assert_eq!(typed(&harness), fixes[0].text, "the editor has it");
+    assert!(typed(&harness).contains("# a third"), "the comment stays");
+    harness.get_by_label("No problems in the scenario.");
+}
+
+#[test]
+fn the_form_changes_the_text_and_what_it_comes_to() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    harness.get_by_label("Form").click();
+    harness.run_steps(3);
+    let outlined = |document: &Document| {
+        document
+            .outline
+            .as_ref()
+            .is_some_and(|(of, _)| *of == document.revision)
+    };
+    until_document(&mut harness, "the outline", outlined);
+    let before = harness.state().document().outline.clone().unwrap().1;
+    assert_eq!((before.device.count, before.dp), (8, 2));
+    assert!(shows(&harness, "stage 0: "), "memory is told by stage");
+    harness.get_by_role_and_label(Role::Button, "Double TP").click();
+    harness.run_steps(3);
+    until_checked(&mut harness);
+    until_document(&mut harness, "the outline", outlined);
+    let after = harness.state().document();
+    assert_eq!(after.outline.as_ref().unwrap().1.dp, 1);
+    assert_eq!(
+        *after.text,
+        *SMALL.replace("tp = 2", "tp = 4"),
+        "nothing else is touched"
+    );
+}

@@ -364,5 +364,5 @@ fn draw(question: &Question, sizes: Option<&[Bytes]>, path: &Path) -> anyhow::Re
         title: &title(question),
         lines: &lines,
     };
-    super::picture::draw(&drawing, path).map_err(Failure::invalid)
+    crate::picture::draw(&drawing, path).map_err(Failure::invalid)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::compare::{Comparison, seconds, shown};
+use crate::compare::{Comparison, seconds, short, shown};
 use crate::exit::Exit;
 use crate::pipeline::{self, Watch};
 use crate::{checks, files};
@@ -10,16 +10,14 @@ use orrery_report::render;
 use serde_json::{Value, json};
 
 use super::output::print_values;
-use super::picture::why;
 use super::progress::{Job, Signals, watched};
 use super::run::load_all;
 use super::{CompareArgs, Console, Failure, Format, ScenarioArgs};
+use crate::picture::why;
 
 /// Kinds of the critical path that are shown, and keys of the configuration.
 const SHOWN_KINDS: usize = 8;
 const SHOWN_SETTINGS: usize = 40;
-/// Characters of a value that are shown.
-const LONGEST: usize = 48;
 
 /// Compares A with B.
 pub(crate) fn compare(args: &CompareArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
@@ -41,7 +39,7 @@ pub(crate) fn compare(args: &CompareArgs, console: &mut Console<'_>) -> anyhow::
     };
     write!(console.out, "{text}")?;
     if let Some(path) = &args.picture {
-        super::picture::draw(&why::difference(&comparison), path).map_err(Failure::invalid)?;
+        crate::picture::draw(&why::difference(&comparison), path).map_err(Failure::invalid)?;
     }
     let over = args.fail_over.is_some_and(|bound| comparison.relative() > bound);
     Ok(if over {
@@ -180,16 +178,6 @@ fn changed_settings(out: &mut String, comparison: &Comparison) {
         let more = comparison.settings.len() - SHOWN_SETTINGS;
         out.push_str(&format!("  {more} more; `--format json` lists them all\n"));
     }
-}
-
-/// What stands in either, cut where it is long.
-pub(crate) fn short(value: Option<&str>) -> String {
-    let value = value.unwrap_or("not given");
-    if value.chars().count() <= LONGEST {
-        return value.to_owned();
-    }
-    let beginning: String = value.chars().take(LONGEST).collect();
-    format!("{beginning} …")
 }
 
 fn rows(comparison: &Comparison) -> Vec<Value> {

@@ -11,10 +11,10 @@ use orrery_units::{SimDuration, significant};
 use serde_json::{Value, json};
 
 use super::output::print_values;
-use super::picture::why;
 use super::progress::{Job, Signals, watched};
 use super::run::load_all;
 use super::{Console, ExplainArgs, Failure, Format, ScenarioArgs};
+use crate::picture::{self, why};
 
 /// Explains what `args` name.
 pub(crate) fn explain(args: &ExplainArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
@@ -88,7 +88,7 @@ fn sensitivity(args: &ExplainArgs, console: &mut Console<'_>) -> anyhow::Result<
     write!(console.out, "{text}")?;
     if let Some(path) = &args.picture {
         let drawing = why::tornado(&plan, &tornado, args.estimate);
-        super::picture::draw(&drawing, path).map_err(Failure::invalid)?;
+        picture::draw(&drawing, path).map_err(Failure::invalid)?;
     }
     Ok(Exit::Success)
 }

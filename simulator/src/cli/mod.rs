@@ -15,7 +15,6 @@ mod fit;
 mod import;
 mod list;
 mod output;
-mod picture;
 mod progress;
 mod report;
 mod routing;
@@ -284,6 +283,9 @@ pub(crate) struct ReportArgs {
     /// What is drawn.
     #[arg(long, value_enum, default_value_t = report::View::Waterfall, requires = "picture")]
     pub(crate) view: report::View,
+    /// Write the decision sheet: one page, as HTML, CSV, SVG or PNG by the ending of the name; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sheet: Vec<PathBuf>,
     /// A table of published parts of steps (scenario, part, seconds, source) to set the phases beside.
     #[arg(long, value_name = "CSV")]
     pub(crate) beside: Option<PathBuf>,

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::compare;
 use crate::exit::Exit;
 use crate::files;
+use crate::sheet::Sheet;
 use clap::ValueEnum;
 use orrery_report::{Phase, quantity};
 use orrery_timeline::find_metric;
@@ -12,8 +13,8 @@ use orrery_units::SimDuration;
 use serde_json::{Value, json};
 
 use super::output::print_values;
-use super::picture::why::{self, Published};
 use super::{Console, Failure, Format, ReportArgs};
+use crate::picture::why::{self, Published};
 
 /// Kinds of the critical path that are shown.
 const SHOWN_KINDS: usize = 8;
@@ -50,6 +51,13 @@ pub(crate) fn report(args: &ReportArgs, console: &mut Console<'_>) -> anyhow::Re
         Format::Human | Format::Github => human(&value, &beside),
     };
     write!(console.out, "{text}")?;
+    if !args.sheet.is_empty() {
+        let sheet = Sheet::of(&value).map_err(Failure::invalid)?;
+        for path in &args.sheet {
+            sheet.write(path).map_err(Failure::invalid)?;
+            writeln!(console.err, "wrote {}", path.display())?;
+        }
+    }
     if let Some(path) = &args.picture {
         draw(args.view, &value, &beside, path)?;
     }
@@ -65,12 +73,12 @@ fn draw(view: View, run: &Value, beside: &Beside, path: &Path) -> anyhow::Result
     let drawn = match view {
         View::Waterfall => {
             let chart = why::waterfall(run).map_err(|fault| Failure::missing(fault.to_string()))?;
-            super::picture::draw(&chart, path)
+            crate::picture::draw(&chart, path)
         }
-        View::CriticalPath => super::picture::draw(&why::path(run).ok_or_else(unknown)?, path),
+        View::CriticalPath => crate::picture::draw(&why::path(run).ok_or_else(unknown)?, path),
         View::Phases => {
             let chart = why::phases(run, &beside.parts, &beside.source).ok_or_else(unknown)?;
-            super::picture::draw(&chart, path)
+            crate::picture::draw(&chart, path)
         }
     };
     drawn.map_err(Failure::invalid)

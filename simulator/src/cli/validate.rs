@@ -64,7 +64,7 @@ pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow
         writeln!(console.err, "orrery: not read: {reason}")?;
     }
     if let Some(path) = &args.picture {
-        super::picture::draw(&scatter::Scatter::of(&outcome), path).map_err(Failure::invalid)?;
+        crate::picture::draw(&scatter::Scatter::of(&outcome), path).map_err(Failure::invalid)?;
     }
     let text = if args.summaries {
         validate::summaries_csv(&outcome)

@@ -7,7 +7,7 @@ use orrery_report::{
 };
 use orrery_timeline::OpClass;
 use orrery_trace::{Alike, KernelWork, Recording};
-use orrery_units::{Bytes, Flops, FlopsPerSec, IndexVec, LaneId, ProgramId, SimDuration};
+use orrery_units::{Bytes, Flops, FlopsPerSec, IndexVec, LaneId, ProgramId, SimDuration, Watts};
 
 use super::Opened;
 
@@ -97,6 +97,7 @@ fn facts(recording: &Recording, name: &str, devices: &[String]) -> Result<RunFac
             count,
             peak: FlopsPerSec::new(1.0),
             memory: Bytes::ZERO,
+            power_limit: Watts::default(),
         },
         kinds: recording.kinds.clone(),
         shares: shares(recording),

@@ -1,6 +1,6 @@
 //! The keys that are changed most, as a form: each change is one of the text, in which all else stays as it is.
 
-use eframe::egui::{Button, ComboBox, DragValue, Grid, Label, RichText, Sense, Ui};
+use eframe::egui::{Button, ComboBox, DragValue, Grid, Label, RichText, Role, Sense, Ui, WidgetInfo};
 use orrery_scenario::edit::{Draft, EditError};
 use serde_json::Value;
 
@@ -178,10 +178,15 @@ fn number(ui: &mut Ui, standing: &Standing, field: &Field, label: &eframe::egui:
         ui.add(drag).labelled_by(label.id);
         if field.values == Values::Degree {
             let half = ui.add_enabled(value > 1, Button::new("÷2").small());
+            half.widget_info(|| {
+                let is_enabled = value > 1;
+                WidgetInfo::labeled(Role::Button, is_enabled, format!("Halve {}", field.name))
+            });
             if half.on_hover_text(format!("Half: {}", value / 2)).clicked() {
                 value = (value / 2).max(1);
             }
             let double = ui.add(Button::new("×2").small());
+            double.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Double {}", field.name)));
             if double.on_hover_text(format!("Twice: {}", value * 2)).clicked() {
                 value *= 2;
             }

@@ -1,7 +1,7 @@
 //! What a report needs to know about a run beside its totals; whoever joins the stages fills it.
 
 use orrery_timeline::KindTable;
-use orrery_units::{Bytes, Flops, FlopsPerSec, LaneId, SimDuration};
+use orrery_units::{Bytes, Flops, FlopsPerSec, LaneId, SimDuration, Watts};
 
 use crate::{Network, Power, WorkShares};
 
@@ -95,6 +95,8 @@ pub struct DeviceFacts {
     pub peak: FlopsPerSec,
     /// Memory.
     pub memory: Bytes,
+    /// The most that it may draw; zero where nobody knows.
+    pub power_limit: Watts,
 }
 
 impl StepWork {

@@ -108,6 +108,7 @@ fn facts() -> RunFacts {
             count: 2,
             peak: FlopsPerSec::new(1e15),
             memory: Bytes::new(80 << 30),
+            power_limit: orrery_units::Watts(700.0),
         },
         kinds: kinds(),
         shares: Vec::new(),

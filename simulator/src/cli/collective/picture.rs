@@ -3,7 +3,7 @@
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::super::picture::Drawing;
+use crate::picture::Drawing;
 
 /// One algorithm.
 pub(super) struct Line {

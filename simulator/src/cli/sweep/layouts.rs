@@ -363,7 +363,7 @@ impl Shown {
             confirmed: cloud("simulated", &confirmed),
             memory: self.base.cluster.device.memory.as_f64() / f64::from(1 << 30),
         };
-        crate::cli::picture::draw(&map, path).map_err(Failure::invalid)
+        crate::picture::draw(&map, path).map_err(Failure::invalid)
     }
 }
 

@@ -5,7 +5,7 @@ use plotters::prelude::*;
 
 use orrery_units::significant;
 
-use crate::cli::picture::Drawing;
+use crate::picture::Drawing;
 
 /// Steps beyond so many times the fastest are not drawn: nobody wants them, and they squeeze the rest.
 const SLOWEST: f64 = 4.0;

@@ -7,7 +7,7 @@ use plotters::prelude::*;
 
 use orrery_units::significant;
 
-use super::super::picture::Drawing;
+use crate::picture::Drawing;
 use crate::validate::{Outcome, summary};
 
 /// Groups that have a colour and a name of their own; the rest are grey.

@@ -54,7 +54,7 @@ pub fn headlines(report: &Report) -> Vec<Headline> {
         .iter()
         .filter_map(|&(label, key)| {
             let value = report.metrics.get(key)?;
-            let show = |value| show(report, key, value);
+            let show = |value| show(report, key, value).unwrap_or_default();
             let interval = report
                 .metrics
                 .interval(key)
@@ -70,22 +70,21 @@ pub fn headlines(report: &Report) -> Vec<Headline> {
         .collect()
 }
 
-/// Shares in percent, money in its currency, everything else in its unit.
-fn show(report: &Report, key: &str, value: f64) -> String {
+fn show(report: &Report, key: &str, value: f64) -> Option<String> {
+    let price = report.facts.price.as_ref();
+    figure(key, value, price.map_or("", |price| price.currency.as_str()))
+}
+
+/// `value` of the metric `key` for people, money in `currency`; none if there is no such metric.
+#[must_use]
+pub fn figure(key: &str, value: f64, currency: &str) -> Option<String> {
     let name = key.split('{').next().unwrap_or(key);
-    let metric = find_metric(name).or_else(|| find_metric(name.rsplit_once('.')?.0));
-    match metric.map_or("", |metric| metric.unit) {
+    let metric = find_metric(name).or_else(|| find_metric(name.rsplit_once('.')?.0))?;
+    Some(match metric.unit {
         "ratio" if name.starts_with("train.") => percent(value),
-        "currency" => {
-            let currency = report
-                .facts
-                .price
-                .as_ref()
-                .map_or("", |price| price.currency.as_str());
-            format!("{} {currency}", orrery_units::significant(value, 4))
-        }
+        "currency" => format!("{} {currency}", orrery_units::significant(value, 4)),
         unit => quantity(value, unit),
-    }
+    })
 }
 
 /// `0.1234` as `12.3 %`.

@@ -34,6 +34,7 @@ pub fn json(report: &Report) -> Value {
     put("model", json!(who.model));
     put("cluster", json!(who.cluster));
     put("layout", json!(who.layout));
+    put("device", device(report));
     put("replications", json!(report.replications));
     put("steps", json!(report.steps));
     put("partial", json!(report.partial));
@@ -138,6 +139,19 @@ fn breakdown(report: &Report) -> Value {
             })
             .collect(),
     )
+}
+
+/// What a rank runs on; nothing is said of what a recording does not know.
+fn device(report: &Report) -> Value {
+    let device = &report.facts.device;
+    let recorded = report.facts.identity.is_recorded();
+    let known = |value: f64| (!recorded && value > 0.0).then_some(value);
+    json!({
+        "name": device.name,
+        "count": device.count,
+        "peak_flops": known(device.peak.get()),
+        "power_limit_w": known(device.power_limit.0),
+    })
 }
 
 fn memory(report: &Report) -> Value {

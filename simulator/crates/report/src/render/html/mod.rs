@@ -59,7 +59,8 @@ fn put(page: &mut String, text: &str) {
 }
 
 /// Text that is safe between tags and in attributes.
-fn escape(text: &str) -> String {
+#[must_use]
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

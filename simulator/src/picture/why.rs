@@ -9,8 +9,7 @@ use serde_json::Value;
 
 use super::chart::{Bar, Chart, Row};
 use super::route::{Route, Stretch};
-use crate::cli::compare::short;
-use crate::compare::{self, Comparison, seconds, shown};
+use crate::compare::{self, Comparison, seconds, short, shown};
 use crate::why::sensitivity::{Sensitivity, Tornado};
 
 /// The colour of a cause: blues and greens compute, oranges travel, greys wait.

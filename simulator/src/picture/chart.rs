@@ -16,8 +16,8 @@ const MARGIN: i32 = 48;
 const SMALL: i32 = 26;
 const MEDIUM: i32 = 28;
 const LARGE: i32 = 42;
-pub(super) const INK: RGBColor = RGBColor(0x22, 0x2a, 0x35);
-pub(super) const SOFT: RGBColor = RGBColor(0x6b, 0x74, 0x80);
+pub(crate) const INK: RGBColor = RGBColor(0x22, 0x2a, 0x35);
+pub(crate) const SOFT: RGBColor = RGBColor(0x6b, 0x74, 0x80);
 const GRID: RGBColor = RGBColor(0xe3, 0xe7, 0xec);
 
 /// A bar of a row.
@@ -129,7 +129,7 @@ impl Chart {
 }
 
 /// Text of `size` in `colour`.
-pub(super) fn styled<'a>(size: i32, colour: RGBColor, horizontal: HPos, vertical: VPos) -> TextStyle<'a> {
+pub(crate) fn styled<'a>(size: i32, colour: RGBColor, horizontal: HPos, vertical: VPos) -> TextStyle<'a> {
     ("sans-serif", size)
         .into_font()
         .color(&colour)
@@ -137,7 +137,7 @@ pub(super) fn styled<'a>(size: i32, colour: RGBColor, horizontal: HPos, vertical
 }
 
 /// The title, and notes below it.
-pub(super) fn head<B: DrawingBackend>(
+pub(crate) fn head<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
     title: &str,
     notes: &[String],
@@ -156,7 +156,7 @@ pub(super) fn head<B: DrawingBackend>(
 }
 
 /// Squares and names in one line.
-pub(super) fn legend<B: DrawingBackend>(
+pub(crate) fn legend<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
     entries: &[(String, RGBColor)],
     y: i32,
@@ -172,7 +172,7 @@ pub(super) fn legend<B: DrawingBackend>(
 }
 
 /// Pixels that `text` is wide.
-pub(super) fn width<B: DrawingBackend>(
+pub(crate) fn width<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
     text: &str,
     style: &TextStyle<'_>,
@@ -186,7 +186,7 @@ pub(super) fn width<B: DrawingBackend>(
 /// Round values between `low` and `high`, about six.
 ///
 /// Worked: 0 to 19.1: 0, 5, 10, 15.
-pub(super) fn ticks(low: f64, high: f64) -> Vec<f64> {
+pub(crate) fn ticks(low: f64, high: f64) -> Vec<f64> {
     let rough = (high - low).max(f64::MIN_POSITIVE) / 6.0;
     let power = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0]
@@ -202,7 +202,7 @@ pub(super) fn ticks(low: f64, high: f64) -> Vec<f64> {
 }
 
 /// A number of the axis: as many digits as its step needs.
-pub(super) fn tick_text(value: f64) -> String {
+pub(crate) fn tick_text(value: f64) -> String {
     if value.abs() < 1e-12 {
         "0".to_owned()
     } else {
@@ -212,16 +212,16 @@ pub(super) fn tick_text(value: f64) -> String {
 
 /// Where a value lies between the edges of a chart.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scale {
-    pub(super) low: f64,
-    pub(super) high: f64,
-    pub(super) left: i32,
-    pub(super) right: i32,
+pub(crate) struct Scale {
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) left: i32,
+    pub(crate) right: i32,
 }
 
 impl Scale {
     #[expect(clippy::cast_possible_truncation, reason = "pixels of a picture")]
-    pub(super) fn at(&self, value: f64) -> i32 {
+    pub(crate) fn at(&self, value: f64) -> i32 {
         let share = ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
         self.left + (share * f64::from(self.right - self.left)).round() as i32
     }
@@ -281,7 +281,7 @@ impl Drawing for Chart {
 }
 
 /// Lines and numbers of the axis below the rows.
-pub(super) fn axis<B: DrawingBackend>(
+pub(crate) fn axis<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
     scale: &Scale,
     (top, bottom): (i32, i32),

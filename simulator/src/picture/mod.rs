@@ -1,8 +1,8 @@
 //! Pictures as SVG or PNG: the same drawing on either.
 
-pub(super) mod chart;
-pub(super) mod route;
-pub(super) mod why;
+pub(crate) mod chart;
+pub(crate) mod route;
+pub(crate) mod why;
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use plotters::prelude::*;
 const SIZE: (u32, u32) = (960, 600);
 
 /// Something that can be drawn on any backend.
-pub(super) trait Drawing {
+pub(crate) trait Drawing {
     /// Width and height in pixels.
     fn size(&self) -> (u32, u32) {
         SIZE
@@ -28,7 +28,7 @@ pub(super) trait Drawing {
 }
 
 /// Draws to `path`, whose ending says the format.
-pub(super) fn draw(drawing: &impl Drawing, path: &Path) -> Result<(), String> {
+pub(crate) fn draw(drawing: &impl Drawing, path: &Path) -> Result<(), String> {
     // Text is measured, and in a PNG drawn, with the embedded font; one that is there already is as good.
     let _registered = plotters::style::register_font(
         "sans-serif",

@@ -1,0 +1,93 @@
+//! Decision sheets: made of a run on a thread of their own, and written to files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use orrery::pipeline;
+use orrery::sheet::Sheet;
+use orrery::why::sensitivity::estimated;
+
+use super::job::{Event, Out, guarded, send};
+use super::{Document, Run, Wake};
+
+/// The sheet of a run, or why there is none.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The run.
+    pub run: u64,
+    /// Its sheet.
+    pub sheet: Result<Arc<Sheet>, String>,
+}
+
+/// Sheets of the window.
+#[derive(Clone, Debug, Default)]
+pub struct Sheets {
+    /// The run whose sheet is shown; the newest if none was picked.
+    pub picked: Option<u64>,
+    /// The run whose sheet is being made.
+    pub(crate) preparing: Option<u64>,
+    /// The sheet that was made last.
+    pub prepared: Option<Prepared>,
+    /// What became of the last export.
+    pub written: Option<Result<String, String>>,
+}
+
+/// What threads say of sheets.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// A sheet was made.
+    Prepared(Prepared),
+    /// A sheet was written, or not.
+    Written(Result<String, String>),
+}
+
+impl Document {
+    /// The run whose sheet is shown.
+    #[must_use]
+    pub fn sheet_run(&self) -> Option<&Arc<Run>> {
+        let picked = self.sheets.picked;
+        let found = picked.and_then(|id| self.runs.kept.iter().find(|run| run.id == id));
+        found.or_else(|| self.runs.kept.last())
+    }
+
+    /// The text that `run` was simulated from, if it is still open as it was.
+    fn text_of_run(&self, run: &Run) -> Option<(String, Arc<str>)> {
+        let hash = run.result["hash"].as_str()?;
+        let place = (0..self.shelf.len()).find(|&place| self.file_of(place) == run.source)?;
+        let text = Arc::clone(self.text_of(place));
+        let plan = pipeline::load(&run.source, &text, &[]).ok()?;
+        (plan.identity.hash == hash).then(|| (run.source.clone(), text))
+    }
+}
+
+/// Makes the sheet of `run`; where its scenario is open as it was, with what decides the step.
+pub(crate) fn prepare(document: &Arc<Document>, run: &Arc<Run>, out: Out, wake: Wake) {
+    let (document, run) = (Arc::clone(document), Arc::clone(run));
+    thread::spawn(move || {
+        let sheet = guarded(|| {
+            let sheet = Sheet::of(&run.result)?;
+            let plan = document
+                .text_of_run(&run)
+                .and_then(|(file, text)| pipeline::load(&file, &text, &[]).ok());
+            Ok(Arc::new(match plan {
+                Some(plan) => sheet.with_tornado(&estimated(&plan), true),
+                None => sheet,
+            }))
+        });
+        let prepared = Prepared {
+            run: run.id,
+            sheet: sheet.unwrap_or_else(Err),
+        };
+        send(&out, &wake, Event::Sheet(News::Prepared(prepared)));
+    });
+}
+
+/// Writes `sheet` to `path`.
+pub(crate) fn write(sheet: Arc<Sheet>, path: PathBuf, out: Out, wake: Wake) {
+    thread::spawn(move || {
+        let written = guarded(|| sheet.write(&path).map(|()| path.display().to_string()));
+        let written = written.unwrap_or_else(Err);
+        send(&out, &wake, Event::Sheet(News::Written(written)));
+    });
+}

@@ -1,0 +1,106 @@
+//! Layouts of a scenario: searched, looked at, opened.
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{Key, Modifiers};
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
+
+use crate::support::{SMALL, open_text, shows, typed, until_checked, until_document};
+
+#[test]
+fn layouts_are_searched_and_the_best_is_opened_as_a_scenario_with_all_else_as_it_was() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    until_document(&mut harness, "the search", |document| {
+        document.explore.found.is_some() && document.explore.searching.is_none()
+    });
+    until_document(&mut harness, "a close look", |document| {
+        document.explore.weighed.is_some()
+    });
+    let document = harness.state().document();
+    let (_, model) = document.explore.found.clone().unwrap();
+    assert!(
+        model.fitting > 0 && model.layouts.len() > model.fitting,
+        "some fit and some do not"
+    );
+    let best = &model.layouts[model.best.expect("something fits")];
+    assert!(best.simulated, "the best was simulated");
+    assert!(shows(&harness, "allowed by the rules"));
+    assert!(
+        shows(&harness, &best.choice.to_string()),
+        "the best is looked at closely"
+    );
+    assert!(
+        shows(&harness, "tensor-core rate: 10 % more gives"),
+        "what decides its step is told"
+    );
+    assert!(shows(&harness, "stage 0: "), "and what it holds");
+
+    harness
+        .get_by_role_and_label(Role::Button, "Open as scenario")
+        .click();
+    harness.run_steps(3);
+    until_checked(&mut harness);
+    let document = harness.state().document();
+    assert_eq!(document.shelf.len(), 2, "it is a scenario beside the other");
+    let plan = document.training_plan().expect("it has no fault");
+    assert_eq!(orrery_scenario::LayoutChoice::of(plan), best.choice);
+    let comments = |text: &str| text.matches('#').count();
+    assert_eq!(comments(&document.text), comments(SMALL));
+}
+
+#[test]
+fn sizes_of_the_cluster_are_compared() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Num7);
+    harness.run_steps(3);
+    harness.get_by_label("Cluster sizes").click();
+    harness.run_steps(3);
+    harness
+        .get_by_role_and_label(Role::Button, "Compare sizes")
+        .click();
+    until_document(&mut harness, "the sizes", |document| {
+        document.explore.sizes.is_some() && document.explore.searching.is_none()
+    });
+    let document = harness.state().document();
+    let (_, sizes) = document.explore.sizes.clone().unwrap();
+    let nodes: Vec<u32> = sizes.iter().map(|sizing| sizing.nodes).collect();
+    assert_eq!(nodes, [1, 2, 4]);
+    let days: Vec<f64> = sizes
+        .iter()
+        .map(|sizing| sizing.best.as_ref().unwrap().days_per_trillion())
+        .collect();
+    assert!(
+        days[0] > days[1] && days[1] > days[2],
+        "more devices are faster: {days:?}"
+    );
+    assert!(shows(&harness, "days for 1 T tokens"));
+}
+
+#[test]
+fn a_search_is_stopped() {
+    let mut harness = open_text(&SMALL.replace("steps = 2", "steps = 4000"));
+    until_checked(&mut harness);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    until_document(&mut harness, "the search", |document| {
+        document.explore.searching.is_some()
+    });
+    harness
+        .get_by_role_and_label(Role::Button, "Stop searching")
+        .click();
+    until_document(&mut harness, "the end", |document| {
+        document.explore.searching.is_none()
+    });
+    assert_eq!(harness.state().document().explore.fault, None);
+    let run = harness.get_by_role_and_label(Role::Button, "Search layouts");
+    assert!(!run.accesskit_node().is_disabled(), "another can begin");
+    assert!(typed_is_kept(&mut harness));
+}
+
+/// Whether the text is what it was, once its panel is in front again.
+fn typed_is_kept(harness: &mut egui_kittest::Harness<'_, orrery_gui::App>) -> bool {
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Num3);
+    harness.run_steps(3);
+    typed(harness).contains("steps = 4000")
+}

@@ -1,0 +1,69 @@
+//! The decision sheet: made of a run, made up, written.
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable as _;
+
+use crate::support::{SMALL, open_text, shows, until_checked, until_document};
+
+#[test]
+fn the_sheet_of_a_run_is_made_up_and_exported_in_every_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Num8);
+    harness.run_steps(3);
+    harness.get_by_label("A sheet needs a run");
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
+    until_document(&mut harness, "the end", |document| document.finished.is_some());
+    until_document(&mut harness, "the sheet", |document| {
+        document.sheets.prepared.is_some()
+    });
+    assert!(shows(&harness, "SIMULATED, NOT MEASURED"), "it says what it is");
+    assert!(shows(&harness, "memory headroom"));
+    assert!(
+        shows(&harness, "What decides the step"),
+        "its scenario is open as it was"
+    );
+
+    harness.get_by_label("Memo").focus();
+    harness.run_steps(2);
+    harness.get_by_label("Memo").type_text("Buy <two> nodes.");
+    harness.run_steps(2);
+    harness.get_by_label("expectations").click();
+    let path = folder.path().join("sheet");
+    harness.get_by_label("Export to").focus();
+    harness.run_steps(2);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    harness.run_steps(1);
+    harness
+        .get_by_label("Export to")
+        .type_text(&path.display().to_string());
+    harness.run_steps(2);
+    for ending in ["html", "png", "svg", "csv"] {
+        harness
+            .get_by_role_and_label(Role::Button, &ending.to_uppercase())
+            .click();
+        harness.run_steps(2);
+        let file = path.with_extension(ending);
+        let words = format!("wrote {}", file.display());
+        until_document(&mut harness, ending, |document| document.sheets.written.is_some());
+        assert!(shows(&harness, &words), "{words}");
+        assert!(
+            file.metadata().unwrap().len() > 500,
+            "{ending} is more than a frame"
+        );
+    }
+    let html = std::fs::read_to_string(path.with_extension("html")).unwrap();
+    assert!(html.contains("Buy &lt;two&gt; nodes."), "the memo is text");
+    assert!(html.contains("simulated, not measured"));
+    assert!(!html.contains("<h2>Expectations"), "a section was left out");
+    let csv = std::fs::read_to_string(path.with_extension("csv")).unwrap();
+    assert!(csv.lines().any(|line| line.starts_with("figure,MFU,0.")), "{csv}");
+    harness.get_by_role_and_label(Role::Button, "HTML").click();
+    harness.run_steps(2);
+    assert!(
+        shows(&harness, "click again to replace it"),
+        "nothing is replaced unasked"
+    );
+}

@@ -1,0 +1,293 @@
+//! The sheet as a picture: what a page of the HTML holds, on one side.
+
+use orrery_units::{Bytes, significant};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::html::{drawn, memory_causes};
+use super::{Sheet, Swing};
+use crate::picture::Drawing;
+use crate::picture::chart::{INK, SOFT, styled, width};
+
+/// A page of A4 at about 200 dots an inch.
+const SIZE: (u32, u32) = (1654, 2339);
+const MARGIN: i32 = 70;
+const RIGHT: i32 = 1654 - MARGIN;
+const ROW: i32 = 34;
+const BODY: i32 = 24;
+const SMALL: i32 = 20;
+/// Figures in a line.
+const COLUMNS: i32 = 4;
+/// Letters of a line of text.
+const LETTERS: usize = 146;
+const HUES: [RGBColor; 8] = [
+    RGBColor(0x00, 0x72, 0xb2),
+    RGBColor(0xe6, 0x9f, 0x00),
+    RGBColor(0x00, 0x9e, 0x73),
+    RGBColor(0xcc, 0x79, 0xa7),
+    RGBColor(0xd5, 0x5e, 0x00),
+    RGBColor(0x56, 0xb4, 0xe9),
+    RGBColor(0x8c, 0x6b, 0xb1),
+    RGBColor(0x90, 0x90, 0x90),
+];
+const LINE: RGBColor = RGBColor(0xd9, 0xdd, 0xe3);
+const BAD: RGBColor = RGBColor(0xc0, 0x39, 0x2b);
+
+/// A sheet that is drawn.
+pub(super) struct Page<'a>(pub(super) &'a Sheet);
+
+type Fault<B> = DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>;
+
+/// Where the next line goes.
+struct Pen<'a, 'b, B: DrawingBackend> {
+    area: &'a DrawingArea<B, Shift>,
+    y: i32,
+    sheet: &'b Sheet,
+}
+
+impl Drawing for Page<'_> {
+    fn size(&self) -> (u32, u32) {
+        SIZE
+    }
+
+    fn on<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), Fault<B>>
+    where
+        B::ErrorType: 'static,
+    {
+        let mut pen = Pen {
+            area,
+            y: MARGIN,
+            sheet: self.0,
+        };
+        pen.head()?;
+        pen.figures()?;
+        pen.causes()?;
+        pen.swings()?;
+        pen.memory()?;
+        pen.foot()
+    }
+}
+
+impl<B: DrawingBackend> Pen<'_, '_, B> {
+    fn text(&self, words: &str, size: i32, colour: RGBColor, (x, y): (i32, i32)) -> Result<(), Fault<B>> {
+        self.area
+            .draw_text(words, &styled(size, colour, HPos::Left, VPos::Center), (x, y))
+    }
+
+    /// `words` in as many lines as they need.
+    fn paragraph(&mut self, words: &str, size: i32, colour: RGBColor) -> Result<(), Fault<B>> {
+        for line in wrapped(
+            words,
+            LETTERS * usize::try_from(BODY).unwrap_or(1) / usize::try_from(size).unwrap_or(1),
+        ) {
+            self.text(&line, size, colour, (MARGIN, self.y))?;
+            self.y += size + 10;
+        }
+        Ok(())
+    }
+
+    fn heading(&mut self, words: &str) -> Result<(), Fault<B>> {
+        self.y += 26;
+        self.text(words, BODY + 4, INK, (MARGIN, self.y))?;
+        self.y += 22;
+        self.area.draw(&PathElement::new(
+            [(MARGIN, self.y), (RIGHT, self.y)],
+            LINE.stroke_width(2),
+        ))?;
+        self.y += 24;
+        Ok(())
+    }
+
+    fn head(&mut self) -> Result<(), Fault<B>> {
+        let sheet = self.sheet;
+        self.text(&sheet.mark().to_uppercase(), SMALL, SOFT, (MARGIN, self.y))?;
+        self.y += 50;
+        self.paragraph(&sheet.title, 40, INK)?;
+        self.y += 8;
+        for (name, words) in &sheet.subject {
+            self.paragraph(&format!("{name}: {words}"), BODY, SOFT)?;
+        }
+        self.y += 12;
+        self.paragraph(&sheet.verdict, BODY + 4, INK)?;
+        if let Some(why) = &sheet.partial {
+            self.paragraph(&format!("Partial results: {why}"), BODY, BAD)?;
+        }
+        for line in sheet.memo.lines() {
+            self.paragraph(line, BODY, INK)?;
+        }
+        Ok(())
+    }
+
+    fn figures(&mut self) -> Result<(), Fault<B>> {
+        let sheet = self.sheet;
+        self.y += 30;
+        let wide = (RIGHT - MARGIN) / COLUMNS;
+        let mut column = 0;
+        for figure in &sheet.figures {
+            let x = MARGIN + column * wide;
+            self.text(&figure.label, SMALL, SOFT, (x, self.y))?;
+            self.text(&figure.shown, BODY + 4, INK, (x, self.y + 32))?;
+            self.text(&figure.interval, SMALL - 2, SOFT, (x, self.y + 60))?;
+            column += 1;
+            if column == COLUMNS {
+                column = 0;
+                self.y += 96;
+            }
+        }
+        if column > 0 {
+            self.y += 96;
+        }
+        Ok(())
+    }
+
+    /// A label, an area for bars, and a text behind it.
+    fn row(&mut self, label: &str, text: &str) -> Result<(i32, i32, i32), Fault<B>> {
+        const LABEL: i32 = 330;
+        const TEXT: i32 = 250;
+        let y = self.y;
+        self.text(label, SMALL + 2, INK, (MARGIN, y))?;
+        self.text(text, SMALL + 2, INK, (RIGHT - TEXT + 16, y))?;
+        self.y += ROW;
+        Ok((MARGIN + LABEL, RIGHT - TEXT, y))
+    }
+
+    fn bar(&self, (from, to): (i32, i32), y: i32, colour: RGBColor) -> Result<(), Fault<B>> {
+        let corners = [(from, y - 10), (to.max(from + 1), y + 10)];
+        self.area.draw(&Rectangle::new(corners, colour.filled()))
+    }
+
+    fn causes(&mut self) -> Result<(), Fault<B>> {
+        let sheet = self.sheet;
+        if sheet.causes.is_empty() {
+            return Ok(());
+        }
+        self.heading("Where the mean step goes")?;
+        let most = sheet.causes.iter().map(|part| part.share).fold(0.0, f64::max);
+        for part in &sheet.causes {
+            let text = format!("{}  {} %", part.shown, significant(part.share * 100.0, 3));
+            let (left, right, y) = self.row(&part.label, &text)?;
+            self.bar((left, left + pixels(part.share / most, right - left)), y, HUES[0])?;
+        }
+        Ok(())
+    }
+
+    fn swings(&mut self) -> Result<(), Fault<B>> {
+        let sheet = self.sheet;
+        if sheet.swings.is_empty() {
+            return Ok(());
+        }
+        self.heading("What decides the step")?;
+        self.paragraph(&sheet.swings_note, SMALL, SOFT)?;
+        let widest = |swing: &Swing| swing.more.abs().max(swing.less.abs());
+        let widest = sheet.swings.iter().map(widest).fold(1e-9, f64::max);
+        for swing in &sheet.swings {
+            let text = format!("{:+.1} % / {:+.1} %", swing.more * 100.0, swing.less * 100.0);
+            let (left, right, y) = self.row(&swing.label, &text)?;
+            let middle = i32::midpoint(left, right);
+            for (share, colour) in [(swing.more, HUES[2]), (swing.less, HUES[1])] {
+                let end = middle + pixels(share / widest, (right - left) / 2);
+                self.bar((middle.min(end), middle.max(end)), y, colour)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self) -> Result<(), Fault<B>> {
+        let sheet = self.sheet;
+        let stages = drawn(sheet);
+        if stages.is_empty() {
+            return Ok(());
+        }
+        self.heading("Memory at the peak of each stage")?;
+        let causes = memory_causes(sheet);
+        let hue = |at: usize| HUES[at.min(HUES.len() - 1)];
+        let most = stages
+            .iter()
+            .map(|stage| stage.bytes)
+            .fold(sheet.capacity, f64::max);
+        for stage in stages {
+            let (left, right, y) = self.row(&stage.label, &Bytes::from_f64(stage.bytes).to_string())?;
+            let mut from = 0.0;
+            for (at, cause) in causes.iter().enumerate() {
+                let Some(part) = stage.parts.iter().find(|part| part.label == *cause) else {
+                    continue;
+                };
+                let ends = [from, from + part.value].map(|bytes| left + pixels(bytes / most, right - left));
+                self.bar((ends[0], ends[1]), y, hue(at))?;
+                from += part.value;
+            }
+            if sheet.capacity > 0.0 {
+                let x = left + pixels(sheet.capacity / most, right - left);
+                self.area
+                    .draw(&PathElement::new([(x, y - 15), (x, y + 15)], BAD.stroke_width(4)))?;
+            }
+        }
+        self.legend(&causes, hue)
+    }
+
+    fn legend(&mut self, causes: &[&str], hue: impl Fn(usize) -> RGBColor) -> Result<(), Fault<B>> {
+        let style = styled(SMALL, SOFT, HPos::Left, VPos::Center);
+        let mut x = MARGIN;
+        self.y += 8;
+        for (at, cause) in causes.iter().enumerate() {
+            let wide = 30 + width(self.area, cause, &style) + 26;
+            if x + wide > RIGHT {
+                x = MARGIN;
+                self.y += SMALL + 12;
+            }
+            let corners = [(x, self.y - 9), (x + 18, self.y + 9)];
+            self.area.draw(&Rectangle::new(corners, hue(at).filled()))?;
+            self.area.draw_text(cause, &style, (x + 28, self.y))?;
+            x += wide;
+        }
+        self.y += SMALL + 10;
+        Ok(())
+    }
+
+    fn foot(&mut self) -> Result<(), Fault<B>> {
+        let sheet = self.sheet;
+        self.heading("What it rests on")?;
+        let share =
+            |(evidence, share): &(String, f64)| format!("{} % {evidence}", significant(share * 100.0, 3));
+        let shares: Vec<String> = sheet.provenance.iter().map(share).collect();
+        if !shares.is_empty() {
+            self.paragraph(&format!("simulated time: {}", shares.join(", ")), SMALL, INK)?;
+        }
+        let origin: Vec<String> = sheet
+            .origin
+            .iter()
+            .map(|(name, words)| format!("{name} {words}"))
+            .collect();
+        self.paragraph(&origin.join(" · "), SMALL, SOFT)?;
+        let fails = sheet.expected.iter().filter(|expected| !expected.pass).count();
+        if !sheet.expected.is_empty() {
+            let words = format!("{} expectations, {fails} fail", sheet.expected.len());
+            self.paragraph(&words, SMALL, if fails > 0 { BAD } else { SOFT })?;
+        }
+        Ok(())
+    }
+}
+
+/// `share` of `width`.
+#[expect(clippy::cast_possible_truncation, reason = "pixels of a page")]
+fn pixels(share: f64, width: i32) -> i32 {
+    (share * f64::from(width)).round() as i32
+}
+
+/// `words` in lines of at most so many letters, broken between words.
+fn wrapped(words: &str, letters: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in words.split_whitespace() {
+        let line = lines.last_mut().expect("there is one");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= letters {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
