@@ -17,6 +17,7 @@ use tokio::sync::mpsc::Sender;
 
 use crate::sampler::Message;
 use crate::source::{LOST_REMEDY, SourceError};
+use crate::store::{Feed, Store, StoreStatus};
 
 /// Lines that wait for one slow reader of the stream before lines are left out.
 pub(crate) const LINES_PER_READER: usize = 64;
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub samples: Vec<Sample>,
     /// Readers of the stream.
     pub num_readers: usize,
+    /// How the local history does, where one is kept.
+    pub store: Option<StoreStatus>,
 }
 
 /// What a page of the board rests on: pages of equal stamps say the same.
@@ -60,6 +63,8 @@ pub(crate) struct Stamp {
 #[derive(Debug)]
 pub struct Board {
     interval: Duration,
+    /// What keeps the samples, if anything does.
+    feed: Option<Feed>,
     inner: Mutex<Inner>,
 }
 
@@ -101,8 +106,19 @@ impl Board {
     pub(crate) fn new(interval: Duration) -> Self {
         Self {
             interval,
+            feed: None,
             inner: Mutex::default(),
         }
+    }
+
+    /// The board, with every sample that it takes put into `feed` as well.
+    pub(crate) fn feeding(self, feed: Option<Feed>) -> Self {
+        Self { feed, ..self }
+    }
+
+    /// The local history, if one is kept.
+    pub(crate) fn store(&self) -> Option<&Arc<Store>> {
+        self.feed.as_ref().map(Feed::store)
     }
 
     /// Adds a source that does not run, because of `reason`; `dropped` counts what it drops if it ever does.
@@ -145,6 +161,7 @@ impl Board {
             num_readers: inner.readers.len(),
             statuses: inner.statuses_at(now),
             samples: inner.latest_at(now),
+            store: self.store().map(|store| store.status()),
         }
     }
 
@@ -258,6 +275,9 @@ impl Board {
                 entry.due = Some(now + self.silence() + opening);
                 log_lost_devices(entry.latest.as_ref(), &sample);
                 entry.latest = Some(sample.clone());
+                if let Some(feed) = &self.feed {
+                    feed.send(&sample);
+                }
                 Some(sample)
             }
             Message::Absent {

@@ -1,5 +1,6 @@
 //! The command line: `serve`, `once`, `doctor`, `service`.
 
+mod history;
 mod service;
 mod serving;
 
@@ -14,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use self::history::HistoryArguments;
 use self::service::{ServiceArguments, service};
 use self::serving::ServingArguments;
 use crate::doctor::{Findings, try_listen};
@@ -66,7 +68,7 @@ enum Command {
     /// `/-/ready` whether the first cycle is over. It listens on loopback unless it is told otherwise; elsewhere
     /// clients need a token or a certificate, and without either nothing but `/healthz` answers. SIGTERM and SIGINT
     /// end it within seconds, with 143 and 130.
-    Serve(ServeArguments),
+    Serve(Box<ServeArguments>),
     /// Reads every source once and prints one JSON object; ends with 3 if no source gave a sample.
     Once(SourceArguments),
     /// Says what is there, what is missing, why, and what to do; ends with 3 if no device can be read.
@@ -80,13 +82,12 @@ struct ServeArguments {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, default_value_t = DEFAULT_LISTEN, value_parser = parse_address)]
     listen: SocketAddr,
-    /// The folder of what is kept, such as a certificate that was made; a service has one from systemd.
-    #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY")]
-    data_dir: Option<PathBuf>,
     #[command(flatten)]
     source: SourceArguments,
     #[command(flatten)]
     serving: ServingArguments,
+    #[command(flatten)]
+    history: HistoryArguments,
 }
 
 #[derive(Debug, Args)]
@@ -125,7 +126,8 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
                 listen: arguments.listen,
                 allow_remote: arguments.serving.allow_remote,
                 serving: arguments.serving.serving(),
-                data_dir: arguments.data_dir,
+                data_dir: arguments.history.folder(),
+                store: arguments.history.settings(),
                 ..arguments.source.settings()
             };
             serve(&settings)

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::metrics::Exporter;
 use crate::sampler::{Sampler, StandIn};
 use crate::server::{self, Clients, Prepared, Server};
+use crate::store::Store;
 use crate::threads::{Stop, Threads};
 use crate::{Board, OpenSource, ServingError, Settings, SettingsError, SourceError, SourceKind, source};
 
@@ -108,17 +109,27 @@ impl Daemon {
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let (stop_server, stopped) = oneshot::channel();
+        let store = settings.store.as_ref().map(Store::new);
+        let (feed, store) = store.map(|(store, feed, queue)| (feed, (store, queue))).unzip();
         let mut daemon = Self {
             address,
             fingerprint: serving
                 .identity
                 .as_ref()
                 .map(|identity| identity.fingerprint.clone()),
-            board: Arc::new(Board::new(settings.interval)),
+            board: Arc::new(Board::new(settings.interval).feeding(feed)),
             stops: Vec::new(),
             stop_server: Some(stop_server),
             threads: Arc::default(),
         };
+        if let Some((store, queue)) = store {
+            let stop = daemon.new_stop();
+            let run = move || store.run(queue, &stop);
+            daemon
+                .threads
+                .start("store".to_owned(), run)
+                .map_err(StartError::Thread)?;
+        }
         daemon.start_sources(settings, more).map_err(StartError::Thread)?;
         let server = daemon.server(settings, &serving);
         let reactor = Reactor::new().map_err(StartError::Thread)?;

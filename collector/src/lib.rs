@@ -5,6 +5,7 @@
 //! board. Beyond loopback it answers nobody who shows no credentials, and it never turns an absent reading into a
 //! number.
 
+mod api;
 mod board;
 pub mod cli;
 mod daemon;
@@ -15,6 +16,7 @@ mod sampler;
 mod server;
 mod settings;
 mod source;
+mod store;
 mod threads;
 
 pub use board::{Board, Snapshot};
@@ -25,3 +27,4 @@ pub use server::{Limits, Serving, ServingError, Tls, TlsError, TokenError};
 pub use settings::{DEFAULT_LISTEN, Settings, SettingsError, SourceKind};
 pub use source::demo::DemoSource;
 pub use source::{OpenSource, Source, SourceError};
+pub use store::{Retention, StoreError, StoreSettings, StoreState, StoreStatus, write_history};

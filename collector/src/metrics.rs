@@ -4,12 +4,14 @@ mod accept;
 mod dcgm;
 mod exporter;
 mod plain;
+mod points;
+mod store;
 mod table;
 
 use std::fmt;
 use std::sync::Arc;
 
-use orrery_telemetry::{Absence, DeviceSample, Origin, Sample, SourceStatus};
+use orrery_telemetry::{Absence, DeviceIdentity, DeviceSample, Origin, Sample, SourceStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -19,9 +21,10 @@ use prometheus_client::registry::{Registry, Unit};
 pub(crate) use self::accept::Format;
 pub use self::dcgm::HostnameLabel;
 pub(crate) use self::exporter::{Exporter, Page};
+pub(crate) use self::points::{Point, points};
 use crate::{Board, Snapshot};
 
-type Labels = Vec<(&'static str, String)>;
+pub(crate) type Labels = Vec<(&'static str, String)>;
 
 /// A value as it is printed.
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +73,10 @@ impl Collector for BoardCollector {
             statuses,
             samples,
             num_readers,
+            store,
         } = self.0.snapshot();
         encode_self(&mut encoder, &statuses, num_readers)?;
+        self::store::encode_store(&mut encoder, store.as_ref())?;
         encode_sources(&mut encoder, &samples)?;
         for metric in table::all() {
             let rows = rows(&samples, |device| {
@@ -194,15 +199,21 @@ fn rows(samples: &[Sample], of: impl Fn(&DeviceSample) -> Vec<(Labels, Number)>)
     let mut rows = Vec::new();
     for sample in samples {
         for device in &sample.devices {
-            let mut place = source_labels(sample);
-            place.push(("node", device.identity.node.clone()));
-            place.push(("gpu", device.identity.index.to_string()));
-            place.push(("uuid", device.identity.uuid.clone()));
+            let place = place_labels(sample, &device.identity);
             let of_device = of(device).into_iter();
             rows.extend(of_device.map(|(more, number)| ([&place[..], &more].concat(), number)));
         }
     }
     rows
+}
+
+/// Which device a number is of.
+fn place_labels(sample: &Sample, device: &DeviceIdentity) -> Labels {
+    let mut labels = source_labels(sample);
+    labels.push(("node", device.node.clone()));
+    labels.push(("gpu", device.index.to_string()));
+    labels.push(("uuid", device.uuid.clone()));
+    labels
 }
 
 /// Where a number is from; a made-up one says so itself.

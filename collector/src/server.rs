@@ -16,6 +16,7 @@ use futures_core::Stream;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::Board;
+use crate::api;
 use crate::board::{LINES_PER_READER, MOST_READERS};
 use crate::metrics::{Exporter, Format, Page};
 
@@ -71,6 +72,7 @@ pub(crate) fn router(sources: Sources) -> Router {
         .route("/stream", get(serve_stream))
         .route("/healthz", get(serve_health))
         .route("/-/ready", get(serve_readiness))
+        .merge(api::router())
         .route("/", get(|| async { pages("Orrery collector") }))
         .fallback(async |page: Uri| {
             (
@@ -89,7 +91,10 @@ fn pages(words: &str) -> String {
          /metrics/dcgm  the same readings under the names of dcgm-exporter\n\
          /stream        one JSON object a line, live; server-sent events if asked for\n\
          /healthz       whether it lives, and how each source does\n\
-         /-/ready       whether the first cycle is over\n"
+         /-/ready       whether the first cycle is over\n\
+         /v1/now        the last samples, JSON\n\
+         /v1/series     what the local history has, JSON\n\
+         /v1/history    the local history: ?metric=NAME&gpu=0&from=-1h&step=10s, JSON\n"
     )
 }
 
@@ -164,6 +169,7 @@ async fn serve_health(State(board): State<Arc<Board>>, Extension(peer): Extensio
     if peer.is_admitted {
         health["version"] = env!("CARGO_PKG_VERSION").into();
         health["sources"] = serde_json::json!(board.statuses());
+        health["store"] = serde_json::json!(board.store().map(|store| store.status()));
     }
     ([(header::CONTENT_TYPE, "application/json")], health.to_string()).into_response()
 }

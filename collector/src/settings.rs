@@ -8,7 +8,7 @@ use std::time::Duration;
 use orrery_units::{Dimension, parse_quantity};
 use thiserror::Error;
 
-use crate::{Serving, ServingError};
+use crate::{Serving, ServingError, StoreSettings};
 
 /// Where the daemon listens when it is told nothing.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9477);
@@ -49,6 +49,8 @@ pub struct Settings {
     /// Whether the demonstration stands in where the driver cannot be opened. It ends for good with the first
     /// sample of a device.
     pub demo_without_devices: bool,
+    /// The local history, if one is to be kept.
+    pub store: Option<StoreSettings>,
 }
 
 /// Why settings cannot be used.
@@ -65,6 +67,12 @@ pub enum SettingsError {
         /// What is wrong with it.
         fault: String,
     },
+    /// What is coarser is to be kept for a shorter time.
+    #[error(
+        "a coarser tier of the history is kept for a shorter time than a finer one\n\
+         let `--keep-raw` be at most `--keep-10s`, and that at most `--keep-5min`"
+    )]
+    Retention,
     /// The fake has no library to load.
     #[error("`--source fake` needs a library to load\nname it with `--nvml-library PATH`")]
     FakeWithoutLibrary,
@@ -93,6 +101,7 @@ impl Default for Settings {
             interval: Duration::from_secs(1),
             nvml_library: None,
             demo_without_devices: false,
+            store: None,
         }
     }
 }
@@ -130,8 +139,8 @@ impl Settings {
     /// Whether these settings can be used.
     ///
     /// # Errors
-    /// When pages cannot be served like that ([`Serving::check`]), the interval is out of range, or the fake has no
-    /// library.
+    /// When pages cannot be served like that ([`Serving::check`]), the interval is out of range, the history keeps
+    /// what is coarse for a shorter time than what is fine, or the fake has no library.
     pub fn check(&self) -> Result<(), SettingsError> {
         self.serving.check(self.listen, self.allow_remote)?;
         if !INTERVALS.contains(&self.interval.as_secs_f64()) {
@@ -139,6 +148,10 @@ impl Settings {
                 text: format!("{} s", self.interval.as_secs_f64()),
                 fault: "it is out of range".to_owned(),
             });
+        }
+        let keep = self.store.as_ref().map(|store| store.retention);
+        if keep.is_some_and(|keep| keep.raw > keep.ten_seconds || keep.ten_seconds > keep.five_minutes) {
+            return Err(SettingsError::Retention);
         }
         if self.sources.contains(&SourceKind::Fake) && self.nvml_library.is_none() {
             return Err(SettingsError::FakeWithoutLibrary);

@@ -115,3 +115,9 @@ pub(crate) fn node_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_fault| "localhost".to_owned(), |name| name.trim().to_owned())
 }
+
+/// Whether this process runs as root: who it runs as is who owns its folder in `/proc`.
+pub(crate) fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}

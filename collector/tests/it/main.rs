@@ -6,6 +6,7 @@ mod deploy;
 mod dialects;
 mod doctor;
 mod fake_nvml;
+mod history;
 mod hostile;
 mod http;
 mod metrics;
