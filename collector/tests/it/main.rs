@@ -4,6 +4,7 @@ mod access;
 mod alerts;
 mod deploy;
 mod dialects;
+mod disk;
 mod doctor;
 mod fake_nvml;
 mod history;
