@@ -1,6 +1,7 @@
-//! The command line: `serve`, `once`, `doctor`, `service`.
+//! The command line: `serve`, `once`, `record`, `doctor`, `service`.
 
 mod history;
+mod record;
 mod service;
 mod serving;
 
@@ -16,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use self::history::HistoryArguments;
+use self::record::{RecordArguments, record, recorded_interval};
 use self::service::{ServiceArguments, service};
 use self::serving::ServingArguments;
 use crate::doctor::{Findings, try_listen};
@@ -71,6 +73,10 @@ enum Command {
     Serve(Box<ServeArguments>),
     /// Reads every source once and prints one JSON object; ends with 3 if no source gave a sample.
     Once(SourceArguments),
+    /// Reads at a steady pace into a file, which `--source replay --recording FILE` plays again.
+    ///
+    /// The file is Zstandard over lines of JSON. It can be read up to where it ends, whatever ended the recording.
+    Record(RecordArguments),
     /// Says what is there, what is missing, why, and what to do; ends with 3 if no device can be read.
     Doctor(SourceArguments),
     /// Prints a hardened unit of systemd that runs `serve`, or puts it in place with `--install`.
@@ -95,20 +101,27 @@ struct SourceArguments {
     /// Sources to read; may be given several times.
     #[arg(long, value_enum, default_value = "nvml", value_delimiter = ',')]
     source: Vec<SourceKind>,
-    /// Time between two samples, 100 ms to 1 h.
-    #[arg(long, default_value = "1s", value_parser = parse_interval)]
-    interval: Duration,
+    /// Time between two samples, 100 ms to 1 h: 1 s, or for a recording that is played the time it was recorded at.
+    #[arg(long, value_parser = parse_interval)]
+    interval: Option<Duration>,
     /// The driver's library, where it is not the system's.
     #[arg(long, env = "ORRERY_NVML_LIBRARY")]
     nvml_library: Option<PathBuf>,
+    /// The recording that `--source replay` plays, as `record` makes it.
+    #[arg(long, value_name = "FILE")]
+    recording: Option<PathBuf>,
 }
 
 impl SourceArguments {
     fn settings(self) -> Settings {
         Settings {
             sources: self.source,
-            interval: self.interval,
+            interval: self
+                .interval
+                .or_else(|| recorded_interval(self.recording.as_deref()?))
+                .unwrap_or_else(|| Settings::default().interval),
             nvml_library: self.nvml_library,
+            recording: self.recording,
             ..Settings::default()
         }
     }
@@ -133,6 +146,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
             serve(&settings)
         }
         Command::Once(arguments) => once(&arguments.settings()),
+        Command::Record(arguments) => record(arguments),
         Command::Doctor(arguments) => doctor(arguments.settings()),
         Command::Service(arguments) => service(&arguments),
     }

@@ -109,17 +109,44 @@ impl Daemon {
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let (stop_server, stopped) = oneshot::channel();
+        let identity = serving.identity.as_ref();
+        let mut daemon = Self::begin(settings, more, address)?;
+        daemon.fingerprint = identity.map(|identity| identity.fingerprint.clone());
+        daemon.stop_server = Some(stop_server);
+        let server = daemon.server(settings, &serving);
+        let reactor = Reactor::new().map_err(StartError::Thread)?;
+        let listener = reactor.register(listener).map_err(refused)?;
+        let run = move || reactor.run(server.run(listener, stopped));
+        daemon
+            .threads
+            .start("server".to_owned(), run)
+            .map_err(StartError::Thread)?;
+        Ok(daemon)
+    }
+
+    /// Starts a daemon that reads and serves nothing; where it would listen is what `settings` say.
+    ///
+    /// # Errors
+    /// When the settings cannot be used, or there is no thread.
+    pub(crate) fn start_without_server(settings: &Settings) -> Result<Self, StartError> {
+        settings.check()?;
+        Self::begin(settings, Vec::new(), settings.listen)
+    }
+
+    /// Starts what reads and what keeps.
+    fn begin(
+        settings: &Settings,
+        more: Vec<(&'static str, OpenSource)>,
+        address: SocketAddr,
+    ) -> Result<Self, StartError> {
         let store = settings.store.as_ref().map(Store::new);
         let (feed, store) = store.map(|(store, feed, queue)| (feed, (store, queue))).unzip();
         let mut daemon = Self {
             address,
-            fingerprint: serving
-                .identity
-                .as_ref()
-                .map(|identity| identity.fingerprint.clone()),
+            fingerprint: None,
             board: Arc::new(Board::new(settings.interval).feeding(feed)),
             stops: Vec::new(),
-            stop_server: Some(stop_server),
+            stop_server: None,
             threads: Arc::default(),
         };
         if let Some((store, queue)) = store {
@@ -131,14 +158,6 @@ impl Daemon {
                 .map_err(StartError::Thread)?;
         }
         daemon.start_sources(settings, more).map_err(StartError::Thread)?;
-        let server = daemon.server(settings, &serving);
-        let reactor = Reactor::new().map_err(StartError::Thread)?;
-        let listener = reactor.register(listener).map_err(refused)?;
-        let run = move || reactor.run(server.run(listener, stopped));
-        daemon
-            .threads
-            .start("server".to_owned(), run)
-            .map_err(StartError::Thread)?;
         Ok(daemon)
     }
 
@@ -198,7 +217,12 @@ impl Daemon {
         };
         let mut samplers = Vec::new();
         let mut stand_in = None;
-        for kind in [SourceKind::Nvml, SourceKind::Demo, SourceKind::Fake] {
+        for kind in [
+            SourceKind::Nvml,
+            SourceKind::Demo,
+            SourceKind::Replay,
+            SourceKind::Fake,
+        ] {
             let name = kind.name();
             let (theirs, kept) = (settings.clone(), source::Kept::default());
             let open: OpenSource = Box::new(move || source::open(kind, &theirs, &kept));
@@ -216,8 +240,8 @@ impl Daemon {
                     sampler: Some(Box::new(waiting)),
                     stop: own_stop,
                 });
-            } else if kind != SourceKind::Fake {
-                // The fake is for tests; nobody misses it.
+            } else if !matches!(kind, SourceKind::Fake | SourceKind::Replay) {
+                // The fake is for tests, and a recording is asked for; nobody misses them.
                 let remedy = format!("ask for it with `--source {name}`");
                 let reason = SourceError::new("not asked for", remedy);
                 self.board.add_idle(name, reason, Arc::default());

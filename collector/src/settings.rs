@@ -24,6 +24,8 @@ pub enum SourceKind {
     Nvml,
     /// A made-up cluster, marked as such.
     Demo,
+    /// A recording, played.
+    Replay,
     /// A stand-in for the driver's library that plays a script; for tests.
     Fake,
 }
@@ -46,6 +48,8 @@ pub struct Settings {
     pub interval: Duration,
     /// The driver's library, where it is not the system's.
     pub nvml_library: Option<PathBuf>,
+    /// The recording that is played.
+    pub recording: Option<PathBuf>,
     /// Whether the demonstration stands in where the driver cannot be opened. It ends for good with the first
     /// sample of a device.
     pub demo_without_devices: bool,
@@ -73,6 +77,9 @@ pub enum SettingsError {
          let `--keep-raw` be at most `--keep-10s`, and that at most `--keep-5min`"
     )]
     Retention,
+    /// There is nothing to play, or nobody plays it.
+    #[error("a recording and what plays it come together: `--source replay --recording FILE`")]
+    Replay,
     /// The fake has no library to load.
     #[error("`--source fake` needs a library to load\nname it with `--nvml-library PATH`")]
     FakeWithoutLibrary,
@@ -85,6 +92,7 @@ impl SourceKind {
         match self {
             Self::Nvml => "nvml",
             Self::Demo => "demo",
+            Self::Replay => "replay",
             Self::Fake => "fake",
         }
     }
@@ -100,6 +108,7 @@ impl Default for Settings {
             sources: vec![SourceKind::Nvml],
             interval: Duration::from_secs(1),
             nvml_library: None,
+            recording: None,
             demo_without_devices: false,
             store: None,
         }
@@ -140,7 +149,7 @@ impl Settings {
     ///
     /// # Errors
     /// When pages cannot be served like that ([`Serving::check`]), the interval is out of range, the history keeps
-    /// what is coarse for a shorter time than what is fine, or the fake has no library.
+    /// what is coarse for a shorter time than what is fine, or a source lacks what it reads.
     pub fn check(&self) -> Result<(), SettingsError> {
         self.serving.check(self.listen, self.allow_remote)?;
         if !INTERVALS.contains(&self.interval.as_secs_f64()) {
@@ -152,6 +161,9 @@ impl Settings {
         let keep = self.store.as_ref().map(|store| store.retention);
         if keep.is_some_and(|keep| keep.raw > keep.ten_seconds || keep.ten_seconds > keep.five_minutes) {
             return Err(SettingsError::Retention);
+        }
+        if self.sources.contains(&SourceKind::Replay) != self.recording.is_some() {
+            return Err(SettingsError::Replay);
         }
         if self.sources.contains(&SourceKind::Fake) && self.nvml_library.is_none() {
             return Err(SettingsError::FakeWithoutLibrary);

@@ -3,6 +3,7 @@
 pub(crate) mod demo;
 pub(crate) mod job;
 pub(crate) mod nvml;
+mod replay;
 
 use std::sync::Arc;
 
@@ -80,6 +81,7 @@ impl From<&str> for SourceError {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     nvml: Arc<nvml::Memory>,
+    replay: Arc<replay::Place>,
 }
 
 /// Opens the source `kind`, or says why not.
@@ -96,6 +98,13 @@ pub(crate) fn open(
         SourceKind::Demo => Ok(Box::new(
             demo::DemoSource::new(Seed::new(1)).paced(settings.interval),
         )),
+        SourceKind::Replay => {
+            let recording = settings.recording.as_deref();
+            Ok(Box::new(replay::ReplaySource::open(
+                recording,
+                kept.replay.clone(),
+            )?))
+        }
         SourceKind::Nvml => Ok(Box::new(open_nvml()?)),
         SourceKind::Fake => {
             let source = open_nvml()?;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use orrery_telemetry::{DeviceSample, Origin, RecordingError, RecordingReader, Sample};
 
-use super::{Source, SourceError, Taken};
+use super::{Source, SourceError};
 
 /// How far a recording was played: whoever opens the source again goes on there.
 #[derive(Debug, Default)]
@@ -23,6 +23,12 @@ struct Playing {
     /// Why there is no more, once that is so.
     end: Option<SourceError>,
     num_played: u64,
+}
+
+/// What is played at one time.
+struct Played {
+    origin: Origin,
+    devices: Vec<DeviceSample>,
 }
 
 /// A recording as a source.
@@ -57,7 +63,10 @@ impl ReplaySource {
             *playing = Some(first);
         }
         let known = playing.as_ref().expect("it was just opened");
-        let origin = known.next.as_ref().map_or(known.reader.header().origin, |next| next.origin);
+        let origin = known
+            .next
+            .as_ref()
+            .map_or(known.reader.header().origin, |next| next.origin);
         let end = known.end.clone().filter(|_| known.next.is_none());
         drop(playing);
         end.map_or(Ok(Self { place, origin }), Err)
@@ -69,16 +78,12 @@ impl Source for ReplaySource {
         self.origin
     }
 
-    fn read(&mut self, sequence: u64) -> Result<Vec<DeviceSample>, SourceError> {
-        self.take(sequence).map(|taken| taken.devices)
-    }
-
-    fn take(&mut self, _sequence: u64) -> Result<Taken, SourceError> {
+    fn read(&mut self, _sequence: u64) -> Result<Vec<DeviceSample>, SourceError> {
         let mut playing = self.place.0.lock().unwrap_or_else(PoisonError::into_inner);
         let playing = playing.as_mut().expect("it was opened");
-        let (origin, taken) = playing.take()?;
-        self.origin = origin;
-        Ok(taken)
+        let played = playing.take()?;
+        self.origin = played.origin;
+        Ok(played.devices)
     }
 }
 
@@ -101,26 +106,25 @@ impl Playing {
     }
 
     /// The next sample of the source that leads, with what the others gave until its next one.
-    fn take(&mut self) -> Result<(Origin, Taken), SourceError> {
+    fn take(&mut self) -> Result<Played, SourceError> {
         let Some(first) = self.next.take() else {
-            return Err(self.end.clone().unwrap_or_else(|| "the recording has ended".into()));
+            return Err(self
+                .end
+                .clone()
+                .unwrap_or_else(|| "the recording has ended".into()));
         };
         self.num_played += 1;
-        let mut origin = first.origin;
-        let mut taken = Taken {
+        let mut played = Played {
+            origin: first.origin,
             devices: first.devices,
-            host: first.host,
-            collectives: first.collectives,
         };
         self.advance();
         while let Some(next) = self.next.take_if(|next| next.source != first.source) {
-            origin = least_real(origin, next.origin);
-            taken.devices.extend(next.devices);
-            taken.host = next.host.or(taken.host);
-            taken.collectives.extend(next.collectives);
+            played.origin = least_real(played.origin, next.origin);
+            played.devices.extend(next.devices);
             self.advance();
         }
-        Ok((origin, taken))
+        Ok(played)
     }
 }
 

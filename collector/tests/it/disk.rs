@@ -123,7 +123,7 @@ fn a_small_file_system_that_is_full_stops_the_history_alone_and_only_until_there
     while file.write_all(&block).is_ok() {}
     drop(file);
     lives_through_a_full_disk(&server, "No space left on device", || {
-        std::fs::remove_file(&filler).unwrap()
+        std::fs::remove_file(&filler).unwrap();
     });
 }
 

@@ -17,6 +17,7 @@ mod moods_health;
 mod openmetrics;
 mod process;
 mod prometheus;
+mod recording;
 mod serve;
 mod skips;
 mod stream;
