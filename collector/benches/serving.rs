@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 const NUM_DEVICES: usize = 8;
+const NUM_LINKS: usize = 18;
 const NUM_SCRAPERS: usize = 20;
 const NUM_READERS: usize = 10;
 const DEFAULT_SECONDS: u64 = 20;
@@ -118,7 +119,19 @@ fn library() -> PathBuf {
     release.join("libnvidia_ml.so")
 }
 
+/// Devices that tell everything a Hopper does, over all of their links.
 fn script() -> serde_json::Value {
+    let mut fields = json!({
+        "82": [70], "185": [510_000], "186": [515_000, 520_000],
+        "74": [1_000_000_000], "251": [2_000_000_000], "252": [0], "253": [0],
+        "142": [1], "143": [2], "144": [0], "145": [0], "230": [0],
+        "138/all": [100], "139/all": [200], "197": [4096], "198": [8192],
+    });
+    for link in 0..NUM_LINKS {
+        for (field, value) in [("138", 60), ("139", 120), ("161", 7), ("162", 0), ("163", 1)] {
+            fields[format!("{field}/{link}")] = json!([value]);
+        }
+    }
     let device = |index: usize| {
         json!({
             "name": "NVIDIA H100 80GB HBM3", "uuid": format!("GPU-{index}"),
@@ -127,7 +140,12 @@ fn script() -> serde_json::Value {
             "energy_millijoules": (0..100).map(|n| 1_000_000 + 61_000 * n).collect::<Vec<u64>>(),
             "sm_clock_megahertz": [1755, 1740], "memory_clock_megahertz": [2619],
             "temperature_celsius": [61, 62], "throttle_bits": [0, 4],
-            "gpm": {"1": 97.1, "2": 83.3, "3": 31.2, "5": 46.5, "10": 52.7, "12": 11.9, "60": 70_000.5, "61": 70_100.5},
+            "gpm": {"1": 97.1, "2": 83.3, "3": 31.2, "5": 46.5, "10": 52.7, "12": 11.9, "60": 70_000.5, "61": 70_100.5,
+                "6": 0.0, "7": 46.0, "9": 0.5, "11": 1.0, "13": 2.0, "20": 4.0, "21": 5.0},
+            "performance_state": [0], "fields": fields, "links": vec![true; NUM_LINKS],
+            "ecc": [[5, 0, 50, 1]], "pcie": [5, 16], "pcie_replays": [3],
+            "processes": [{"pid": 4_000_000, "memory_bytes": 64_424_509_440u64}],
+            "mig": {"is_enabled": false}, "tells_xids": true,
         })
     };
     json!({"driver": "580.95.05", "devices": (0..NUM_DEVICES).map(device).collect::<Vec<_>>()})

@@ -294,6 +294,12 @@ impl Board {
         inner.tell_changes(now);
         if let Some(sample) = sample {
             inner.tell(&Event::Sample(sample), now);
+            // The heartbeat goes with the sample where samples come as often, and readers wake once for both. It
+            // waits a little longer for the next one than it would alone, well within the patience of readers.
+            if inner.next_heartbeat.is_some_and(|at| at <= now + self.beat() / 2) {
+                inner.tell(&self.heartbeat(), now);
+                inner.next_heartbeat = Some(now + self.beat() * 5 / 4);
+            }
         }
     }
 

@@ -94,6 +94,14 @@ struct ServeArguments {
     serving: ServingArguments,
     #[command(flatten)]
     history: HistoryArguments,
+    /// Push metrics to this receiver of OTLP over HTTP, such as `http://127.0.0.1:4318`.
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL", help_heading = "Push")]
+    otlp: Option<String>,
+    /// Time between two pushes.
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_interval, help_heading = "Push")]
+    otlp_interval: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -141,6 +149,11 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
                 serving: arguments.serving.serving(),
                 data_dir: arguments.history.folder(),
                 store: arguments.history.settings(),
+                #[cfg(feature = "otlp")]
+                otlp: arguments.otlp.map(|endpoint| crate::Otlp {
+                    endpoint,
+                    interval: arguments.otlp_interval,
+                }),
                 ..arguments.source.settings()
             };
             serve(&settings)

@@ -158,6 +158,8 @@ impl Daemon {
                 .map_err(StartError::Thread)?;
         }
         daemon.start_sources(settings, more).map_err(StartError::Thread)?;
+        #[cfg(feature = "otlp")]
+        daemon.start_push(settings).map_err(StartError::Thread)?;
         Ok(daemon)
     }
 
@@ -177,6 +179,16 @@ impl Daemon {
     #[must_use]
     pub fn board(&self) -> &Board {
         &self.board
+    }
+
+    #[cfg(feature = "otlp")]
+    fn start_push(&mut self, settings: &Settings) -> io::Result<()> {
+        let Some(otlp) = settings.otlp.clone() else {
+            return Ok(());
+        };
+        let (board, stop) = (self.board.clone(), self.new_stop());
+        self.threads
+            .start("otlp".to_owned(), move || otlp.run(&board, &stop))
     }
 
     fn server(&self, settings: &Settings, prepared: &Prepared) -> Server {

@@ -11,6 +11,8 @@ pub mod cli;
 mod daemon;
 mod doctor;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod push;
 mod retry;
 mod sampler;
 mod server;
@@ -22,6 +24,8 @@ mod threads;
 pub use board::{Board, Snapshot};
 pub use daemon::{Daemon, StartError};
 pub use metrics::HostnameLabel;
+#[cfg(feature = "otlp")]
+pub use push::Otlp;
 pub use sampler::take_one;
 pub use server::{Limits, Serving, ServingError, Tls, TlsError, TokenError};
 pub use settings::{DEFAULT_LISTEN, Settings, SettingsError, SourceKind};

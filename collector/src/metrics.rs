@@ -3,6 +3,8 @@
 mod accept;
 mod dcgm;
 mod exporter;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod plain;
 mod points;
 mod store;
@@ -21,6 +23,8 @@ use prometheus_client::registry::{Registry, Unit};
 pub(crate) use self::accept::Format;
 pub use self::dcgm::HostnameLabel;
 pub(crate) use self::exporter::{Exporter, Page};
+#[cfg(feature = "otlp")]
+pub(crate) use self::otlp::request as otlp_request;
 pub(crate) use self::points::{Point, points};
 use crate::{Board, Snapshot};
 
@@ -78,15 +82,7 @@ impl Collector for BoardCollector {
         encode_self(&mut encoder, &statuses, num_readers)?;
         self::store::encode_store(&mut encoder, store.as_ref())?;
         encode_sources(&mut encoder, &samples)?;
-        for metric in table::all() {
-            let rows = rows(&samples, |device| {
-                let rows = (metric.rows)(device).into_iter();
-                rows.filter_map(|(labels, number)| Some((labels, *number.value()?)))
-                    .collect()
-            });
-            let what = (metric.name, metric.unit, metric.help);
-            family(&mut encoder, what, metric.kind, &rows)?;
-        }
+        encode_readings(&mut encoder, &samples)?;
         encode_absent(&mut encoder, &samples)
     }
 }
@@ -153,6 +149,33 @@ fn encode_sources(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> fm
     });
     let devices: Vec<Labels> = devices.into_iter().map(|(labels, _)| labels).collect();
     info(encoder, "orrery_gpu", "Which device it is", &devices)
+}
+
+/// The readings of every device. Most of a page is this: labels of a device are written out once for all its rows.
+fn encode_readings(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> fmt::Result {
+    let devices = samples
+        .iter()
+        .flat_map(|sample| sample.devices.iter().map(move |device| (sample, device)));
+    let devices: Vec<(Labels, &DeviceSample)> = devices
+        .map(|(sample, device)| (place_labels(sample, &device.identity), device))
+        .collect();
+    for metric in table::all() {
+        let rows = devices.iter().flat_map(|(place, device)| {
+            let rows = (metric.rows)(device).into_iter();
+            rows.filter_map(move |(own, number)| Some((place, own, *number.value()?)))
+        });
+        let mut rows = rows.peekable();
+        if rows.peek().is_none() {
+            continue;
+        }
+        let unit = metric.unit.map(unit_of);
+        let mut family = encoder.encode_descriptor(metric.name, metric.help, unit.as_ref(), metric.kind)?;
+        for (place, own, number) in rows {
+            let labels = (place.as_slice(), own.as_slice());
+            number.encode(&mut family.encode_family(&labels)?, metric.kind)?;
+        }
+    }
+    Ok(())
 }
 
 /// What was not read, with the reason: an absent reading is never a number.

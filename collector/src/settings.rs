@@ -40,6 +40,9 @@ pub struct Settings {
     pub allow_remote: bool,
     /// How pages are served.
     pub serving: Serving,
+    /// Where metrics are pushed to, if anywhere.
+    #[cfg(feature = "otlp")]
+    pub otlp: Option<crate::Otlp>,
     /// The folder of what is kept, such as a certificate that was made.
     pub data_dir: Option<PathBuf>,
     /// The sources to run.
@@ -104,6 +107,8 @@ impl Default for Settings {
             listen: DEFAULT_LISTEN,
             allow_remote: false,
             serving: Serving::default(),
+            #[cfg(feature = "otlp")]
+            otlp: None,
             data_dir: None,
             sources: vec![SourceKind::Nvml],
             interval: Duration::from_secs(1),

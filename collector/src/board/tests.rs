@@ -235,6 +235,27 @@ fn heartbeats_keep_their_promise() {
 }
 
 #[test]
+fn a_heartbeat_goes_with_every_sample_and_wakes_nobody_in_between() {
+    let board = Board::new(SECOND / 10);
+    board.add_source("nvml", Arc::default());
+    let start = Instant::now();
+    let mut reader = subscribe(&board, 64);
+    board.watch(start);
+    for number in 1..=10 {
+        num_heartbeats(&mut reader);
+        let at = start + SECOND / 10 * number;
+        take_sample(&board, u64::from(number), at);
+        assert_eq!(num_heartbeats(&mut reader), 1, "with sample {number}");
+        board.watch(at + SECOND / 20);
+        board.watch(at + SECOND / 10);
+        assert_eq!(num_heartbeats(&mut reader), 0, "after sample {number}");
+    }
+    // The source is quiet: heartbeats come by themselves again.
+    board.watch(start + SECOND + SECOND / 8);
+    assert_eq!(num_heartbeats(&mut reader), 1);
+}
+
+#[test]
 fn a_slow_reader_is_told_what_it_missed_and_how_every_source_does() {
     let (board, start) = (board(), Instant::now());
     board.add_idle("demo", "not asked for".into(), Arc::default());

@@ -24,7 +24,7 @@ struct Device {
 /// What a fault does to a reading of a device, if it is its: from the healthy value to the one at hand.
 type Fault = fn(device: &Device, metric: &str, minute: u64, healthy: f64) -> f64;
 
-const METRICS: [(&str, f64, f64); 9] = [
+const METRICS: [(&str, f64, f64); 15] = [
     // Name, mean and spread of a device that works; assumptions, as in the demonstration.
     ("orrery_gpu_up", 1.0, 0.0),
     ("orrery_gpu_utilization_ratio", 0.97, 0.02),
@@ -32,10 +32,22 @@ const METRICS: [(&str, f64, f64); 9] = [
     ("orrery_gpu_tensor_active_ratio", 0.45, 0.06),
     ("orrery_gpu_dram_active_ratio", 0.5, 0.05),
     ("orrery_gpu_power_watts", 610.0, 0.05),
-    ("orrery_gpu_temperature_celsius", 62.0, 0.05),
+    ("orrery_gpu_temperature_celsius{sensor=gpu}", 62.0, 0.05),
     // By reason: the power cap comes and goes on every device.
-    ("orrery_gpu_throttle_active{power_cap}", 0.5, 1.0),
-    ("orrery_gpu_throttle_active{thermal_hardware}", 0.0, 0.0),
+    ("orrery_gpu_throttle_active{reason=power_cap}", 0.5, 1.0),
+    ("orrery_gpu_throttle_active{reason=thermal_hardware}", 0.0, 0.0),
+    // A program of a user fails every now and then.
+    ("orrery_gpu_xid_last_timestamp_seconds{xid=31}", 10_500.0, 0.0),
+    // Not there: a device that fell off the bus.
+    ("orrery_gpu_xid_last_timestamp_seconds{xid=79}", f64::NAN, 0.0),
+    (
+        "orrery_gpu_ecc_errors_total{kind=uncorrected,counter=volatile}",
+        1.0,
+        0.0,
+    ),
+    ("orrery_gpu_row_remap_pending", 0.0, 0.0),
+    ("orrery_gpu_row_remap_failure", 0.0, 0.0),
+    ("orrery_gpu_nvlink_errors_total{kind=recovery,link=3}", 2.0, 0.0),
 ];
 
 /// The series of a fleet with `fault`, as `promtool` reads them.
@@ -59,13 +71,13 @@ fn fleet(fault: Fault) -> Vec<Value> {
             });
             let values: Vec<String> = values.collect();
             let labels = &device.labels;
-            let name = match metric.split_once('{') {
-                Some((name, reason)) => {
-                    format!("{name}{{{labels},reason=\"{}\"}}", reason.trim_end_matches('}'))
-                }
-                None if metric.contains("temperature") => format!("{metric}{{{labels},sensor=\"gpu\"}}"),
-                None => format!("{metric}{{{labels}}}"),
-            };
+            let (name, more) = metric.split_once('{').unwrap_or((metric, ""));
+            let more = more
+                .trim_end_matches('}')
+                .split(',')
+                .filter_map(|label| label.split_once('='));
+            let more = more.map(|(label, value)| format!(",{label}=\"{value}\""));
+            let name = format!("{name}{{{labels}{}}}", more.collect::<String>());
             series.push(json!({"series": name, "values": values.join(" ")}));
         }
         let info = format!("orrery_gpu_info{{{},model=\"H100\"}}", device.labels);
@@ -104,6 +116,11 @@ fn case(name: &str, series: Vec<Value>, firing: &BTreeMap<&str, Vec<Value>>) -> 
         "OrreryDeviceSlowAgainstFleet",
         "OrreryDeviceHeldDown",
         "OrreryDeviceSpins",
+        "OrreryDeviceError",
+        "OrreryMemoryErrors",
+        "OrreryRowsWaitForReset",
+        "OrreryRowRemapFailed",
+        "OrreryLinkTrainsAnew",
         "OrreryDeviceHotAgainstNode",
         "OrrerySamplesDropped",
     ];
@@ -181,6 +198,31 @@ fn fleets_that_are_well() -> Vec<Value> {
 /// Fleets of which one device is ill, one for every alert.
 fn fleets_that_are_ill() -> Vec<Value> {
     vec![
+        one_is_ill("OrreryDeviceError", |device, metric, minute, value| {
+            let fell = device.index == 5 && minute >= 174 && metric.contains("xid=79");
+            // Five minutes before the end.
+            if fell { 10_440.0 } else { value }
+        }),
+        one_is_ill("OrreryMemoryErrors", |device, metric, minute, value| {
+            let more = device.index == 5 && minute > MINUTES - 30 && metric.contains("ecc");
+            if more { value + 1.0 } else { value }
+        }),
+        one_is_ill("OrreryRowsWaitForReset", |device, metric, minute, value| {
+            let pends = is_ill(device, minute) && metric.contains("pending");
+            if pends { 1.0 } else { value }
+        }),
+        one_is_ill("OrreryRowRemapFailed", |device, metric, minute, value| {
+            let failed = is_ill(device, minute) && metric.contains("failure");
+            if failed { 1.0 } else { value }
+        }),
+        one_is_ill("OrreryLinkTrainsAnew", |device, metric, minute, value| {
+            let trains = is_ill(device, minute) && metric.contains("nvlink");
+            if trains {
+                value + f64::from(u32::try_from(minute / 10).unwrap_or(0))
+            } else {
+                value
+            }
+        }),
         one_is_ill("OrreryDeviceLost", |device, metric, minute, value| {
             match (is_ill(device, minute), metric) {
                 (true, "orrery_gpu_up") => 0.0,
@@ -209,7 +251,7 @@ fn fleets_that_are_ill() -> Vec<Value> {
             }
         }),
         one_is_ill("OrreryDeviceHotAgainstNode", |device, metric, minute, value| {
-            let hot = is_ill(device, minute) && metric == "orrery_gpu_temperature_celsius";
+            let hot = is_ill(device, minute) && metric.contains("temperature");
             if hot { value + 20.0 } else { value }
         }),
     ]

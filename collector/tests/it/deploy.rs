@@ -6,8 +6,9 @@ use std::process::Command;
 
 use orrery_collector::{Daemon, SourceKind};
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::fake_nvml::{device, driver};
 use crate::http::{get_with, metrics_until, settings};
 use crate::process::{command, ended, run};
 use crate::prometheus::promtool;
@@ -35,19 +36,31 @@ fn named(text: &str) -> BTreeSet<String> {
     ours.map(str::to_owned).collect()
 }
 
-/// Every metric that the exporter has: of devices, and of a source that is absent.
+/// Every metric that the exporter has: of devices that tell everything and had an error, and of a source that is
+/// absent.
 fn exported() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
+    let xids = json!({"xids": [{"device": 0, "code": 79, "times": 1, "after": 60}]});
+    let (_driver, server) = driver(&[device("GPU-a", &json!({}))], &xids).serve_kept();
+    let page = metrics_until(server.address, "an error", |text| {
+        text.contains("orrery_gpu_xid_last")
+    });
+    names.extend(rows(&page));
     for kinds in [vec![SourceKind::Demo], vec![SourceKind::Nvml]] {
         let daemon = Daemon::start(&settings(kinds)).expect("it starts");
         metrics_until(daemon.address(), "readings", |text| {
             text.contains("orrery_gpu_up") || text.contains("orrery_source_next_try")
         });
         let (_, text) = get_with(daemon.address(), "/metrics", "");
-        let rows = text.lines().filter(|line| !line.starts_with('#'));
-        names.extend(rows.map(|row| row.split(['{', ' ']).next().unwrap_or_default().to_owned()));
+        names.extend(rows(&text));
     }
     names
+}
+
+/// The names of the rows of a page.
+fn rows(page: &str) -> impl Iterator<Item = String> {
+    let rows = page.lines().filter(|line| !line.starts_with('#'));
+    rows.map(|row| row.split(['{', ' ']).next().unwrap_or_default().to_owned())
 }
 
 #[test]
@@ -96,12 +109,12 @@ fn the_dashboard_is_one() {
         .map(|target| {
             let query = target["expr"].as_str().unwrap();
             let query = query.replace("$__rate_interval", "1m").replace("$node", ".*");
-            serde_json::json!({"record": "query", "expr": query, "labels": {"number": target.to_string()}})
+            json!({"record": "query", "expr": query, "labels": {"number": target.to_string()}})
         })
         .collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rules.json");
-    let groups = serde_json::json!({"groups": [{"name": "dashboard", "rules": rules}]});
+    let groups = json!({"groups": [{"name": "dashboard", "rules": rules}]});
     std::fs::write(&path, groups.to_string()).unwrap();
     promtool(&["check", "rules", "--lint=none", path.to_str().unwrap()], "").unwrap();
 }

@@ -61,7 +61,7 @@ fn dcgm_has_a_page_of_its_own() {
         .lines()
         .find(|line| line.starts_with("DCGM_FI_DEV_SM_CLOCK{gpu=\"5\",UUID=\"DEMO-2-5\""))
         .unwrap();
-    let labels = ",device=\"nvidia5\",modelName=\"DEMO device\",hostname=\"demo-node-2\",demo=\"true\"} ";
+    let labels = ",pci_bus_id=\"\",device=\"nvidia5\",modelName=\"DEMO device\",hostname=\"demo-node-2\",demo=\"true\"} ";
     assert!(row.contains(labels), "{row}");
     let clocks = text
         .lines()

@@ -15,6 +15,8 @@ mod moods;
 mod moods_driver;
 mod moods_health;
 mod openmetrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod process;
 mod prometheus;
 mod recording;
