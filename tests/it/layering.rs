@@ -17,7 +17,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("orrery-profile", &["orrery-units", "orrery-operation"]),
     ("orrery-taskgraph", &["orrery-units"]),
     ("orrery-kernels", &["orrery-units", "orrery-operation"]),
-    ("orrery-telemetry", &["orrery-units", "orrery-timeline"]),
+    (
+        "orrery-telemetry",
+        // Operation for the FLOPs of a model, from which a job's MFU comes.
+        &["orrery-units", "orrery-timeline", "orrery-operation"],
+    ),
     ("orrery-fake-nvml", &[]),
     (
         "orrery-netlab",

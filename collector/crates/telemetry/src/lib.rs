@@ -23,6 +23,7 @@ mod sample;
 mod status;
 mod throttle;
 mod to_timeline;
+pub mod trainer;
 mod wire;
 
 pub use activity::Activity;

@@ -103,13 +103,12 @@ impl Trail {
             return None;
         }
         let quarter = over / 4;
+        // Notes are in the order of time: those of an age of at least so much come first.
+        let begin_of = |age: SimDuration| self.0.partition_point(|&(then, _)| elapsed(then, at) >= age);
         let mut found = [0.0; 4];
         for (age, place) in (0..4u64).rev().zip(&mut found) {
-            let inside = self.0.iter().filter(|&&(then, _)| {
-                let old = elapsed(then, at);
-                old >= quarter * age && old < quarter * (age + 1)
-            });
-            *place = median(inside.map(|&(_, value)| value))?;
+            let inside = begin_of(quarter * (age + 1))..begin_of(quarter * age);
+            *place = median(self.0.range(inside).map(|&(_, value)| value))?;
         }
         Some(found)
     }

@@ -1,6 +1,7 @@
 //! What the judge is told of a job: its steps, its ranks, its allocator and its collectives.
 
 use orrery_units::{Bytes, Ratio, SimDuration};
+use serde::{Deserialize, Serialize};
 
 use crate::UnixTime;
 
@@ -45,7 +46,8 @@ pub struct Step {
 /// What the allocator of a framework holds, as [`torch.cuda.memory_stats`] tells it.
 ///
 /// [`torch.cuda.memory_stats`]: https://docs.pytorch.org/docs/stable/generated/torch.cuda.memory.memory_stats.html
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Allocator {
     /// The rank.
     pub rank: u32,
@@ -54,6 +56,7 @@ pub struct Allocator {
     /// Peak of what was asked of the device, used or not.
     pub reserved: Bytes,
     /// How often it had to give memory back and ask again.
+    #[serde(default)]
     pub retries: u64,
 }
 
@@ -75,13 +78,15 @@ pub struct CollectiveTiming {
 }
 
 /// The collective that a job begun last, and who is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LastCollective {
     /// Its operation.
     pub op: String,
     /// Its number in its communicator.
     pub sequence: u64,
     /// The ranks that did not begin it.
+    #[serde(default)]
     pub missing: Vec<u32>,
 }
 

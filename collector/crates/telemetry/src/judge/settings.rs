@@ -19,7 +19,7 @@ pub enum Preset {
 
 /// What the judge goes by.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(deny_unknown_fields, default)]
 pub struct Rules {
     /// Presets that are on.
     pub presets: BTreeSet<Preset>,
@@ -33,7 +33,7 @@ pub struct Rules {
 
 /// The thresholds of all rules.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(deny_unknown_fields, default)]
 pub struct Thresholds {
     /// `job-slow`: below this share of its trailing median, or of its prediction, a job is slow.
     pub job_slow: Factor,
@@ -86,7 +86,7 @@ pub struct Thresholds {
 
 /// When an alert is raised and cleared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct Hysteresis {
     /// Frames in a row that must say so.
     pub raise_after: u32,
@@ -285,7 +285,7 @@ mod tests {
         rules.hysteresis.insert(Rule::Hang, Hysteresis::LASTING);
         let text = serde_json::to_string(&rules).unwrap();
         assert_eq!(serde_json::from_str::<Rules>(&text).unwrap(), rules);
-        assert!(text.contains(r#""hang-after":"180 s""#), "{text}");
+        assert!(text.contains(r#""hang_after":"180 s""#), "{text}");
     }
 
     #[test]
@@ -301,9 +301,9 @@ mod tests {
 
     #[test]
     fn an_unknown_key_and_a_bare_number_are_errors() {
-        let fault = serde_json::from_str::<Rules>(r#"{"thresholds":{"job-slwo":0.9}}"#).unwrap_err();
-        assert!(fault.to_string().contains("unknown field `job-slwo`"), "{fault}");
-        assert!(serde_json::from_str::<Rules>(r#"{"thresholds":{"hang-after":"180"}}"#).is_err());
+        let fault = serde_json::from_str::<Rules>(r#"{"thresholds":{"job_slwo":0.9}}"#).unwrap_err();
+        assert!(fault.to_string().contains("unknown field `job_slwo`"), "{fault}");
+        assert!(serde_json::from_str::<Rules>(r#"{"thresholds":{"hang_after":"180"}}"#).is_err());
         let negative: Rules = serde_json::from_str(r#"{"thresholds":{"straggler":-1.0}}"#).unwrap();
         let words = negative.check().unwrap_err().to_string();
         assert!(words.starts_with("threshold `straggler` is -1"), "{words}");
