@@ -9,12 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use orrery_telemetry::judge::Alert;
 use orrery_telemetry::{
     DeviceIdentity, DeviceSample, Event, Heartbeat, Sample, SourceStatus, UnixTime, write_line,
 };
 use orrery_units::SimDuration;
 use tokio::sync::mpsc::Sender;
 
+use crate::judging::Verdict;
 use crate::sampler::Message;
 use crate::source::{LOST_REMEDY, SourceError};
 use crate::store::{Feed, Store, StoreStatus};
@@ -48,6 +50,8 @@ pub struct Snapshot {
     pub num_readers: usize,
     /// How the local history does, where one is kept.
     pub store: Option<StoreStatus>,
+    /// What the judge says, and how jobs go.
+    pub verdict: Verdict,
 }
 
 /// What a page of the board rests on: pages of equal stamps say the same.
@@ -73,6 +77,7 @@ struct Inner {
     sources: Vec<Entry>,
     readers: Vec<Reader>,
     next_heartbeat: Option<Instant>,
+    verdict: Verdict,
     /// Messages taken since the start.
     num_changes: u64,
     closed: bool,
@@ -162,6 +167,7 @@ impl Board {
             statuses: inner.statuses_at(now),
             samples: inner.latest_at(now),
             store: self.store().map(|store| store.status()),
+            verdict: inner.verdict.clone(),
         }
     }
 
@@ -202,11 +208,28 @@ impl Board {
         for sample in inner.latest_at(now) {
             reader.send(&line_of(&Event::Sample(sample)), &[]);
         }
+        for alert in &inner.verdict.alerts {
+            reader.send(&line_of(&Event::Alert(alert.clone())), &[]);
+        }
         // A closed board drops the sender, which ends the stream.
         if !inner.closed {
             inner.readers.push(reader);
         }
         true
+    }
+
+    /// Takes what the judge says now, and tells every reader what of it is news.
+    pub(crate) fn tell_verdict(&self, verdict: Verdict, news: Vec<Alert>) {
+        let now = Instant::now();
+        let mut inner = self.lock();
+        if inner.verdict != verdict {
+            inner.num_changes += 1;
+            inner.verdict = verdict;
+        }
+        for alert in news {
+            log_alert(&alert);
+            inner.tell(&Event::Alert(alert), now);
+        }
     }
 
     /// Receives and watches until the board is closed.
@@ -443,6 +466,25 @@ fn log(before: &SourceStatus, now: &SourceStatus) {
             remedy => format!("; what to do: {remedy}"),
         };
         tracing::warn!("{}: absent: {}{remedy}", now.name, now.reason);
+    }
+}
+
+fn log_alert(alert: &Alert) {
+    let Alert {
+        rule,
+        severity,
+        subject,
+        what,
+        action,
+        ..
+    } = alert;
+    if alert.stands() {
+        tracing::warn!(
+            "{} {rule}: {subject}: {what}; what to do: {action}",
+            severity.name()
+        );
+    } else {
+        tracing::info!("cleared: {rule}: {subject}");
     }
 }
 

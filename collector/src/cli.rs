@@ -1,6 +1,7 @@
 //! The command line: `serve`, `once`, `record`, `doctor`, `service`.
 
 mod history;
+mod judging;
 mod record;
 mod service;
 mod serving;
@@ -17,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use self::history::HistoryArguments;
+use self::judging::JudgingArguments;
 use self::record::{RecordArguments, record, recorded_interval};
 use self::service::{ServiceArguments, service};
 use self::serving::ServingArguments;
@@ -102,6 +104,8 @@ struct ServeArguments {
     #[cfg(feature = "otlp")]
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_interval, help_heading = "Push")]
     otlp_interval: Duration,
+    #[command(flatten)]
+    judging: JudgingArguments,
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +158,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
                     endpoint,
                     interval: arguments.otlp_interval,
                 }),
+                judging: arguments.judging.judging(),
                 ..arguments.source.settings()
             };
             serve(&settings)
@@ -188,7 +193,12 @@ fn serve(settings: &Settings) -> anyhow::Result<Exit> {
         let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Thread)?;
         let daemon = match Daemon::start(settings) {
             Ok(daemon) => daemon,
-            Err(fault @ (StartError::Settings(_) | StartError::Serving(_) | StartError::Listen { .. })) => {
+            Err(
+                fault @ (StartError::Settings(_)
+                | StartError::Serving(_)
+                | StartError::Judging(_)
+                | StartError::Listen { .. }),
+            ) => {
                 return invalid(&fault);
             }
             Err(fault @ StartError::Thread(_)) => return Err(fault.into()),

@@ -10,12 +10,15 @@ use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use crate::judging::{self, Clerk, Shared, Trainers};
 use crate::metrics::Exporter;
 use crate::sampler::{Sampler, StandIn};
 use crate::server::{self, Clients, Prepared, Server};
 use crate::store::Store;
 use crate::threads::{Stop, Threads};
-use crate::{Board, OpenSource, ServingError, Settings, SettingsError, SourceError, SourceKind, source};
+use crate::{
+    Board, JudgingError, OpenSource, ServingError, Settings, SettingsError, SourceError, SourceKind, source,
+};
 
 /// Samples that wait for the board before a sampler drops one.
 const SAMPLES_IN_FLIGHT: usize = 16;
@@ -43,6 +46,9 @@ pub enum StartError {
     /// Pages cannot be served like that.
     #[error(transparent)]
     Serving(#[from] ServingError),
+    /// Rules, jobs or a profile cannot be used.
+    #[error(transparent)]
+    Judging(#[from] JudgingError),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`: {fault}\n{}", listen_remedy(.fault))]
     Listen {
@@ -141,6 +147,7 @@ impl Daemon {
     ) -> Result<Self, StartError> {
         let store = settings.store.as_ref().map(Store::new);
         let (feed, store) = store.map(|(store, feed, queue)| (feed, (store, queue))).unzip();
+        let judging = settings.judging.prepare()?;
         let mut daemon = Self {
             address,
             fingerprint: None,
@@ -160,6 +167,7 @@ impl Daemon {
         daemon.start_sources(settings, more).map_err(StartError::Thread)?;
         #[cfg(feature = "otlp")]
         daemon.start_push(settings).map_err(StartError::Thread)?;
+        daemon.start_judging(judging, settings.interval)?;
         Ok(daemon)
     }
 
@@ -273,6 +281,23 @@ impl Daemon {
         let board = self.board.clone();
         self.threads
             .start("board".to_owned(), move || board.receive(&messages))
+    }
+
+    fn start_judging(&mut self, prepared: judging::Prepared, interval: Duration) -> Result<(), StartError> {
+        let stop = self.new_stop();
+        let shared = Shared::default();
+        let trainers = Trainers::new(&prepared, shared.jobs.clone())?;
+        let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            self.threads
+                .start(name.to_owned(), run)
+                .map_err(StartError::Thread)
+        };
+        if !trainers.is_idle() {
+            let stop = stop.clone();
+            start("trainers", Box::new(move || trainers.run(&stop)))?;
+        }
+        let clerk = Clerk::new(self.board.clone(), shared, prepared, interval);
+        start("judge", Box::new(move || clerk.run(&stop)))
     }
 
     fn new_stop(&mut self) -> Arc<Stop> {

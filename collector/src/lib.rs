@@ -10,6 +10,7 @@ mod board;
 pub mod cli;
 mod daemon;
 mod doctor;
+mod judging;
 mod metrics;
 #[cfg(feature = "otlp")]
 mod push;
@@ -23,6 +24,7 @@ mod threads;
 
 pub use board::{Board, Snapshot};
 pub use daemon::{Daemon, StartError};
+pub use judging::{FileFault, JobFigures, Judging, JudgingError, Verdict};
 pub use metrics::HostnameLabel;
 #[cfg(feature = "otlp")]
 pub use push::Otlp;

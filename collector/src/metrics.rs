@@ -9,6 +9,7 @@ mod plain;
 mod points;
 mod store;
 mod table;
+mod verdict;
 
 use std::fmt;
 use std::sync::Arc;
@@ -78,12 +79,14 @@ impl Collector for BoardCollector {
             samples,
             num_readers,
             store,
+            verdict,
         } = self.0.snapshot();
         encode_self(&mut encoder, &statuses, num_readers)?;
         self::store::encode_store(&mut encoder, store.as_ref())?;
         encode_sources(&mut encoder, &samples)?;
         encode_readings(&mut encoder, &samples)?;
-        encode_absent(&mut encoder, &samples)
+        encode_absent(&mut encoder, &samples)?;
+        verdict::encode(&mut encoder, &verdict)
     }
 }
 
@@ -242,12 +245,13 @@ fn place_labels(sample: &Sample, device: &DeviceIdentity) -> Labels {
 /// Where a number is from; a made-up one says so itself.
 fn source_labels(sample: &Sample) -> Labels {
     let mut labels = vec![("source", sample.source.clone())];
-    match sample.origin {
-        Origin::Live => {}
-        Origin::Demo => labels.push(("demo", "true".to_owned())),
-        Origin::Fake => labels.push(("fake", "true".to_owned())),
-    }
+    labels.extend(origin_label(sample.origin));
     labels
+}
+
+/// The label of what is not measured.
+fn origin_label(origin: Origin) -> Option<(&'static str, String)> {
+    (origin != Origin::Live).then(|| (origin.name(), "true".to_owned()))
 }
 
 /// The unit `name`, spelled as it is: the crate's own `Ratios` would end the name in a plural.

@@ -21,6 +21,7 @@ use crate::board::{LINES_PER_READER, MOST_READERS};
 use crate::metrics::{Exporter, Format, Page};
 
 mod access;
+mod alerts;
 mod clients;
 mod limits;
 mod listen;
@@ -70,6 +71,7 @@ pub(crate) fn router(sources: Sources) -> Router {
         .route("/metrics", get(serve_metrics))
         .route("/metrics/dcgm", get(serve_dcgm))
         .route("/stream", get(serve_stream))
+        .route("/v1/alerts", get(alerts::serve))
         .route("/healthz", get(serve_health))
         .route("/-/ready", get(serve_readiness))
         .merge(api::router())
@@ -90,6 +92,7 @@ fn pages(words: &str) -> String {
         "{words}\n/metrics       for Prometheus: OpenMetrics if asked for, else text 0.0.4\n\
          /metrics/dcgm  the same readings under the names of dcgm-exporter\n\
          /stream        one JSON object a line, live; server-sent events if asked for\n\
+         /v1/alerts     what is wrong, by which numbers, and what to do\n\
          /healthz       whether it lives, and how each source does\n\
          /-/ready       whether the first cycle is over\n\
          /v1/now        the last samples, JSON\n\

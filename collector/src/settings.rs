@@ -8,7 +8,7 @@ use std::time::Duration;
 use orrery_units::{Dimension, parse_quantity};
 use thiserror::Error;
 
-use crate::{Serving, ServingError, StoreSettings};
+use crate::{Judging, Serving, ServingError, StoreSettings};
 
 /// Where the daemon listens when it is told nothing.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9477);
@@ -53,6 +53,8 @@ pub struct Settings {
     pub nvml_library: Option<PathBuf>,
     /// The recording that is played.
     pub recording: Option<PathBuf>,
+    /// What alerts are raised by, and where jobs tell how they go.
+    pub judging: Judging,
     /// Whether the demonstration stands in where the driver cannot be opened. It ends for good with the first
     /// sample of a device.
     pub demo_without_devices: bool,
@@ -114,6 +116,7 @@ impl Default for Settings {
             interval: Duration::from_secs(1),
             nvml_library: None,
             recording: None,
+            judging: Judging::default(),
             demo_without_devices: false,
             store: None,
         }

@@ -10,6 +10,7 @@ mod fake_nvml;
 mod history;
 mod hostile;
 mod http;
+mod judging;
 mod metrics;
 mod moods;
 mod moods_driver;

@@ -1,7 +1,7 @@
 //! The live stream on the wire: one JSON object a line, `{"schema":"stream/1","event":{KIND: …}}`.
 //!
-//! A stream begins with a `heartbeat`, a `source` line for every source and the last `sample` of each that
-//! gives some. Then come samples as they are taken, a `source` line whenever a source changes (it fell silent, it is back, it
+//! A stream begins with a `heartbeat`, a `source` line for every source, the last `sample` of each that
+//! gives some and an `alert` for each that stands. Then come samples as they are taken, a `source` line whenever a source changes (it fell silent, it is back, it
 //! is tried again at another time), and a `heartbeat` at least every interval or five seconds, whichever is
 //! shorter. A reader that hears nothing for longer than the last heartbeat promised has lost the collector;
 //! one that hears heartbeats and no samples has a collector whose sources are quiet, and the last `source`
@@ -14,6 +14,7 @@ use orrery_units::SimDuration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::judge::Alert;
 use crate::{Sample, SourceStatus, UnixTime};
 
 /// The version of the stream; a reader refuses any other.
@@ -21,7 +22,7 @@ pub const SCHEMA: &str = "stream/1";
 /// How much of a line an error repeats, in characters.
 const EXCERPT: usize = 80;
 /// The kinds of event that this version of the program knows, as they stand on the wire.
-const KINDS: [&str; 5] = ["source", "sample", "missed", "heartbeat", "unknown"];
+const KINDS: [&str; 6] = ["source", "sample", "missed", "heartbeat", "alert", "unknown"];
 
 /// What the stream tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub enum Event {
     Missed(u64),
     /// The collector is alive, whether or not there is news.
     Heartbeat(Heartbeat),
+    /// An alert was raised, grew worse or was cleared, or the stream began and it stands.
+    Alert(Alert),
     /// An event of a kind that this program does not know, by the name of its kind; it can be passed over.
     Unknown(String),
 }
@@ -300,7 +303,7 @@ mod tests {
     #[test]
     fn an_unknown_kind_is_passed_over_and_a_malformed_line_is_named() {
         let stream = concat!(
-            r#"{"schema":"stream/1","event":{"alert":{"level":3}},"more":1}"#,
+            r#"{"schema":"stream/1","event":{"weather":{"level":3}},"more":1}"#,
             "\n\n",
             r#"{"schema":"stream/1","event":{"missed":2}}"#,
             "\n",
@@ -312,7 +315,7 @@ mod tests {
         let events: Vec<Result<Event, String>> = read_events(stream.as_bytes())
             .map(|event| event.map_err(|fault| fault.to_string()))
             .collect();
-        assert_eq!(events[0], Ok(Event::Unknown("alert".to_owned())));
+        assert_eq!(events[0], Ok(Event::Unknown("weather".to_owned())));
         assert_eq!(events[1], Ok(Event::Missed(2)));
         let faults: Vec<&str> = events[2..]
             .iter()

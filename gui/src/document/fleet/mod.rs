@@ -194,7 +194,7 @@ impl Fleet {
                     Event::Sample(sample) => self.take_sample(event.collector, sample, now),
                     Event::Missed(lines) => collector.missed += lines,
                     Event::Heartbeat(beat) => collector.next_within = Some(beat.next_within.as_secs()),
-                    Event::Unknown(_) => {}
+                    Event::Alert(_) | Event::Unknown(_) => {}
                 }
             }
         }

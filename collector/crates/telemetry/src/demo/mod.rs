@@ -99,6 +99,9 @@ impl Cluster {
         let jobs = self.schedule.at(elapsed);
         let mut frame = Frame {
             at: self.at(),
+            origins: (0..NUM_NODES)
+                .map(|node| (node_name(node), Origin::Demo))
+                .collect(),
             ..Frame::default()
         };
         for slot in &jobs {
@@ -221,7 +224,7 @@ impl Cluster {
                 op: "all_reduce".to_owned(),
                 bytes: Bytes::new(bytes),
                 ranks: 24,
-                between_nodes: true,
+                nodes: 3,
                 time: SimDuration::from_secs(secs * slow * noise("collective")),
                 profile: Some(SimDuration::from_secs(secs)),
             })

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeviceIdentity, UnixTime};
+use crate::{DeviceIdentity, Origin, UnixTime};
 
 /// How urgent an alert is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -156,6 +156,9 @@ pub struct Alert {
     pub severity: Severity,
     /// What it is about.
     pub subject: Subject,
+    /// What its numbers are: a demonstration never looks like a measurement.
+    #[serde(default = "live")]
+    pub origin: Origin,
     /// What is wrong, in a sentence.
     pub what: String,
     /// The numbers that say so.
@@ -169,6 +172,10 @@ pub struct Alert {
     /// When it had been over for long enough; `None` while it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleared: Option<UnixTime>,
+}
+
+const fn live() -> Origin {
+    Origin::Live
 }
 
 impl Rule {
@@ -366,6 +373,7 @@ mod tests {
                 gpu: 3,
                 uuid: "GPU-a".to_owned(),
             },
+            origin: Origin::Demo,
             what: "slow".to_owned(),
             evidence: vec![Evidence::new("SM clock", 1.2e9, "Hz").against(1.7e9)],
             action: "look".to_owned(),

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use orrery_units::{Bytes, Ratio, SimDuration, Watts};
 
-use super::JobState;
+use super::{JobState, Subject};
 use crate::{
-    Celsius, DeviceIdentity, DeviceSample, Hertz, HostSample, Link, Reading, Sample, SourceStatus, Throttle,
-    ThrottleTimes, UnixTime, Xids,
+    Celsius, DeviceIdentity, DeviceSample, Hertz, HostSample, Link, Origin, Reading, Sample, SourceState,
+    SourceStatus, Throttle, ThrottleTimes, UnixTime, Xids,
 };
 
 /// What is known at one instant.
@@ -25,6 +25,8 @@ pub struct Frame {
     pub jobs: Vec<JobState>,
     /// Every source that is meant to give samples.
     pub sources: Vec<SourceStatus>,
+    /// What the numbers of a node are, where they are not of this world.
+    pub origins: BTreeMap<String, Origin>,
 }
 
 /// What is known of a device.
@@ -120,6 +122,33 @@ impl Frame {
             nics: hosts.flat_map(NicState::of_host).collect(),
             jobs: Vec::new(),
             sources: sources.to_vec(),
+            origins: samples.iter().flat_map(made_up_nodes).collect(),
+        }
+    }
+
+    /// What the numbers are by which something is said of `subject`.
+    pub(super) fn origin_of(&self, subject: &Subject) -> Origin {
+        match subject {
+            Subject::Device { node, .. } | Subject::Nic { node, .. } => {
+                self.origins.get(node).copied().unwrap_or(Origin::Live)
+            }
+            Subject::Source { source } => {
+                let mut sources = self.sources.iter();
+                let state = sources
+                    .find(|status| status.name == *source)
+                    .map(|status| status.state);
+                match state {
+                    Some(SourceState::Demo) => Origin::Demo,
+                    Some(SourceState::Fake) => Origin::Fake,
+                    Some(SourceState::Live | SourceState::Absent) | None => Origin::Live,
+                }
+            }
+            Subject::Job { job } | Subject::Rank { job, .. } => {
+                let job = self.jobs.iter().find(|known| known.name == *job);
+                let first = job.and_then(|job| job.devices.first());
+                let known = first.and_then(|(node, _)| self.origins.get(node));
+                known.copied().unwrap_or(Origin::Live)
+            }
         }
     }
 }
@@ -220,6 +249,14 @@ impl DeviceView {
 
 /// The share of time from which a device counts as busy.
 pub(super) const BUSY: f64 = 0.5;
+
+/// The nodes of a sample that is not live.
+fn made_up_nodes(sample: &Sample) -> impl Iterator<Item = (String, Origin)> + '_ {
+    let devices = sample.devices.iter().map(|device| &device.identity.node);
+    let nodes = devices.chain(sample.host.iter().map(|host| &host.node));
+    let nodes = nodes.filter(|_| sample.origin != Origin::Live);
+    nodes.map(|node| (node.clone(), sample.origin))
+}
 
 fn throttle_time(times: &ThrottleTimes) -> Vec<(Throttle, SimDuration)> {
     let known = [

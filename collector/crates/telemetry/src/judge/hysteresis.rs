@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use orrery_units::SimDuration;
 
-use super::{Alert, Evidence, Rule, Rules, Severity, Subject};
+use super::{Alert, Evidence, Frame, Rule, Rules, Severity, Subject};
 use crate::UnixTime;
 
 /// How long an alert stands of whose subject nothing is heard any more: a job that ended, a source that is gone.
@@ -97,8 +97,9 @@ impl Tracks {
         &mut self,
         said: Vec<(Rule, Subject, Option<Symptom>)>,
         rules: &Rules,
-        at: UnixTime,
+        frame: &Frame,
     ) -> Vec<Alert> {
+        let at = frame.at;
         let mut news = Vec::new();
         for (rule, subject, symptom) in said {
             if !rules.is_on(rule) {
@@ -113,7 +114,7 @@ impl Tracks {
             });
             track.heard = at;
             news.extend(match symptom {
-                Some(symptom) => track.worsen(rule, &subject, symptom, rules, at),
+                Some(symptom) => track.worsen(rule, &subject, symptom, rules, frame),
                 None => track.improve(rule, rules, at),
             });
         }
@@ -158,8 +159,9 @@ impl Track {
         subject: &Subject,
         symptom: Symptom,
         rules: &Rules,
-        at: UnixTime,
+        frame: &Frame,
     ) -> Option<Alert> {
+        let at = frame.at;
         self.well = None;
         let run = Run::go_on(&mut self.ill, at);
         if let Some(alert) = &mut self.alert {
@@ -177,6 +179,7 @@ impl Track {
             rule,
             severity: symptom.severity,
             subject: subject.clone(),
+            origin: frame.origin_of(subject),
             what: symptom.what,
             evidence: symptom.evidence,
             action: symptom.action,
@@ -216,6 +219,13 @@ mod tests {
         }
     }
 
+    fn frame_at(at: UnixTime) -> Frame {
+        Frame {
+            at,
+            ..Frame::default()
+        }
+    }
+
     /// Plays `frames` (ill, well or not heard of), one every `millis`; (frame, whether raised) of each news.
     fn play(frames: &str, millis: u64) -> Vec<(usize, bool)> {
         let mut tracks = Tracks::default();
@@ -229,7 +239,7 @@ mod tests {
                 _ => {}
             }
             let said = findings.into_said();
-            let told = tracks.take(said, &Rules::default(), at);
+            let told = tracks.take(said, &Rules::default(), &frame_at(at));
             news.extend(told.iter().map(|alert| (frame, alert.stands())));
         }
         news

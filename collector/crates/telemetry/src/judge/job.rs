@@ -69,8 +69,8 @@ pub struct CollectiveTiming {
     pub bytes: Bytes,
     /// Its ranks.
     pub ranks: u32,
-    /// Whether it went between nodes.
-    pub between_nodes: bool,
+    /// Its nodes.
+    pub nodes: u32,
     /// How long it took.
     pub time: SimDuration,
     /// How long it takes by the profile, at the same operation, bytes and ranks.

@@ -68,7 +68,7 @@ impl Judge {
         let mut findings = Findings::new(&self.tracks);
         rules::look(&context, &mut self.history, &mut findings);
         let said = findings.into_said();
-        self.tracks.take(said, &self.rules, frame.at)
+        self.tracks.take(said, &self.rules, frame)
     }
 
     /// The alerts that stand, in the order of rules and subjects.

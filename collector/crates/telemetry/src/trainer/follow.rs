@@ -69,7 +69,7 @@ impl Jobs {
                     op: collective.op.clone(),
                     bytes: collective.bytes,
                     ranks: collective.ranks,
-                    between_nodes: collective.nodes > 1,
+                    nodes: collective.nodes,
                     time: SimDuration::from_secs(collective.time),
                     profile: None,
                 }));

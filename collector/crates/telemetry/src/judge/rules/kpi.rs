@@ -76,7 +76,7 @@ pub(super) fn look(context: &Context<'_>, history: &History, findings: &mut Find
 }
 
 fn latency(job: &JobState) -> Option<f64> {
-    let between = job.collectives.iter().filter(|timing| timing.between_nodes);
+    let between = job.collectives.iter().filter(|timing| timing.nodes > 1);
     median(between.map(|timing| timing.time.as_secs()))
 }
 
