@@ -110,8 +110,8 @@ struct ServeArguments {
 
 #[derive(Debug, Args)]
 struct SourceArguments {
-    /// Sources to read; may be given several times.
-    #[arg(long, value_enum, default_value = "nvml", value_delimiter = ',')]
+    /// Sources to read; may be given several times. Without it `nvml`, and where a daemon runs the machine itself.
+    #[arg(long, value_enum, value_delimiter = ',')]
     source: Vec<SourceKind>,
     /// Time between two samples, 100 ms to 1 h: 1 s, or for a recording that is played the time it was recorded at.
     #[arg(long, value_parser = parse_interval)]
@@ -122,18 +122,31 @@ struct SourceArguments {
     /// The recording that `--source replay` plays, as `record` makes it.
     #[arg(long, value_name = "FILE")]
     recording: Option<PathBuf>,
+    /// Where a dcgm-exporter answers, for the source `dcgm`; <http://127.0.0.1:9400/metrics> without it.
+    #[arg(long, value_name = "URL")]
+    dcgm_url: Option<String>,
+    /// The folder into which NCCL's inspector plugin writes (`NCCL_INSPECTOR_DUMP_DIR`), for the source `nccl`.
+    #[arg(long, value_name = "DIR")]
+    nccl_inspector: Option<PathBuf>,
 }
 
 impl SourceArguments {
-    fn settings(self) -> Settings {
+    /// The settings, with `otherwise` for sources where none is named.
+    fn settings(self, otherwise: &[SourceKind]) -> Settings {
         Settings {
-            sources: self.source,
+            sources: if self.source.is_empty() {
+                otherwise.to_vec()
+            } else {
+                self.source
+            },
             interval: self
                 .interval
                 .or_else(|| recorded_interval(self.recording.as_deref()?))
                 .unwrap_or_else(|| Settings::default().interval),
             nvml_library: self.nvml_library,
             recording: self.recording,
+            dcgm_url: self.dcgm_url,
+            nccl_inspector: self.nccl_inspector,
             ..Settings::default()
         }
     }
@@ -159,13 +172,13 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
                     interval: arguments.otlp_interval,
                 }),
                 judging: arguments.judging.judging(),
-                ..arguments.source.settings()
+                ..arguments.source.settings(&[SourceKind::Nvml, SourceKind::Host])
             };
             serve(&settings)
         }
-        Command::Once(arguments) => once(&arguments.settings()),
+        Command::Once(arguments) => once(&arguments.settings(&[SourceKind::Nvml])),
         Command::Record(arguments) => record(arguments),
-        Command::Doctor(arguments) => doctor(arguments.settings()),
+        Command::Doctor(arguments) => doctor(arguments.settings(&[SourceKind::Nvml])),
         Command::Service(arguments) => service(&arguments),
     }
 }
@@ -285,8 +298,10 @@ fn doctor(mut settings: Settings) -> anyhow::Result<Exit> {
     if let Err(fault) = settings.check() {
         return invalid(&fault);
     }
-    if !settings.sources.contains(&SourceKind::Demo) {
-        settings.sources.push(SourceKind::Demo);
+    for kind in [SourceKind::Host, SourceKind::Demo] {
+        if !settings.sources.contains(&kind) {
+            settings.sources.push(kind);
+        }
     }
     let (statuses, samples) = take_one(&settings);
     let findings = Findings {

@@ -237,12 +237,7 @@ impl Daemon {
         };
         let mut samplers = Vec::new();
         let mut stand_in = None;
-        for kind in [
-            SourceKind::Nvml,
-            SourceKind::Demo,
-            SourceKind::Replay,
-            SourceKind::Fake,
-        ] {
+        for kind in SourceKind::ALL {
             let name = kind.name();
             let (theirs, kept) = (settings.clone(), source::Kept::default());
             let open: OpenSource = Box::new(move || source::open(kind, &theirs, &kept));

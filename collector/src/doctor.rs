@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 
-use orrery_telemetry::{Absence, DeviceSample, Origin, Sample, SourceState, SourceStatus};
+use orrery_telemetry::{Absence, DeviceSample, HostSample, Origin, Sample, SourceState, SourceStatus};
 
 use crate::source::{LOST_REMEDY, node_name};
 
@@ -33,7 +33,11 @@ impl Findings {
         for status in &self.statuses {
             let devices = self.samples.iter().filter(|sample| sample.source == status.name);
             let devices: Vec<&DeviceSample> = devices.flat_map(|sample| &sample.devices).collect();
-            write_source(&mut text, status, &devices);
+            let host = self.samples.iter().find(|sample| sample.source == status.name);
+            match host.and_then(|sample| sample.host.as_deref()) {
+                Some(host) => write_host(&mut text, status, host),
+                None => write_source(&mut text, status, &devices),
+            }
         }
         let (address, fault) = &self.listen;
         let found = match fault {
@@ -95,6 +99,27 @@ fn write_source(text: &mut String, status: &SourceStatus, devices: &[&DeviceSamp
     }
 }
 
+/// A machine, and what it does not show; what a machine does not have is no lack.
+fn write_host(text: &mut String, status: &SourceStatus, host: &HostSample) {
+    let count = |num: Option<usize>, noun: &str| format!("{} {noun}", num.unwrap_or(0));
+    let processors = host.cpu.num_online.value().copied().unwrap_or(0);
+    let parts = [
+        format!("{processors} processors"),
+        count(host.disks.value().map(Vec::len), "disks"),
+        count(host.interfaces.value().map(Vec::len), "network interfaces"),
+        count(host.rdma.value().map(Vec::len), "RDMA ports"),
+    ];
+    push(
+        text,
+        &format!("{:<8}{}: {}", status.name, mark(Origin::Live), parts.join(", ")),
+    );
+    let absences = host
+        .absences()
+        .into_iter()
+        .filter(|(_, absence)| **absence != Absence::NotSupported);
+    write_absences(text, absences.collect());
+}
+
 fn write_device(text: &mut String, device: &DeviceSample) {
     let identity = &device.identity;
     let head = format!(
@@ -116,8 +141,13 @@ fn write_device(text: &mut String, device: &DeviceSample) {
         let ailments = ailments.join(", ");
         push(text, &format!("{INDENT}  clocks are held down now: {ailments}"));
     }
+    write_absences(text, device.absences());
+}
+
+/// What is absent, by reason.
+fn write_absences(text: &mut String, absences: Vec<(&'static str, &Absence)>) {
     let mut by_reason: Vec<(&Absence, Vec<&str>)> = Vec::new();
-    for (name, absence) in device.absences() {
+    for (name, absence) in absences {
         match by_reason.iter_mut().find(|(known, _)| *known == absence) {
             Some((_, names)) => names.push(name),
             None => by_reason.push((absence, vec![name])),

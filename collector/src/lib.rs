@@ -10,6 +10,7 @@ mod board;
 pub mod cli;
 mod daemon;
 mod doctor;
+pub mod import;
 mod judging;
 mod metrics;
 #[cfg(feature = "otlp")]
@@ -32,5 +33,5 @@ pub use sampler::take_one;
 pub use server::{Limits, Serving, ServingError, Tls, TlsError, TokenError};
 pub use settings::{DEFAULT_LISTEN, Settings, SettingsError, SourceKind};
 pub use source::demo::DemoSource;
-pub use source::{OpenSource, Source, SourceError};
+pub use source::{OpenSource, Source, SourceError, Taken};
 pub use store::{Retention, StoreError, StoreSettings, StoreState, StoreStatus, write_history};

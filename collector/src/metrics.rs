@@ -3,6 +3,7 @@
 mod accept;
 mod dcgm;
 mod exporter;
+mod host;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod plain;
@@ -85,6 +86,7 @@ impl Collector for BoardCollector {
         self::store::encode_store(&mut encoder, store.as_ref())?;
         encode_sources(&mut encoder, &samples)?;
         encode_readings(&mut encoder, &samples)?;
+        host::encode(&mut encoder, &samples)?;
         encode_absent(&mut encoder, &samples)?;
         verdict::encode(&mut encoder, &verdict)
     }
@@ -187,31 +189,50 @@ fn encode_absent(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> fmt
     for metric in table::all() {
         absent.extend(rows(samples, |device| {
             let rows = (metric.rows)(device);
-            let row = |part: Option<String>, reason: &Absence| {
-                let mut labels = vec![("metric", metric.full_name()), ("reason", reason.to_string())];
-                labels.extend(part.map(|part| ("part", part)));
-                (labels, Number::from(false))
-            };
-            // What a source gives none of is no lack of the device.
-            let reasons = rows
-                .iter()
-                .map(|(_, number)| number.absence().filter(|reason| !reason.is_not_sent()));
-            let reasons: Vec<Option<&Absence>> = reasons.collect();
-            match reasons.first() {
-                Some(&Some(first)) if reasons.iter().all(|reason| *reason == Some(first)) => {
-                    vec![row(None, first)]
-                }
-                _ => {
-                    let parts = rows.iter().zip(&reasons);
-                    parts
-                        .filter_map(|((own, _), reason)| Some(row(Some(part_of(own)), (*reason)?)))
-                        .collect()
-                }
-            }
+            let reasons = rows.iter().map(|(own, number)| (own, number.absence()));
+            lacks(&metric.full_name(), reasons.collect())
         }));
     }
+    absent.extend(host::absent(samples));
     let help = "0 with the reason where a metric is absent";
     gauge(encoder, "orrery_metric_supported", None, help, &absent)
+}
+
+/// What a metric lacks, from the labels and the reason of each of its rows: one row when all lack it for one reason.
+/// What a source gives none of is no lack.
+fn lacks(metric: &str, rows: Vec<(&Labels, Option<&Absence>)>) -> Vec<(Labels, Number)> {
+    let row = |part: Option<String>, reason: &Absence| {
+        let mut labels = vec![("metric", metric.to_owned()), ("reason", reason.to_string())];
+        labels.extend(part.map(|part| ("part", part)));
+        (labels, Number::from(false))
+    };
+    let reason = |reason: Option<&'_ Absence>| reason.filter(|reason| !reason.is_not_sent()).cloned();
+    let rows: Vec<(&Labels, Option<Absence>)> =
+        rows.into_iter().map(|(own, why)| (own, reason(why))).collect();
+    match rows.first() {
+        Some((_, Some(first))) if rows.iter().all(|(_, reason)| reason.as_ref() == Some(first)) => {
+            vec![row(None, first)]
+        }
+        _ => {
+            let parts = rows
+                .iter()
+                .filter_map(|(own, reason)| Some((own, reason.as_ref()?)));
+            parts
+                .map(|(own, reason)| row(Some(part_of(own)), reason))
+                .collect()
+        }
+    }
+}
+
+/// The name of a metric as it is printed: with its unit, and the end that a counter has.
+fn full_name(name: &str, unit: Option<&str>, kind: MetricType) -> String {
+    let unit = unit.map(|unit| format!("_{unit}")).unwrap_or_default();
+    let end = if matches!(kind, MetricType::Counter) {
+        "_total"
+    } else {
+        ""
+    };
+    format!("{name}{unit}{end}")
 }
 
 /// Which part of a metric a row is, in the words of its own labels.

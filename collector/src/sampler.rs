@@ -14,7 +14,7 @@ use orrery_units::{SimDuration, SimTime};
 
 use crate::board::{absent, wall_clock};
 use crate::retry::Retry;
-use crate::source::{self, OpenSource, Source, SourceError};
+use crate::source::{self, OpenSource, Source, SourceError, Taken};
 use crate::threads::{Stop, Threads};
 use crate::{Settings, SourceKind};
 
@@ -140,7 +140,10 @@ impl Sampler {
         loop {
             let began = Instant::now();
             let sample = match read(self.name, &mut *source, progress.sequence, progress.start) {
-                Ok(sample) => sample,
+                Ok((sample, dropped)) => {
+                    self.dropped.fetch_add(dropped, Ordering::Relaxed);
+                    sample
+                }
                 Err(error) => return End::Failed(error),
             };
             progress.sequence += 1;
@@ -286,7 +289,7 @@ fn take_one_within(kind: SourceKind, settings: &Settings) -> Result<Sample, Sour
 fn take_one_of(kind: SourceKind, settings: &Settings) -> Result<Sample, SourceError> {
     let mut source = source::open(kind, settings, &source::Kept::default())?;
     let start = Instant::now();
-    let first = read(kind.name(), &mut *source, 0, start)?;
+    let (first, _) = read(kind.name(), &mut *source, 0, start)?;
     let waits = |sample: &Sample| {
         let mut activities = sample.devices.iter().map(|device| &device.activity);
         activities.any(|activity| activity.sm.absence() == Some(&Absence::NotYet))
@@ -295,23 +298,35 @@ fn take_one_of(kind: SourceKind, settings: &Settings) -> Result<Sample, SourceEr
         return Ok(first);
     }
     thread::sleep(settings.interval);
-    read(kind.name(), &mut *source, 1, start)
+    read(kind.name(), &mut *source, 1, start).map(|(second, _)| second)
 }
 
-fn read(name: &str, source: &mut dyn Source, sequence: u64, start: Instant) -> Result<Sample, SourceError> {
+/// A sample, and how much the source left out.
+fn read(
+    name: &str,
+    source: &mut dyn Source,
+    sequence: u64,
+    start: Instant,
+) -> Result<(Sample, u64), SourceError> {
     // Before the reading: no value is older than its sample says, however long the driver takes.
     let (at, taken) = (start.elapsed(), wall_clock());
-    let devices = source.read(sequence)?;
-    Ok(Sample {
+    let Taken {
+        devices,
+        host,
+        collectives,
+        dropped,
+    } = source.take(sequence)?;
+    let sample = Sample {
         source: name.to_owned(),
         origin: source.origin(),
         sequence,
         at: SimTime::ZERO + SimDuration::from_secs(at.as_secs_f64()),
         taken,
         devices,
-        host: None,
-        collectives: Vec::new(),
-    })
+        host,
+        collectives,
+    };
+    Ok((sample, dropped))
 }
 
 #[cfg(test)]

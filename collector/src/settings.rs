@@ -22,6 +22,12 @@ const INTERVALS: RangeInclusive<f64> = 0.1..=3600.0;
 pub enum SourceKind {
     /// The devices of this machine, through the driver's library.
     Nvml,
+    /// The machine itself: processors, memory, disks, network and RDMA ports.
+    Host,
+    /// The devices that a dcgm-exporter tells of.
+    Dcgm,
+    /// Collectives, from the files of NCCL's inspector plugin.
+    Nccl,
     /// A made-up cluster, marked as such.
     Demo,
     /// A recording, played.
@@ -55,6 +61,10 @@ pub struct Settings {
     pub recording: Option<PathBuf>,
     /// What alerts are raised by, and where jobs tell how they go.
     pub judging: Judging,
+    /// Where a dcgm-exporter answers, where that is not its own default.
+    pub dcgm_url: Option<String>,
+    /// The folder into which NCCL's inspector plugin writes.
+    pub nccl_inspector: Option<PathBuf>,
     /// Whether the demonstration stands in where the driver cannot be opened. It ends for good with the first
     /// sample of a device.
     pub demo_without_devices: bool,
@@ -91,11 +101,25 @@ pub enum SettingsError {
 }
 
 impl SourceKind {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 7] = [
+        Self::Nvml,
+        Self::Host,
+        Self::Dcgm,
+        Self::Nccl,
+        Self::Demo,
+        Self::Replay,
+        Self::Fake,
+    ];
+
     /// Its name in exports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Nvml => "nvml",
+            Self::Host => "host",
+            Self::Dcgm => "dcgm",
+            Self::Nccl => "nccl",
             Self::Demo => "demo",
             Self::Replay => "replay",
             Self::Fake => "fake",
@@ -117,6 +141,8 @@ impl Default for Settings {
             nvml_library: None,
             recording: None,
             judging: Judging::default(),
+            dcgm_url: None,
+            nccl_inspector: None,
             demo_without_devices: false,
             store: None,
         }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::channel;
 use super::{Exit, SourceArguments, invalid, log_to_stderr};
 use crate::board::{LINES_PER_READER, wall_clock};
 use crate::source::node_name;
-use crate::{Daemon, Settings, StartError};
+use crate::{Daemon, Settings, SourceKind, StartError};
 
 /// How often what was recorded is written out, so that a kill costs no more.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ pub(super) fn recorded_interval(path: &Path) -> Option<Duration> {
 
 pub(super) fn record(arguments: RecordArguments) -> anyhow::Result<Exit> {
     log_to_stderr();
-    let settings = arguments.source.settings();
+    let settings = arguments.source.settings(&[SourceKind::Nvml]);
     if let Err(fault) = settings.check() {
         return invalid(&fault);
     }

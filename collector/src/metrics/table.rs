@@ -305,12 +305,6 @@ fn throttles(device: &DeviceSample) -> Rows {
 impl Metric {
     /// The name as it is printed: with its unit, and the end that a counter has.
     pub(super) fn full_name(&self) -> String {
-        let unit = self.unit.map(|unit| format!("_{unit}")).unwrap_or_default();
-        let end = if matches!(self.kind, MetricType::Counter) {
-            "_total"
-        } else {
-            ""
-        };
-        format!("{}{unit}{end}", self.name)
+        super::full_name(self.name, self.unit, self.kind)
     }
 }

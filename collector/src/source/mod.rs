@@ -1,13 +1,16 @@
 //! Where samples come from: one trait, and one file for each source; no source knows another.
 
+pub(crate) mod dcgm;
 pub(crate) mod demo;
+mod host;
 pub(crate) mod job;
+mod nccl;
 pub(crate) mod nvml;
 mod replay;
 
 use std::sync::Arc;
 
-use orrery_telemetry::{DeviceIdentity, DeviceSample, Origin};
+use orrery_telemetry::{Collective, DeviceIdentity, DeviceSample, HostSample, Origin};
 use orrery_units::Seed;
 use thiserror::Error;
 
@@ -25,6 +28,17 @@ pub trait Source {
     /// When the source as a whole gave nothing; then it is closed and opened again.
     fn read(&mut self, sequence: u64) -> Result<Vec<DeviceSample>, SourceError>;
 
+    /// Reads all that it gives, for the `sequence`-th time; for most sources that is devices alone.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    fn take(&mut self, sequence: u64) -> Result<Taken, SourceError> {
+        Ok(Taken {
+            devices: self.read(sequence)?,
+            ..Taken::default()
+        })
+    }
+
     /// Takes over the names of the `devices` that were read before the source was opened again: one that is lost
     /// cannot tell its own.
     fn recall(&mut self, _devices: &[DeviceIdentity]) {}
@@ -36,6 +50,19 @@ pub trait Source {
     fn is_stuck(&self) -> bool {
         false
     }
+}
+
+/// What a source read at one time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Taken {
+    /// The devices.
+    pub devices: Vec<DeviceSample>,
+    /// The machine.
+    pub host: Option<Box<HostSample>>,
+    /// Collectives that ended since the reading before.
+    pub collectives: Vec<Collective>,
+    /// What the source left out because there was too much of it.
+    pub dropped: u64,
 }
 
 /// Opens a source on the thread that will read it, or says why not; called again after each failure.
@@ -106,6 +133,18 @@ pub(crate) fn open(
             )?))
         }
         SourceKind::Nvml => Ok(Box::new(open_nvml()?)),
+        SourceKind::Host => Ok(Box::new(host::HostSource::open()?)),
+        SourceKind::Dcgm => {
+            let url = settings.dcgm_url.as_deref().unwrap_or(dcgm::DEFAULT_URL);
+            Ok(Box::new(dcgm::DcgmSource::open(url)?))
+        }
+        SourceKind::Nccl => match &settings.nccl_inspector {
+            Some(folder) => Ok(Box::new(nccl::NcclSource::open(folder)?)),
+            None => Err(SourceError::new(
+                "no folder of NCCL's inspector was named",
+                "name it with `--nccl-inspector DIR`",
+            )),
+        },
         SourceKind::Fake => {
             let source = open_nvml()?;
             if source.origin() != Origin::Fake {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use orrery_telemetry::{DeviceSample, Origin, RecordingError, RecordingReader, Sample};
 
-use super::{Source, SourceError};
+use super::{Source, SourceError, Taken};
 
 /// How far a recording was played: whoever opens the source again goes on there.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ struct Playing {
 /// What is played at one time.
 struct Played {
     origin: Origin,
-    devices: Vec<DeviceSample>,
+    taken: Taken,
 }
 
 /// A recording as a source.
@@ -78,12 +78,16 @@ impl Source for ReplaySource {
         self.origin
     }
 
-    fn read(&mut self, _sequence: u64) -> Result<Vec<DeviceSample>, SourceError> {
+    fn read(&mut self, sequence: u64) -> Result<Vec<DeviceSample>, SourceError> {
+        self.take(sequence).map(|taken| taken.devices)
+    }
+
+    fn take(&mut self, _sequence: u64) -> Result<Taken, SourceError> {
         let mut playing = self.place.0.lock().unwrap_or_else(PoisonError::into_inner);
         let playing = playing.as_mut().expect("it was opened");
         let played = playing.take()?;
         self.origin = played.origin;
-        Ok(played.devices)
+        Ok(played.taken)
     }
 }
 
@@ -116,12 +120,20 @@ impl Playing {
         self.num_played += 1;
         let mut played = Played {
             origin: first.origin,
-            devices: first.devices,
+            taken: Taken {
+                devices: first.devices,
+                host: first.host,
+                collectives: first.collectives,
+                ..Taken::default()
+            },
         };
         self.advance();
         while let Some(next) = self.next.take_if(|next| next.source != first.source) {
             played.origin = least_real(played.origin, next.origin);
-            played.devices.extend(next.devices);
+            played.taken.devices.extend(next.devices);
+            // Two machines in one reading cannot be told apart; the first is the leader's.
+            played.taken.host = played.taken.host.or(next.host);
+            played.taken.collectives.extend(next.collectives);
             self.advance();
         }
         Ok(played)

@@ -1,5 +1,6 @@
 //! The collector from outside: over HTTP, as a process, and driven by a driver that plays a script.
 
+mod absent;
 mod access;
 mod alerts;
 mod deploy;
@@ -24,5 +25,6 @@ mod recording;
 mod serve;
 mod skips;
 mod stream;
+mod third_party;
 mod tls;
 mod window;

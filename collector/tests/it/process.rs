@@ -48,9 +48,14 @@ impl Driver {
         let mut command = command(arguments);
         command
             .args(["--source", "fake", "--interval", "150ms", "--nvml-library"])
-            .arg(library())
-            .env("ORRERY_FAKE_NVML_SCRIPT", self.folder.path().join("script.json"));
+            .arg(library());
+        self.played_by(&mut command);
         command
+    }
+
+    /// `command`, which loads the library by itself, with this driver's script to play.
+    pub(crate) fn played_by<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env("ORRERY_FAKE_NVML_SCRIPT", self.folder.path().join("script.json"))
     }
 
     /// A server that reads this driver, which has to live as long.

@@ -12,6 +12,7 @@ mod events;
 mod facts;
 mod gpm;
 mod handles;
+mod manners;
 mod partitions;
 mod values;
 
