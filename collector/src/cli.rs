@@ -1,5 +1,6 @@
-//! The command line: `serve`, `once`, `record`, `doctor`, `service`.
+//! The command line: `serve`, `once`, `record`, `fleet`, `query`, `doctor`, `service`.
 
+mod fleet;
 mod history;
 mod judging;
 mod record;
@@ -17,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use self::fleet::{FleetArguments, QueryArguments, fleet, query};
 use self::history::HistoryArguments;
 use self::judging::JudgingArguments;
 use self::record::{RecordArguments, record, recorded_interval};
@@ -31,6 +33,8 @@ use crate::{DEFAULT_LISTEN, Daemon, Serving, Settings, SourceKind, StartError, t
 pub enum Exit {
     /// It did what was asked.
     Success,
+    /// Some of many collectors do not answer.
+    SomeDead,
     /// The configuration cannot be used; nothing was run.
     Invalid,
     /// No source gave a sample, or the system refused what it takes to read one.
@@ -47,6 +51,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Success => 0,
+            Self::SomeDead => 1,
             Self::Invalid => 2,
             Self::DataMissing => 3,
             Self::Interrupted => 130,
@@ -79,6 +84,10 @@ enum Command {
     ///
     /// The file is Zstandard over lines of JSON. It can be read up to where it ends, whatever ended the recording.
     Record(RecordArguments),
+    /// Asks many collectors at one time and prints a line for each; ends with 1 if some are dead, with 3 if all are.
+    Fleet(FleetArguments),
+    /// Asks a server that speaks the API of Prometheus for the history of a cluster, by PromQL.
+    Query(QueryArguments),
     /// Says what is there, what is missing, why, and what to do; ends with 3 if no device can be read.
     Doctor(SourceArguments),
     /// Prints a hardened unit of systemd that runs `serve`, or puts it in place with `--install`.
@@ -178,6 +187,8 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Once(arguments) => once(&arguments.settings(&[SourceKind::Nvml])),
         Command::Record(arguments) => record(arguments),
+        Command::Fleet(arguments) => fleet(&arguments),
+        Command::Query(arguments) => query(&arguments),
         Command::Doctor(arguments) => doctor(arguments.settings(&[SourceKind::Nvml])),
         Command::Service(arguments) => service(&arguments),
     }

@@ -10,6 +10,7 @@ mod board;
 pub mod cli;
 mod daemon;
 mod doctor;
+mod fleet;
 pub mod import;
 mod judging;
 mod metrics;

@@ -30,6 +30,7 @@ mod serving;
 mod tls;
 
 pub use access::TokenError;
+pub(crate) use access::read_secret;
 pub(crate) use clients::Clients;
 use clients::StreamPlace;
 pub use limits::Limits;

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 
+use crate::board::wall_clock;
 use crate::server::Sources;
 use crate::{Board, Snapshot};
 
@@ -62,10 +63,15 @@ fn json(answer: &impl Serialize) -> Response {
     }
 }
 
-/// How every source does and the last sample of each, as `once` prints it.
+/// How every source does and the last sample of each, with the collector's own time, by which their age is told.
 async fn serve_now(State(board): State<Arc<Board>>) -> Response {
     let Snapshot {
         statuses, samples, ..
     } = board.snapshot();
-    json(&serde_json::json!({ "schema": "once/1", "sources": statuses, "samples": samples }))
+    json(&serde_json::json!({
+        "schema": "now/1",
+        "now": wall_clock(),
+        "sources": statuses,
+        "samples": samples,
+    }))
 }

@@ -8,6 +8,7 @@ mod dialects;
 mod disk;
 mod doctor;
 mod fake_nvml;
+mod fleet;
 mod history;
 mod hostile;
 mod http;

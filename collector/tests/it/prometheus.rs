@@ -15,7 +15,7 @@ use crate::http::{get, get_with, metrics_until, settings};
 use crate::skips::has_command;
 
 /// A server that is killed when it is dropped.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -70,7 +70,12 @@ fn free_address() -> SocketAddr {
     listener.local_addr().expect("its address")
 }
 
-fn start_prometheus(folder: &Path, daemon: SocketAddr, token: &Path, root: &Path) -> (Running, SocketAddr) {
+pub(crate) fn start_prometheus(
+    folder: &Path,
+    daemon: SocketAddr,
+    token: &Path,
+    root: &Path,
+) -> (Running, SocketAddr) {
     let jobs: String = [("own", "/metrics"), ("dcgm", "/metrics/dcgm")]
         .into_iter()
         .map(|(name, path)| {
@@ -100,7 +105,7 @@ fn start_prometheus(folder: &Path, daemon: SocketAddr, token: &Path, root: &Path
 }
 
 /// The numbers that `query` gives, once there are some.
-fn ask(prometheus: SocketAddr, query: &str) -> Vec<f64> {
+pub(crate) fn ask(prometheus: SocketAddr, query: &str) -> Vec<f64> {
     let start = Instant::now();
     loop {
         std::thread::sleep(Duration::from_millis(200));
