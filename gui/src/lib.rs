@@ -16,10 +16,10 @@ mod words;
 
 pub use app::{Action, App, Arrangement, Command, Menu, Start, session_path};
 pub use document::{
-    Apart, Collector, Device, Document, Elsewhere, Explore, Finished, Fleet, FleetEvent, FleetMetric,
-    History, Home, Job, KEPT, Keeping, Link, News, Node, Opening, Prepared, Run, Running, Runs, SIDES,
-    Scenario, Searching, Sheets, Shelved, Side, Standing, Wake, Wanted, Weighed, collector_url, is_scenario,
-    short_name,
+    Apart, Calibrate, Collector, Device, Document, Elsewhere, Explore, Finished, Fleet, FleetEvent,
+    FleetMetric, History, Home, Job, Judging, KEPT, Keeping, Link, News, Node, Opening, Prepared, Run,
+    Running, Runs, SIDES, Scenario, Searching, Sheets, Shelved, Side, Standing, Wake, Wanted, Weighed,
+    collector_url, is_scenario, short_name,
 };
 pub use panels::experts::ExpertsModel;
 pub use panels::explore::ExploreModel;

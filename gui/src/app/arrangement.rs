@@ -21,13 +21,19 @@ pub(super) enum Pane {
     Explore,
     /// The decision sheet of a run.
     Report,
+    /// Rates of matrix products.
+    Kernels,
+    /// Collectives by size.
+    Comms,
+    /// Predictions beside measurements.
+    Calibrate,
     /// The devices.
     Fleet,
 }
 
 impl Pane {
     /// Every panel.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Plan,
         Self::Timeline,
         Self::Links,
@@ -35,6 +41,9 @@ impl Pane {
         Self::Experts,
         Self::Explore,
         Self::Report,
+        Self::Kernels,
+        Self::Comms,
+        Self::Calibrate,
         Self::Fleet,
     ];
 
@@ -48,6 +57,9 @@ impl Pane {
             Self::Experts => "Experts",
             Self::Explore => "Explore",
             Self::Report => "Report",
+            Self::Kernels => "Kernels",
+            Self::Comms => "Comms",
+            Self::Calibrate => "Calibrate",
             Self::Fleet => "Fleet",
         }
     }
@@ -106,41 +118,50 @@ impl Arrangement {
     /// The panels in this order.
     pub(super) fn tree(self) -> Tree<Pane> {
         let mut tiles = Tiles::default();
-        let [plan, timeline, links, compare, experts, explore, report, fleet] =
-            Pane::ALL.map(|pane| tiles.insert_pane(pane));
+        let mut left: Vec<(Pane, TileId)> = Pane::ALL
+            .into_iter()
+            .map(|pane| (pane, tiles.insert_pane(pane)))
+            .collect();
+        let mut take = |pane: Pane| {
+            let at = left.iter().position(|(other, _)| *other == pane);
+            left.remove(at.expect("a panel is placed once")).1
+        };
         let root = match self {
             Self::Overview => {
-                let above = tiles.insert_tab_tile(vec![timeline, links, compare, experts, explore, report]);
+                let (plan, fleet) = (take(Pane::Plan), take(Pane::Fleet));
+                let above = tiles.insert_tab_tile(left.into_iter().map(|(_, tile)| tile).collect());
                 let right = split(&mut tiles, LinearDir::Vertical, [above, fleet], 0.6);
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.36)
             }
             Self::Observe => {
-                let below =
-                    tiles.insert_tab_tile(vec![timeline, links, compare, experts, explore, report, plan]);
+                let fleet = take(Pane::Fleet);
+                // The plan last: it is looked at least here.
+                let plan = take(Pane::Plan);
+                let others = left.into_iter().map(|(_, tile)| tile).chain([plan]);
+                let below = tiles.insert_tab_tile(others.collect());
                 split(&mut tiles, LinearDir::Vertical, [fleet, below], 0.6)
             }
             Self::Plan => {
-                let right =
-                    tiles.insert_tab_tile(vec![timeline, links, compare, experts, explore, report, fleet]);
+                let plan = take(Pane::Plan);
+                let right = tiles.insert_tab_tile(left.into_iter().map(|(_, tile)| tile).collect());
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.55)
             }
-            Self::Timeline => tiles.insert_tab_tile(vec![
-                timeline, links, compare, experts, explore, report, plan, fleet,
-            ]),
-            Self::Compare => tiles.insert_tab_tile(vec![
-                compare, timeline, links, experts, explore, report, plan, fleet,
-            ]),
             Self::Experts => {
-                let right =
-                    tiles.insert_tab_tile(vec![experts, timeline, links, compare, explore, report, fleet]);
+                let (plan, experts) = (take(Pane::Plan), take(Pane::Experts));
+                let others = left.into_iter().map(|(_, tile)| tile);
+                let right = tiles.insert_tab_tile([experts].into_iter().chain(others).collect());
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.3)
             }
-            Self::Explore => tiles.insert_tab_tile(vec![
-                explore, plan, timeline, links, compare, experts, report, fleet,
-            ]),
-            Self::Report => tiles.insert_tab_tile(vec![
-                report, plan, timeline, links, compare, experts, explore, fleet,
-            ]),
+            Self::Timeline | Self::Compare | Self::Explore | Self::Report => {
+                let front = take(match self {
+                    Self::Timeline => Pane::Timeline,
+                    Self::Compare => Pane::Compare,
+                    Self::Explore => Pane::Explore,
+                    _ => Pane::Report,
+                });
+                let others = left.into_iter().map(|(_, tile)| tile);
+                tiles.insert_tab_tile([front].into_iter().chain(others).collect())
+            }
         };
         Tree::new(egui::Id::unique("panels"), root, tiles)
     }

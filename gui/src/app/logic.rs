@@ -50,6 +50,7 @@ impl App {
         self.attend_to_runs(context);
         self.attend_to_search(context);
         self.attend_to_sheets();
+        self.attend_to_judging(context);
         self.remember(context);
         if !self.document.fleet.collectors.is_empty() {
             context.request_repaint_after(AGE_EVERY);
@@ -79,6 +80,7 @@ impl App {
             Command::Weigh(at) => self.weigh(at),
             Command::OpenLayout(at) => self.open_layout(at),
             Command::OpenSize(nodes) => self.open_size(nodes),
+            Command::Judge(path, simulated) => self.start_judging(path, simulated),
             Command::ShowSheet(run) => self.show_sheet(run),
             Command::WriteSheet(sheet, path) => self.write_sheet(*sheet, path),
             Command::Close(id) => self.close(id),
@@ -175,6 +177,7 @@ impl App {
             Event::Opening(news) => self.take_in_opening(news),
             Event::Explored(news) => self.take_in_explored(news),
             Event::Sheet(news) => self.take_in_sheet(news),
+            Event::Judged(judged) => self.take_in_judged(judged),
         }
     }
 

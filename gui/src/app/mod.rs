@@ -2,6 +2,7 @@
 
 mod action;
 mod arrangement;
+mod calibrate;
 mod dialog;
 mod explore;
 mod keeping;
@@ -24,7 +25,9 @@ use orrery::sheet::Sheet;
 use orrery::traces;
 use orrery_timeline::StepExtent;
 
-use crate::document::{Document, Event, Feed, FleetEvent, RunWatch, Scenario, SearchWatch, Wake, Wanted};
+use crate::document::{
+    Document, Event, Feed, FleetEvent, JudgeWatch, RunWatch, Scenario, SearchWatch, Wake, Wanted,
+};
 use crate::theme;
 pub use action::{Action, Menu};
 pub use arrangement::Arrangement;
@@ -92,6 +95,8 @@ pub enum Command {
     ShowSheet(u64),
     /// Write this decision sheet to a file, whose ending says how.
     WriteSheet(Box<Sheet>, PathBuf),
+    /// Hold predictions against the measurements in this file or folder; steps are simulated if that is said.
+    Judge(String, bool),
     /// Close the scenario with this id.
     Close(u64),
     /// Take the text that the file of the scenario with this id holds now.
@@ -134,6 +139,7 @@ pub struct App {
     wake: Wake,
     watch: Option<RunWatch>,
     searching: Option<SearchWatch>,
+    judging: Option<JudgeWatch>,
     /// What is being opened, by its id.
     openings: Vec<(u64, traces::Watch)>,
     /// Steps of runs that threads arrange.
@@ -192,6 +198,7 @@ impl App {
             wake: Arc::new(move || woken.request_repaint()),
             watch: None,
             searching: None,
+            judging: None,
             openings: Vec::new(),
             arranging: Vec::new(),
             run_number: 0,

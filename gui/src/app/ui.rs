@@ -12,7 +12,9 @@ use super::action::{Action, Menu};
 use super::arrangement::Pane;
 use super::{App, Command, Commands};
 use crate::document::{Collector, Fleet, Link, short_name};
-use crate::panels::{compare, experts, explore, fleet, links, plan, report, timeline};
+use crate::panels::{
+    calibrate, comms, compare, experts, explore, fleet, kernels, links, plan, report, timeline,
+};
 use crate::{Document, theme};
 
 /// Where the panels are, and what each remembers.
@@ -31,6 +33,9 @@ struct Views {
     experts: experts::View,
     explore: explore::View,
     report: report::View,
+    kernels: kernels::View,
+    comms: comms::View,
+    calibrate: calibrate::View,
     fleet: fleet::View,
 }
 
@@ -274,6 +279,11 @@ impl egui_tiles::Behavior<Pane> for Drawing<'_> {
             Pane::Experts => experts::show(ui, self.document, &mut self.views.experts, self.commands),
             Pane::Explore => explore::show(ui, self.document, &mut self.views.explore, self.commands),
             Pane::Report => report::show(ui, self.document, &mut self.views.report, self.commands),
+            Pane::Kernels => kernels::show(ui, self.document, &mut self.views.kernels),
+            Pane::Comms => comms::show(ui, self.document, &mut self.views.comms),
+            Pane::Calibrate => {
+                calibrate::show(ui, self.document, &mut self.views.calibrate, self.commands);
+            }
             Pane::Fleet => fleet::show(ui, self.document, &mut self.views.fleet, self.commands),
         });
         UiResponse::None

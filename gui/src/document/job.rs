@@ -17,6 +17,7 @@ use orrery_report::render::{self, headlines};
 use orrery_scenario::plan::Identity;
 use orrery_scenario::{BalancingPlan, Diagnostic, Loaded, Plan, Severity};
 
+use super::calibrate::Judged;
 use super::disk::Disk;
 use super::explore::News as ExploreNews;
 use super::opening::News as OpeningNews;
@@ -44,6 +45,8 @@ pub(crate) enum Event {
     Explored(ExploreNews),
     /// Something about a decision sheet.
     Sheet(SheetNews),
+    /// A table of measurements was compared.
+    Judged(Judged),
 }
 
 /// Which text: that of the scenario which came to the front as the `opened`-th, in its `revision`.

@@ -1,5 +1,6 @@
 //! What the window shows: scenarios, their faults, their runs, and the fleet. No widget is known here.
 
+mod calibrate;
 mod disk;
 mod explore;
 mod feed;
@@ -21,6 +22,8 @@ use orrery_report::render::Headline;
 use orrery_scenario::{Diagnostic, Loaded};
 use orrery_timeline::Timeline;
 
+pub use calibrate::{Calibrate, Judging};
+pub(crate) use calibrate::{JudgeWatch, Judged, judge};
 pub(crate) use disk::{Disk, Entry, Expected, Refusal, Save, list, look, save};
 pub use explore::{Explore, Job, Searching, Wanted, Weighed};
 pub(crate) use explore::{News as ExploreNews, SearchWatch, search, weigh};
@@ -93,6 +96,8 @@ pub struct Document {
     pub explore: Explore,
     /// Decision sheets.
     pub sheets: Sheets,
+    /// Predictions held against measurements.
+    pub calibrate: Calibrate,
     /// The id that was given last.
     pub(crate) newest_id: u64,
 }
@@ -260,6 +265,7 @@ impl Document {
                 runs: std::mem::take(&mut self.runs),
                 explore: std::mem::take(&mut self.explore),
                 sheets: std::mem::take(&mut self.sheets),
+                calibrate: std::mem::take(&mut self.calibrate),
                 newest_id: self.newest_id,
                 opened: self.opened + 1,
                 ..Self::default()

@@ -4,32 +4,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use orrery_operation::CollectiveOp;
-use orrery_scenario::catalog::hardware;
-use orrery_units::{Bytes, SimDuration};
-use orrery_workload::collective::law::{Call, Forced, Machine, candidates};
+use orrery_units::Bytes;
 use serde_json::{Value, json};
 
 use super::{CollectiveArgs, Console, Failure, Format};
+use crate::collective::{Answer, Asked, CollectiveError, Question};
 use crate::exit::Exit;
-use crate::validate::{Device, shipped_platforms};
 
 mod picture;
-
-/// A question: the machine, and the call but for its size.
-struct Question {
-    platform: orrery_profile::Platform,
-    exact: bool,
-    machine: Machine,
-    call: Call,
-}
-
-/// One candidate at one size.
-struct Answer {
-    name: &'static str,
-    time: SimDuration,
-    algorithm_bandwidth: f64,
-    bus_bandwidth: f64,
-}
 
 /// Prints the times of every algorithm, or of the one that NCCL takes over a range of sizes; draws them where that is asked.
 pub(crate) fn collective(args: &CollectiveArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
@@ -38,10 +20,8 @@ pub(crate) fn collective(args: &CollectiveArgs, console: &mut Console<'_>) -> an
         Some(range) => range.0.clone(),
         None => vec![args.bytes],
     };
-    let answers: Vec<(Bytes, Vec<Answer>)> = sizes
-        .iter()
-        .map(|&size| (size, answers(&question, size)))
-        .collect();
+    let answers: Vec<(Bytes, Vec<Answer>)> =
+        sizes.iter().map(|&size| (size, question.answers(size))).collect();
     if let Some(path) = &args.picture {
         draw(
             &question,
@@ -50,11 +30,11 @@ pub(crate) fn collective(args: &CollectiveArgs, console: &mut Console<'_>) -> an
         )?;
         writeln!(console.err, "wrote {}", path.display())?;
     }
-    if !question.exact {
+    if !question.is_exact() {
         writeln!(
             console.err,
             "orrery: no sweep of this platform was fitted; the law of `{}` stands for it",
-            question.platform.name
+            question.platform()
         )?;
     }
     let text = match args.format.format {
@@ -72,109 +52,23 @@ pub(crate) fn collective(args: &CollectiveArgs, console: &mut Console<'_>) -> an
 }
 
 fn question(args: &CollectiveArgs) -> anyhow::Result<Question> {
-    let op = crate::validate::operation(&args.op).ok_or_else(|| {
-        Failure::invalid(format!(
-            "`{}` is no collective\n  = help: use all_reduce, all_gather, reduce_scatter, all_to_all, broadcast, \
-             reduce or send_recv",
-            args.op
-        ))
-    })?;
-    let entry = hardware(&args.gpu).map_err(|names| {
-        Failure::invalid(format!(
-            "no device `{}`\n  = help: use one of {}",
-            args.gpu,
-            names.join(", ")
-        ))
-    })?;
-    let per_node = args.gpus_per_node.unwrap_or(entry.num_devices);
-    if args.nodes.checked_mul(per_node).is_none_or(|ranks| ranks < 2) {
-        return Err(Failure::invalid(
-            "a collective needs two ranks\n  = help: `--nodes 2 --gpus-per-node 8`",
-        ));
-    }
-    let device = Device::find(&entry.device.name);
-    let family = device
-        .as_ref()
-        .map_or(entry.device.name.as_str(), |device| &device.family);
-    let set = shipped_platforms();
-    let wanted = |family: &str| format!("{family}|{}|{}", args.nic, args.launcher);
-    let like = device
-        .as_ref()
-        .and_then(|device| device.like.as_deref())
-        .map(wanted);
-    let found = set.nearest(&wanted(family), like.as_deref());
-    let (Some((platform, exact)), Some(device)) = (found, &device) else {
-        let names: Vec<&str> = set
-            .platforms
-            .iter()
-            .map(|platform| platform.name.as_str())
-            .collect();
-        return Err(Failure::missing(format!(
-            "no sweep of `{family}` was fitted\n  = help: measured platforms are {}",
-            names.join(", ")
-        )));
+    let asked = Asked {
+        op: &args.op,
+        gpu: &args.gpu,
+        nodes: args.nodes,
+        per_node: args.gpus_per_node,
+        nic: &args.nic,
+        launcher: &args.launcher,
+        sharp: args.sharp,
     };
-    let ranks = f64::from(args.nodes * per_node);
-    let nodes = device.nodes(ranks, f64::from(args.nodes));
-    let machine = device.machine(ranks, nodes, None);
-    let forced = if args.sharp { Forced::Sharp } else { Forced::None };
-    Ok(Question {
-        platform: platform.clone(),
-        exact,
-        machine,
-        call: Call {
-            op,
-            ranks,
-            nodes,
-            bytes: Bytes::ZERO,
-            out_of_place: false,
-            forced,
-            tuned: false,
-        },
+    Question::new(&asked).map_err(|fault| match fault {
+        CollectiveError::NoPlatform { .. } => Failure::missing(fault.to_string()),
+        _ => Failure::invalid(fault.to_string()),
     })
 }
 
-fn answers(question: &Question, bytes: Bytes) -> Vec<Answer> {
-    let call = Call {
-        bytes,
-        ..question.call
-    };
-    let factor = call.op.bus_factor(ranks(question));
-    candidates(&question.platform.law, &question.machine, &call)
-        .into_iter()
-        .map(|(candidate, time)| {
-            let rate = bytes.as_f64() / time.as_secs() / 1e9;
-            Answer {
-                name: candidate.name,
-                time,
-                algorithm_bandwidth: rate,
-                bus_bandwidth: rate * factor,
-            }
-        })
-        .collect()
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "ranks came from two whole numbers"
-)]
-const fn ranks(question: &Question) -> u64 {
-    question.call.ranks as u64
-}
-
-fn title(question: &Question) -> String {
-    format!(
-        "{} of {} ranks on {} nodes, platform {}",
-        question.call.op.name(),
-        question.call.ranks,
-        question.call.nodes,
-        question.platform.name
-    )
-}
-
 fn table(question: &Question, answers: &[(Bytes, Vec<Answer>)]) -> String {
-    let mut text = format!("{}\n", title(question));
+    let mut text = format!("{}\n", question.title());
     for (size, all) in answers {
         // Writing to memory cannot fail.
         let _head = writeln!(
@@ -202,7 +96,7 @@ fn table(question: &Question, answers: &[(Bytes, Vec<Answer>)]) -> String {
 fn sweep_table(question: &Question, answers: &[(Bytes, Vec<Answer>)]) -> String {
     let mut text = format!(
         "# {}\n# {:>12} {:>13} {:>8} {:>7} {:>5} {:>9} {:>7} {:>7}  algorithm\n# {:>12} {:>13} {:>8} {:>7} {:>5} {:>9} {:>7} {:>7}\n",
-        title(question),
+        question.title(),
         "size",
         "count",
         "type",
@@ -221,7 +115,7 @@ fn sweep_table(question: &Question, answers: &[(Bytes, Vec<Answer>)]) -> String 
         "(GB/s)"
     );
     let reduces = matches!(
-        question.call.op,
+        question.op(),
         CollectiveOp::AllReduce | CollectiveOp::ReduceScatter | CollectiveOp::Reduce
     );
     for (size, all) in answers {
@@ -281,9 +175,9 @@ fn entry(size: Bytes, all: &[Answer]) -> Value {
 fn document(question: &Question, answers: &[(Bytes, Vec<Answer>)]) -> Value {
     let sizes: Vec<Value> = answers.iter().map(|(size, all)| entry(*size, all)).collect();
     json!({
-        "op": question.call.op.name(), "ranks": ranks(question), "nodes": question.call.nodes,
-        "platform": question.platform.name,
-        "evidence": if question.exact { "interpolated" } else { "extrapolated" },
+        "op": question.op().name(), "ranks": question.ranks(), "nodes": question.nodes(),
+        "platform": question.platform(),
+        "evidence": if question.is_exact() { "interpolated" } else { "extrapolated" },
         "sizes": sizes,
     })
 }
@@ -348,7 +242,7 @@ fn draw(question: &Question, sizes: Option<&[Bytes]>, path: &Path) -> anyhow::Re
     let sizes = sizes.filter(|sizes| sizes.len() > 1).unwrap_or(&usual);
     let mut lines: Vec<picture::Line> = Vec::new();
     for &size in sizes {
-        for answer in answers(question, size) {
+        for answer in question.answers(size) {
             let point = (size.as_f64(), answer.bus_bandwidth);
             match lines.iter_mut().find(|line| line.name == answer.name) {
                 Some(line) => line.points.push(point),
@@ -361,7 +255,7 @@ fn draw(question: &Question, sizes: Option<&[Bytes]>, path: &Path) -> anyhow::Re
     }
     lines.sort_by_key(|line| line.name);
     let drawing = picture::Lines {
-        title: &title(question),
+        title: &question.title(),
         lines: &lines,
     };
     crate::picture::draw(&drawing, path).map_err(Failure::invalid)

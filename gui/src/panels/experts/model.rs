@@ -101,6 +101,15 @@ impl ExpertsModel {
         self.report.steps
     }
 
+    /// Cells of the pictures of one frame: layers by experts, and by devices under each policy.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        let cells = |picture: &[Vec<f64>]| picture.iter().map(Vec::len).sum::<usize>();
+        let frame = self.frames().first();
+        let devices = |frame: &LoadFrame| frame.devices.iter().map(|picture| cells(picture)).sum::<usize>();
+        frame.map_or(0, |frame| cells(&frame.experts) + devices(frame))
+    }
+
     /// The frame nearest to the middle of `steps`.
     pub(super) fn frame_of(&self, steps: &Range<u64>) -> Option<usize> {
         let middle = |steps: &Range<u64>| steps.start + steps.end;
