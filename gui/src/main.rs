@@ -31,7 +31,7 @@ struct Arguments {
     /// Save a picture of the window once the first run is over and the fleet has spoken, and close it.
     #[arg(long, value_name = "PNG")]
     screenshot: Option<PathBuf>,
-    /// Where the panels are: overview, observe, plan, timeline, compare, experts, explore or report [default: as they were last].
+    /// Where the panels are: overview, observe, plan, timeline, compare, experts, explore, report or calibrate [default: as they were last].
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<Arrangement>,
     /// Light or dark [default: as it was last].

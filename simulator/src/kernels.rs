@@ -48,7 +48,7 @@ pub struct Curve {
 pub struct Kernels {
     /// The device.
     pub device: String,
-    /// Dense peaks by format, FLOP/s.
+    /// Dense peaks of the formats that the plan uses, FLOP/s.
     pub peaks: Vec<(Precision, f64)>,
     /// Bandwidth of device memory.
     pub bandwidth: BytesPerSec,
@@ -78,7 +78,9 @@ pub fn kernels(plan: &Plan) -> Kernels {
     curves.sort_by(|a, b| (&a.name, &a.shape).cmp(&(&b.name, &b.shape)));
     curves.dedup_by(|a, b| a.name == b.name && a.shape == b.shape);
     let device = &plan.cluster.device;
-    let peaks = device.peaks.iter().map(|(format, peak)| (*format, peak.get()));
+    let formats = [plan.training.formats.gemm, plan.training.formats.activations];
+    let used = device.peaks.iter().filter(|(format, _)| formats.contains(format));
+    let peaks = used.map(|(format, peak)| (*format, peak.get()));
     Kernels {
         device: device.name.clone(),
         peaks: peaks.collect(),
@@ -170,7 +172,7 @@ fn grouped(plan: &Plan, model: &CostModel, experts: &MlpShape) -> Vec<Curve> {
                 output,
             })
         };
-        let shape = format!("{groups} experts, N {n}, K {k}");
+        let shape = format!("{groups} of {experts} experts, N {n}, K {k}");
         curve(plan, OpClass::GroupedGemm, (name, shape), of)
     };
     products.into_iter().map(curve).collect()

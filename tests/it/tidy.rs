@@ -78,6 +78,47 @@ fn no_test_is_ignored_and_no_lint_is_allowed() {
     });
 }
 
+/// Panels read the document and send commands; what they share lies beside them.
+#[test]
+fn no_panel_of_the_window_knows_another() {
+    let panels = root().join("gui/src/panels");
+    let names: Vec<String> = std::fs::read_dir(&panels)
+        .expect("there are panels")
+        .map(|entry| entry.expect("a folder can be listed").path())
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .filter(|name| name != "mod")
+        .collect();
+    assert!(names.len() > 8, "{names:?}");
+    check(".rs", |path, text| {
+        let own = path.strip_prefix(&panels).ok()?.iter().next()?.to_str()?;
+        let own = own.trim_end_matches(".rs");
+        let others = names.iter().filter(|name| *name != own);
+        let known = others.filter(|name| text.contains(&format!("panels::{name}")));
+        let known: Vec<&str> = known.map(String::as_str).collect();
+        (own != "mod" && !known.is_empty()).then(|| format!("knows {}", known.join(", ")))
+    });
+}
+
+/// What is computed for a panel is computed without a widget, so that it can be tested and timed alone.
+#[test]
+fn models_and_the_document_of_the_window_hold_no_widget() {
+    let source = root().join("gui/src");
+    const OF_WIDGETS: [&str; 4] = [
+        concat!("&mut ", "Ui"),
+        concat!("&", "Ui"),
+        concat!("egui::", "Ui"),
+        "Response",
+    ];
+    check(".rs", |path, text| {
+        let inside = path.strip_prefix(&source).ok()?;
+        let name = inside.file_name()?.to_str()?;
+        let is_plain = inside.starts_with("document")
+            || ["model.rs", "fields.rs", "lane.rs", "layout.rs"].contains(&name);
+        let held = OF_WIDGETS.iter().find(|word| text.contains(**word));
+        held.filter(|_| is_plain).map(|word| format!("holds `{word}`"))
+    });
+}
+
 #[test]
 fn lint_files_agree_on_their_shared_lines() {
     let shared = std::fs::read_to_string(root().join("clippy.toml")).unwrap();

@@ -75,7 +75,7 @@ const CONTROL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
 
 impl Action {
     /// Every action, in the order of menus, palette and key list.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Open,
         Self::OpenExample,
         Self::Save,
@@ -94,6 +94,7 @@ impl Action {
         Self::Arrange(Arrangement::Experts),
         Self::Arrange(Arrangement::Explore),
         Self::Arrange(Arrangement::Report),
+        Self::Arrange(Arrangement::Calibrate),
         Self::SwitchColours,
         Self::SystemColours,
         Self::Palette,
@@ -122,6 +123,7 @@ impl Action {
             Self::Arrange(Arrangement::Experts) => "Layout: experts",
             Self::Arrange(Arrangement::Explore) => "Layout: explore",
             Self::Arrange(Arrangement::Report) => "Layout: report",
+            Self::Arrange(Arrangement::Calibrate) => "Layout: calibrate",
             Self::SwitchColours => "Switch light and dark",
             Self::SystemColours => "Colours of the system",
             Self::Palette => "All commands…",
@@ -153,6 +155,9 @@ impl Action {
                 "Layouts and cluster sizes alone; the other panels are tabs."
             }
             Self::Arrange(Arrangement::Report) => "The decision sheet alone; the other panels are tabs.",
+            Self::Arrange(Arrangement::Calibrate) => {
+                "Predictions beside measurements, kernels and collectives."
+            }
             Self::SwitchColours => "Dark text on light, or light text on dark.",
             Self::SystemColours => "Light or dark as the rest of the desktop.",
             Self::Palette => "Finds any command by a part of its name.",
@@ -196,6 +201,7 @@ impl Action {
             Self::Arrange(Arrangement::Experts) => &const { [control(Key::Num6)] },
             Self::Arrange(Arrangement::Explore) => &const { [control(Key::Num7)] },
             Self::Arrange(Arrangement::Report) => &const { [control(Key::Num8)] },
+            Self::Arrange(Arrangement::Calibrate) => &const { [control(Key::Num9)] },
             Self::Search => &const { [control(Key::L)] },
             Self::Palette => {
                 &const {

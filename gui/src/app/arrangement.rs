@@ -85,11 +85,13 @@ pub enum Arrangement {
     Explore,
     /// The decision sheet; the others as tabs.
     Report,
+    /// Predictions beside measurements, kernels and collectives; the others as tabs.
+    Calibrate,
 }
 
 impl Arrangement {
     /// Every arrangement.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Overview,
         Self::Observe,
         Self::Plan,
@@ -98,6 +100,7 @@ impl Arrangement {
         Self::Experts,
         Self::Explore,
         Self::Report,
+        Self::Calibrate,
     ];
 
     /// Its name on the command line.
@@ -112,6 +115,7 @@ impl Arrangement {
             Self::Experts => "experts",
             Self::Explore => "explore",
             Self::Report => "report",
+            Self::Calibrate => "calibrate",
         }
     }
 
@@ -151,6 +155,12 @@ impl Arrangement {
                 let others = left.into_iter().map(|(_, tile)| tile);
                 let right = tiles.insert_tab_tile([experts].into_iter().chain(others).collect());
                 split(&mut tiles, LinearDir::Horizontal, [plan, right], 0.3)
+            }
+            Self::Calibrate => {
+                let [calibrate, kernels, comms] =
+                    [Pane::Calibrate, Pane::Kernels, Pane::Comms].map(&mut take);
+                let others = left.into_iter().map(|(_, tile)| tile);
+                tiles.insert_tab_tile([calibrate, kernels, comms].into_iter().chain(others).collect())
             }
             Self::Timeline | Self::Compare | Self::Explore | Self::Report => {
                 let front = take(match self {
@@ -217,7 +227,7 @@ mod tests {
         }
         let fault = "nonsense".parse::<Arrangement>().unwrap_err();
         assert!(
-            fault.contains("overview, observe, plan, timeline, compare, experts, explore, report"),
+            fault.contains("overview, observe, plan, timeline, compare, experts, explore, report, calibrate"),
             "{fault}"
         );
     }

@@ -90,7 +90,7 @@ fn the_palette_says_why_a_command_can_do_nothing_now() {
     harness.run_steps(3);
     harness.get_by_label("Find a command").type_text("stop");
     harness.run_steps(3);
-    assert!(shows(&harness, "Not now: no run is under way."), "the reason");
+    assert!(shows(&harness, "Not now: nothing is under way."), "the reason");
     harness.key_press(Key::Enter);
     harness.run_steps(4);
     assert!(shows(&harness, "Find a command"), "it stays open for another");

@@ -1,6 +1,7 @@
 //! The window driven by accessible labels, without a renderer; its collectors are real daemons on loopback.
 
 mod base;
+mod calibrate;
 mod commands;
 mod compare;
 mod escape;

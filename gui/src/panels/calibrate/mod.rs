@@ -88,7 +88,11 @@ fn controls(ui: &mut Ui, document: &Document, view: &mut View, commands: &Comman
             }
             None => {
                 let path = view.path.trim().to_owned();
-                if ui.add_enabled(!path.is_empty(), Button::new("Compare")).clicked() {
+                if ui
+                    .add_enabled(!path.is_empty(), Button::new("Predict"))
+                    .on_hover_text("Every row is predicted and set beside what was measured")
+                    .clicked()
+                {
                     commands.send(Command::Judge(path, view.simulated));
                 }
             }

@@ -1,7 +1,7 @@
 //! Comms: what a collective takes on a machine, by size and algorithm.
 
 use eframe::egui::{ComboBox, DragValue, Grid, ScrollArea, Ui};
-use egui_plot::{GridMark, Legend, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points};
+use egui_plot::{Corner, GridMark, Legend, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points};
 use orrery::collective::{Answer, Asked, Question};
 use orrery_scenario::catalog;
 use orrery_units::{Bytes, significant};
@@ -139,32 +139,36 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View) {
 
 fn controls(ui: &mut Ui, wanted: &mut Wanted, measure: &mut Measure) {
     ui.horizontal_wrapped(|ui| {
-        ComboBox::from_id_salt("operation").selected_text(wanted.op).show_ui(ui, |ui| {
-            for op in OPERATIONS {
-                ui.selectable_value(&mut wanted.op, op, op);
-            }
-        });
-        ComboBox::from_id_salt("device").selected_text(&wanted.gpu).width(150.0).show_ui(ui, |ui| {
-            for name in catalog::device_names() {
-                ui.selectable_value(&mut wanted.gpu, name.clone(), name);
-            }
-        });
+        let operations = OPERATIONS.map(|op| (op, op.to_owned()));
+        choose(ui, "collective", &mut wanted.op, &operations);
+        let devices: Vec<(String, String)> =
+            catalog::device_names().into_iter().map(|name| (name.clone(), name)).collect();
+        choose(ui, "GPU", &mut wanted.gpu, &devices);
         let label = ui.label("nodes");
         ui.add(DragValue::new(&mut wanted.nodes).range(1..=100_000)).labelled_by(label.id);
         let label = ui.label("GPUs per node");
         ui.add(DragValue::new(&mut wanted.per_node).range(1..=72)).labelled_by(label.id);
-        ui.label("NICs");
-        ComboBox::from_id_salt("nics").selected_text(wanted.nic).width(70.0).show_ui(ui, |ui| {
-            for nic in NICS {
-                ui.selectable_value(&mut wanted.nic, nic, nic);
-            }
-        });
+        choose(ui, "NICs", &mut wanted.nic, &NICS.map(|nic| (nic, nic.to_owned())));
         ui.checkbox(&mut wanted.sharp, "switches reduce (SHARP)");
         ui.separator();
         ui.selectable_value(measure, Measure::BusBandwidth, "bus bandwidth")
             .on_hover_text("nccl-tests: bytes over time, times 2 (n - 1) / n of an all-reduce and (n - 1) / n of a gather");
         ui.selectable_value(measure, Measure::Time, "time");
     });
+}
+
+/// One of `values`, called `name`.
+fn choose<T: Clone + PartialEq>(ui: &mut Ui, name: &str, chosen: &mut T, values: &[(T, String)]) {
+    let label = ui.label(name);
+    let shown = values.iter().find(|(value, _)| value == chosen);
+    let combo = ComboBox::from_id_salt(name)
+        .selected_text(shown.map_or("", |(_, words)| words.as_str()))
+        .show_ui(ui, |ui| {
+            for (value, words) in values {
+                ui.selectable_value(chosen, value.clone(), words);
+            }
+        });
+    let _labelled = combo.response.labelled_by(label.id);
 }
 
 fn size_of(power: f64) -> String {
@@ -188,7 +192,7 @@ fn picture(ui: &mut Ui, answers: &[(u64, Vec<Answer>)], measure: Measure, height
     let plot = Plot::new("collectives")
         .height(height)
         .allow_scroll(false)
-        .legend(Legend::default())
+        .legend(Legend::default().position(Corner::LeftTop))
         .x_axis_formatter(|mark: GridMark, _range| size_of(mark.value))
         .x_grid_spacer(egui_plot::uniform_grid_spacer(|_| [5.0, 1.0, 1.0]))
         .x_axis_label("size");

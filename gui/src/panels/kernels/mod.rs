@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use eframe::egui::{Grid, ScrollArea, Ui};
-use egui_plot::{GridMark, HLine, Legend, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points, VLine};
+use egui_plot::{
+    Corner, GridMark, HLine, Legend, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points, VLine,
+};
 use orrery::kernels::{Kernels, Point, kernels};
 use orrery_units::{Evidence, significant, with_si_prefix};
 
@@ -83,7 +85,7 @@ fn over_rows(ui: &mut Ui, found: &Kernels, height: f32) {
     Plot::new("rates over rows")
         .height(height)
         .allow_scroll(false)
-        .legend(Legend::default())
+        .legend(Legend::default().position(Corner::LeftTop))
         .include_y(0.0)
         .x_axis_label("rows: tokens of an expert, or of a product")
         .y_axis_label("TFLOP/s")

@@ -1,6 +1,8 @@
 //! The keys that are changed most, as a form: each change is one of the text, in which all else stays as it is.
 
-use eframe::egui::{Button, ComboBox, DragValue, Grid, Label, RichText, Role, Sense, Ui, WidgetInfo};
+use eframe::egui::{
+    Button, ComboBox, DragValue, Grid, Label, Response, RichText, Role, Sense, Ui, WidgetInfo,
+};
 use orrery_scenario::edit::{Draft, EditError};
 use serde_json::Value;
 
@@ -159,13 +161,13 @@ fn row(ui: &mut Ui, field: &Field, standing: &Standing, form: &mut Form) -> Opti
     let found = match field.values {
         Values::Count | Values::Degree => number(ui, standing, field, &label),
         Values::Number => price(ui, standing, &label),
-        _ => choice(ui, standing, field, form),
+        _ => choice(ui, standing, field, (form, &label)),
     };
     ui.end_row();
     found
 }
 
-fn number(ui: &mut Ui, standing: &Standing, field: &Field, label: &eframe::egui::Response) -> Option<String> {
+fn number(ui: &mut Ui, standing: &Standing, field: &Field, label: &Response) -> Option<String> {
     let digits = standing.value.replace('_', "");
     let Ok(mut value) = digits.parse::<u64>() else {
         ui.weak(&standing.value)
@@ -195,7 +197,7 @@ fn number(ui: &mut Ui, standing: &Standing, field: &Field, label: &eframe::egui:
     (value != before).then(|| value.to_string())
 }
 
-fn price(ui: &mut Ui, standing: &Standing, label: &eframe::egui::Response) -> Option<String> {
+fn price(ui: &mut Ui, standing: &Standing, label: &Response) -> Option<String> {
     let mut value: f64 = standing.value.parse().unwrap_or(0.0);
     let before = value;
     let drag = DragValue::new(&mut value)
@@ -206,10 +208,15 @@ fn price(ui: &mut Ui, standing: &Standing, label: &eframe::egui::Response) -> Op
     (value.to_bits() != before.to_bits()).then(|| format!("{value:.2}"))
 }
 
-fn choice(ui: &mut Ui, standing: &Standing, field: &Field, form: &mut Form) -> Option<String> {
+fn choice(
+    ui: &mut Ui,
+    standing: &Standing,
+    field: &Field,
+    (form, label): (&mut Form, &Response),
+) -> Option<String> {
     let plain = |value: &str| value.trim_matches('"').to_owned();
     let mut found = None;
-    ComboBox::from_id_salt(field.key)
+    let shown = ComboBox::from_id_salt(field.key)
         .selected_text(plain(&standing.value))
         .width(150.0)
         .show_ui(ui, |ui| {
@@ -222,6 +229,7 @@ fn choice(ui: &mut Ui, standing: &Standing, field: &Field, form: &mut Form) -> O
                 }
             }
         });
+    let _labelled = shown.response.labelled_by(label.id);
     found.filter(|value| *value != standing.value)
 }
 

@@ -176,7 +176,8 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
 /// The run whose sheet is shown.
 fn choice(ui: &mut Ui, document: &Document, commands: &Commands) {
     let shown = document.sheet_run();
-    ComboBox::from_id_salt("run of the sheet")
+    let label = ui.label("Run");
+    let combo = ComboBox::from_id_salt("run of the sheet")
         .selected_text(shown.map_or_else(String::new, |run| run.title()))
         .width(ui.available_width().min(MAKE_UP - 16.0))
         .show_ui(ui, |ui| {
@@ -187,6 +188,7 @@ fn choice(ui: &mut Ui, document: &Document, commands: &Commands) {
                 }
             }
         });
+    let _labelled = combo.response.labelled_by(label.id);
 }
 
 /// What is said when there is no run.
