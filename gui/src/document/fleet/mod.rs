@@ -15,6 +15,7 @@ pub use apart::Apart;
 pub use history::{History, KEPT};
 pub use metric::FleetMetric;
 
+use orrery_telemetry::judge::Alert;
 use orrery_telemetry::{DeviceSample, Event, Origin, Sample, SourceStatus};
 
 use self::summary::Summary;
@@ -37,6 +38,8 @@ pub struct Fleet {
     pub nodes: Vec<Node>,
     /// Devices that want a look, in the order of nodes and devices; as of the last [`settle`](Self::settle).
     pub apart: Vec<Apart>,
+    /// Alerts that stand, by the place of the collector that raised them; the most urgent first, then the oldest.
+    pub alerts: Vec<(usize, Alert)>,
     summary: Summary,
     /// Whether samples came since the last [`settle`](Self::settle).
     unsettled: bool,
@@ -186,6 +189,8 @@ impl Fleet {
                 collector.link = Link::Connected;
                 collector.sources.clear();
                 collector.heard_at = Some(now);
+                // Those that stand are told again.
+                self.alerts.retain(|(of, _)| *of != event.collector);
             }
             News::Heard(heard) => {
                 collector.heard_at = Some(now);
@@ -194,9 +199,23 @@ impl Fleet {
                     Event::Sample(sample) => self.take_sample(event.collector, sample, now),
                     Event::Missed(lines) => collector.missed += lines,
                     Event::Heartbeat(beat) => collector.next_within = Some(beat.next_within.as_secs()),
-                    Event::Alert(_) | Event::Unknown(_) => {}
+                    Event::Alert(alert) => self.take_alert(event.collector, alert),
+                    Event::Unknown(_) => {}
                 }
             }
+        }
+    }
+
+    /// Takes in `alert`, which replaces what was said of the same before, or ends it.
+    fn take_alert(&mut self, collector: usize, alert: Alert) {
+        let is_same = |(of, known): &(usize, Alert)| {
+            *of == collector && known.rule == alert.rule && known.subject == alert.subject
+        };
+        self.alerts.retain(|known| !is_same(known));
+        if alert.cleared.is_none() {
+            self.alerts.push((collector, alert));
+            self.alerts
+                .sort_by_key(|(_, alert)| (std::cmp::Reverse(alert.severity), alert.since));
         }
     }
 

@@ -257,3 +257,75 @@ fn the_pause_that_is_no_news_follows_the_interval() {
     let pauses: Vec<f64> = fleet.nodes.iter().map(Node::pause).collect();
     assert_eq!(pauses, [4.0, 181.0]);
 }
+
+#[test]
+fn alerts_stand_until_they_are_cleared_the_most_urgent_first() {
+    use orrery_telemetry::judge::{Rule, Severity, Subject};
+
+    let alert = |rule, severity, at: u64, cleared: bool| {
+        let job = "job".to_owned();
+        News::Heard(Event::Alert(Alert {
+            rule,
+            severity,
+            subject: Subject::Job { job },
+            origin: Origin::Live,
+            what: format!("{severity:?}"),
+            evidence: Vec::new(),
+            action: "look".to_owned(),
+            since: UnixTime::from_millis(at),
+            raised: UnixTime::from_millis(at),
+            cleared: cleared.then(|| UnixTime::from_millis(at + 5)),
+        }))
+    };
+    let mut fleet = fleet();
+    hear(&mut fleet, 1.0, 0, News::Connected);
+    hear(
+        &mut fleet,
+        1.0,
+        0,
+        alert(Rule::JobSlow, Severity::Warning, 1, false),
+    );
+    hear(
+        &mut fleet,
+        2.0,
+        0,
+        alert(Rule::Hang, Severity::Critical, 2, false),
+    );
+    hear(
+        &mut fleet,
+        3.0,
+        1,
+        alert(Rule::JobSlow, Severity::Warning, 3, false),
+    );
+    let rules = |fleet: &Fleet| -> Vec<(usize, Rule)> {
+        fleet.alerts.iter().map(|(of, alert)| (*of, alert.rule)).collect()
+    };
+    assert_eq!(
+        rules(&fleet),
+        [(0, Rule::Hang), (0, Rule::JobSlow), (1, Rule::JobSlow)]
+    );
+    // It grew worse: the same alert, once.
+    hear(
+        &mut fleet,
+        4.0,
+        0,
+        alert(Rule::JobSlow, Severity::Critical, 1, false),
+    );
+    assert_eq!(
+        rules(&fleet),
+        [(0, Rule::JobSlow), (0, Rule::Hang), (1, Rule::JobSlow)]
+    );
+    hear(
+        &mut fleet,
+        5.0,
+        0,
+        alert(Rule::JobSlow, Severity::Critical, 1, true),
+    );
+    assert_eq!(rules(&fleet), [(0, Rule::Hang), (1, Rule::JobSlow)]);
+    hear(&mut fleet, 6.0, 0, News::Connected);
+    assert_eq!(
+        rules(&fleet),
+        [(1, Rule::JobSlow)],
+        "a new stream tells all that stand"
+    );
+}

@@ -1,5 +1,6 @@
 //! Fleet: who is heard, a row for each node, a cell for each device coloured by one figure, and what wants a look.
 
+mod alerts;
 mod collectors;
 mod device;
 mod grid;
@@ -134,7 +135,7 @@ fn empty(ui: &mut Ui, view: &mut View, commands: &Commands) {
     ui.vertical_centered(|ui| {
         ui.heading("No collectors yet");
         ui.label("A collector on a node makes its devices appear here. On the node:");
-        ui.code("orrery-collector serve --listen 0.0.0.0:9477 --allow-remote");
+        ui.code("orrery-collector serve --listen 127.0.0.1:9477");
         ui.label("then here, or with `--collector` when the window is opened:");
         collectors::add(ui, view, commands);
         ui.weak("`orrery-gui --demo` shows a made-up cluster.");
@@ -144,6 +145,7 @@ fn empty(ui: &mut Ui, view: &mut View, commands: &Commands) {
 /// What wants a look, above the device that is looked at.
 fn beside(ui: &mut Ui, fleet: &Fleet, view: &mut View, now: f64) {
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+        alerts::show(ui, fleet, view);
         attention(ui, fleet, view);
         ui.separator();
         let selected = view.selected.as_ref().and_then(|selected| selected.find(fleet));
