@@ -16,7 +16,7 @@ mod words;
 
 pub use app::{Action, App, Arrangement, Command, Menu, Start, session_path};
 pub use document::{
-    Apart, Calibrate, Collector, Device, Document, Elsewhere, Explore, Finished, Fleet, FleetEvent,
+    Access, Apart, Calibrate, Collector, Device, Document, Elsewhere, Explore, Finished, Fleet, FleetEvent,
     FleetMetric, History, Home, Job, Judging, KEPT, Keeping, Link, News, Node, Opening, Prepared, Run,
     Running, Runs, SIDES, Scenario, Searching, Sheets, Shelved, Side, Standing, Wake, Wanted, Weighed,
     collector_url, is_scenario, short_name,

@@ -9,7 +9,8 @@ use orrery::cli;
 use orrery::exit::Exit;
 use orrery_collector::{Daemon, Settings, SourceKind};
 use orrery_gui::{
-    Arrangement, OpenError, Scenario, Start, collector_url, is_scenario, no_display, open, session_path,
+    Access, Arrangement, OpenError, Scenario, Start, collector_url, is_scenario, no_display, open,
+    session_path,
 };
 
 /// Opens the window on scenarios, or on the one that ships with the program, simulates the first and shows the
@@ -28,6 +29,12 @@ struct Arguments {
     /// repeated.
     #[arg(long, value_name = "URL", value_parser = collector_url)]
     collector: Vec<String>,
+    /// The token that collectors gave out, alone in a file.
+    #[arg(long, value_name = "FILE", requires = "collector")]
+    collector_token: Option<PathBuf>,
+    /// Certificates (PEM) that vouch for collectors that speak TLS; else those that Mozilla trusts.
+    #[arg(long, value_name = "FILE", requires = "collector")]
+    collector_ca: Option<PathBuf>,
     /// Save a picture of the window once the first run is over and the fleet has spoken, and close it.
     #[arg(long, value_name = "PNG")]
     screenshot: Option<PathBuf>,
@@ -69,6 +76,14 @@ fn show(arguments: &Arguments) -> Exit {
             Err(why) => return say(&why, Exit::Invalid),
         }
     }
+    let access = Access::read(
+        arguments.collector_token.as_deref(),
+        arguments.collector_ca.as_deref(),
+    );
+    let access = match access {
+        Ok(access) => access,
+        Err(why) => return say(&why, Exit::Invalid),
+    };
     let daemon = own_collector(arguments);
     let own = daemon.iter().map(|daemon| format!("http://{}", daemon.address()));
     let start = Start {
@@ -77,6 +92,7 @@ fn show(arguments: &Arguments) -> Exit {
         run_at_once: !explores,
         search_at_once: explores,
         collectors: own.chain(arguments.collector.iter().cloned()).collect(),
+        access,
         screenshot: arguments.screenshot.clone(),
         arrangement: arguments.layout,
         light: arguments.colours.as_ref().map(|colours| colours == "light"),

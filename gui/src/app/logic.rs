@@ -138,7 +138,8 @@ impl App {
         let (out, wake) = (self.feed.0.clone(), Arc::clone(&self.wake));
         let place = fleet.collectors.len();
         fleet.collectors.push(Collector::new(url));
-        self.feeds.push(Feed::follow(place, url, out, wake));
+        self.feeds
+            .push(Feed::follow(place, url, &self.access, (out, wake)));
     }
 
     fn take_in(&mut self, event: Event) {

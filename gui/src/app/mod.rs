@@ -26,7 +26,7 @@ use orrery::traces;
 use orrery_timeline::StepExtent;
 
 use crate::document::{
-    Document, Event, Feed, FleetEvent, JudgeWatch, RunWatch, Scenario, SearchWatch, Wake, Wanted,
+    Access, Document, Event, Feed, FleetEvent, JudgeWatch, RunWatch, Scenario, SearchWatch, Wake, Wanted,
 };
 use crate::theme;
 pub use action::{Action, Menu};
@@ -53,6 +53,8 @@ pub struct Start {
     pub search_at_once: bool,
     /// Collectors that are followed, by their [`collector_url`](crate::collector_url).
     pub collectors: Vec<String>,
+    /// How they are spoken to.
+    pub access: Access,
     /// Where to put a picture of the window once the first run is over and the fleet has spoken; the window
     /// closes then.
     pub screenshot: Option<PathBuf>,
@@ -136,6 +138,7 @@ pub struct App {
     events: (Sender<Event>, Receiver<Event>),
     feed: (Sender<FleetEvent>, Receiver<FleetEvent>),
     feeds: Vec<Feed>,
+    access: Access,
     wake: Wake,
     watch: Option<RunWatch>,
     searching: Option<SearchWatch>,
@@ -195,6 +198,7 @@ impl App {
             events: channel(),
             feed: channel(),
             feeds: Vec::new(),
+            access: start.access,
             wake: Arc::new(move || woken.request_repaint()),
             watch: None,
             searching: None,

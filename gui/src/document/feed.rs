@@ -9,7 +9,7 @@ use orrery_telemetry::{Event, read_line};
 use orrery_units::Bytes;
 use ureq::http::Uri;
 
-use super::Wake;
+use super::{Access, Wake};
 
 /// The port of a collector whose address names none; `orrery-collector serve` listens there.
 const DEFAULT_PORT: u16 = 9477;
@@ -61,10 +61,16 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// Follows the collector at `url`, the `collector`-th of the fleet.
-    pub(crate) fn follow(collector: usize, url: &str, out: Sender<FleetEvent>, wake: Wake) -> Self {
+    pub(crate) fn follow(
+        collector: usize,
+        url: &str,
+        access: &Access,
+        (out, wake): (Sender<FleetEvent>, Wake),
+    ) -> Self {
         let (again, asked) = channel();
         let follower = Follower {
             stream: format!("{url}/stream"),
+            access: access.clone(),
             collector,
             out,
             wake,
@@ -86,6 +92,7 @@ struct Unheard;
 
 struct Follower {
     stream: String,
+    access: Access,
     collector: usize,
     out: Sender<FleetEvent>,
     wake: Wake,
@@ -116,7 +123,7 @@ impl Follower {
     /// Connects and tells what comes until the stream ends; says why it did.
     fn listen(&self, heard: &mut bool) -> Result<String, Unheard> {
         self.tell(News::Connecting)?;
-        let mut lines = match connect(&self.stream) {
+        let mut lines = match connect(&self.stream, &self.access) {
             Ok(lines) => lines,
             Err(fault) => return Ok(phrase(&fault)),
         };
@@ -149,15 +156,22 @@ impl Follower {
     }
 }
 
-fn connect(stream: &str) -> Result<impl BufRead, ureq::Error> {
+fn connect(stream: &str, access: &Access) -> Result<impl BufRead, ureq::Error> {
     let configuration = ureq::Agent::config_builder()
         // Collectors are machines of the cluster and are reached directly.
         .proxy(None)
         .timeout_connect(Some(CONNECT))
         .timeout_recv_response(Some(CONNECT))
         .timeout_per_read(Some(SILENCE))
+        // A token is for whom it was given to.
+        .max_redirects(0)
+        .tls_config(access.tls())
         .build();
-    let answer = ureq::Agent::new_with_config(configuration).get(stream).call()?;
+    let mut request = ureq::Agent::new_with_config(configuration).get(stream);
+    if let Some(authorization) = access.authorization() {
+        request = request.header("Authorization", authorization);
+    }
+    let answer = request.call()?;
     Ok(BufReader::new(answer.into_body().into_reader()))
 }
 
@@ -196,6 +210,15 @@ fn bounded(words: &str) -> String {
 fn phrase(fault: &ureq::Error) -> String {
     match fault {
         ureq::Error::Io(fault) => phrase_of_stream(fault),
+        ureq::Error::StatusCode(401 | 403) => {
+            "the collector wants to know who asks: `--collector-token FILE` names what it gave out".to_owned()
+        }
+        ureq::Error::Tls(fault) => bounded(&format!(
+            "no trust: {fault}; `--collector-ca FILE` names who vouches"
+        )),
+        ureq::Error::Rustls(fault) => bounded(&format!(
+            "no trust: {fault}; `--collector-ca FILE` names who vouches"
+        )),
         ureq::Error::StatusCode(code) => {
             format!("the address answers with HTTP status {code}: no collector?")
         }
@@ -223,12 +246,16 @@ fn phrase_of_stream(fault: &io::Error) -> String {
 /// Why the text is no such address, with one that is.
 pub fn collector_url(text: &str) -> Result<String, String> {
     let fault = |why: &str| format!("`{text}` {why}; write it like `http://node:{DEFAULT_PORT}`");
-    let whole = match text.trim().split_once("://") {
-        Some(("http", rest)) => rest,
-        Some((scheme, _)) => return Err(fault(&format!("asks for `{scheme}`, and collectors speak http"))),
-        None => text.trim(),
+    let (scheme, whole) = match text.trim().split_once("://") {
+        Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
+        Some((scheme, _)) => {
+            return Err(fault(&format!(
+                "asks for `{scheme}`, and collectors speak http and https"
+            )));
+        }
+        None => ("http", text.trim()),
     };
-    let uri: Uri = format!("http://{}", whole.trim_end_matches('/'))
+    let uri: Uri = format!("{scheme}://{}", whole.trim_end_matches('/'))
         .parse()
         .map_err(|_no_uri| fault("is no address"))?;
     let host = uri.host().filter(|host| !host.is_empty());
@@ -237,7 +264,7 @@ pub fn collector_url(text: &str) -> Result<String, String> {
         return Err(fault("has a path that collectors do not have"));
     }
     let port = uri.port_u16().unwrap_or(DEFAULT_PORT);
-    Ok(format!("http://{host}:{port}"))
+    Ok(format!("{scheme}://{host}:{port}"))
 }
 
 #[cfg(test)]
@@ -261,7 +288,8 @@ mod tests {
             Ok("http://[::1]:80"),
             "an address of six parts keeps its brackets"
         );
-        for text in ["https://node", "", "http://", "node/other", "two words"] {
+        assert_eq!(collector_url("https://node/").as_deref(), Ok("https://node:9477"));
+        for text in ["ftp://node", "", "http://", "node/other", "two words"] {
             let fault = collector_url(text).unwrap_err();
             assert!(fault.contains("http://node:9477"), "{fault}");
         }
@@ -297,7 +325,12 @@ mod tests {
             .and_then(|free| free.local_addr())
             .unwrap();
         let (out, news) = channel();
-        let feed = Feed::follow(3, &format!("http://{address}"), out, std::sync::Arc::new(|| ()));
+        let feed = Feed::follow(
+            3,
+            &format!("http://{address}"),
+            &Access::default(),
+            (out, std::sync::Arc::new(|| ())),
+        );
         let mut pauses = Vec::new();
         while pauses.len() < 3 {
             let event = news.recv_timeout(Duration::from_secs(30)).unwrap();

@@ -1,5 +1,6 @@
 //! What the window shows: scenarios, their faults, their runs, and the fleet. No widget is known here.
 
+mod access;
 mod calibrate;
 mod disk;
 mod explore;
@@ -22,6 +23,7 @@ use orrery_report::render::Headline;
 use orrery_scenario::{Diagnostic, Loaded};
 use orrery_timeline::Timeline;
 
+pub use access::Access;
 pub use calibrate::{Calibrate, Judging};
 pub(crate) use calibrate::{JudgeWatch, Judged, judge};
 pub(crate) use disk::{Disk, Entry, Expected, Refusal, Save, list, look, save};
