@@ -51,6 +51,8 @@ fn without_the_token_nothing_but_health_answers() {
             "/",
             "/nowhere",
             "/healthz/x",
+            "/v1/history",
+            "/v1/series",
         ];
         let oversized = format!("Bearer {}", "f".repeat(3000));
         let far_oversized = format!("Bearer {}", "f".repeat(100_000));

@@ -11,9 +11,9 @@ use crate::skips::has_command;
 
 const NUM_DEVICES: u64 = 16;
 /// Minutes of history; a reading each.
-const MINUTES: u64 = 180;
+const MINUTES: u64 = 120;
 /// Since when something is wrong, in minutes.
-const SINCE: u64 = 60;
+const SINCE: u64 = 40;
 
 /// One device of a fleet.
 struct Device {
@@ -37,7 +37,7 @@ const METRICS: [(&str, f64, f64); 15] = [
     ("orrery_gpu_throttle_active{reason=power_cap}", 0.5, 1.0),
     ("orrery_gpu_throttle_active{reason=thermal_hardware}", 0.0, 0.0),
     // A program of a user fails every now and then.
-    ("orrery_gpu_xid_last_timestamp_seconds{xid=31}", 10_500.0, 0.0),
+    ("orrery_gpu_xid_last_timestamp_seconds{xid=31}", 7_000.0, 0.0),
     // Not there: a device that fell off the bus.
     ("orrery_gpu_xid_last_timestamp_seconds{xid=79}", f64::NAN, 0.0),
     (
@@ -199,9 +199,9 @@ fn fleets_that_are_well() -> Vec<Value> {
 fn fleets_that_are_ill() -> Vec<Value> {
     vec![
         one_is_ill("OrreryDeviceError", |device, metric, minute, value| {
-            let fell = device.index == 5 && minute >= 174 && metric.contains("xid=79");
+            let fell = device.index == 5 && minute >= 114 && metric.contains("xid=79");
             // Five minutes before the end.
-            if fell { 10_440.0 } else { value }
+            if fell { 6_840.0 } else { value }
         }),
         one_is_ill("OrreryMemoryErrors", |device, metric, minute, value| {
             let more = device.index == 5 && minute > MINUTES - 30 && metric.contains("ecc");

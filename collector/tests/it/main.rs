@@ -20,6 +20,7 @@ mod moods_health;
 mod openmetrics;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod parsers;
 mod process;
 mod prometheus;
 mod recording;
