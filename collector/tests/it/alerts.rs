@@ -107,6 +107,20 @@ fn collectors(gone_since: Option<u64>, silent_since: Option<u64>, drops: u64) ->
     ]
 }
 
+/// A job whose MFU is `mfu` from `since` on, and a word of the judge.
+fn job(since: u64, mfu: f64, severity: &str) -> Vec<Value> {
+    let values = (0..MINUTES).map(|minute| if minute < since { 0.46 } else { mfu }.to_string());
+    let values: Vec<String> = values.collect();
+    let judged =
+        format!("orrery_alert{{rule=\"row-remap\",severity=\"{severity}\",node=\"node-0\",gpu=\"4\"}}");
+    vec![
+        json!({"series": "orrery_job_mfu_ratio{job_name=\"pretrain\"}", "values": values.join(" ")}),
+        json!({"series": "orrery_job_predicted_mfu_ratio{job_name=\"pretrain\"}",
+            "values": format!("0.44x{}", MINUTES - 1)}),
+        json!({"series": judged, "values": format!("1x{}", MINUTES - 1)}),
+    ]
+}
+
 /// One test of `promtool`: the alerts that fire at the end, by name and labels that are looked at.
 fn case(name: &str, series: Vec<Value>, firing: &BTreeMap<&str, Vec<Value>>) -> Value {
     let all = [
@@ -123,6 +137,8 @@ fn case(name: &str, series: Vec<Value>, firing: &BTreeMap<&str, Vec<Value>>) -> 
         "OrreryLinkTrainsAnew",
         "OrreryDeviceHotAgainstNode",
         "OrrerySamplesDropped",
+        "OrreryJobSlow",
+        "OrreryJudged",
     ];
     // Seen through the alerts themselves: the labels that matter, none of the words.
     let count = |alert: &str| {
@@ -166,6 +182,23 @@ fn fleets_that_are_well() -> Vec<Value> {
     let with = |collectors: Vec<Value>| [fleet(healthy), collectors].concat();
     vec![
         case("healthy", with(collectors(None, None, 0)), &silent()),
+        case("a job as ever", job(MINUTES - 45, 0.42, "info"), &silent()),
+        // Nine tenths of its own median are 0.414, of what was predicted 0.396.
+        case(
+            "a job slower than it was",
+            job(MINUTES - 45, 0.40, "info"),
+            &fires("OrreryJobSlow", "{}"),
+        ),
+        case(
+            "a job slower than predicted",
+            job(0, 0.39, "info"),
+            &fires("OrreryJobSlow", "{}"),
+        ),
+        case(
+            "judged",
+            job(0, 0.46, "critical"),
+            &fires("OrreryJudged", "{node=\"node-0\",gpu=\"4\"}"),
+        ),
         // A job ends, another begins, half as heavy: nothing is wrong.
         case(
             "jobs change",

@@ -1,6 +1,8 @@
 //! The files of `deploy/`: each is what its reader expects, and what they name exists.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
@@ -46,6 +48,7 @@ fn exported() -> BTreeSet<String> {
         text.contains("orrery_gpu_xid_last")
     });
     names.extend(rows(&page));
+    names.extend(rows(&page_of_a_job()));
     for kinds in [vec![SourceKind::Demo], vec![SourceKind::Nvml]] {
         let daemon = Daemon::start(&settings(kinds)).expect("it starts");
         metrics_until(daemon.address(), "readings", |text| {
@@ -55,6 +58,28 @@ fn exported() -> BTreeSet<String> {
         names.extend(rows(&text));
     }
     names
+}
+
+/// The page of a daemon that a trainer tells of a job that was predicted.
+fn page_of_a_job() -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("trainers.sock");
+    let mut settings = settings(vec![SourceKind::Nvml]);
+    settings.judging.trainer_socket = Some(socket.clone());
+    let daemon = Daemon::start(&settings).expect("it starts");
+    let described = json!({"gpus": 16, "peak": "989 TFLOP/s", "sequence_length": 8192, "predicted_mfu": 0.5,
+        "model": {"layers": 32, "hidden": 4096, "heads": 32, "kv_heads": 8, "feed_forward": 14336,
+            "vocabulary": 128_256}});
+    let job = json!({"schema": "trainer/1", "job": "pretrain", "description": described});
+    let step = json!({"schema": "trainer/1", "job": "pretrain",
+        "step": {"number": 3, "time": 7.4, "tokens": 1_048_576, "expert_loads": [[30, 10]]}});
+    let mut trainer = UnixStream::connect(&socket).expect("it listens");
+    trainer
+        .write_all(format!("{job}\n{step}\n").as_bytes())
+        .expect("it hears");
+    metrics_until(daemon.address(), "a job", |text| {
+        text.contains("orrery_job_predicted_mfu_ratio{")
+    })
 }
 
 /// The names of the rows of a page.
