@@ -45,7 +45,7 @@ fn exported() -> BTreeSet<String> {
     let xids = json!({"xids": [{"device": 0, "code": 79, "times": 1, "after": 60}]});
     let (_driver, server) = driver(&[device("GPU-a", &json!({}))], &xids).serve_kept();
     let page = metrics_until(server.address, "an error", |text| {
-        text.contains("orrery_gpu_xid_last")
+        text.contains("orrery_gpu_xid_last") && text.contains("orrery_alert{")
     });
     names.extend(rows(&page));
     names.extend(rows(&page_of_a_job()));
