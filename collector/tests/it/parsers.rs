@@ -2,14 +2,16 @@
 //! and both see the same numbers. `collector/tests/fetch-parsers.sh` installs them.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use orrery_collector::{Daemon, SourceKind};
 use serde_json::{Value, json};
 
 use crate::fake_nvml::{device, driver};
-use crate::http::{get_with, metrics_until, settings};
+use crate::http::{PATIENCE, get_with, metrics_until, settings};
 use crate::process::ended;
 use crate::skips::skip;
 
@@ -57,16 +59,30 @@ fn parse(python: &Path, parser: &str, page: &str) -> Result<Value, String> {
 const OPEN: &str = "prometheus_client.openmetrics.parser";
 const PLAIN: &str = "prometheus_client.parser";
 
-fn hold(python: &Path, address: std::net::SocketAddr) {
-    let (_, open) = get_with(address, "/metrics", "Accept: application/openmetrics-text\r\n");
-    let families = parse(python, OPEN, &open).unwrap_or_else(|words| panic!("{words}\n{open}"));
-    let (_, plain) = get_with(address, "/metrics", "");
-    let same = parse(python, PLAIN, &plain).unwrap_or_else(|words| panic!("{words}\n{plain}"));
-    let (open_rows, plain_rows) = (num_rows(&families), num_rows(&same));
-    assert!(open_rows > 10, "{families}");
-    assert_eq!(open_rows, plain_rows, "{families}\n{same}");
+/// `/metrics` in both formats, taken while its rows stay the same.
+fn pages(address: SocketAddr) -> (String, String) {
+    let open = || get_with(address, "/metrics", "Accept: application/openmetrics-text\r\n").1;
+    let num_lines = |page: &str| page.lines().filter(|line| !line.starts_with('#')).count();
+    let start = Instant::now();
+    loop {
+        let (before, plain, after) = (open(), get_with(address, "/metrics", "").1, open());
+        // An alert may come or go meanwhile.
+        if num_lines(&before) == num_lines(&after) {
+            return (after, plain);
+        }
+        assert!(start.elapsed() < PATIENCE, "its rows never stay");
+    }
+}
+
+fn hold(python: &Path, address: SocketAddr) {
+    let (open, plain) = pages(address);
     let (_, dcgm) = get_with(address, "/metrics/dcgm", "");
-    parse(python, PLAIN, &dcgm).unwrap_or_else(|words| panic!("{words}\n{dcgm}"));
+    let read =
+        |parser, page: &str| parse(python, parser, page).unwrap_or_else(|words| panic!("{words}\n{page}"));
+    let (families, same) = (read(OPEN, &open), read(PLAIN, &plain));
+    assert!(num_rows(&families) > 10, "{families}");
+    assert_eq!(num_rows(&families), num_rows(&same), "{families}\n{same}");
+    read(PLAIN, &dcgm);
 }
 
 fn num_rows(families: &Value) -> u64 {
