@@ -5,6 +5,8 @@ mod history;
 mod judging;
 mod record;
 mod service;
+mod calibrate;
+mod collective;
 mod serving;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -23,6 +25,8 @@ use self::history::HistoryArguments;
 use self::judging::JudgingArguments;
 use self::record::{RecordArguments, record, recorded_interval};
 use self::service::{ServiceArguments, service};
+use self::calibrate::{CalibrateArguments, WorkerArguments};
+use self::collective::CollectiveArguments;
 use self::serving::ServingArguments;
 use crate::doctor::{Findings, try_listen};
 use crate::settings::parse_interval;
@@ -35,6 +39,8 @@ pub enum Exit {
     Success,
     /// Some of many collectors do not answer.
     SomeDead,
+    /// What was looked at is not as it should be.
+    Failed,
     /// The configuration cannot be used; nothing was run.
     Invalid,
     /// No source gave a sample, or the system refused what it takes to read one.
@@ -52,6 +58,7 @@ impl Exit {
         match self {
             Self::Success => 0,
             Self::SomeDead => 1,
+            Self::Failed => 1,
             Self::Invalid => 2,
             Self::DataMissing => 3,
             Self::Interrupted => 130,
@@ -92,6 +99,20 @@ enum Command {
     Doctor(SourceArguments),
     /// Prints a hardened unit of systemd that runs `serve`, or puts it in place with `--install`.
     Service(ServiceArguments),
+    /// Measures the network between hosts: latency, all-reduce, all-to-all. Started on each host; rank 0 prints.
+    ///
+    /// Bytes go over TCP on host memory, every result is checked, and a rank that ends or falls silent is named within
+    /// the timeout, with 3.
+    Collective(CollectiveArguments),
+    /// Measures what a device does with MoE work and writes a profile for the simulator.
+    ///
+    /// Prints its plan first. CUDA runs in a worker process: a driver that hangs or crashes costs one measurement. What is
+    /// measured is kept as it comes; an interrupted run goes on where it was. Ends with 3 where something could not be
+    /// measured.
+    Calibrate(CalibrateArguments),
+    /// Answers orders of `calibrate` on standard input.
+    #[command(hide = true)]
+    BenchWorker(WorkerArguments),
 }
 
 #[derive(Debug, Args)]
@@ -191,6 +212,9 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
         Command::Query(arguments) => query(&arguments),
         Command::Doctor(arguments) => doctor(arguments.settings(&[SourceKind::Nvml])),
         Command::Service(arguments) => service(&arguments),
+        Command::Collective(arguments) => collective::collective(arguments),
+        Command::Calibrate(arguments) => calibrate::calibrate(arguments),
+        Command::BenchWorker(arguments) => calibrate::bench_worker(arguments),
     }
 }
 
@@ -321,6 +345,8 @@ fn doctor(mut settings: Settings) -> anyhow::Result<Exit> {
         listen: try_listen(DEFAULT_LISTEN),
     };
     write!(io::stdout(), "{}", findings.text())?;
+    let worker = WorkerArguments::from_environment().command()?;
+    write!(io::stdout(), "{}", crate::doctor_cuda::text(worker))?;
     Ok(if findings.has_devices() {
         Exit::Success
     } else {

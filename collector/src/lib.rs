@@ -7,11 +7,14 @@
 
 mod api;
 mod board;
+pub mod calibrate;
 pub mod cli;
+pub mod collective;
 mod daemon;
 mod doctor;
 mod fleet;
 pub mod import;
+mod doctor_cuda;
 mod judging;
 mod metrics;
 #[cfg(feature = "otlp")]

@@ -1,6 +1,5 @@
 //! What each kernel is called, where its source is, what it takes, where it runs, and what a run of it must touch.
-//!
-//! FLOPs and bytes come from the shapes of `orrery-operation`; this module only says which shape a kernel is.
+//! FLOPs and bytes come from the shapes of `orrery-operation`; this says which shape a kernel is.
 
 mod work;
 
@@ -305,7 +304,7 @@ impl Kernel {
             let name = rest.find(&opening)?;
             (!rest[..name].contains('{')).then(|| &rest[name + opening.len()..])
         });
-        let list = (list.last()).expect("a test finds every kernel in its source");
+        let list = list.last().expect("a test finds every kernel in its source");
         let list = list.split(')').next().unwrap_or_default();
         list.split(',').map(parameter).collect()
     }

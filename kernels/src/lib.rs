@@ -10,8 +10,11 @@
 mod bf16;
 pub mod catalog;
 pub mod compile;
+pub mod device;
 mod fp8;
+pub mod measure;
 pub mod reference;
+pub mod statistics;
 
 pub use bf16::Bf16;
 pub use fp8::E4m3;

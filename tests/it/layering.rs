@@ -22,6 +22,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         // Operation for the FLOPs of a model, from which a job's MFU comes.
         &["orrery-units", "orrery-timeline", "orrery-operation"],
     ),
+    ("orrery-fake-cuda", &[]),
     ("orrery-fake-nvml", &[]),
     (
         "orrery-netlab",
@@ -31,6 +32,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "orrery-collector",
         &[
             "orrery-units",
+            "orrery-operation",
             "orrery-telemetry",
             "orrery-profile",
             "orrery-kernels",

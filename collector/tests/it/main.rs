@@ -3,6 +3,8 @@
 mod absent;
 mod access;
 mod alerts;
+mod calibrate;
+mod collective;
 mod deploy;
 mod dialects;
 mod disk;

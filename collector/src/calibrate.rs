@@ -1,0 +1,182 @@
+//! `calibrate`: measures what a device does with MoE work, and writes a profile.
+//!
+//! A plan says beforehand what runs, how long and in how much memory. CUDA runs in a worker, a child of this process: one
+//! that panics, crashes or hangs costs one measurement, is replaced, and is named. Every result is kept as it comes, so
+//! that an interrupted run goes on where it was.
+
+mod day;
+mod part;
+mod plan;
+mod profile;
+mod protocol;
+mod spec;
+mod supervisor;
+pub mod worker;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub use day::today;
+pub use plan::{Entry, Plan};
+pub use profile::profile_of;
+pub use protocol::{Answer, Order};
+pub use spec::{DeviceSpec, spec_of};
+pub use supervisor::{Supervisor, WorkerFault};
+
+use orrery_kernels::device::{DeviceFacts, Measurement};
+use part::{Part, PartFault};
+
+/// How to calibrate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calibration {
+    /// Which device, as the driver counts.
+    pub device: usize,
+    /// What runs.
+    pub plan: Plan,
+    /// Where the profile goes; what is measured so far lies beside it.
+    pub out: PathBuf,
+    /// Forgets what an earlier run has measured.
+    pub fresh: bool,
+    /// How the worker is started.
+    pub worker: Vec<String>,
+    /// Longest that a worker may take to start, and beyond what the plan says for one measurement.
+    pub patience: Duration,
+    /// Who measures, for the profile: a name of this machine.
+    pub measured_by: String,
+    /// The day, ISO 8601, for the profile.
+    pub date: String,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Measured now.
+    pub measured: usize,
+    /// Measured by an earlier run.
+    pub resumed: usize,
+    /// Names of what could not be measured, with the reason.
+    pub failed: Vec<(String, String)>,
+    /// Whether a profile was written.
+    pub written: bool,
+}
+
+/// Why nothing could be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum CalibrateError {
+    /// The worker does not start, or sees no device.
+    #[error("{0}\n  = help: `orrery-collector doctor` says what is missing and how to get it")]
+    Worker(String),
+    /// What an earlier run left does not fit.
+    #[error("{0}")]
+    Part(#[from] PartFault),
+    /// The profile cannot be written.
+    #[error("{path}: {source}")]
+    Write {
+        /// Where.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Measures what is left of the plan, one entry after the other, and writes the profile; `progress` hears a line for each.
+///
+/// # Errors
+/// When no worker sees the device, the part of an earlier run is of another plan or device, or a file cannot be written.
+/// What could not be measured is no error: the outcome names it.
+pub fn calibrate(
+    calibration: &Calibration,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Outcome, CalibrateError> {
+    let mut supervisor = Supervisor::new(calibration.worker.clone(), calibration.patience);
+    let facts = look(calibration, &mut supervisor)?;
+    progress(&format!(
+        "device {}: {}, {} units",
+        calibration.device, facts.name, facts.num_units
+    ));
+    let mut part = Part::open(calibration, &facts)?;
+    let mut outcome = Outcome::default();
+    let total = calibration.plan.entries.len();
+    for (number, entry) in (1..).zip(&calibration.plan.entries) {
+        let id = entry.id();
+        if part.has(&id) {
+            outcome.resumed += 1;
+            continue;
+        }
+        let begin = Instant::now();
+        match measure(calibration, &mut supervisor, entry, &facts) {
+            Ok(measured) => {
+                let micros = measured.median().as_secs() * 1e6;
+                progress(&format!("[{number}/{total}] {id}: {micros:.1} us"));
+                part.keep(&id, &measured)?;
+                outcome.measured += 1;
+            }
+            Err(reason) => {
+                progress(&format!(
+                    "[{number}/{total}] {id} could not be measured: {reason}"
+                ));
+                outcome.failed.push((id, reason));
+            }
+        }
+        std::thread::sleep(calibration.plan.pause_after(begin.elapsed()));
+    }
+    if part.is_empty() {
+        return Ok(outcome);
+    }
+    let profile = profile_of(calibration, &facts, part.records());
+    std::fs::write(&calibration.out, profile.to_json()).map_err(|source| CalibrateError::Write {
+        path: calibration.out.display().to_string(),
+        source,
+    })?;
+    outcome.written = true;
+    if outcome.failed.is_empty() {
+        part.remove();
+    }
+    Ok(outcome)
+}
+
+/// The facts of the device, by a worker that sees it.
+fn look(calibration: &Calibration, supervisor: &mut Supervisor) -> Result<DeviceFacts, CalibrateError> {
+    let order = Order::Look {
+        device: calibration.device,
+    };
+    match supervisor.ask(&order, Duration::ZERO) {
+        Ok(Answer::Facts(facts)) => Ok(facts),
+        Ok(Answer::Fault(fault)) => Err(CalibrateError::Worker(fault)),
+        Ok(_) => Err(CalibrateError::Worker(OTHER.to_owned())),
+        Err(fault) => Err(CalibrateError::Worker(fault.to_string())),
+    }
+}
+
+/// A worker that speaks of something else is not of this version.
+const OTHER: &str = "the worker answered something else";
+
+/// One measurement, or why there is none.
+fn measure(
+    calibration: &Calibration,
+    supervisor: &mut Supervisor,
+    entry: &Entry,
+    facts: &DeviceFacts,
+) -> Result<Measurement, String> {
+    let (need, there) = (entry.memory(facts.cache_bytes), facts.memory_bytes);
+    if need > there {
+        return Err(format!(
+            "it needs {need} bytes of device memory, and there are {there}"
+        ));
+    }
+    let order = Order::Measure {
+        device: calibration.device,
+        subject: entry.subject.clone(),
+        mode: entry.mode,
+    };
+    match supervisor.ask(&order, entry.longest()) {
+        Ok(Answer::Measured(measured)) => Ok(*measured),
+        Ok(Answer::Fault(reason)) => Err(reason),
+        Ok(_) => Err(OTHER.to_owned()),
+        Err(fault) => Err(fault.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

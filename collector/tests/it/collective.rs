@@ -1,0 +1,255 @@
+//! `collective` across network namespaces, as on hosts that share a switch: real sums, a table, and a killed peer.
+
+use std::io::Write as _;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::process::{command, ended, run};
+
+const RANKS: usize = 4;
+
+/// A switch and a namespace for each rank, gone when this is dropped.
+struct Network {
+    prefix: String,
+}
+
+fn ip(arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new("ip").args(arguments).output();
+    let output = output.map_err(|fault| format!("`ip` does not run: {fault}; install iproute2"))?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("ip {}: {said}", arguments.join(" "))),
+    }
+}
+
+impl Network {
+    /// None, and noted, where namespaces cannot be made.
+    fn new(name: &str) -> Option<Self> {
+        let network = Self {
+            prefix: format!("orrery-{}-{name}", std::process::id()),
+        };
+        match network.make() {
+            Ok(()) => Some(network),
+            Err(reason) => {
+                skip(&reason);
+                None
+            }
+        }
+    }
+
+    fn make(&self) -> Result<(), String> {
+        let switch = self.namespace("s");
+        ip(&["netns", "add", &switch])?;
+        ip(&["-n", &switch, "link", "add", "br0", "type", "bridge"])?;
+        ip(&["-n", &switch, "link", "set", "br0", "up"])?;
+        for rank in 0..RANKS {
+            let (own, port) = (self.namespace(&rank.to_string()), format!("p{rank}"));
+            ip(&["netns", "add", &own])?;
+            let link = [
+                "-n", &own, "link", "add", "eth0", "type", "veth", "peer", "name", &port, "netns", &switch,
+            ];
+            ip(&link)?;
+            ip(&[
+                "-n",
+                &own,
+                "addr",
+                "add",
+                &format!("10.77.0.{}/24", rank + 1),
+                "dev",
+                "eth0",
+            ])?;
+            ip(&["-n", &own, "link", "set", "lo", "up"])?;
+            ip(&["-n", &own, "link", "set", "eth0", "up"])?;
+            ip(&["-n", &switch, "link", "set", &port, "master", "br0"])?;
+            ip(&["-n", &switch, "link", "set", &port, "up"])?;
+        }
+        Ok(())
+    }
+
+    fn namespace(&self, name: &str) -> String {
+        format!("{}-{name}", self.prefix)
+    }
+
+    /// A rank of a session in its own namespace.
+    fn rank(&self, rank: usize, arguments: &[&str]) -> Child {
+        let (rank_text, ranks) = (rank.to_string(), RANKS.to_string());
+        let fixed = [
+            "collective",
+            "--coordinator",
+            "10.77.0.1:29500",
+            "--rank",
+            &rank_text,
+            "--ranks",
+            &ranks,
+        ];
+        let inner = command(&[&fixed, arguments].concat());
+        let mut outer = Command::new("ip");
+        outer.args(["netns", "exec", &self.namespace(&rank_text)]);
+        outer.arg(inner.get_program()).args(inner.get_args());
+        outer.env("ORRERY_COLLECTIVE_TOKEN", "a word");
+        let child = outer
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        child.expect("`ip` ran before")
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for name in ["s", "0", "1", "2", "3"] {
+            // What was never made cannot be taken away.
+            let _absent = ip(&["netns", "del", &self.namespace(name)]);
+        }
+    }
+}
+
+/// Notes what cannot run here; fails where it is required.
+fn skip(reason: &str) {
+    let required = std::env::var("ORRERY_REQUIRE").unwrap_or_default();
+    assert!(
+        required.split(',').all(|name| name != "netns"),
+        "netns is required: {reason}"
+    );
+    if let Ok(path) = std::env::var("ORRERY_SKIPS") {
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        let mut file = file.expect("the list of skips can be written");
+        writeln!(file, "netns: {}", reason.replace('\n', ", ")).expect("the list of skips can be written");
+    }
+}
+
+fn wait(child: Child) -> Output {
+    child.wait_with_output().expect("it is our child")
+}
+
+#[test]
+fn four_hosts_add_up_and_print_their_tables() {
+    let Some(network) = Network::new("a") else { return };
+    let arguments = [
+        "--size",
+        "4 KiB,1 MiB",
+        "--connections",
+        "1,4,8",
+        "--budget",
+        "50ms",
+    ];
+    let others: Vec<Child> = (1..RANKS).map(|rank| network.rank(rank, &arguments)).collect();
+    let (code, table, words) = ended(&wait(network.rank(0, &arguments)));
+    assert_eq!(code, Some(0), "{table}{words}");
+    // What it measured, for whoever runs this test to see.
+    writeln!(std::io::stderr(), "{table}").expect("somebody reads");
+    assert!(table.starts_with("transport tcp, 4 ranks\n"), "{table}");
+    let rows = |name: &str| table.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!((rows("all_reduce"), rows("all_to_all")), (6, 6), "{table}");
+    assert_eq!(
+        table.lines().filter(|line| line.contains(" - ")).count(),
+        6,
+        "a line for each pair: {table}"
+    );
+    for other in others {
+        let (code, out, words) = ended(&wait(other));
+        assert_eq!((code, out.as_str()), (Some(0), ""), "{words}");
+    }
+}
+
+/// The host of rank 2 goes away while others wait for it: rank 0 names it within the timeout, and the others end too.
+#[test]
+fn a_killed_peer_is_named_within_the_timeout() {
+    let Some(network) = Network::new("b") else { return };
+    let arguments = [
+        "--op",
+        "all-reduce",
+        "--size",
+        "16 MiB",
+        "--connections",
+        "4",
+        "--budget",
+        "10min",
+        "--timeout",
+        "4s",
+        "--format",
+        "json",
+    ];
+    let first = network.rank(0, &arguments);
+    let mut others: Vec<Child> = (1..RANKS).map(|rank| network.rank(rank, &arguments)).collect();
+    std::thread::sleep(Duration::from_millis(1500));
+    others[1].kill().expect("it runs");
+    let begin = Instant::now();
+    let (code, out, words) = ended(&wait(first));
+    let took = begin.elapsed();
+    assert_eq!(code, Some(3), "{out}{words}");
+    assert!(took < Duration::from_secs(8), "it took {took:?}: {words}");
+    assert!(
+        words.contains("rank 2 (10.77.0.3) has ended without a word while all_reduce of 16 MiB"),
+        "{words}"
+    );
+    assert!(words.contains("= help:"), "{words}");
+    let report: Value = serde_json::from_str(&out).expect("what there is, is a report");
+    assert_eq!(
+        (&report["schema"], &report["transport"]),
+        (&"collective/1".into(), &"tcp".into())
+    );
+    for (at, other) in others.into_iter().enumerate() {
+        let (code, _, words) = ended(&wait(other));
+        let expected = if at == 1 { None } else { Some(3) };
+        assert_eq!(code, expected, "rank {}: {words}", at + 1);
+    }
+}
+
+/// A host that falls silent (its cable is pulled) is known by the timeout alone.
+#[test]
+fn a_silent_peer_is_named_after_the_timeout() {
+    let Some(network) = Network::new("c") else { return };
+    let arguments = [
+        "--op",
+        "all-reduce",
+        "--size",
+        "16 MiB",
+        "--connections",
+        "1",
+        "--budget",
+        "10min",
+        "--timeout",
+        "2s",
+    ];
+    let first = network.rank(0, &arguments);
+    let others: Vec<Child> = (1..RANKS).map(|rank| network.rank(rank, &arguments)).collect();
+    std::thread::sleep(Duration::from_millis(1500));
+    ip(&["-n", &network.namespace("s"), "link", "set", "p3", "down"]).expect("the switch is ours");
+    let begin = Instant::now();
+    let (code, out, words) = ended(&wait(first));
+    assert_eq!(code, Some(3), "{out}{words}");
+    assert!(
+        begin.elapsed() < Duration::from_secs(12),
+        "{:?}: {words}",
+        begin.elapsed()
+    );
+    assert!(
+        words.contains("nothing moved between this rank and rank"),
+        "{words}"
+    );
+    for mut other in others {
+        // The one that was cut off waits for a coordinator that it cannot hear.
+        other.kill().expect("it is our child");
+        wait(other);
+    }
+}
+
+#[test]
+fn a_session_that_cannot_be_is_refused() {
+    let fixed = ["collective", "--coordinator", "127.0.0.1:1", "--rank", "0"];
+    for (more, words) in [
+        (["--ranks", "1"], "--ranks 1 is not from 2 to 256"),
+        (["--ranks", "x"], "invalid value 'x'"),
+        (["--size", "7 B"], "--ranks"),
+        (["--transport", "ib"], "possible values: tcp"),
+    ] {
+        let (code, _, said) = run(&[&fixed[..], &more].concat());
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}

@@ -1,0 +1,295 @@
+//! What can be measured on a device: a subject, what it must do and move, and how much memory it takes. No device here.
+
+use orrery_operation::{Gemm, GroupedGemm, MemoryPass, Precision};
+use orrery_units::{Bytes, Flops, Seed};
+use rand::RngExt as _;
+use serde::{Deserialize, Serialize};
+
+/// One thing to measure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Subject {
+    /// An empty kernel: what a launch costs.
+    LaunchFloor,
+    /// A copy of so many bytes.
+    Copy {
+        /// Bytes read, and as many written.
+        bytes: u64,
+    },
+    /// Reading so many bytes.
+    Read {
+        /// Bytes.
+        bytes: u64,
+    },
+    /// A dense product of bfloats by cuBLASLt.
+    Dense {
+        /// Rows.
+        m: u64,
+        /// Columns.
+        n: u64,
+        /// Depth.
+        k: u64,
+    },
+    /// Products of experts by this package's own kernels.
+    Grouped {
+        /// Experts.
+        experts: u64,
+        /// Rows of each, in the mean; seeded draws decide which expert has how many.
+        rows_per_expert: u64,
+        /// Columns.
+        n: u64,
+        /// Depth.
+        k: u64,
+        /// Format of the operands.
+        precision: Precision,
+    },
+    /// SwiGLU over so many rows.
+    Swiglu {
+        /// Rows.
+        rows: u64,
+        /// Width of an expert.
+        inner: u64,
+    },
+    /// Rows copied into the order of experts.
+    Gather {
+        /// Tokens.
+        tokens: u64,
+        /// Experts chosen per token.
+        top_k: u64,
+        /// Width of activations.
+        hidden: u64,
+    },
+    /// Weighted sums of the rows of each token.
+    Combine {
+        /// Tokens.
+        tokens: u64,
+        /// Experts chosen per token.
+        top_k: u64,
+        /// Width of activations.
+        hidden: u64,
+    },
+    /// A dense product of bfloats beside a kernel that moves memory on so many blocks: the contention law.
+    Contention {
+        /// Side of the square product.
+        side: u64,
+        /// Blocks that move memory, each of which holds an execution unit.
+        blocks: u64,
+    },
+}
+
+/// How launches are timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Back to back over changing buffers, once power has settled: for throughput.
+    Sustained,
+    /// One at a time, the cache flushed before: for latency.
+    Cold,
+}
+
+impl Subject {
+    /// A name that says which it is, unique among subjects.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::LaunchFloor => "launch_floor".to_owned(),
+            Self::Copy { bytes } => format!("copy-{bytes}"),
+            Self::Read { bytes } => format!("read-{bytes}"),
+            Self::Dense { m, n, k } => format!("dense-bf16-{m}x{n}x{k}"),
+            Self::Grouped {
+                experts,
+                rows_per_expert,
+                n,
+                k,
+                precision,
+            } => format!("grouped-{precision}-{experts}x{rows_per_expert}x{n}x{k}"),
+            Self::Swiglu { rows, inner } => format!("swiglu-{rows}x{inner}"),
+            Self::Gather {
+                tokens,
+                top_k,
+                hidden,
+            } => format!("gather-{tokens}x{top_k}x{hidden}"),
+            Self::Combine {
+                tokens,
+                top_k,
+                hidden,
+            } => format!("combine-{tokens}x{top_k}x{hidden}"),
+            Self::Contention { side, blocks } => format!("contention-{side}-beside-{blocks}"),
+        }
+    }
+
+    /// Whose kernel it is, as profiles call it.
+    #[must_use]
+    pub const fn kernel_source(&self) -> &'static str {
+        match self {
+            Self::Dense { .. } | Self::Contention { .. } => "cublaslt",
+            _ => "orrery",
+        }
+    }
+
+    /// Rows of every expert of a grouped product: each row goes to an expert drawn by its number, as a router without
+    /// preference would send it. Empty for other subjects.
+    #[must_use]
+    pub fn expert_rows(&self) -> Vec<u64> {
+        let Self::Grouped {
+            experts,
+            rows_per_expert,
+            ..
+        } = *self
+        else {
+            return Vec::new();
+        };
+        let mut rng = Seed::new(1).at("expert rows", &[experts, rows_per_expert]).rng();
+        let mut rows = vec![0; usize::try_from(experts).unwrap_or(0)];
+        for _ in 0..experts * rows_per_expert {
+            let expert = rng.random_range(0..rows.len());
+            rows[expert] += 1;
+        }
+        rows
+    }
+
+    /// The shape of a grouped product, with rows padded to tiles of 128.
+    #[must_use]
+    pub fn grouped(&self) -> Option<GroupedGemm> {
+        let Self::Grouped { n, k, precision, .. } = *self else {
+            return None;
+        };
+        let rows = self.expert_rows();
+        let (padded_rows, active_groups) = GroupedGemm::padded(rows.iter().copied(), 128);
+        Some(GroupedGemm {
+            rows: rows.iter().sum(),
+            padded_rows,
+            active_groups,
+            n,
+            k,
+            precision,
+            output: Precision::Bf16,
+        })
+    }
+
+    /// The shape of a dense product.
+    #[must_use]
+    pub const fn dense(&self) -> Option<Gemm> {
+        let (m, n, k) = match *self {
+            Self::Dense { m, n, k } => (m, n, k),
+            Self::Contention { side, .. } => (side, side, side),
+            _ => return None,
+        };
+        Some(Gemm {
+            m,
+            n,
+            k,
+            precision: Precision::Bf16,
+            output: Precision::Bf16,
+        })
+    }
+
+    /// The pass over memory that this is, if it is one.
+    #[must_use]
+    pub fn pass(&self) -> Option<MemoryPass> {
+        let activations = |numbers: u64| Precision::Bf16.bytes_of(numbers);
+        let words = |count: u64| Bytes::new(4 * count);
+        let (read, written) = match *self {
+            Self::Copy { bytes } => (Bytes::new(bytes), Bytes::new(bytes)),
+            Self::Read { bytes } => (Bytes::new(bytes), Bytes::ZERO),
+            Self::Swiglu { rows, inner } => (activations(2 * rows * inner), activations(rows * inner)),
+            Self::Gather {
+                tokens,
+                top_k,
+                hidden,
+            } => {
+                let rows = tokens * top_k;
+                // A token's row is read once from memory, however often from a cache.
+                (
+                    activations(tokens * hidden) + words(rows),
+                    activations(rows * hidden),
+                )
+            }
+            Self::Combine {
+                tokens,
+                top_k,
+                hidden,
+            } => {
+                let rows = tokens * top_k;
+                (
+                    activations(rows * hidden) + words(2 * rows),
+                    activations(tokens * hidden),
+                )
+            }
+            _ => return None,
+        };
+        Some(MemoryPass::new(read, written, 1))
+    }
+
+    /// Useful operations of one launch.
+    #[must_use]
+    pub fn flops(&self) -> Flops {
+        let grouped = self.grouped().map(|shape| shape.flops());
+        let dense = self.dense().map(|shape| shape.flops());
+        grouped.or(dense).unwrap_or(Flops::ZERO)
+    }
+
+    /// The least memory traffic of one launch.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        let grouped = self.grouped().map(|shape| shape.bytes() + shape.scale_bytes());
+        let dense = self.dense().map(|shape| shape.bytes());
+        let pass = self.pass().map(|pass| pass.bytes());
+        grouped.or(dense).or(pass).unwrap_or(Bytes::ZERO)
+    }
+
+    /// Device memory that it takes: so many copies of its operands that together they are three times a cache of
+    /// `cache` bytes, two at least; and for cold launches what flushes the cache.
+    #[must_use]
+    pub fn memory(&self, cache: Bytes) -> Bytes {
+        let one = self.bytes().get().max(1);
+        let copies = (3 * cache.get()).div_ceil(one).max(2);
+        Bytes::new(one * copies + 2 * cache.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUPED: Subject = Subject::Grouped {
+        experts: 8,
+        rows_per_expert: 100,
+        n: 256,
+        k: 128,
+        precision: Precision::Bf16,
+    };
+
+    #[test]
+    fn rows_are_drawn_and_the_same_every_time() {
+        let rows = GROUPED.expert_rows();
+        assert_eq!(rows.iter().sum::<u64>(), 800);
+        assert_eq!(rows, GROUPED.expert_rows());
+        assert!(rows.iter().any(|&count| count != rows[0]), "{rows:?}");
+        assert!((GROUPED.flops().get() - 2.0 * 800.0 * 256.0 * 128.0).abs() < 0.5);
+    }
+
+    #[test]
+    fn buffers_outgrow_the_cache() {
+        let cache = Bytes::new(50 << 20);
+        let copy = Subject::Copy { bytes: 1 << 20 };
+        assert!(copy.memory(cache).get() >= 3 * (50 << 20));
+        let large = Subject::Copy { bytes: 1 << 30 };
+        assert_eq!(large.memory(cache).get(), 2 * 2 * (1 << 30) + 2 * (50 << 20));
+    }
+
+    #[test]
+    fn ids_are_unique_and_sources_named() {
+        let dense = Subject::Dense { m: 1, n: 2, k: 3 };
+        assert_eq!(
+            (dense.id().as_str(), dense.kernel_source()),
+            ("dense-bf16-1x2x3", "cublaslt")
+        );
+        assert_eq!(
+            (GROUPED.id().as_str(), GROUPED.kernel_source()),
+            ("grouped-bf16-8x100x256x128", "orrery")
+        );
+        let text = serde_json::to_string(&GROUPED).unwrap();
+        assert_eq!(serde_json::from_str::<Subject>(&text).unwrap(), GROUPED);
+    }
+}

@@ -1,0 +1,65 @@
+//! Files that earlier versions wrote still load and come out as they went in; what is no profile says why.
+
+use orrery_profile::{Law, Profile};
+
+/// Every kind of entry once, as written in November 2026.
+const FIRST: &str = include_str!("old/profile-1-2026-11.json");
+
+#[test]
+fn a_profile_of_the_first_version_loads_and_loses_nothing() {
+    let profile = Profile::from_json(FIRST).unwrap();
+    assert_eq!(profile.schema, Profile::SCHEMA);
+    let kinds = |wanted: fn(&Law) -> bool| profile.kernels.iter().filter(|curve| wanted(&curve.law)).count();
+    assert!(kinds(|law| matches!(law, Law::Tiled(_))) > 0, "products");
+    assert!(kinds(|law| matches!(law, Law::Attention(_))) > 0, "attention");
+    assert!(kinds(|law| matches!(law, Law::Pass(_))) > 0, "passes");
+    for curve in &profile.kernels {
+        assert!(
+            !curve.kernel_source.is_empty() && !curve.provenance.measured_by.is_empty(),
+            "{curve:?}"
+        );
+    }
+    // Nothing that the file says is dropped: what is written again holds every value of it.
+    let (old, new): (serde_json::Value, serde_json::Value) = (
+        serde_json::from_str(FIRST).unwrap(),
+        serde_json::from_str(&profile.to_json()).unwrap(),
+    );
+    check_holds(&new, &old, "");
+}
+
+/// Every value of `old` stands in `new` at the same place.
+fn check_holds(new: &serde_json::Value, old: &serde_json::Value, at: &str) {
+    match (new, old) {
+        (serde_json::Value::Object(new), serde_json::Value::Object(old)) => {
+            for (key, value) in old {
+                let found = new.get(key).unwrap_or_else(|| panic!("`{at}/{key}` is lost"));
+                check_holds(found, value, &format!("{at}/{key}"));
+            }
+        }
+        (serde_json::Value::Array(new), serde_json::Value::Array(old)) => {
+            assert_eq!(new.len(), old.len(), "{at}");
+            for (index, (new, old)) in new.iter().zip(old).enumerate() {
+                check_holds(new, old, &format!("{at}/{index}"));
+            }
+        }
+        _ => assert_eq!(new, old, "{at}"),
+    }
+}
+
+#[test]
+fn another_version_is_refused_by_its_name() {
+    let next = FIRST.replace("profile/1", "profile/2");
+    let fault = Profile::from_json(&next).unwrap_err().to_string();
+    assert!(
+        fault.contains("`profile/2`") && fault.contains("reads `profile/1`"),
+        "{fault}"
+    );
+}
+
+#[test]
+fn a_broken_file_is_told_with_its_line() {
+    for end in [10, FIRST.len() / 2, FIRST.len() - 4] {
+        let fault = Profile::from_json(&FIRST[..end]).unwrap_err().to_string();
+        assert!(fault.contains(':'), "{fault}");
+    }
+}
