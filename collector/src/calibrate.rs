@@ -131,7 +131,7 @@ pub fn calibrate(
     })?;
     outcome.written = true;
     if outcome.failed.is_empty() {
-        part.remove();
+        part.finish(&calibration.out)?;
     }
     Ok(outcome)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use orrery_kernels::device::{DeviceFacts, Measurement};
 use serde::{Deserialize, Serialize};
@@ -147,10 +147,14 @@ impl Part {
         Ok(())
     }
 
-    /// Everything is in the profile now.
-    pub(super) fn remove(self) {
-        // A part that stays is gone on with, which measures nothing.
-        let _stays = std::fs::remove_file(&self.path);
+    /// Everything is measured: the lines stay beside the profile as what it was made of.
+    pub(super) fn finish(self, out: &Path) -> Result<(), PartFault> {
+        let mut to = out.to_owned().into_os_string();
+        to.push(".measured.jsonl");
+        std::fs::rename(&self.path, &to).map_err(|source| PartFault::File {
+            path: self.path.display().to_string(),
+            source,
+        })
     }
 }
 

@@ -141,10 +141,16 @@ fn a_willing_worker_makes_a_profile_that_loads() {
         );
         assert_eq!(curve.provenance.date, "2026-11-30");
     }
+    let measured = std::fs::read_to_string(folder.path().join("h100.profile.json.measured.jsonl")).unwrap();
+    assert_eq!(
+        measured.lines().count(),
+        1 + outcome.measured,
+        "a line for each, after the first"
+    );
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),
-        1,
-        "the part is in the profile"
+        2,
+        "no part is left"
     );
 }
 
