@@ -1,12 +1,12 @@
 //! The command line: `serve`, `once`, `record`, `fleet`, `query`, `doctor`, `service`.
 
+mod calibrate;
+mod collective;
 mod fleet;
 mod history;
 mod judging;
 mod record;
 mod service;
-mod calibrate;
-mod collective;
 mod serving;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -20,13 +20,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use self::calibrate::{CalibrateArguments, WorkerArguments};
+use self::collective::CollectiveArguments;
 use self::fleet::{FleetArguments, QueryArguments, fleet, query};
 use self::history::HistoryArguments;
 use self::judging::JudgingArguments;
 use self::record::{RecordArguments, record, recorded_interval};
 use self::service::{ServiceArguments, service};
-use self::calibrate::{CalibrateArguments, WorkerArguments};
-use self::collective::CollectiveArguments;
 use self::serving::ServingArguments;
 use crate::doctor::{Findings, try_listen};
 use crate::settings::parse_interval;
@@ -57,8 +57,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Success => 0,
-            Self::SomeDead => 1,
-            Self::Failed => 1,
+            Self::SomeDead | Self::Failed => 1,
             Self::Invalid => 2,
             Self::DataMissing => 3,
             Self::Interrupted => 130,

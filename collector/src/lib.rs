@@ -12,9 +12,9 @@ pub mod cli;
 pub mod collective;
 mod daemon;
 mod doctor;
+mod doctor_cuda;
 mod fleet;
 pub mod import;
-mod doctor_cuda;
 mod judging;
 mod metrics;
 #[cfg(feature = "otlp")]

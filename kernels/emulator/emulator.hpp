@@ -109,6 +109,10 @@ struct Fiber {
     Dim thread;
     unsigned int number;
     bool over = false;
+    // What this thread waits for to change: its place, and what it held. It is not woken before.
+    const void *watched = nullptr;
+    unsigned char held[8];
+    std::size_t held_bytes = 0;
     std::vector<Product> started;
     std::deque<std::vector<Product>> committed;
 };
@@ -124,6 +128,18 @@ inline Machine machine;
 inline Fiber &self() { return *machine.running; }
 inline void yield() { swapcontext(&self().context, &machine.scheduler); }
 
+// Returns once `value` holds something else.
+template <class Value>
+inline void wait_for_change(const Value &value) {
+    static_assert(sizeof value <= 8, "a word");
+    Fiber &fiber = self();
+    fiber.watched = &value;
+    fiber.held_bytes = sizeof value;
+    std::memcpy(fiber.held, &value, sizeof value);
+    yield();
+    fiber.watched = nullptr;
+}
+
 // Waits until `wanted` have come.
 inline void meet(Meeting &meeting, const unsigned int &wanted) {
     unsigned int generation = meeting.generation;
@@ -133,7 +149,7 @@ inline void meet(Meeting &meeting, const unsigned int &wanted) {
         ++machine.progress;
         return;
     }
-    while (meeting.generation == generation) yield();
+    while (meeting.generation == generation) wait_for_change(meeting.generation);
 }
 
 inline Warp &own_warp() { return self().block->warps[self().number / WARP_LANES]; }
@@ -197,6 +213,7 @@ inline void run(std::vector<Block *> blocks, unsigned int seed) {
             std::swap(fibers[last], fibers[(state >> 33) % (last + 1)]);
         }
         for (auto &fiber : fibers) {
+            if (fiber->watched && std::memcmp(fiber->watched, fiber->held, fiber->held_bytes) == 0) continue;
             machine.running = fiber.get();
             swapcontext(&machine.scheduler, &fiber->context);
         }

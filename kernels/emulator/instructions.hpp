@@ -148,7 +148,7 @@ inline void barrier_arrive_expect(unsigned long long *barrier, unsigned int byte
     barrier_settle(own);
 }
 inline void barrier_wait(unsigned long long *barrier, unsigned int parity) {
-    while (barrier_at(barrier).phase == parity) emulated::yield();
+    while (barrier_at(barrier).phase == parity) emulated::wait_for_change(barrier_at(barrier));
 }
 
 // Address bits 4 to 6 are changed by bits 7 to 9.

@@ -1,11 +1,11 @@
 //! MoE kernels in CUDA C++, their CPU reference and what each run must touch.
 //!
-//! One forward path of a mixture-of-experts layer: top-k gate, permutation by expert, grouped matrix product,
-//! SwiGLU, second product, weighted combination. The [`catalog`] says what each kernel is and what it must
-//! touch, [`reference`](mod@reference) computes the same on the CPU, and [`compile`] turns the sources into CUBINs with an NVRTC
-//! that is found at run time: no CUDA toolkit is needed to build, and none to do without.
-//!
-//! Launching kernels is not part of this crate yet.
+//! A forward pass of a mixture-of-experts layer: router, top-k gate, permutation by expert, grouped matrix product,
+//! SwiGLU, second product, weighted combination; in 16 and 8 bits; and copies, all-reduces and instruments. The
+//! [`catalog`] says what each kernel is and what it must touch, [`reference`](mod@reference) computes the same on the CPU,
+//! and [`compile`] turns the sources into CUBINs with an NVRTC that is found at run time: no CUDA toolkit is needed to
+//! build, and none to do without. [`measure`] says what can be measured, [`statistics`] what samples are worth; [`device`]
+//! alone calls CUDA, in a worker process.
 
 mod bf16;
 pub mod catalog;

@@ -114,7 +114,7 @@ fn a_willing_worker_makes_a_profile_that_loads() {
     let calibration = calibration(
         folder.path(),
         worker(WILLING),
-        &["copy", "dense-bf16-4096", "grouped", "swiglu", "launch"],
+        &["copy", "dense-bf16-4096", "grouped", "swiglu"],
     );
     let mut lines = Vec::new();
     let outcome = calibrate(&calibration, &mut |line| lines.push(line.to_owned())).unwrap();

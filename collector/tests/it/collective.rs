@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::process::{command, ended, run};
+use crate::skips::skip;
 
 const RANKS: usize = 4;
 
@@ -34,7 +35,7 @@ impl Network {
         match network.make() {
             Ok(()) => Some(network),
             Err(reason) => {
-                skip(&reason);
+                skip("netns", &reason.replace('\n', ", "));
                 None
             }
         }
@@ -105,20 +106,6 @@ impl Drop for Network {
             // What was never made cannot be taken away.
             let _absent = ip(&["netns", "del", &self.namespace(name)]);
         }
-    }
-}
-
-/// Notes what cannot run here; fails where it is required.
-fn skip(reason: &str) {
-    let required = std::env::var("ORRERY_REQUIRE").unwrap_or_default();
-    assert!(
-        required.split(',').all(|name| name != "netns"),
-        "netns is required: {reason}"
-    );
-    if let Ok(path) = std::env::var("ORRERY_SKIPS") {
-        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
-        let mut file = file.expect("the list of skips can be written");
-        writeln!(file, "netns: {}", reason.replace('\n', ", ")).expect("the list of skips can be written");
     }
 }
 

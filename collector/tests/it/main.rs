@@ -23,6 +23,7 @@ mod openmetrics;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod parsers;
+mod probe;
 mod process;
 mod prometheus;
 mod recording;

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use orrery_profile::{OpClass, Profile};
 
 use crate::process::ended;
+use crate::skips::skip;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -21,12 +22,7 @@ fn python(arguments: &[&str]) -> Option<Output> {
     match output {
         Ok(output) => Some(output),
         Err(fault) => {
-            if let Ok(path) = std::env::var("ORRERY_SKIPS") {
-                use std::io::Write as _;
-                let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
-                let mut file = file.expect("the list of skips can be written");
-                writeln!(file, "python3: {fault}").expect("the list of skips can be written");
-            }
+            skip("python3", &fault.to_string());
             None
         }
     }
