@@ -52,7 +52,8 @@ pub(super) fn random(device: &Device, name: &str, count: usize) -> Result<CudaSl
     let drawn: Vec<bf16> = (0..count.clamp(1, DRAWN))
         .map(|_| bf16::from_bits(Bf16::from_f32(rng.random_range(-1.0..1.0)).to_bits()))
         .collect();
-    let values: Vec<bf16> = drawn.iter().copied().cycle().take(count.max(1)).collect();
+    let mut values = drawn.repeat(count.max(1).div_ceil(drawn.len()));
+    values.truncate(count.max(1));
     device
         .stream
         .clone_htod(&values)
@@ -105,6 +106,7 @@ impl Operands {
     }
 
     fn stream(device: &Device, kernel: Kernel, bytes: u64) -> Result<Self, DeviceError> {
+        let function = device.function(kernel, 0)?;
         let pieces = bytes / 16;
         let from = random(device, "stream", size(pieces * 8))?;
         let words: Vec<u32> = {
@@ -122,7 +124,7 @@ impl Operands {
             _ => size(u64::from(device.facts.num_units) * 4),
         };
         Ok(Self::Stream {
-            function: device.function(kernel, 0)?,
+            function,
             kernel,
             from: upload(device, &words)?,
             to: reserve(device, to)?,

@@ -17,6 +17,8 @@ const SUCCESS: c_int = 0;
 const OUT_OF_MEMORY: c_int = 2;
 /// `CUDA_ERROR_NO_DEVICE`.
 const NO_DEVICE: c_int = 100;
+/// `CUDA_ERROR_NOT_FOUND`.
+const NOT_FOUND: c_int = 500;
 /// `CUDA_ERROR_INVALID_DEVICE`.
 const INVALID_DEVICE: c_int = 101;
 /// What contexts and streams point at.
@@ -197,4 +199,15 @@ pub unsafe extern "C" fn cuGetErrorName(_code: c_int, text: *mut *const c_char) 
 pub unsafe extern "C" fn cuGetErrorString(_code: c_int, text: *mut *const c_char) -> c_int {
     // SAFETY: as the caller says.
     unsafe { put(text, c"as it was told".as_ptr()) }
+}
+
+/// NVIDIA's own libraries ask for tables of functions that no header names (NVRTC does when it compiles): there are none.
+///
+/// # Safety
+/// `table` must be valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuGetExportTable(table: *mut *const c_void, _id: *const c_void) -> c_int {
+    // SAFETY: as the caller says.
+    unsafe { put(table, std::ptr::null()) };
+    NOT_FOUND
 }
