@@ -9,7 +9,9 @@
 use std::time::Duration;
 
 use orrery_telemetry::{
-    Absence, Activity, Celsius, DeviceIdentity, DeviceSample, Hertz, Origin, Reading, Throttle,
+    Absence, Activity, Celsius, CounterWidth, DeviceIdentity, DeviceSample, Ecc, Hertz, Mig, Nanoseconds,
+    NvLink, Origin, Pcie, PerformanceState, Reading, RecoveryAction, RemappedRows, Throttle, ThrottleTimes,
+    UnixTime, Xids,
 };
 use orrery_units::{Bytes, BytesPerSec, Joules, Ratio, Seed, Watts};
 
@@ -29,6 +31,8 @@ const HOT_SLOWED: f64 = 0.61;
 const WITHOUT_TENSOR: (u32, u32) = (3, 1);
 const CLOCK_MEGAHERTZ: f64 = 1_755.0;
 const POWER_LIMIT_WATTS: f64 = 700.0;
+/// What goes over PCIe, one way, in bytes a second.
+const PCIE_RATE: f64 = 3e9;
 const MEMORY: Bytes = Bytes::new(80 << 30);
 
 /// The made-up cluster.
@@ -36,7 +40,20 @@ const MEMORY: Bytes = Bytes::new(80 << 30);
 pub struct DemoSource {
     seed: Seed,
     interval: Duration,
-    energy: Vec<f64>,
+    counters: Vec<Counters>,
+}
+
+/// What each device has counted.
+#[derive(Clone, Debug, Default)]
+struct Counters {
+    /// In joules.
+    energy: f64,
+    /// Over NVLink, one way, in bytes.
+    nvlink: f64,
+    /// Over PCIe, one way, in bytes.
+    pcie: f64,
+    /// Time at the power cap, and slowed by heat, in seconds.
+    throttled: [f64; 2],
 }
 
 impl DemoSource {
@@ -46,7 +63,7 @@ impl DemoSource {
         Self {
             seed,
             interval: Duration::from_secs(1),
-            energy: vec![0.0; (NUM_NODES * DEVICES_PER_NODE) as usize],
+            counters: vec![Counters::default(); (NUM_NODES * DEVICES_PER_NODE) as usize],
         }
     }
 
@@ -83,26 +100,22 @@ impl DemoSource {
             62.0 * noise("temperature", 0.05)
         };
         let used = Bytes::from_f64(MEMORY.as_f64() * 0.86 * noise("memory", 0.002));
-        let ratio = |name, mean: f64, spread| Reading::Value(Ratio::clamped(mean * noise(name, spread)));
-        let rate = |name| Reading::Value(BytesPerSec::new(74e9 * pace * noise(name, 0.1)));
-        let activity = Activity {
-            graphics: ratio("graphics", 0.97, 0.02),
-            sm: ratio("sm", 0.83, 0.04),
-            occupancy: ratio("occupancy", 0.31, 0.05),
-            tensor: if (node, index) == WITHOUT_TENSOR {
-                Reading::absent(Absence::NotANumber)
-            } else {
-                ratio("tensor", 0.46 * busy, 0.06)
-            },
-            dram: ratio("dram", 0.52 * pace, 0.05),
-            fp32: ratio("fp32", 0.11 * busy, 0.05),
-            nvlink_receive: rate("receive"),
-            nvlink_transmit: rate("transmit"),
-            ..Activity::default()
-        };
+        let [received, sent] = ["receive", "transmit"].map(|name| 74e9 * pace * noise(name, 0.1));
+        let activity = activity(
+            (node, index) == WITHOUT_TENSOR,
+            [busy, pace],
+            [received, sent],
+            noise,
+        );
         let utilization = Ratio::clamped(0.98 * noise("utilization", 0.02));
-        let energy = &mut self.energy[(node * DEVICES_PER_NODE + index) as usize];
-        *energy += power * self.interval.as_secs_f64();
+        let seconds = self.interval.as_secs_f64();
+        let counters = &mut self.counters[(node * DEVICES_PER_NODE + index) as usize];
+        counters.energy += power * seconds;
+        counters.nvlink += received * seconds;
+        counters.pcie += PCIE_RATE * seconds;
+        counters.throttled[0] += if power >= POWER_LIMIT_WATTS { seconds } else { 0.0 };
+        counters.throttled[1] += if is_hot { seconds } else { 0.0 };
+        let energy = counters.energy;
         DeviceSample {
             identity: identity(node, index),
             utilization: Reading::Value(utilization),
@@ -112,7 +125,7 @@ impl DemoSource {
             memory_total: Reading::Value(MEMORY),
             power: Reading::Value(Watts(power)),
             power_limit: Reading::Value(Watts(POWER_LIMIT_WATTS)),
-            energy: Reading::Value(Joules(*energy)),
+            energy: Reading::Value(Joules(energy)),
             sm_clock: Reading::Value(megahertz(clock)),
             memory_clock: Reading::Value(Hertz::from_megahertz(2_619)),
             temperature: Reading::Value(Celsius(degrees.round())),
@@ -122,9 +135,112 @@ impl DemoSource {
                 Vec::new()
             }),
             activity,
-            ..DeviceSample::absent(identity(node, index), &Absence::not_sent())
+            memory_temperature: Reading::Value(Celsius((degrees + 12.0).round())),
+            power_instant: Reading::Value(Watts(power)),
+            power_average: Reading::Value(Watts(power)),
+            ..counters.sample(identity(node, index))
         }
     }
+}
+
+/// Activity of a device that works for `busy` of its time in a job whose pace is `pace`.
+fn activity(
+    is_without_tensor: bool,
+    [busy, pace]: [f64; 2],
+    [received, sent]: [f64; 2],
+    noise: impl Fn(&str, f64) -> f64,
+) -> Activity {
+    let ratio = |name, mean: f64, spread| Reading::Value(Ratio::clamped(mean * noise(name, spread)));
+    let rate = |rate| Reading::Value(BytesPerSec::new(rate));
+    Activity {
+        graphics: ratio("graphics", 0.97, 0.02),
+        sm: ratio("sm", 0.83, 0.04),
+        occupancy: ratio("occupancy", 0.31, 0.05),
+        tensor: if is_without_tensor {
+            Reading::absent(Absence::NotANumber)
+        } else {
+            ratio("tensor", 0.46 * busy, 0.06)
+        },
+        dram: ratio("dram", 0.52 * pace, 0.05),
+        fp32: ratio("fp32", 0.11 * busy, 0.05),
+        nvlink_receive: rate(received),
+        nvlink_transmit: rate(sent),
+        tensor_hmma: if is_without_tensor {
+            Reading::absent(Absence::not_sent())
+        } else {
+            ratio("hmma", 0.46 * busy, 0.06)
+        },
+        tensor_imma: Reading::Value(Ratio::clamped(0.0)),
+        tensor_dfma: Reading::Value(Ratio::clamped(0.0)),
+        fp64: Reading::Value(Ratio::clamped(0.0)),
+        fp16: ratio("fp16", 0.02 * busy, 0.1),
+        pcie_receive: rate(PCIE_RATE),
+        pcie_transmit: rate(PCIE_RATE),
+    }
+}
+
+impl Counters {
+    /// A device in health of which these counters are read, and nothing that changes by itself.
+    fn sample(&self, identity: DeviceIdentity) -> DeviceSample {
+        let none = Reading::Value(0);
+        let nanos = |seconds: f64| Reading::Value(Nanoseconds::new(whole(seconds * 1e9)));
+        let bytes = |bytes: f64| Reading::Value(Bytes::from_f64(bytes));
+        DeviceSample {
+            performance_state: Reading::Value(PerformanceState(0)),
+            throttle_times: ThrottleTimes {
+                power_cap: nanos(self.throttled[0]),
+                thermal_software: nanos(0.0),
+                thermal_hardware: nanos(self.throttled[1]),
+                power_brake: nanos(0.0),
+            },
+            ecc: Ecc {
+                corrected_volatile: none.clone(),
+                uncorrected_volatile: none.clone(),
+                corrected_aggregate: none.clone(),
+                uncorrected_aggregate: none.clone(),
+            },
+            remapped_rows: RemappedRows {
+                correctable: none.clone(),
+                uncorrectable: none.clone(),
+                pending: Reading::Value(false),
+                failure: Reading::Value(false),
+            },
+            xids: Reading::Value(Xids {
+                since: UnixTime::from_millis(0),
+                ..Xids::default()
+            }),
+            recovery: Reading::Value(RecoveryAction::None),
+            nvlink: NvLink {
+                receive: bytes(self.nvlink),
+                transmit: bytes(self.nvlink),
+                links: Reading::Value(Vec::new()),
+            },
+            pcie: Pcie {
+                receive: bytes(self.pcie),
+                transmit: bytes(self.pcie),
+                width: Reading::Value(CounterWidth::Bits64),
+                replays: none,
+                generation: Reading::Value(5),
+                lanes: Reading::Value(16),
+            },
+            processes: Reading::Value(Vec::new()),
+            mig: Mig {
+                is_enabled: Reading::Value(false),
+                is_pending: Reading::Value(false),
+                instances: Reading::Value(Vec::new()),
+            },
+            ..DeviceSample::absent(identity, &Absence::not_sent())
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast of a float saturates"
+)]
+fn whole(number: f64) -> u64 {
+    number.round() as u64
 }
 
 /// Whether the hot device overheats at that sample.
@@ -236,6 +352,29 @@ mod tests {
         assert!(
             (energy(&second) - energy(&first) - 0.1 * power).abs() < 1e-9,
             "{second:?}"
+        );
+    }
+
+    #[test]
+    fn counters_count_what_was_read() {
+        let mut source = DemoSource::new(Seed::new(1));
+        let samples: Vec<Vec<DeviceSample>> =
+            (0..46).map(|sequence| source.read(sequence).unwrap()).collect();
+        let hot = samples[45]
+            .iter()
+            .find(|device| device.identity.uuid == "DEMO-1-3")
+            .unwrap();
+        assert_eq!(
+            hot.throttle_times.thermal_hardware,
+            Reading::Value(Nanoseconds::new(6_000_000_000)),
+            "from sample 40 on"
+        );
+        let received = |device: &DeviceSample| device.nvlink.receive.value().unwrap().as_f64();
+        let (before, now) = (&samples[44][0], &samples[45][0]);
+        let rate = now.activity.nvlink_receive.value().unwrap().get();
+        assert!(
+            (received(now) - received(before) - rate).abs() < 16.0,
+            "{before:?} {now:?}"
         );
     }
 }
