@@ -20,9 +20,9 @@ pub(crate) struct Point<'a> {
 }
 
 impl Point<'_> {
-    /// The name without its unit, which tells metrics apart as well as the whole name does.
-    pub(crate) fn short_name(&self) -> &'static str {
-        self.metric.name
+    /// The name and the unit, which together tell metrics apart as well as the whole name does.
+    pub(crate) fn short_name(&self) -> (&'static str, Option<&'static str>) {
+        (self.metric.name, self.metric.unit)
     }
 
     /// The name as `/metrics` prints it.
@@ -58,11 +58,22 @@ impl fmt::Debug for Point<'_> {
     }
 }
 
-/// Every number of `sample`; an absent reading has none.
+/// Whether a number is the traffic of one link of many: 18 links of eight devices are 288 curves, each of a counter
+/// that never repeats. The rate over all links is kept instead, where a device tells it; what is wrong with one link is
+/// kept by link.
+fn is_one_of_many(metric: &Metric, own_labels: &Labels) -> bool {
+    metric.unit == Some("bytes")
+        && own_labels
+            .iter()
+            .any(|(label, link)| *label == "link" && link != "all")
+}
+
+/// Every number of `sample` that is worth keeping; an absent reading has none.
 pub(crate) fn points(sample: &Sample) -> impl Iterator<Item = Point<'_>> {
     sample.devices.iter().flat_map(move |device| {
         table::all().flat_map(move |metric| {
             let rows = (metric.rows)(device).into_iter();
+            let rows = rows.filter(move |(own_labels, _)| !is_one_of_many(metric, own_labels));
             rows.filter_map(move |(own_labels, number)| {
                 Some(Point {
                     sample,
@@ -74,4 +85,50 @@ pub(crate) fn points(sample: &Sample) -> impl Iterator<Item = Point<'_>> {
             })
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_telemetry::{Absence, DeviceSample, Link, LinkErrors, Origin, Reading, UnixTime};
+    use orrery_units::{Bytes, SimTime};
+
+    use super::*;
+
+    #[test]
+    fn traffic_of_single_links_is_not_kept_and_their_errors_are() {
+        let identity = DeviceIdentity {
+            node: "node-0".to_owned(),
+            index: 0,
+            uuid: "GPU-a".to_owned(),
+            model: "model".to_owned(),
+        };
+        let mut device = DeviceSample::absent(identity, &Absence::NotSupported);
+        let link = |index| Link {
+            index,
+            is_active: true,
+            receive: Reading::Value(Bytes::new(5)),
+            transmit: Reading::Value(Bytes::new(5)),
+            errors: LinkErrors {
+                replay: Reading::Value(0),
+                ..LinkErrors::absent(&Absence::NotSupported)
+            },
+        };
+        device.nvlink.links = Reading::Value(vec![link(0), link(1)]);
+        device.pcie.receive = Reading::Value(Bytes::new(7));
+        let sample = Sample {
+            source: "nvml".to_owned(),
+            origin: Origin::Live,
+            sequence: 0,
+            at: SimTime::ZERO,
+            taken: UnixTime::from_millis(0),
+            devices: vec![device],
+            host: None,
+            collectives: Vec::new(),
+        };
+        let names: Vec<String> = points(&sample).map(|point| point.full_name()).collect();
+        let count = |name: &str| names.iter().filter(|known| *known == name).count();
+        assert_eq!(count("orrery_gpu_nvlink_receive_bytes_total"), 0, "{names:?}");
+        assert_eq!(count("orrery_gpu_nvlink_errors_total"), 2, "{names:?}");
+        assert_eq!(count("orrery_gpu_pcie_receive_bytes_total"), 1, "{names:?}");
+    }
 }

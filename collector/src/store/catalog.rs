@@ -34,7 +34,8 @@ pub(crate) struct Catalog {
 struct Known {
     source: String,
     origin: Origin,
-    metric: &'static str,
+    /// With its unit.
+    metric: (&'static str, Option<&'static str>),
     device: DeviceIdentity,
     own_labels: Labels,
 }

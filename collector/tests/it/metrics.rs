@@ -76,11 +76,15 @@ fn the_whole_page_of_a_cluster_is_valid_and_says_demo_on_every_row() {
         "orrery_gpu_memory_used_bytes",
         "orrery_gpu_power_watts",
         "orrery_gpu_sm_clock_hertz",
-        "orrery_gpu_temperature_celsius",
         "orrery_gpu_energy_joules_total",
         "orrery_gpu_nvlink_receive_bytes_per_second",
     ] {
         assert_eq!(rows_named(&rows, name).len(), 32, "{name}");
+    }
+    for sensor in ["gpu", "memory"] {
+        let rows = rows_named(&rows, "orrery_gpu_temperature_celsius").into_iter();
+        let of_sensor = rows.filter(|row| row.label("sensor") == Some(sensor));
+        assert_eq!(of_sensor.count(), 32, "{sensor}");
     }
     // The one reading that is missing is no number, but a reason.
     assert_eq!(rows_named(&rows, "orrery_gpu_tensor_active_ratio").len(), 31);
