@@ -1,6 +1,7 @@
-//! The command line: `serve`, `once`, `record`, `fleet`, `query`, `doctor`, `service`.
+//! The command line: `serve`, `once`, `record`, `fleet`, `query`, `check`, `doctor`, `service`.
 
 mod calibrate;
+mod check;
 mod collective;
 mod fleet;
 mod history;
@@ -21,6 +22,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use self::calibrate::{CalibrateArguments, WorkerArguments};
+use self::check::{CheckArguments, check};
 use self::collective::CollectiveArguments;
 use self::fleet::{FleetArguments, QueryArguments, fleet, query};
 use self::history::HistoryArguments;
@@ -41,6 +43,8 @@ pub enum Exit {
     SomeDead,
     /// What was looked at is not as it should be.
     Failed,
+    /// A device is ill, or gives less than it did when it was calibrated.
+    BelowProfile,
     /// The configuration cannot be used; nothing was run.
     Invalid,
     /// No source gave a sample, or the system refused what it takes to read one.
@@ -57,7 +61,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Success => 0,
-            Self::SomeDead | Self::Failed => 1,
+            Self::SomeDead | Self::Failed | Self::BelowProfile => 1,
             Self::Invalid => 2,
             Self::DataMissing => 3,
             Self::Interrupted => 130,
@@ -94,6 +98,12 @@ enum Command {
     Fleet(FleetArguments),
     /// Asks a server that speaks the API of Prometheus for the history of a cluster, by PromQL.
     Query(QueryArguments),
+    /// Says whether the devices of this node are fit for a job; ends with 1 if one is not.
+    ///
+    /// For Slurm's Prolog and HealthCheckProgram and for a node condition of Kubernetes: a line for each device, what
+    /// is wrong, what to do, and a command to paste. It never drains anything itself. Ends with 3 where there is no
+    /// profile, or no device to read.
+    Check(CheckArguments),
     /// Says what is there, what is missing, why, and what to do; ends with 3 if no device can be read.
     Doctor(SourceArguments),
     /// Prints a hardened unit of systemd that runs `serve`, or puts it in place with `--install`.
@@ -209,6 +219,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
         Command::Record(arguments) => record(arguments),
         Command::Fleet(arguments) => fleet(&arguments),
         Command::Query(arguments) => query(&arguments),
+        Command::Check(arguments) => check(arguments),
         Command::Doctor(arguments) => doctor(arguments.settings(&[SourceKind::Nvml])),
         Command::Service(arguments) => service(&arguments),
         Command::Collective(arguments) => collective::collective(arguments),

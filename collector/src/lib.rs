@@ -14,6 +14,7 @@ mod daemon;
 mod doctor;
 mod doctor_cuda;
 mod fleet;
+pub mod gate;
 pub mod import;
 mod judging;
 mod metrics;

@@ -10,12 +10,12 @@ use crate::Judging;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Alerts")]
 pub(super) struct JudgingArguments {
-    /// Thresholds, presets (`article-kpi`) and what is off, as TOML; README has the keys. Silent on a healthy cluster
-    /// without any.
+    /// Thresholds, presets (`article-kpi`) and what is off, as TOML; collector/deploy/rules.toml has every key with
+    /// its default. Silent on a healthy cluster without any.
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
     /// Jobs, as TOML: where each one's log is (Megatron-LM or torchtitan), and what it trains, from which its MFU
-    /// comes.
+    /// comes; collector/deploy/jobs.toml is an example.
     #[arg(long, value_name = "FILE")]
     jobs: Option<PathBuf>,
     /// A Unix socket to make, to which trainers write JSON lines (`trainer/1`).

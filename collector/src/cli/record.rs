@@ -40,7 +40,7 @@ struct Tally {
     num_missed: u64,
 }
 
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     let words = |fault: String| format!("{fault}\nuse a time such as `10min`");
     let quantity = parse_quantity(text, Dimension::Time).map_err(|fault| words(fault.to_string()))?;
     if quantity.value > 0.0 && quantity.value <= FOR_EVER.as_secs_f64() {

@@ -162,6 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_rules_is_the_defaults_and_that_of_jobs_is_a_job() {
+        let mut rules = rules(
+            Path::new("collector/deploy/rules.toml"),
+            include_str!("../../deploy/rules.toml"),
+        )
+        .unwrap();
+        for (rule, own) in std::mem::take(&mut rules.hysteresis) {
+            assert_eq!(own, rules.hysteresis_of(rule), "{rule}");
+        }
+        assert_eq!(rules, Rules::default());
+        let path = Path::new("collector/deploy/jobs.toml");
+        let found = jobs(path, include_str!("../../deploy/jobs.toml")).unwrap();
+        assert!(found[0].description.model.is_some());
+    }
+
+    #[test]
     fn a_fault_has_a_place_and_a_suggestion() {
         for (text, words) in [
             (

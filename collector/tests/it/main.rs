@@ -11,6 +11,7 @@ mod disk;
 mod doctor;
 mod fake_nvml;
 mod fleet;
+mod gate;
 mod history;
 mod hostile;
 mod http;

@@ -2,7 +2,7 @@
 //!
 //! A value that was not read is `None`, and no rule that needs it says anything: not "ill", and not "well".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use orrery_units::{Bytes, Ratio, SimDuration, Watts};
 
@@ -114,7 +114,10 @@ impl Frame {
     /// What `samples` and `sources` tell at `at`; jobs come from elsewhere.
     #[must_use]
     pub fn of(at: UnixTime, samples: &[Sample], sources: &[SourceStatus]) -> Self {
+        // Two sources may tell of one device: the first counts, as their counters differ.
+        let mut seen = BTreeSet::new();
         let devices = samples.iter().flat_map(|sample| &sample.devices);
+        let devices = devices.filter(|device| seen.insert(&device.identity.uuid));
         let hosts = samples.iter().filter_map(|sample| sample.host.as_deref());
         Self {
             at,
@@ -298,4 +301,104 @@ fn num_errors(links: &[Link]) -> Option<u64> {
 
 fn known<T: Clone>(reading: &Reading<T>) -> Option<T> {
     reading.value().cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_units::SimTime;
+
+    use super::*;
+    use crate::{Absence, RdmaPort, XidCount};
+
+    fn sample(source: &str, uuids: &[&str]) -> Sample {
+        let device = |(uuid, index): (&&str, u32)| {
+            let identity = DeviceIdentity {
+                node: "node-0".to_owned(),
+                index,
+                uuid: (*uuid).to_owned(),
+                model: "model".to_owned(),
+            };
+            DeviceSample::absent(identity, &Absence::NotSupported)
+        };
+        Sample {
+            source: source.to_owned(),
+            origin: Origin::Fake,
+            sequence: 0,
+            at: SimTime::ZERO,
+            taken: UnixTime::from_millis(0),
+            devices: uuids.iter().zip(0..).map(device).collect(),
+            host: None,
+            collectives: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_device_of_two_sources_is_one_and_what_was_not_read_is_unknown() {
+        let mut first = sample("nvml", &["a", "b"]);
+        let device = &mut first.devices[0];
+        device.ecc.uncorrected_volatile = Reading::Value(3);
+        device.remapped_rows.pending = Reading::Value(true);
+        device.throttle_times.power_brake = Reading::Value(crate::Nanoseconds::new(2_000_000_000));
+        device.pcie.lanes = Reading::Value(16);
+        device.xids = Reading::Value(Xids {
+            counts: vec![XidCount {
+                code: 79,
+                count: 2,
+                last: UnixTime::from_millis(1),
+            }],
+            ..Xids::default()
+        });
+        let frame = Frame::of(
+            UnixTime::from_millis(5),
+            &[first, sample("dcgm", &["b", "c"])],
+            &[],
+        );
+        let names: Vec<&str> = frame
+            .devices
+            .iter()
+            .map(|device| device.identity.uuid.as_str())
+            .collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        let (known, unknown) = (&frame.devices[0], &frame.devices[1]);
+        assert_eq!(
+            (known.ecc_uncorrected, known.remap_pending, known.pcie_lanes),
+            (Some(3), Some(true), Some(16))
+        );
+        assert_eq!(known.xids, Some([(79, 2)].into()));
+        assert_eq!(
+            known.throttle_time,
+            [(Throttle::PowerBrake, SimDuration::from_secs(2.0))]
+        );
+        assert_eq!(*unknown, DeviceView::unknown(unknown.identity.clone()));
+        let subject = Subject::device(&known.identity);
+        assert_eq!(frame.origin_of(&subject), Origin::Fake);
+    }
+
+    #[test]
+    fn ports_are_those_of_the_machine() {
+        let mut host = HostSample::absent("node-0".to_owned(), &Absence::NotSupported);
+        host.rdma = Reading::Value(vec![RdmaPort {
+            device: "mlx5_0".to_owned(),
+            port: 1,
+            is_active: true,
+            speed: Reading::absent(Absence::NotSupported),
+            link_layer: String::new(),
+            receive: Reading::absent(Absence::NotSupported),
+            transmit: Reading::absent(Absence::NotSupported),
+            counters: [
+                ("symbol_error", 3),
+                ("link_downed", 1),
+                ("out_of_sequence", 7),
+                ("other", 9),
+            ]
+            .map(|(name, count)| (name.to_owned(), count))
+            .into(),
+        }]);
+        let mut of_host = sample("host", &[]);
+        of_host.host = Some(Box::new(host));
+        let frame = Frame::of(UnixTime::from_millis(5), &[of_host], &[]);
+        let port = &frame.nics[0];
+        assert_eq!((port.port.as_str(), port.is_up), ("mlx5_0/1", Some(true)));
+        assert_eq!((port.errors, port.retransmits), (Some(4), Some(7)));
+    }
 }

@@ -52,8 +52,8 @@ pub(super) fn look(context: &Context<'_>, history: &mut History, findings: &mut 
     }
 }
 
-/// The share of time for which each reason held the clocks down since the frame before, as the driver counts it; by
-/// the flags of this instant where it does not.
+/// The share of time for which each reason held the clocks down since the frame before: as the driver counts it, and
+/// all of it where its flag stands now.
 fn shares(device: &DeviceView, history: &mut DeviceHistory, at: UnixTime) -> BTreeMap<Throttle, f64> {
     let mut shares = BTreeMap::new();
     if let Some(now) = &device.throttles {
@@ -67,7 +67,9 @@ fn shares(device: &DeviceView, history: &mut DeviceHistory, at: UnixTime) -> BTr
         // A counter that went back was reset; what it counted since is not known.
         if time >= before && !over.is_zero() {
             let share = time.saturating_sub(before).as_secs() / over.as_secs();
-            shares.insert(reason, share);
+            // A flag that stands is one frame of those that it takes; some drivers count no time.
+            let flagged = shares.get(&reason).copied().unwrap_or(0.0);
+            shares.insert(reason, share.max(flagged));
         }
     }
     shares
