@@ -174,7 +174,11 @@ pub(super) fn path(
     }
     let file = field.path.trim().to_owned();
     match purpose {
-        Purpose::Open => Some(Answer::Open(file)),
+        Purpose::Open => {
+            // Should it not be opened, the path is typed anew.
+            field.has_focus = false;
+            Some(Answer::Open(file))
+        }
         Purpose::Save { id, then } => match refusal(document, id, &file) {
             Some(why) => {
                 field.fault = Some(why);

@@ -118,6 +118,8 @@ impl Axis {
             Self::Peak => "peak",
             Self::ExpertTensor => "ETP",
             Self::MicroBatch => "MB",
+            Self::Schedule => "sched.",
+            Self::Recompute => "recomp.",
             _ => self.name(),
         }
     }

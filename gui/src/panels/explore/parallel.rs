@@ -11,6 +11,8 @@ const MOST_LINES: usize = 500;
 /// Room for names above and values below.
 const HEAD: f32 = 32.0;
 const FOOT: f32 = 18.0;
+/// Width of the axes below which words are small.
+const TIGHT: f32 = 480.0;
 /// Half the width of an axis that can be grabbed.
 const GRAB: f32 = 14.0;
 
@@ -75,13 +77,15 @@ fn one_axis(ui: &mut Ui, model: &ExploreModel, view: &mut View, (axis, x, area):
         Stroke::new(1.0, ui.visuals().weak_text_color()),
     );
     let (low, high) = model.range(axis);
-    let small = FontId::proportional(10.0);
+    // Where axes lie close, names of schedules and sums would run into each other.
+    let is_tight = area.width() < TIGHT;
+    let small = FontId::proportional(if is_tight { 8.0 } else { 10.0 });
     let name = pos2(x, area.top() - 15.0);
     painter.text(
         name,
         Align2::CENTER_BOTTOM,
         axis.short(),
-        FontId::proportional(12.0),
+        FontId::proportional(if is_tight { 10.0 } else { 12.0 }),
         ink,
     );
     let weak = ui.visuals().weak_text_color();
