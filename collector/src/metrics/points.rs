@@ -68,12 +68,19 @@ fn is_one_of_many(metric: &Metric, own_labels: &Labels) -> bool {
             .any(|(label, link)| *label == "link" && link != "all")
 }
 
+/// Whether a number is of a process: every process that ever ran would be a series of its own.
+fn is_of_a_process(own_labels: &Labels) -> bool {
+    own_labels.iter().any(|(label, _)| *label == "pid")
+}
+
 /// Every number of `sample` that is worth keeping; an absent reading has none.
 pub(crate) fn points(sample: &Sample) -> impl Iterator<Item = Point<'_>> {
     sample.devices.iter().flat_map(move |device| {
         table::all().flat_map(move |metric| {
             let rows = (metric.rows)(device).into_iter();
-            let rows = rows.filter(move |(own_labels, _)| !is_one_of_many(metric, own_labels));
+            let rows = rows.filter(move |(own_labels, _)| {
+                !is_one_of_many(metric, own_labels) && !is_of_a_process(own_labels)
+            });
             rows.filter_map(move |(own_labels, number)| {
                 Some(Point {
                     sample,
@@ -89,13 +96,15 @@ pub(crate) fn points(sample: &Sample) -> impl Iterator<Item = Point<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use orrery_telemetry::{Absence, DeviceSample, Link, LinkErrors, Origin, Reading, UnixTime};
+    use orrery_telemetry::{
+        Absence, DeviceSample, JobContext, Link, LinkErrors, Origin, Process, Reading, UnixTime,
+    };
     use orrery_units::{Bytes, SimTime};
 
     use super::*;
 
     #[test]
-    fn traffic_of_single_links_is_not_kept_and_their_errors_are() {
+    fn traffic_of_single_links_and_single_processes_is_not_kept_and_errors_of_links_are() {
         let identity = DeviceIdentity {
             node: "node-0".to_owned(),
             index: 0,
@@ -115,6 +124,14 @@ mod tests {
         };
         device.nvlink.links = Reading::Value(vec![link(0), link(1)]);
         device.pcie.receive = Reading::Value(Bytes::new(7));
+        let process = Process {
+            pid: 17,
+            name: "python".to_owned(),
+            memory: Reading::Value(Bytes::new(9)),
+            gpu_instance: None,
+            job: JobContext::default(),
+        };
+        device.processes = Reading::Value(vec![process]);
         let sample = Sample {
             source: "nvml".to_owned(),
             origin: Origin::Live,
@@ -130,5 +147,9 @@ mod tests {
         assert_eq!(count("orrery_gpu_nvlink_receive_bytes_total"), 0, "{names:?}");
         assert_eq!(count("orrery_gpu_nvlink_errors_total"), 2, "{names:?}");
         assert_eq!(count("orrery_gpu_pcie_receive_bytes_total"), 1, "{names:?}");
+        assert!(
+            !names.iter().any(|name| name.contains("process_memory")),
+            "{names:?}"
+        );
     }
 }

@@ -135,11 +135,15 @@ impl App {
         if fleet.collectors.iter().any(|collector| collector.url == url) {
             return;
         }
-        let (out, wake) = (self.feed.0.clone(), Arc::clone(&self.wake));
+        let out = self.feed.0.clone();
         let place = fleet.collectors.len();
         fleet.collectors.push(Collector::new(url));
-        self.feeds
-            .push(Feed::follow(place, url, &self.access, (out, wake)));
+        self.feeds.push(Feed::follow(
+            place,
+            url,
+            &self.access,
+            (out, Arc::clone(&self.soon)),
+        ));
     }
 
     fn take_in(&mut self, event: Event) {

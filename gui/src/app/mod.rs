@@ -18,7 +18,7 @@ mod ui;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use eframe::egui;
 use orrery::sheet::Sheet;
@@ -38,6 +38,9 @@ use photograph::Photographer;
 pub(crate) use session::Session;
 pub use session::session_path;
 use session::{Colours, Memory};
+
+/// How long news of the fleet waits for more.
+const TOGETHER: Duration = Duration::from_millis(400);
 
 /// What the window opens on.
 #[derive(Clone, Debug, Default)]
@@ -140,6 +143,8 @@ pub struct App {
     feeds: Vec<Feed>,
     access: Access,
     wake: Wake,
+    /// A wake-up call that can wait a little: many collectors speak every second, and are drawn together.
+    soon: Wake,
     watch: Option<RunWatch>,
     searching: Option<SearchWatch>,
     judging: Option<JudgeWatch>,
@@ -181,7 +186,7 @@ impl App {
         theme::dress(context);
         context.set_zoom_factor(session.scale);
         let (out, asked) = channel();
-        let woken = context.clone();
+        let (woken, later) = (context.clone(), context.clone());
         let commands = Commands {
             out,
             context: context.clone(),
@@ -200,6 +205,7 @@ impl App {
             feeds: Vec::new(),
             access: start.access,
             wake: Arc::new(move || woken.request_repaint()),
+            soon: Arc::new(move || later.request_repaint_after(TOGETHER)),
             watch: None,
             searching: None,
             judging: None,
