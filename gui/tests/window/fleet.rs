@@ -118,7 +118,7 @@ fn a_collector_is_added_by_its_address() {
         harness.get_by_label("Collector address").type_text(text);
         harness.run_steps(2);
     };
-    field(&mut harness, "https://");
+    field(&mut harness, "ftp://");
     harness.get_by_label("Connect").click();
     harness.run_steps(3);
     harness.get_by_label_contains("collectors speak http");

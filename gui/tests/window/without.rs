@@ -55,7 +55,7 @@ fn a_picture_needs_a_window_and_says_so() {
 fn a_bad_command_line_ends_with_2_and_names_the_fix() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, fix) in [
-        (["--collector", "https://node"], "http://node:9477"),
+        (["--collector", "ftp://node"], "http://node:9477"),
         (["--nonsense", "x"], "--help"),
     ] {
         let ran = without_display(folder.path(), &arguments);
