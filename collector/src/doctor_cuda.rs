@@ -29,7 +29,7 @@ fn lines(found: Libraries, nvrtc: &Result<String, String>) -> String {
         } else {
             format!("ABSENT: {needs}\n        what to do: {remedy}")
         };
-        writeln!(text, "{name:<8}{state}").expect("a string takes every text");
+        writeln!(text, "{name:<9}{state}").expect("a string takes every text");
     };
     line(
         "cuda",

@@ -38,6 +38,11 @@ pub(crate) const fn of_policy(policy: usize) -> Color32 {
     HUES[policy % HUES.len()]
 }
 
+/// The colour of a part of a stack: after six hues the same ones again, weaker.
+pub(crate) fn of_part(part: usize) -> Color32 {
+    of_policy(part).gamma_multiply(if part < 6 { 1.0 } else { 0.55 })
+}
+
 /// Black or white, whichever is read better on `background`: by its luma (ITU-R BT.601 weights).
 pub(crate) fn ink_on(background: Color32) -> Color32 {
     let [red, green, blue, _] = background.to_array().map(u32::from);

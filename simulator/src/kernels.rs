@@ -4,7 +4,7 @@
 use orrery_operation::{Gemm, GroupedGemm, Precision};
 use orrery_profile::OpClass;
 use orrery_scenario::Plan;
-use orrery_scenario::plan::MlpShape;
+use orrery_scenario::plan::{AttentionShape, MlpShape};
 use orrery_units::{BytesPerSec, Evidence};
 use orrery_workload::cost::{CostModel, Single};
 
@@ -71,9 +71,11 @@ pub fn kernels(plan: &Plan) -> Kernels {
             experts @ MlpShape::Moe { .. } => curves.extend(grouped(plan, &model, experts)),
         }
     }
-    let hidden = plan.model.hidden;
-    let shape = (hidden, hidden / u64::from(plan.layout.tp));
-    curves.push(product(plan, &model, "attention, output projection", shape));
+    for layer in &plan.model.layers {
+        let inner = attended(&layer.attention) / u64::from(plan.layout.tp);
+        let shape = (plan.model.hidden, inner);
+        curves.push(product(plan, &model, "attention, output projection", shape));
+    }
     // Layers of one shape have one curve.
     curves.sort_by(|a, b| (&a.name, &a.shape).cmp(&(&b.name, &b.shape)));
     curves.dedup_by(|a, b| a.name == b.name && a.shape == b.shape);
@@ -88,6 +90,14 @@ pub fn kernels(plan: &Plan) -> Kernels {
         rows_of_an_expert: rows_of_an_expert(plan),
         rows_of_a_microbatch: tokens(plan),
         curves,
+    }
+}
+
+/// Width of what all heads give to the output projection: heads by the width of a value.
+const fn attended(attention: &AttentionShape) -> u64 {
+    match *attention {
+        AttentionShape::Grouped { heads, head_dim, .. } => heads * head_dim,
+        AttentionShape::Latent { heads, v_dim, .. } => heads * v_dim,
     }
 }
 
@@ -199,5 +209,27 @@ fn curve(plan: &Plan, op: OpClass, (name, shape): (&str, String), of: impl Fn(u6
         spread: known.map(|curve| curve.fitted.spread),
         provenance: known.map_or_else(String::new, |curve| curve.provenance.measured_by.clone()),
         points: points.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{files, pipeline};
+
+    /// DeepSeek-V3 has 128 heads with values of 128, and 7,168 hidden: the projection contracts 16,384. Its 4,096 tokens of
+    /// top-8 over EP 64 are 2,097,152 rows for 256 experts.
+    #[test]
+    fn shapes_are_those_of_the_model() {
+        let text = files::read_scenario(files::DEFAULT_SCENARIO).unwrap();
+        let plan = pipeline::load(files::DEFAULT_SCENARIO, &text, &[]).unwrap();
+        let found = kernels(&plan);
+        let projections = found
+            .curves
+            .iter()
+            .filter(|curve| curve.name.starts_with("attention"));
+        let shapes: Vec<&str> = projections.map(|curve| curve.shape.as_str()).collect();
+        assert_eq!(shapes, ["N 7168, K 16384"]);
+        assert_eq!(found.rows_of_an_expert, Some(8192.0));
     }
 }

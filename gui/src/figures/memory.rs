@@ -1,6 +1,6 @@
 //! Memory of each pipeline rank, stacked by cause, beside what a device has.
 
-use eframe::egui::{Align2, Color32, FontId, Rect, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
+use eframe::egui::{Align2, FontId, Rect, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
 use orrery::outline::Outline;
 use orrery_units::Bytes;
 
@@ -58,11 +58,6 @@ fn causes(outline: &Outline) -> Vec<&'static str> {
     found.into_iter().map(|(cause, _)| cause).collect()
 }
 
-fn color(at: usize) -> Color32 {
-    // After six hues the same ones again, weaker.
-    theme::of_policy(at).gamma_multiply(if at < 6 { 1.0 } else { 0.55 })
-}
-
 fn row(
     ui: &mut Ui,
     rank: usize,
@@ -96,7 +91,7 @@ fn row(
         };
         let to = from + bytes.as_f64();
         let part = Rect::from_x_y_ranges(x(from)..=x(to), bar.y_range());
-        painter.rect_filled(part, 0.0, color(at));
+        painter.rect_filled(part, 0.0, theme::of_part(at));
         words.push(format!("{cause} {bytes}"));
         from = to;
     }
@@ -129,7 +124,7 @@ fn legend(ui: &mut Ui, causes: &[&'static str]) {
         ui.spacing_mut().item_spacing.x = 4.0;
         for (at, cause) in causes.iter().enumerate() {
             let (swatch, _response) = ui.allocate_exact_size(vec2(9.0, 9.0), Sense::hover());
-            ui.painter().rect_filled(swatch, 2.0, color(at));
+            ui.painter().rect_filled(swatch, 2.0, theme::of_part(at));
             ui.weak(*cause);
             ui.add_space(6.0);
         }

@@ -209,7 +209,7 @@ fn picture(ui: &mut Ui, answers: &[(u64, Vec<Answer>)], measure: Measure, height
                 let answer = all.iter().find(|answer| answer.name == *name)?;
                 Some([f64::from(bytes.ilog2()), value(answer)])
             });
-            let color = theme::of_policy(at).gamma_multiply(if at < 6 { 1.0 } else { 0.6 });
+            let color = theme::of_part(at);
             let line = Line::new(*name, PlotPoints::new(points.collect()));
             let style = if at < 6 {
                 LineStyle::Solid

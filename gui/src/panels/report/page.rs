@@ -181,7 +181,7 @@ fn memory(ui: &mut Ui, sheet: &Sheet) {
                     area,
                     from / most,
                     (from + part.value) / most,
-                    theme::of_policy(at),
+                    theme::of_part(at),
                 );
                 from += part.value;
             }
@@ -192,7 +192,7 @@ fn memory(ui: &mut Ui, sheet: &Sheet) {
     }
     ui.horizontal_wrapped(|ui| {
         for (at, cause) in causes.iter().enumerate() {
-            ui.label(RichText::new(*cause).small().color(theme::of_policy(at)));
+            ui.label(RichText::new(*cause).small().color(theme::of_part(at)));
         }
     });
 }
