@@ -47,7 +47,7 @@ impl Findings {
                  another address with `serve --listen`"
             ),
         };
-        push(&mut text, &format!("{:<8}{address} {found}", "listen"));
+        push(&mut text, &format!("{:<NAME$}{address} {found}", "listen"));
         if !self.has_devices() {
             push(
                 &mut text,
@@ -58,8 +58,11 @@ impl Findings {
     }
 }
 
+/// Width of the column of names.
+pub(crate) const NAME: usize = 9;
+
 /// Where the second line of an entry begins.
-const INDENT: &str = "        ";
+pub(crate) const INDENT: &str = "         ";
 
 /// Whether `address` can be listened on now.
 pub(crate) fn try_listen(address: SocketAddr) -> (SocketAddr, Option<String>) {
@@ -68,7 +71,7 @@ pub(crate) fn try_listen(address: SocketAddr) -> (SocketAddr, Option<String>) {
 }
 
 fn write_source(text: &mut String, status: &SourceStatus, devices: &[&DeviceSample]) {
-    let head = format!("{:<8}", status.name);
+    let head = format!("{:<NAME$}", status.name);
     let num_devices = devices.len();
     let noun = if num_devices == 1 { "device" } else { "devices" };
     match status.state {
@@ -111,7 +114,7 @@ fn write_host(text: &mut String, status: &SourceStatus, host: &HostSample) {
     ];
     push(
         text,
-        &format!("{:<8}{}: {}", status.name, mark(Origin::Live), parts.join(", ")),
+        &format!("{:<NAME$}{}: {}", status.name, mark(Origin::Live), parts.join(", ")),
     );
     let absences = host
         .absences()
@@ -222,14 +225,14 @@ mod tests {
         let text = findings.text();
         assert!(findings.has_devices());
         for part in [
-            "nvml    LIVE: 2 devices\n",
+            "nvml     LIVE: 2 devices\n",
             "device 0  MODEL  GPU-0\n",
             "  no memory used, memory free,",
             ": not supported by this device\n",
-            "  no energy: no permission\n            what to do: run the collector as a user",
+            "  no energy: no permission\n             what to do: run the collector as a user",
             "  clocks are held down now: thermal_hardware\n",
             "device 1  MODEL  GPU-1  LOST\n",
-            "listen  127.0.0.1:9477 is free\n",
+            "listen   127.0.0.1:9477 is free\n",
         ] {
             assert!(text.contains(part), "`{part}` is missing:\n{text}");
         }

@@ -7,6 +7,7 @@ use orrery_kernels::compile::PINNED_WHEEL;
 use orrery_kernels::device::Libraries;
 
 use crate::calibrate::{Answer, Order, Supervisor};
+use crate::doctor::{INDENT, NAME};
 
 /// Longest that a worker may take to look.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -16,8 +17,8 @@ pub(crate) fn text(worker: Vec<String>) -> String {
     let mut supervisor = Supervisor::new(worker, PATIENCE);
     match supervisor.ask(&Order::Libraries, Duration::ZERO) {
         Ok(Answer::Libraries { found, nvrtc }) => lines(found, &nvrtc),
-        Ok(other) => format!("cuda    cannot be looked at: the worker answered {other:?}\n"),
-        Err(fault) => format!("cuda    cannot be looked at: {fault}\n"),
+        Ok(other) => format!("cuda     cannot be looked at: the worker answered {other:?}\n"),
+        Err(fault) => format!("cuda     cannot be looked at: {fault}\n"),
     }
 }
 
@@ -27,9 +28,9 @@ fn lines(found: Libraries, nvrtc: &Result<String, String>) -> String {
         let state = if is_there {
             "found".to_owned()
         } else {
-            format!("ABSENT: {needs}\n        what to do: {remedy}")
+            format!("ABSENT: {needs}\n{INDENT}what to do: {remedy}")
         };
-        writeln!(text, "{name:<9}{state}").expect("a string takes every text");
+        writeln!(text, "{name:<NAME$}{state}").expect("a string takes every text");
     };
     line(
         "cuda",
@@ -109,10 +110,10 @@ mod tests {
         };
         let text = lines(found, &Ok("12.9".to_owned()));
         assert!(
-            text.contains("nccl    ABSENT: `libnccl.so.2` is there, under a name that is not looked for"),
+            text.contains("nccl     ABSENT: `libnccl.so.2` is there, under a name that is not looked for"),
             "{text}"
         );
         assert!(text.contains("ln -s …/libnccl.so.2 FOLDER/libnccl.so"), "{text}");
-        assert!(text.starts_with("cuda    found\nnvrtc   found\n"), "{text}");
+        assert!(text.starts_with("cuda     found\nnvrtc    found\n"), "{text}");
     }
 }

@@ -137,9 +137,9 @@ fn doctor_names_every_library_and_how_to_get_it() {
     assert_eq!((code, words.as_str()), (Some(3), ""), "{out}");
     for part in [
         "\ncuda ",
-        "\nnvrtc   ABSENT: NVRTC was not found",
+        "\nnvrtc    ABSENT: NVRTC was not found",
         "\ncublas ",
-        "\ncublaslt",
+        "\ncublaslt ",
         "\nnccl ",
     ] {
         assert!(out.contains(part), "`{part}` is missing:\n{out}");

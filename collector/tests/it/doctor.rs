@@ -12,11 +12,11 @@ fn without_a_driver_doctor_says_what_is_missing_and_what_to_do() {
     let (code, out, words) = run(&["doctor", NOWHERE[0], NOWHERE[1]]);
     assert_eq!((code, words.as_str()), (Some(3), ""), "{out}");
     for part in [
-        "nvml    ABSENT: no NVIDIA driver library: /nonexistent/libnvidia-ml.so.1",
+        "nvml     ABSENT: no NVIDIA driver library: /nonexistent/libnvidia-ml.so.1",
         "what to do: install the NVIDIA driver",
         "--gpus all",
-        "demo    DEMO: 32 made-up devices\n",
-        "listen  127.0.0.1:9477 ",
+        "demo     DEMO: 32 made-up devices\n",
+        "listen   127.0.0.1:9477 ",
         "serve --source demo",
     ] {
         assert!(out.contains(part), "`{part}` is missing:\n{out}");
@@ -53,7 +53,7 @@ fn with_devices_doctor_lists_them_and_what_they_lack() {
     let (code, out, words) = ended(&driver.command(&["doctor"]).output().unwrap());
     assert_eq!(code, Some(0), "{out}{words}");
     for part in [
-        "fake    FAKE: 2 devices\n",
+        "fake     FAKE: 2 devices\n",
         "device 0  FAKE  GPU-good\n",
         "no memory used, memory free, memory reserved, memory total, power limit, energy,",
         ": not supported by this device\n",
