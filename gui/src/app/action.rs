@@ -31,6 +31,12 @@ pub enum Action {
     SwapSides,
     /// Put the panels in this order.
     Arrange(Arrangement),
+    /// Show the sources, or hide them.
+    ShowSources,
+    /// Show the inspector, or hide it.
+    ShowInspector,
+    /// Show the time strip, or hide it.
+    ShowStrip,
     /// Dark colours if they are light, and the other way round.
     SwitchColours,
     /// Colours as the system has them.
@@ -75,7 +81,7 @@ const CONTROL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
 
 impl Action {
     /// Every action, in the order of menus, palette and key list.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::Open,
         Self::OpenExample,
         Self::Save,
@@ -95,6 +101,9 @@ impl Action {
         Self::Arrange(Arrangement::Explore),
         Self::Arrange(Arrangement::Report),
         Self::Arrange(Arrangement::Calibrate),
+        Self::ShowSources,
+        Self::ShowInspector,
+        Self::ShowStrip,
         Self::SwitchColours,
         Self::SystemColours,
         Self::Palette,
@@ -124,6 +133,9 @@ impl Action {
             Self::Arrange(Arrangement::Explore) => "Layout: explore",
             Self::Arrange(Arrangement::Report) => "Layout: report",
             Self::Arrange(Arrangement::Calibrate) => "Layout: calibrate",
+            Self::ShowSources => "Sources",
+            Self::ShowInspector => "Inspector",
+            Self::ShowStrip => "Time strip",
             Self::SwitchColours => "Switch light and dark",
             Self::SystemColours => "Colours of the system",
             Self::Palette => "All commands…",
@@ -158,6 +170,11 @@ impl Action {
             Self::Arrange(Arrangement::Calibrate) => {
                 "Predictions beside measurements, kernels and collectives."
             }
+            Self::ShowSources => "Shows or hides the tree of everything that is open.",
+            Self::ShowInspector => {
+                "Shows or hides what is known of what is looked at, and where that comes from."
+            }
+            Self::ShowStrip => "Shows or hides the whole step in front, with the part in view to be dragged.",
             Self::SwitchColours => "Dark text on light, or light text on dark.",
             Self::SystemColours => "Light or dark as the rest of the desktop.",
             Self::Palette => "Finds any command by a part of its name.",
@@ -173,7 +190,12 @@ impl Action {
                 Menu::File
             }
             Self::Run | Self::Stop | Self::Search | Self::SwapSides => Menu::Run,
-            Self::Arrange(_) | Self::SwitchColours | Self::SystemColours => Menu::View,
+            Self::Arrange(_)
+            | Self::ShowSources
+            | Self::ShowInspector
+            | Self::ShowStrip
+            | Self::SwitchColours
+            | Self::SystemColours => Menu::View,
             Self::Palette | Self::Keys => Menu::Help,
         }
     }
@@ -193,6 +215,9 @@ impl Action {
             Self::Run => &const { [control(Key::Enter)] },
             // Escape stops when nothing else wants it; see `App::draw`.
             Self::Stop => &const { [KeyboardShortcut::new(Modifiers::NONE, Key::Escape)] },
+            Self::ShowSources => &const { [control(Key::B)] },
+            Self::ShowInspector => &const { [control(Key::I)] },
+            Self::ShowStrip => &const { [control(Key::J)] },
             Self::Arrange(Arrangement::Overview) => &const { [control(Key::Num1)] },
             Self::Arrange(Arrangement::Observe) => &const { [control(Key::Num2)] },
             Self::Arrange(Arrangement::Plan) => &const { [control(Key::Num3)] },

@@ -12,7 +12,7 @@ use super::keeping::Then;
 use super::overlay::{Overlay, Palette};
 use super::session::Colours;
 use super::{App, Command};
-use crate::document::{Collector, Elsewhere, Event, Feed, Running, Text, Wanted, check, run};
+use crate::document::{Elsewhere, Event, Feed, Running, Text, Wanted, check, run};
 
 /// How often progress is read.
 pub(super) const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -52,6 +52,7 @@ impl App {
         self.attend_to_sheets();
         self.attend_to_judging(context);
         self.remember(context);
+        self.attend_to_selection();
         if !self.document.fleet.collectors.is_empty() {
             context.request_repaint_after(AGE_EVERY);
         }
@@ -67,13 +68,18 @@ impl App {
                 self.run_when_checked = false;
             }
             Command::Front(place) => {
-                Arc::make_mut(&mut self.document).bring_to_front(place);
+                let document = Arc::make_mut(&mut self.document);
+                document.bring_to_front(place);
+                document.runs.view(None);
                 self.run_when_checked = false;
             }
             Command::Do(action) => self.act(action),
             Command::OpenFile(file) => self.open_files(vec![file]),
             Command::StopOpening(id) => self.stop_opening(id),
-            Command::Side(side, run) => Arc::make_mut(&mut self.document).runs.pick(side, run),
+            Command::Side(side, run) => {
+                self.layout.bring_up(Pane::Compare);
+                Arc::make_mut(&mut self.document).runs.pick(side, run);
+            }
             Command::SideStep(side, step) => Arc::make_mut(&mut self.document).runs.show_step(side, step),
             Command::Search(wanted) => self.start_search(&wanted),
             Command::StopSearch => self.stop_search(),
@@ -81,7 +87,10 @@ impl App {
             Command::OpenLayout(at) => self.open_layout(at),
             Command::OpenSize(nodes) => self.open_size(nodes),
             Command::Judge(path, simulated) => self.start_judging(path, simulated),
-            Command::ShowSheet(run) => self.show_sheet(run),
+            Command::ShowSheet(run) => {
+                self.layout.bring_up(Pane::Report);
+                self.show_sheet(run);
+            }
             Command::WriteSheet(sheet, path) => self.write_sheet(*sheet, path),
             Command::Close(id) => self.close(id),
             Command::Reload(id) => {
@@ -94,10 +103,20 @@ impl App {
             Command::KeepMine(id) => Arc::make_mut(&mut self.document).keep_mine(id),
             Command::Follow(url) => self.follow(&url),
             Command::TryNow(collector) => {
-                if let Some(feed) = self.feeds.get(collector) {
+                let feeds = self.feeds.iter().filter(|(id, _)| *id == collector);
+                for (_, feed) in feeds {
                     feed.try_now();
                 }
             }
+            Command::Unfollow(collector) => {
+                // Its thread ends soon after.
+                self.feeds.retain(|(id, _)| *id != collector);
+                Arc::make_mut(&mut self.document).fleet.forget(collector);
+            }
+            Command::Select(item) => Arc::make_mut(&mut self.document).selection.item = item,
+            Command::Look(look) => Arc::make_mut(&mut self.document).selection.look = Some(look),
+            Command::View(run) => self.view_run(run),
+            Command::Forget(run) => Arc::make_mut(&mut self.document).runs.forget(run),
         }
     }
 
@@ -124,6 +143,9 @@ impl App {
             (Action::Arrange(arrangement), _) => self.layout.tree = arrangement.tree(),
             (Action::SwitchColours, _) => self.colours = Colours::switched(self.commands.context.theme()),
             (Action::SystemColours, _) => self.colours = Colours::System,
+            (Action::ShowSources, _) => self.layout.sides.sources ^= true,
+            (Action::ShowInspector, _) => self.layout.sides.inspector ^= true,
+            (Action::ShowStrip, _) => self.layout.sides.strip ^= true,
             (Action::Palette, _) => self.overlay = Some(Overlay::Palette(Palette::default())),
             (Action::Keys, _) => self.overlay = Some(Overlay::Keys),
         }
@@ -136,14 +158,9 @@ impl App {
             return;
         }
         let out = self.feed.0.clone();
-        let place = fleet.collectors.len();
-        fleet.collectors.push(Collector::new(url));
-        self.feeds.push(Feed::follow(
-            place,
-            url,
-            &self.access,
-            (out, Arc::clone(&self.soon)),
-        ));
+        let id = fleet.follow(url);
+        let feed = Feed::follow(id, url, &self.access, (out, Arc::clone(&self.soon)));
+        self.feeds.push((id, feed));
     }
 
     fn take_in(&mut self, event: Event) {

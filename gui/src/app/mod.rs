@@ -13,6 +13,7 @@ mod photograph;
 mod runs;
 mod session;
 mod sheets;
+mod sides;
 mod ui;
 
 use std::path::PathBuf;
@@ -26,7 +27,8 @@ use orrery::traces;
 use orrery_timeline::StepExtent;
 
 use crate::document::{
-    Access, Document, Event, Feed, FleetEvent, JudgeWatch, RunWatch, Scenario, SearchWatch, Wake, Wanted,
+    Access, Document, Event, Feed, FleetEvent, Item, JudgeWatch, Look, RunWatch, Scenario, SearchWatch, Wake,
+    Wanted,
 };
 use crate::theme;
 pub use action::{Action, Menu};
@@ -110,7 +112,17 @@ pub enum Command {
     KeepMine(u64),
     /// Follow the collector at this address.
     Follow(String),
-    /// Try the collector at this place again, without waiting.
+    /// Follow the collector with this id no longer.
+    Unfollow(usize),
+    /// Look at this, or at nothing in particular.
+    Select(Option<Item>),
+    /// Have this part of this timeline in view, and this interval of it measured.
+    Look(Look),
+    /// Look at the run with this id, or at the last one of the scenario in front.
+    View(Option<u64>),
+    /// Let go the run with this id.
+    Forget(u64),
+    /// Try the collector with this id again, without waiting.
     TryNow(usize),
 }
 
@@ -122,6 +134,13 @@ pub(crate) struct Commands {
 }
 
 impl Commands {
+    /// Commands that are asked for in `context`, and where they arrive.
+    pub(crate) fn new(context: &egui::Context) -> (Self, Receiver<Command>) {
+        let (out, asked) = channel();
+        let context = context.clone();
+        (Self { out, context }, asked)
+    }
+
     /// Asks for `command`.
     pub(crate) fn send(&self, command: Command) {
         // The receiver lives in the application that draws the panels.
@@ -140,7 +159,8 @@ pub struct App {
     asked: Receiver<Command>,
     events: (Sender<Event>, Receiver<Event>),
     feed: (Sender<FleetEvent>, Receiver<FleetEvent>),
-    feeds: Vec<Feed>,
+    /// What follows each collector, by its id.
+    feeds: Vec<(usize, Feed)>,
     access: Access,
     wake: Wake,
     /// A wake-up call that can wait a little: many collectors speak every second, and are drawn together.
@@ -185,12 +205,8 @@ impl App {
         };
         theme::dress(context);
         context.set_zoom_factor(session.scale);
-        let (out, asked) = channel();
+        let (commands, asked) = Commands::new(context);
         let (woken, later) = (context.clone(), context.clone());
-        let commands = Commands {
-            out,
-            context: context.clone(),
-        };
         let panels = match start.arrangement {
             Some(arrangement) => arrangement.tree(),
             None => session.panels.clone(),
@@ -217,7 +233,7 @@ impl App {
             run_when_checked: start.run_at_once,
             search_when_checked: start.search_at_once,
             photographer: start.screenshot.map(Photographer::new),
-            layout: ui::Layout::new(panels),
+            layout: ui::Layout::new(panels, session.sides),
             desk: Desk::new(notice),
             overlay: None,
             colours,

@@ -6,8 +6,9 @@ use eframe::egui;
 use orrery::traces;
 
 use super::App;
+use super::arrangement::Pane;
 use super::logic::PROGRESS_EVERY;
-use crate::document::{Opening, OpeningNews, arrange, open};
+use crate::document::{Item, Opening, OpeningNews, arrange, open};
 
 impl App {
     /// Opens `files` on a thread; those that are traces are of one run.
@@ -51,7 +52,11 @@ impl App {
                 };
                 Arc::make_mut(&mut self.document).runs.opening.push(opening);
             }
-            OpeningNews::Found(run) => Arc::make_mut(&mut self.document).runs.keep(*run),
+            OpeningNews::Found(run) => {
+                let runs = &mut Arc::make_mut(&mut self.document).runs;
+                let id = runs.keep(*run);
+                runs.view(Some(id));
+            }
             OpeningNews::Ended(id, fault) => {
                 self.openings.retain(|(other, _)| *other != id);
                 let runs = &mut Arc::make_mut(&mut self.document).runs;
@@ -64,6 +69,26 @@ impl App {
                 self.arranging.retain(|other| *other != (id, step));
                 Arc::make_mut(&mut self.document).runs.arranged(id, step, &model);
             }
+        }
+    }
+
+    /// Looks at the run with `id`, or at the last one of the scenario in front.
+    pub(super) fn view_run(&mut self, id: Option<u64>) {
+        let document = Arc::make_mut(&mut self.document);
+        document.runs.view(id);
+        document.selection.item = id.map(Item::Run);
+        if let Some(id) = id.filter(|_| self.layout.is_shown(Pane::Report)) {
+            self.show_sheet(id);
+        } else if !self.layout.is_shown(Pane::Compare) {
+            self.layout.bring_up(Pane::Timeline);
+        }
+    }
+
+    /// Tells panels whether the inspector says what there is to say of what is looked at.
+    pub(super) fn attend_to_selection(&mut self) {
+        let is_inspected = self.layout.sides.inspector;
+        if self.document.selection.is_inspected != is_inspected {
+            Arc::make_mut(&mut self.document).selection.is_inspected = is_inspected;
         }
     }
 

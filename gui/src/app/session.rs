@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::arrangement::{Arrangement, Pane, is_whole};
+use super::sides::Sides;
 use crate::document::Home;
 
 /// The version of the file; another one is put aside.
@@ -34,6 +35,9 @@ pub(crate) struct Session {
     /// How large everything is; 1 is the size that the system asks for.
     pub(crate) scale: f32,
     pub(super) panels: Tree<Pane>,
+    /// What stands around them.
+    #[serde(default)]
+    pub(super) sides: Sides,
 }
 
 /// Which colours were chosen.
@@ -77,6 +81,7 @@ impl Default for Session {
             size: None,
             scale: 1.0,
             panels: Arrangement::default().tree(),
+            sides: Sides::default(),
         }
     }
 }
@@ -214,6 +219,7 @@ impl App {
             size,
             scale,
             panels: self.layout.tree.clone(),
+            sides: self.layout.sides,
             ..Session::default()
         }
     }
@@ -255,6 +261,10 @@ mod tests {
             size: Some([800.0, 600.0]),
             scale: 1.5,
             panels: Arrangement::Observe.tree(),
+            sides: Sides {
+                inspector: false,
+                ..Sides::default()
+            },
             ..Session::default()
         };
         session.write(&path).unwrap();

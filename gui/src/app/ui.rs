@@ -10,6 +10,7 @@ use egui_tiles::{SimplificationOptions, Tile, TileId, Tree, UiResponse};
 
 use super::action::{Action, Menu};
 use super::arrangement::Pane;
+use super::sides::{self, Sides};
 use super::{App, Command, Commands};
 use crate::document::{Collector, Fleet, Link, short_name};
 use crate::panels::{
@@ -21,6 +22,8 @@ use crate::{Document, theme};
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) tree: Tree<Pane>,
+    pub(super) sides: Sides,
+    around: sides::Views,
     views: Views,
 }
 
@@ -40,9 +43,11 @@ struct Views {
 }
 
 impl Layout {
-    pub(super) fn new(tree: Tree<Pane>) -> Self {
+    pub(super) fn new(tree: Tree<Pane>, sides: Sides) -> Self {
         Self {
             tree,
+            sides,
+            around: sides::Views::default(),
             views: Views::default(),
         }
     }
@@ -85,7 +90,13 @@ impl App {
                 self.desk.notice = None;
             }
         }
-        let Layout { tree, views } = &mut self.layout;
+        let Layout {
+            tree,
+            sides,
+            around,
+            views,
+        } = &mut self.layout;
+        sides::show(ui, *sides, around, &document, &self.commands);
         let mut drawing = Drawing {
             document: &document,
             commands: &self.commands,
@@ -273,8 +284,10 @@ impl egui_tiles::Behavior<Pane> for Drawing<'_> {
     fn pane_ui(&mut self, ui: &mut Ui, _tile: TileId, pane: &mut Pane) -> UiResponse {
         Frame::new().inner_margin(6).show(ui, |ui| match pane {
             Pane::Plan => plan::show(ui, self.document, &mut self.views.plan, self.commands),
-            Pane::Timeline => timeline::show(ui, self.document, &mut self.views.timeline),
-            Pane::Links => links::show(ui, self.document, &mut self.views.links),
+            Pane::Timeline => {
+                timeline::show(ui, self.document, &mut self.views.timeline, self.commands);
+            }
+            Pane::Links => links::show(ui, self.document, &mut self.views.links, self.commands),
             Pane::Compare => compare::show(ui, self.document, &mut self.views.compare, self.commands),
             Pane::Experts => experts::show(ui, self.document, &mut self.views.experts, self.commands),
             Pane::Explore => explore::show(ui, self.document, &mut self.views.explore, self.commands),

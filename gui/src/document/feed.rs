@@ -44,10 +44,10 @@ pub enum News {
     },
 }
 
-/// News of one collector, told by its place in the fleet.
+/// News of one collector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FleetEvent {
-    /// The place of the collector in [`Fleet::collectors`](super::Fleet).
+    /// The id of the collector, as in [`Fleet::collectors`](super::Fleet).
     pub collector: usize,
     /// What is new.
     pub news: News,
@@ -60,7 +60,7 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Follows the collector at `url`, the `collector`-th of the fleet.
+    /// Follows the collector at `url`, which has the id `collector`.
     pub(crate) fn follow(
         collector: usize,
         url: &str,

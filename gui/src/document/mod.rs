@@ -4,13 +4,16 @@ mod access;
 mod calibrate;
 mod disk;
 mod explore;
+mod facts;
 mod feed;
 mod fleet;
 mod job;
 mod keeping;
 mod opening;
 mod runs;
+mod selection;
 mod sheets;
+mod shelf;
 #[cfg(test)]
 mod tests;
 
@@ -29,8 +32,10 @@ pub(crate) use calibrate::{JudgeWatch, Judged, judge};
 pub(crate) use disk::{Disk, Entry, Expected, Refusal, Save, list, look, save};
 pub use explore::{Explore, Job, Searching, Wanted, Weighed};
 pub(crate) use explore::{News as ExploreNews, SearchWatch, search, weigh};
+pub use facts::{Fact, Facts, Footing, Related};
 pub(crate) use feed::Feed;
 pub use feed::{FleetEvent, News, collector_url};
+pub(crate) use fleet::readings;
 pub use fleet::{Apart, Collector, Device, Fleet, FleetMetric, History, KEPT, Link, Node, Standing};
 pub(crate) use job::{Event, RunWatch, Text, check, run};
 pub(crate) use keeping::same;
@@ -38,6 +43,7 @@ pub use keeping::{Elsewhere, Home, Keeping, Scenario, short_name};
 pub use opening::is_scenario;
 pub(crate) use opening::{News as OpeningNews, arrange, open};
 pub use runs::{Opening, Run, Runs, SIDES, Side};
+pub use selection::{DeviceId, Item, Load, Look, Of, Seen, Selection};
 pub(crate) use sheets::{News as SheetNews, prepare, write};
 pub use sheets::{Prepared, Sheets};
 
@@ -100,6 +106,8 @@ pub struct Document {
     pub sheets: Sheets,
     /// Predictions held against measurements.
     pub calibrate: Calibrate,
+    /// What is looked at.
+    pub selection: Selection,
     /// The id that was given last.
     pub(crate) newest_id: u64,
 }
@@ -178,164 +186,6 @@ pub struct Finished {
 }
 
 impl Document {
-    /// A document on `scenarios`, with the first in front.
-    #[must_use]
-    pub fn open(scenarios: Vec<Scenario>) -> Self {
-        let mut document = Self::default();
-        for scenario in scenarios {
-            document.shelve(scenario);
-        }
-        document.take_from_shelf(0);
-        document
-    }
-
-    /// Puts `scenario` on the shelf and returns its place.
-    fn shelve(&mut self, scenario: Scenario) -> usize {
-        let Scenario { file, text, home } = scenario;
-        let text: Arc<str> = text.into();
-        self.newest_id += 1;
-        let revision = self.next_revision();
-        self.shelf.push(Shelved {
-            file,
-            text: Arc::clone(&text),
-            revision,
-            keeping: Keeping {
-                id: self.newest_id,
-                home,
-                original: text,
-                elsewhere: None,
-            },
-            ..Shelved::default()
-        });
-        self.shelf.len() - 1
-    }
-
-    /// Opens `scenario` in front; if its file is open already that one comes to the front as it is.
-    pub(crate) fn bring_in(&mut self, scenario: Scenario) {
-        let open = (0..self.shelf.len()).find(|&place| same(self.file_of(place), &scenario.file));
-        let place = open.unwrap_or_else(|| self.shelve(scenario));
-        if self.shelf.len() == 1 {
-            self.take_from_shelf(0);
-        } else {
-            self.bring_to_front(place);
-        }
-    }
-
-    /// Puts the scenario in front back, and the one at `place` in front.
-    pub(crate) fn bring_to_front(&mut self, place: usize) {
-        if place == self.front || place >= self.shelf.len() {
-            return;
-        }
-        self.shelf[self.front] = Shelved {
-            file: std::mem::take(&mut self.file),
-            text: Arc::clone(&self.text),
-            revision: self.revision,
-            finished: self.finished.take(),
-            fault: self.fault.take(),
-            keeping: std::mem::take(&mut self.shelf[self.front].keeping),
-        };
-        self.take_from_shelf(place);
-    }
-
-    /// Takes the scenario at `place` off the shelf; its neighbour comes to the front if it was there.
-    pub(crate) fn close(&mut self, place: usize) {
-        if place >= self.shelf.len() {
-            return;
-        }
-        if place == self.front {
-            let neighbour = if place + 1 < self.shelf.len() {
-                place + 1
-            } else {
-                place.saturating_sub(1)
-            };
-            self.bring_to_front(neighbour);
-        }
-        self.shelf.remove(place);
-        if self.front > place {
-            self.front -= 1;
-        }
-        if let Some(running) = self.running.take() {
-            // What is left of a run whose scenario is gone is of use to nobody.
-            self.running = (running.place != place).then(|| Running {
-                place: running.place - usize::from(running.place > place),
-                ..running
-            });
-        }
-        if self.shelf.is_empty() {
-            *self = Self {
-                fleet: std::mem::take(&mut self.fleet),
-                runs: std::mem::take(&mut self.runs),
-                explore: std::mem::take(&mut self.explore),
-                sheets: std::mem::take(&mut self.sheets),
-                calibrate: std::mem::take(&mut self.calibrate),
-                newest_id: self.newest_id,
-                opened: self.opened + 1,
-                ..Self::default()
-            };
-        }
-    }
-
-    fn take_from_shelf(&mut self, place: usize) {
-        let Some(shelved) = self.shelf.get(place).cloned() else {
-            return;
-        };
-        self.front = place;
-        self.file = shelved.file;
-        self.text = shelved.text;
-        self.revision = shelved.revision;
-        self.finished = shelved.finished;
-        self.fault = shelved.fault;
-        self.begin_anew();
-    }
-
-    /// What was known of the text in front is not so any more.
-    fn begin_anew(&mut self) {
-        self.opened += 1;
-        self.checked = None;
-        self.plan = None;
-        self.outline = None;
-        self.diagnostics = Arc::default();
-    }
-
-    /// The text in front is now `text`, typed in the editor.
-    pub(crate) fn edit(&mut self, text: Arc<str>) {
-        self.revision = self.next_revision();
-        self.text = text;
-        // So that a revision is never given twice, whichever scenario comes to the front.
-        if let Some(shelved) = self.shelf.get_mut(self.front) {
-            shelved.revision = self.revision;
-        }
-    }
-
-    fn next_revision(&self) -> u64 {
-        let revisions = self.shelf.iter().map(|shelved| shelved.revision);
-        revisions.max().unwrap_or_default().max(self.revision) + 1
-    }
-
-    /// The place of the scenario with `id`, if it is still open.
-    #[must_use]
-    pub fn place_of(&self, id: u64) -> Option<usize> {
-        self.shelf.iter().position(|shelved| shelved.keeping.id == id)
-    }
-
-    /// The file of the scenario at `place`; an empty name if there is none.
-    #[must_use]
-    pub fn file_of(&self, place: usize) -> &str {
-        if place == self.front {
-            return &self.file;
-        }
-        self.shelf.get(place).map_or("", |shelved| &shelved.file)
-    }
-
-    /// The text of the scenario at `place`, as edited.
-    #[must_use]
-    pub fn text_of(&self, place: usize) -> &Arc<str> {
-        match self.shelf.get(place) {
-            Some(shelved) if place != self.front => &shelved.text,
-            _ => &self.text,
-        }
-    }
-
     /// The run of the scenario at `place` ended with `outcome`.
     pub(crate) fn end_run(&mut self, place: usize, outcome: Result<Arc<Finished>, String>) {
         let (finished, fault) = if place == self.front {
@@ -345,6 +195,7 @@ impl Document {
             (&mut shelved.finished, &mut shelved.fault)
         };
         *fault = outcome.as_ref().err().cloned();
+        self.runs.view(None);
         if let Ok(outcome) = outcome {
             *finished = Some(Arc::clone(&outcome));
             // A part of a run proves nothing beside another.
@@ -355,6 +206,18 @@ impl Document {
             }
         }
         self.running = None;
+    }
+
+    /// The timeline in front: that of the run that was chosen, else that of the last run of the scenario in front.
+    #[must_use]
+    pub fn timeline(&self) -> Option<&Arc<crate::TimelineModel>> {
+        let own = || {
+            self.finished
+                .as_ref()
+                .and_then(|finished| finished.timeline.as_ref())
+        };
+        let chosen = self.runs.viewed().and_then(|run| run.whole.as_ref());
+        chosen.or_else(own).filter(|model| !model.is_empty())
     }
 
     /// Why the scenario cannot be run now, if it cannot.

@@ -73,6 +73,8 @@ pub struct Runs {
     pub sides: [Side; SIDES],
     /// The second and the third side against the first, where both are there, or why they cannot be compared.
     pub compared: [Option<Arc<Result<Comparison, String>>>; SIDES - 1],
+    /// The run that a person chose to look at, by its id.
+    viewed: Option<u64>,
     newest: u64,
     newest_opening: u64,
 }
@@ -164,9 +166,30 @@ impl Runs {
         self.newest_opening
     }
 
-    /// Keeps `run`, and puts it on a side unless a person chose otherwise: what was recorded is what simulated runs are
+    /// The run that a person chose to look at, rather than the last one of the scenario in front.
+    #[must_use]
+    pub fn viewed(&self) -> Option<&Arc<Run>> {
+        self.kept.iter().find(|run| Some(run.id) == self.viewed)
+    }
+
+    /// Looks at the run with `id`, or at the last one of the scenario in front.
+    pub(crate) fn view(&mut self, id: Option<u64>) {
+        self.viewed = id;
+    }
+
+    /// Lets go the run with `id`, on whichever side of the comparison it is.
+    pub(crate) fn forget(&mut self, id: u64) {
+        self.kept.retain(|run| run.id != id);
+        for side in 0..SIDES {
+            if self.sides[side].shows(id) {
+                self.put(side, None);
+            }
+        }
+    }
+
+    /// Keeps `run` as the newest, returns its id, and puts it on a side unless a person chose otherwise: what was recorded is what simulated runs are
     /// held against, and of simulated ones the newest is held against the first.
-    pub(crate) fn keep(&mut self, run: Run) {
+    pub(crate) fn keep(&mut self, run: Run) -> u64 {
         self.newest += 1;
         let run = Arc::new(Run {
             id: self.newest,
@@ -193,6 +216,7 @@ impl Runs {
             };
             self.kept.remove(at);
         }
+        self.newest
     }
 
     /// Has `side` show the run with `id`, or none, because a person chose it.

@@ -1,21 +1,40 @@
-//! Timeline: the last step of the run in front.
+//! Timeline: the last step of the run in front, or all of a run that was chosen.
 
 use eframe::egui::{self, Ui};
 
-use crate::timeline::{self, View};
+use crate::app::{Command, Commands};
+use crate::document::Run;
+use crate::timeline::{self, Shared, View};
 use crate::{Document, theme};
 
 /// Draws the panel.
-pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View) {
-    let finished = document.finished.as_deref();
-    let model = finished.and_then(|finished| finished.timeline.as_ref());
-    match model {
-        Some(model) if !model.is_empty() => {
-            marks(ui, document);
-            timeline::show(ui, model, view);
-        }
-        _ => nothing(ui, document),
+pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: &Commands) {
+    let Some(model) = document.timeline() else {
+        nothing(ui, document);
+        return;
+    };
+    match document.runs.viewed() {
+        Some(run) => chosen(ui, document, run, commands),
+        None => marks(ui, document),
     }
+    let shared = Shared {
+        selection: &document.selection,
+        commands,
+    };
+    timeline::show_shared(ui, model, view, shared);
+}
+
+/// Which run was chosen, and the way back.
+fn chosen(ui: &mut Ui, document: &Document, run: &Run, commands: &Commands) {
+    ui.horizontal_wrapped(|ui| {
+        ui.strong(run.title());
+        if run.whole.is_none() {
+            ui.weak("kept no timeline; this is that of the scenario in front");
+        }
+        if document.finished.is_some() && ui.small_button("Back to the scenario's run").clicked() {
+            commands.send(Command::View(None));
+        }
+    });
 }
 
 /// What is to be known before the timeline is read: whether it is all there, and whether another comes.

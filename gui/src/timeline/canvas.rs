@@ -285,7 +285,7 @@ fn tip(ui: &Ui, response: &egui::Response, model: &TimelineModel, hovered: &Hove
         ui.set_width(300.0);
         ui.weak(model.lane_name(hovered.lane));
         if hovered.bar.count == 1 {
-            for line in details::summary(model, hovered.span) {
+            for line in model.summary(hovered.span) {
                 ui.label(line);
             }
         } else {

@@ -1,10 +1,8 @@
 //! The pane below the lanes: the selected span with its causes, and the interval that is measured.
 
-use std::fmt::Display;
-
 use eframe::egui::{self, Grid, Panel, ScrollArea, Ui, vec2};
 use orrery_timeline::SpanId;
-use orrery_units::{BytesPerSec, Evidence, FlopsPerSec, KindId};
+use orrery_units::KindId;
 
 use super::axis::exact;
 use super::model::TimelineModel;
@@ -18,7 +16,8 @@ const LINKS: usize = 4;
 
 /// Draws the pane, if there is something to say.
 pub(super) fn show(ui: &mut Ui, model: &TimelineModel, view: &mut View) {
-    if view.selected.is_none() && view.interval().is_none() {
+    let span = view.selected.filter(|_| !view.is_explained);
+    if span.is_none() && view.interval().is_none() {
         return;
     }
     let most = (ui.available_height() * 0.6).max(60.0);
@@ -30,7 +29,7 @@ pub(super) fn show(ui: &mut Ui, model: &TimelineModel, view: &mut View) {
         let scroll = ScrollArea::both().auto_shrink([false, false]);
         scroll.show(ui, |ui| {
             ui.horizontal_top(|ui| {
-                if let Some(span) = view.selected {
+                if let Some(span) = span {
                     ui.vertical(|ui| selected(ui, model, view, span));
                 }
                 if let Some((from, to)) = view.interval() {
@@ -47,102 +46,29 @@ pub(super) fn length(model: &TimelineModel, span: SpanId) -> String {
     model.span(span).duration.to_string()
 }
 
-/// What a tooltip says of `span`, a line each.
-pub(super) fn summary(model: &TimelineModel, span: SpanId) -> Vec<String> {
-    let recorded = model.span(span);
-    let kind = model.kind(recorded.kind);
-    let (from, _) = model.extent(span);
-    let mut lines = vec![
-        format!("{} ({})", kind.name, kind.class.name()),
-        format!("{} from {}", recorded.duration, exact(from)),
-        format!(
-            "step {}, layer {}, microbatch {}",
-            recorded.step, recorded.tag.0, recorded.tag.1
-        ),
-    ];
-    lines.extend(work(model, span));
-    lines.push(basis(model, recorded.evidence));
-    lines
-}
-
-/// FLOPs and bytes with their rates, as far as there are any.
-fn work(model: &TimelineModel, span: SpanId) -> Vec<String> {
-    let recorded = model.span(span);
-    let seconds = recorded.duration.as_secs();
-    let mut lines = Vec::new();
-    if recorded.flops.get() > 0.0 {
-        let rate = (seconds > 0.0).then(|| FlopsPerSec::new(recorded.flops.get() / seconds));
-        lines.push(with_rate(recorded.flops, rate));
-    }
-    if recorded.bytes.get() > 0 {
-        let rate = (seconds > 0.0).then(|| BytesPerSec::new(recorded.bytes.as_f64() / seconds));
-        lines.push(with_rate(recorded.bytes, rate));
-    }
-    lines
-}
-
-fn with_rate(amount: impl Display, rate: Option<impl Display>) -> String {
-    rate.map_or_else(|| amount.to_string(), |rate| format!("{amount} at {rate}"))
-}
-
-/// Whether `model` was measured; and if not, what a duration in it rests on.
-fn basis(model: &TimelineModel, evidence: Evidence) -> String {
-    if model.measured {
-        return "measured on the device".to_owned();
-    }
-    let rests = match evidence {
-        Evidence::Measured => "a measurement of this shape",
-        Evidence::Interpolated => "interpolation between measured points",
-        Evidence::Analytic => "a formula, with no measurement (analytic)",
-        Evidence::Extrapolated => "extrapolation beyond what was measured",
-    };
-    format!("simulated; rests on {rests}")
-}
-
 fn selected(ui: &mut Ui, model: &TimelineModel, view: &mut View, span: SpanId) {
-    let recorded = model.span(span);
-    let (lane, _) = model.place(span);
-    let (from, to) = model.extent(span);
+    let facts = model.facts_alone(span);
+    let kind = model.span(span).kind;
     ui.horizontal(|ui| {
-        swatch(ui, view, recorded.kind);
-        ui.strong(model.name(span));
-        ui.weak(model.kind(recorded.kind).class.name());
+        swatch(ui, view, kind);
+        ui.strong(&facts.title);
     });
     Grid::new("selected span")
         .num_columns(4)
         .spacing([14.0, 2.0])
         .show(ui, |ui| {
-            pair(ui, "lane", &model.lane_name(lane));
-            pair(
-                ui,
-                "step, layer, microbatch",
-                &format!("{}, {}, {}", recorded.step, recorded.tag.0, recorded.tag.1),
-            );
-            ui.end_row();
-            pair(ui, "start", &exact(from));
-            pair(ui, "end", &exact(to));
-            ui.end_row();
-            pair(ui, "duration", &duration(to - from));
-            let work = work(model, span);
-            pair(
-                ui,
-                "work",
-                if work.is_empty() {
-                    "none recorded"
-                } else {
-                    &work[0]
-                },
-            );
-            ui.end_row();
-            if let Some(more) = work.get(1) {
-                pair(ui, "", "");
-                pair(ui, "", more);
+            for row in facts.rows.chunks(2) {
+                for (name, value) in row {
+                    ui.weak(name);
+                    let (Ok(words) | Err(words)) = value;
+                    ui.label(words);
+                }
                 ui.end_row();
             }
         });
     ui.horizontal(|ui| {
         ui.weak("evidence");
-        ui.label(basis(model, recorded.evidence));
+        ui.label(facts.basis.join("; "));
     });
     causes(ui, model, view, span);
 }
@@ -154,12 +80,8 @@ fn causes(ui: &mut Ui, model: &TimelineModel, view: &mut View, span: SpanId) {
         ui.weak("released by");
         match model.span(span).released_by {
             Some(cause) => {
-                let waited = model.extent(span).0.saturating_sub(model.extent(cause).1);
                 if link(ui, model, cause) {
                     goal = Some(cause);
-                }
-                if waited > 0 {
-                    ui.weak(format!("{} before it began", duration(waited)));
                 }
             }
             None => {
@@ -183,14 +105,7 @@ fn causes(ui: &mut Ui, model: &TimelineModel, view: &mut View, span: SpanId) {
 }
 
 fn link(ui: &mut Ui, model: &TimelineModel, span: SpanId) -> bool {
-    let (lane, _) = model.place(span);
-    let words = format!("{} on {}", model.name(span), model.lane_name(lane));
-    ui.link(words).on_hover_text("Go there").clicked()
-}
-
-fn pair(ui: &mut Ui, name: &str, value: &str) {
-    ui.weak(name);
-    ui.label(value);
+    ui.link(model.called(span)).on_hover_text("Go there").clicked()
 }
 
 fn swatch(ui: &mut Ui, view: &View, kind: KindId) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use eframe::egui::{Ui, UiBuilder};
 use orrery_timeline::OpClass;
 
+use super::agree::Shared;
 use super::canvas;
 use super::model::TimelineModel;
 use super::view::View;
@@ -55,12 +56,14 @@ impl Linked {
         }
     }
 
-    /// Draws the lanes of `model`, which is at `place`, into all that is left of `ui`.
-    pub(crate) fn show(&mut self, ui: &mut Ui, place: usize, model: &Arc<TimelineModel>) {
+    /// Draws the lanes of `model`, which is at `place`, into all that is left of `ui`, in agreement with what is `shared`.
+    pub(crate) fn show(&mut self, ui: &mut Ui, place: usize, model: &Arc<TimelineModel>, shared: Shared<'_>) {
         let view = &mut self.views[place];
         let before = (view.window, view.measured);
+        let seen = shared.take_in(model, view);
         let room = UiBuilder::new().id_salt(("linked timeline", place));
         ui.scope_builder(room, |ui| canvas::show(ui, model, view));
+        shared.say(model, view, seen);
         if (view.window, view.measured) != before {
             (self.window, self.measured) = (view.window, view.measured);
             // Those above were drawn already.

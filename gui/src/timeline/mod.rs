@@ -3,18 +3,22 @@
 //! [`model`] arranges spans by lane, [`layout`] turns those in view into bars, [`canvas`] draws them. What a
 //! frame costs is bounded by what is in view, not by the number of spans.
 
+mod agree;
 mod axis;
 mod canvas;
 mod details;
+mod facts;
 mod input;
 mod lane;
 mod layout;
 mod linked;
 mod model;
+mod overview;
 mod paint;
 mod palette;
 mod rows;
 mod steps;
+mod strip;
 #[cfg(test)]
 mod tests;
 mod toolbar;
@@ -25,10 +29,21 @@ use std::sync::Arc;
 
 use eframe::egui::Ui;
 
+pub(crate) use agree::Shared;
 pub(crate) use input::KEYS;
 pub(crate) use linked::Linked;
 pub use model::TimelineModel;
+pub(crate) use strip::{Strip, show as show_strip};
 pub(crate) use view::View;
+
+/// Draws `model` as [`show`] does, in agreement with what is `shared`.
+pub(crate) fn show_shared(ui: &mut Ui, model: &Arc<TimelineModel>, view: &mut View, shared: Shared<'_>) {
+    view.attend(model);
+    view.is_explained = shared.selection.is_inspected;
+    let before = shared.take_in(model, view);
+    show(ui, model, view);
+    shared.say(model, view, before);
+}
 
 /// Draws `model` with its buttons, its legend and what is selected.
 pub(crate) fn show(ui: &mut Ui, model: &Arc<TimelineModel>, view: &mut View) {

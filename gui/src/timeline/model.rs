@@ -5,6 +5,7 @@ use orrery_units::SimTime;
 use orrery_units::{Evidence, KindId};
 
 use super::lane::{Entry, Filter, Lane};
+use super::overview::Overview;
 use super::steps::Steps;
 
 /// A timeline arranged by lane. Instants are picoseconds since the first span began.
@@ -20,12 +21,16 @@ pub struct TimelineModel {
     pub(super) groups: Vec<Group>,
     /// Counters, such as memory held, with whose they are; in the order of the groups.
     pub(super) counters: Vec<Steps>,
+    /// When time begins, in picoseconds of the run's own clock.
+    origin: u64,
     /// When the last span ends.
     pub(super) end: u64,
     /// What each kind adds up to, by number of the kind.
     pub(super) kinds: Vec<Sum>,
     /// Busy time that rests on each kind of evidence, in the order of [`Evidence::ALL`].
     pub(super) evidence: [u64; 4],
+    /// The whole of it in a few columns.
+    pub(super) overview: Overview,
     /// Kinds that occur, by class and then by busy time.
     order: Vec<KindId>,
     /// Lane and position of each span.
@@ -92,12 +97,15 @@ impl TimelineModel {
         let (lanes, mut groups) = grouped(&timeline, entries);
         let counters = counters(&timeline, &mut groups, origin);
         let end = lanes.iter().filter_map(|lane| lane.ends.last().copied()).max();
+        let overview = Overview::of(&lanes, &timeline, end.unwrap_or(0));
         Self {
             measured,
+            overview,
             places: places(&lanes, timeline.len()),
             lanes,
             groups,
             counters,
+            origin,
             end: end.unwrap_or(0),
             order: in_order(&timeline, &kinds),
             kinds,
@@ -123,6 +131,11 @@ impl TimelineModel {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.timeline.is_empty()
+    }
+
+    /// When time begins, in picoseconds of the run's own clock.
+    pub(crate) const fn origin(&self) -> u64 {
+        self.origin
     }
 
     /// Spans that the run did not keep.
@@ -182,7 +195,7 @@ impl TimelineModel {
     }
 
     /// Name of span number `span`.
-    pub(super) fn name(&self, span: SpanId) -> &str {
+    pub(crate) fn name(&self, span: SpanId) -> &str {
         &self.kind(self.span(span).kind).name
     }
 

@@ -10,6 +10,7 @@ use super::lane::Filter;
 use super::model::TimelineModel;
 use super::palette;
 use super::window::Window;
+use crate::document::Seen;
 
 /// What the panel remembers while it is open.
 #[derive(Debug, Default)]
@@ -36,6 +37,10 @@ pub(crate) struct View {
     pub(super) drag: Option<Drag>,
     /// Whether the search box is to have the focus.
     pub(super) wants_search: bool,
+    /// What this view was told is looked at, and has taken in.
+    pub(super) told: Seen,
+    /// Whether what is selected is explained elsewhere.
+    pub(crate) is_explained: bool,
     /// Whether the lanes are to have the focus, so that keys go on from where a link led.
     pub(super) wants_focus: bool,
 }
@@ -125,15 +130,20 @@ impl View {
         self.selected = span;
     }
 
-    /// Selects `span` and brings it into view.
+    /// Selects `span`, brings it into view, and has keys go on from there.
     pub(super) fn go_to(&mut self, model: &TimelineModel, span: SpanId) {
+        self.show(model, span);
+        self.wants_focus = true;
+    }
+
+    /// Selects `span` and brings it into view.
+    pub(super) fn show(&mut self, model: &TimelineModel, span: SpanId) {
         self.select(model, Some(span));
         let (from, to) = model.extent(span);
         self.window = Some(self.window(model).showing(from, to, self.end(model)));
         let (lane, _) = model.place(span);
         self.collapsed[model.lanes[lane].group] = false;
         self.jump = Some(lane);
-        self.wants_focus = true;
     }
 
     /// Fits the window to the selected span; to everything when it fits already, or none is selected.

@@ -21,6 +21,12 @@ impl Window {
         }
     }
 
+    /// `from..to`, as far as it lies before `end`.
+    pub(super) fn of(from: u64, to: u64, end: u64) -> Self {
+        let length = to.saturating_sub(from).clamp(SHORTEST, end.max(SHORTEST));
+        Self { from, length }.within(end)
+    }
+
     /// `from..to` with a tenth of it free at either side.
     pub(super) fn around(from: u64, to: u64, end: u64) -> Self {
         let margin = (to.saturating_sub(from) / 10).max(SHORTEST / 4);

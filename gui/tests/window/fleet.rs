@@ -98,7 +98,8 @@ fn a_device_is_looked_at_and_stragglers_want_a_look() {
     assert!(shows(&harness, "SM clock 1"), "the clock is why");
     harness.get_by_label_contains(straggler).click();
     harness.run_steps(3);
-    harness.get_by_label("demo-node-2 device 5");
+    let named = harness.query_all_by_label("demo-node-2 device 5").count();
+    assert_eq!(named, 2, "its last minutes, and the inspector");
     harness.get_by_label_contains("SM clock, last ");
     harness.get_by_label("memory bandwidth");
     let cell = harness.get_by_label_contains("demo-node-2 device 5: ");

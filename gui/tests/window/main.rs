@@ -12,5 +12,6 @@ mod links;
 mod plan;
 mod report;
 mod save;
+mod selection;
 mod support;
 mod without;

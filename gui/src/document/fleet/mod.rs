@@ -5,8 +5,10 @@
 //! all that was heard since the frame before.
 
 mod apart;
+mod followed;
 mod history;
 mod metric;
+mod readings;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,7 @@ mod tests;
 pub use apart::Apart;
 pub use history::{History, KEPT};
 pub use metric::FleetMetric;
+pub(crate) use readings::readings;
 
 use orrery_telemetry::judge::Alert;
 use orrery_telemetry::{DeviceSample, Event, Origin, Sample, SourceStatus};
@@ -43,11 +46,15 @@ pub struct Fleet {
     summary: Summary,
     /// Whether samples came since the last [`settle`](Self::settle).
     unsettled: bool,
+    /// The id that was given last.
+    newest_id: usize,
 }
 
 /// A collector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collector {
+    /// Tells it from every other collector that was followed in this window.
+    pub id: usize,
     /// Its address.
     pub url: String,
     /// How the connection does.
@@ -120,8 +127,9 @@ pub enum Standing {
 impl Collector {
     /// A collector at `url` that is being tried.
     #[must_use]
-    pub fn new(url: &str) -> Self {
+    pub fn new(id: usize, url: &str) -> Self {
         Self {
+            id,
             url: url.to_owned(),
             link: Link::Connecting,
             sources: Vec::new(),
@@ -171,9 +179,10 @@ impl Node {
 impl Fleet {
     /// Takes in what a feed says at `now`.
     pub fn hear(&mut self, event: FleetEvent, now: f64) {
-        let Some(collector) = self.collectors.get_mut(event.collector) else {
+        let Some(place) = self.place_of(event.collector) else {
             return;
         };
+        let collector = &mut self.collectors[place];
         match event.news {
             News::Connecting => match &mut collector.link {
                 Link::Lost { retry_at, .. } => *retry_at = None,
@@ -190,16 +199,16 @@ impl Fleet {
                 collector.sources.clear();
                 collector.heard_at = Some(now);
                 // Those that stand are told again.
-                self.alerts.retain(|(of, _)| *of != event.collector);
+                self.alerts.retain(|(of, _)| *of != place);
             }
             News::Heard(heard) => {
                 collector.heard_at = Some(now);
                 match heard {
                     Event::Source(status) => collector.take_status(status),
-                    Event::Sample(sample) => self.take_sample(event.collector, sample, now),
+                    Event::Sample(sample) => self.take_sample(place, sample, now),
                     Event::Missed(lines) => collector.missed += lines,
                     Event::Heartbeat(beat) => collector.next_within = Some(beat.next_within.as_secs()),
-                    Event::Alert(alert) => self.take_alert(event.collector, alert),
+                    Event::Alert(alert) => self.take_alert(place, alert),
                     Event::Unknown(_) => {}
                 }
             }

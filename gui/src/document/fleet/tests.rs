@@ -35,7 +35,10 @@ fn sample(sequence: u64, devices: Vec<DeviceSample>) -> News {
 
 fn fleet() -> Fleet {
     Fleet {
-        collectors: vec![Collector::new("http://a:9477"), Collector::new("http://b:9477")],
+        collectors: vec![
+            Collector::new(0, "http://a:9477"),
+            Collector::new(1, "http://b:9477"),
+        ],
         ..Fleet::default()
     }
 }

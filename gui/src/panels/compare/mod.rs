@@ -9,13 +9,11 @@ mod tables;
 mod twins;
 mod waterfall;
 
-use std::sync::Arc;
-
 use eframe::egui::{Panel, RichText, ScrollArea, Ui};
 use orrery::compare::Comparison;
 
 use crate::app::{Action, Command, Commands};
-use crate::document::{SIDES, Side};
+use crate::document::SIDES;
 use crate::{Document, theme};
 
 /// Width from which the waterfall has tables beside it.
@@ -87,25 +85,25 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
             .resizable(true)
             .default_size((ui.available_height() * 0.55).min(most))
             .size_range(100.0..=most)
-            .show(ui, |ui| twins::show(ui, runs, &mut view.twins, commands));
+            .show(ui, |ui| twins::show(ui, document, &mut view.twins, commands));
     }
     match compared {
         Some((side, compared)) => match compared.as_ref() {
-            Ok(comparison) => difference(ui, &runs.sides, comparison, side, view),
+            Ok(comparison) => difference(ui, document, comparison, side, view),
             Err(why) => {
                 ui.colored_label(
                     theme::warn(ui.visuals()),
                     "These runs cannot be held against each other.",
                 );
                 ui.label(why);
-                operations_alone(ui, &runs.sides, view);
+                operations_alone(ui, document, view);
             }
         },
         None => {
             ui.label(
                 "Choose a second run to see by what they differ, or run the scenario again with a change.",
             );
-            operations_alone(ui, &runs.sides, view);
+            operations_alone(ui, document, view);
         }
     }
 }
@@ -133,7 +131,7 @@ fn nothing(ui: &mut Ui, document: &Document, commands: &Commands) {
 }
 
 /// How much the run on `side` differs from the first, and by what.
-fn difference(ui: &mut Ui, sides: &[Side; SIDES], comparison: &Comparison, side: usize, view: &mut View) {
+fn difference(ui: &mut Ui, document: &Document, comparison: &Comparison, side: usize, view: &mut View) {
     let verdict = comparison.verdict();
     let verdict = match verdict.strip_prefix("B ") {
         Some(rest) => format!("{} {rest}", NAMES[side]),
@@ -156,7 +154,7 @@ fn difference(ui: &mut Ui, sides: &[Side; SIDES], comparison: &Comparison, side:
     ui.add_space(4.0);
     if !is_wide {
         parts(ui, view, &Part::ALL);
-        part(ui, sides, comparison, side, view);
+        part(ui, document, comparison, side, view);
         return;
     }
     let height = ui.available_height();
@@ -172,7 +170,7 @@ fn difference(ui: &mut Ui, sides: &[Side; SIDES], comparison: &Comparison, side:
         ui.vertical(|ui| {
             ui.set_height(height);
             parts(ui, view, &Part::ALL[1..]);
-            part(ui, sides, comparison, side, view);
+            part(ui, document, comparison, side, view);
         });
     });
 }
@@ -185,27 +183,30 @@ fn parts(ui: &mut Ui, view: &mut View, parts: &[Part]) {
     });
 }
 
-fn part(ui: &mut Ui, sides: &[Side; SIDES], comparison: &Comparison, side: usize, view: &mut View) {
+fn part(ui: &mut Ui, document: &Document, comparison: &Comparison, side: usize, view: &mut View) {
     let name = NAMES[side];
     match view.part {
         Part::Waterfall => scrolled("causes", ui, |ui| waterfall::show(ui, comparison, name)),
         Part::Figures => scrolled("figures", ui, |ui| tables::figures(ui, comparison, name)),
         Part::Settings => scrolled("settings", ui, |ui| tables::settings(ui, comparison, name)),
-        Part::Operations => operations::show(ui, &models(sides), &mut view.operations),
+        Part::Operations => operations_of(ui, document, view),
     }
 }
 
 /// The operations of the steps that are shown, where nothing else can be said of them.
-fn operations_alone(ui: &mut Ui, sides: &[Side; SIDES], view: &mut View) {
-    let models = models(sides);
-    if models.iter().any(Option::is_some) {
+fn operations_alone(ui: &mut Ui, document: &Document, view: &mut View) {
+    if document.runs.sides.iter().any(|side| side.model.is_some()) {
         ui.separator();
-        operations::show(ui, &models, &mut view.operations);
+        operations_of(ui, document, view);
     }
 }
 
-fn models(sides: &[Side; SIDES]) -> [Option<Arc<crate::TimelineModel>>; SIDES] {
-    sides.each_ref().map(|side| side.model.clone())
+/// The operations of the steps that are shown; that of the span which is selected is marked.
+fn operations_of(ui: &mut Ui, document: &Document, view: &mut View) {
+    let models = document.runs.sides.each_ref().map(|side| side.model.clone());
+    let span = document.selection.span();
+    let marked = span.as_ref().map(|(model, span)| model.name(*span));
+    operations::show(ui, &models, &mut view.operations, marked);
 }
 
 fn scrolled(name: &str, ui: &mut Ui, content: impl FnOnce(&mut Ui)) {

@@ -127,8 +127,8 @@ impl View {
     }
 }
 
-/// Draws the table, and the histogram of the operation that was clicked.
-pub(super) fn show(ui: &mut Ui, models: &Models, view: &mut View) {
+/// Draws the table with the operation called `marked` in front of the eye, and the histogram of the one that was clicked.
+pub(super) fn show(ui: &mut Ui, models: &Models, view: &mut View, marked: Option<&str>) {
     view.attend(models);
     let present: Vec<usize> = (0..SIDES).filter(|&side| models[side].is_some()).collect();
     if present.is_empty() {
@@ -172,7 +172,7 @@ pub(super) fn show(ui: &mut Ui, models: &Models, view: &mut View) {
                     }
                     ui.end_row();
                     for row in rows {
-                        if line(ui, row, &present) {
+                        if line(ui, row, &present, marked == Some(row.name.as_str())) {
                             clicked = Some(row.name.clone());
                         }
                     }
@@ -189,12 +189,13 @@ pub(super) fn show(ui: &mut Ui, models: &Models, view: &mut View) {
 }
 
 /// A row of the table; whether it was clicked.
-fn line(ui: &mut Ui, row: &Operation, present: &[usize]) -> bool {
+fn line(ui: &mut Ui, row: &Operation, present: &[usize], is_marked: bool) -> bool {
     let clicked = ui
         .horizontal(|ui| {
             let (rect, _) = ui.allocate_exact_size(vec2(8.0, 8.0), Sense::hover());
             ui.painter().rect_filled(rect, 2.0, theme::of_class(row.class));
-            let name = ui.add(Button::new(&row.name).frame(false));
+            let name = Button::selectable(is_marked, &row.name);
+            let name = ui.add(name.frame_when_inactive(false));
             name.on_hover_text(row.class.name()).clicked()
         })
         .inner;

@@ -8,9 +8,9 @@ use orrery_units::SimDuration;
 
 use super::{NAMES, sides};
 use crate::app::{Command, Commands};
-use crate::document::{Runs, SIDES, Side};
-use crate::timeline::Linked;
-use crate::{TimelineModel, theme};
+use crate::document::{SIDES, Side};
+use crate::timeline::{Linked, Shared};
+use crate::{Document, TimelineModel, theme};
 
 /// Height of the line above each timeline.
 const HEAD: f32 = 22.0;
@@ -22,7 +22,12 @@ pub(super) struct View {
 }
 
 /// Draws the timelines of the sides that have one.
-pub(super) fn show(ui: &mut Ui, runs: &Runs, view: &mut View, commands: &Commands) {
+pub(super) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: &Commands) {
+    let runs = &document.runs;
+    let shared = Shared {
+        selection: &document.selection,
+        commands,
+    };
     let models: Vec<Option<&Arc<TimelineModel>>> =
         runs.sides.iter().map(|side| side.model.as_ref()).collect();
     view.linked.attend(&models);
@@ -43,7 +48,7 @@ pub(super) fn show(ui: &mut Ui, runs: &Runs, view: &mut View, commands: &Command
         let size = vec2(ui.available_width(), each.max(48.0));
         ui.allocate_ui(size, |ui| {
             ui.set_min_size(size);
-            view.linked.show(ui, place, model);
+            view.linked.show(ui, place, model, shared);
         });
     }
 }

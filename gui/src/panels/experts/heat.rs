@@ -1,7 +1,8 @@
 //! Rows of cells as a picture: one texture, made anew only when what it shows changes.
 
 use eframe::egui::{
-    Color32, ColorImage, Rect, Role, Sense, TextureHandle, TextureOptions, Ui, WidgetInfo, pos2, vec2,
+    Color32, ColorImage, Rect, Role, Sense, Stroke, StrokeKind, TextureHandle, TextureOptions, Ui,
+    WidgetInfo, pos2, vec2,
 };
 use orrery_units::significant;
 
@@ -53,20 +54,22 @@ impl Heat {
         self.texture = None;
     }
 
-    /// Draws the picture in `size`; `value` says what a cell holds.
+    /// Draws the picture in `size` with the cell at row and column `chosen` marked; `value` says what a cell holds. The
+    /// cell that was clicked.
     pub(super) fn show(
         &mut self,
         ui: &mut Ui,
         size: [f32; 2],
         words: Words<'_>,
+        chosen: Option<[usize; 2]>,
         value: impl Fn(f64) -> String,
-    ) {
-        let Some(shown) = &self.shown else { return };
+    ) -> Option<[usize; 2]> {
+        let shown = self.shown.as_ref()?;
         let columns = shown.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let (rect, response) = ui.allocate_exact_size(vec2(size[0], size[1]), Sense::hover());
+        let (rect, response) = ui.allocate_exact_size(vec2(size[0], size[1]), Sense::click());
         response.widget_info(|| WidgetInfo::labeled(Role::Image, true, words.title));
         if columns == 0 {
-            return;
+            return None;
         }
         let texture = self.texture.get_or_insert_with(|| {
             let image = image(&shown.rows, columns, shown.most, theme::absent(ui.visuals()));
@@ -74,19 +77,31 @@ impl Heat {
         });
         let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
         ui.painter().image(texture.id(), rect, whole, Color32::WHITE);
-        let Some(pointer) = response.hover_pos() else {
-            return;
-        };
+        if let Some(cell) = chosen {
+            mark(ui, rect, cell, [shown.rows.len(), columns]);
+        }
+        let pointer = response.hover_pos()?;
         let at = |along: f32, length: f32, count: usize| {
             ((along / length * count as f32).max(0.0) as usize).min(count - 1)
         };
         let row = at(pointer.y - rect.top(), rect.height(), shown.rows.len());
         let column = at(pointer.x - rect.left(), rect.width(), columns);
-        if let Some(&cell) = shown.rows[row].get(column) {
-            let words = format!("{} {row}, {} {column}: {}", words.row, words.column, value(cell));
-            response.on_hover_text_at_pointer(words);
-        }
+        let &cell = shown.rows[row].get(column)?;
+        let words = format!("{} {row}, {} {column}: {}", words.row, words.column, value(cell));
+        let response = response.on_hover_text_at_pointer(words);
+        response.clicked().then_some([row, column])
     }
+}
+
+/// A frame around a cell, which may be smaller than what is seen.
+fn mark(ui: &Ui, rect: Rect, [row, column]: [usize; 2], [rows, columns]: [usize; 2]) {
+    let size = vec2(rect.width() / columns as f32, rect.height() / rows.max(1) as f32);
+    let corner = rect.min + vec2(size.x * column as f32, size.y * row as f32);
+    let cell = Rect::from_min_size(corner, size).expand(2.0);
+    ui.painter()
+        .rect_stroke(cell, 1.0, Stroke::new(1.5, Color32::WHITE), StrokeKind::Inside);
+    ui.painter()
+        .rect_stroke(cell, 1.0, Stroke::new(1.5, theme::MARK), StrokeKind::Outside);
 }
 
 /// A pixel for each cell.

@@ -2,6 +2,7 @@
 //! balancing costs.
 
 mod heat;
+mod loads;
 mod model;
 mod over_time;
 mod sweeps;
@@ -10,14 +11,14 @@ mod tables;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-use eframe::egui::{Button, ScrollArea, Ui};
-use orrery_units::Bytes;
+use eframe::egui::{ScrollArea, Ui};
 
 use crate::app::{Command, Commands};
+use crate::document::{Item, Of};
 use crate::{Document, theme};
-use heat::{Heat, Words};
+use heat::Heat;
 pub use model::ExpertsModel;
-use model::{Series, largest, sorted};
+use model::Series;
 
 /// Scenarios that ship with the program and are opened from here.
 const EXAMPLES: [(&str, &str); 3] = [
@@ -34,15 +35,9 @@ const EXAMPLES: [(&str, &str); 3] = [
         "scenarios/balancing/stale-plan.scenario.toml",
     ),
 ];
-/// Least and largest height of a layer's row.
-const ROW: [f32; 2] = [2.0, 14.0];
-/// Height of a picture of layers, about.
-const PICTURE: f32 = 170.0;
 /// Width from which figures stand beside the lines, and their own.
 const WIDE: f32 = 760.0;
 const BESIDE: f32 = 350.0;
-/// Side of a picture of pairs.
-const PAIRS: f32 = 230.0;
 
 /// What the panel remembers while it is open.
 #[derive(Debug, Default)]
@@ -96,7 +91,7 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
             }
         }
         if !model.policies().is_empty() {
-            policies(ui, model, view);
+            policies(ui, model, (document, view), commands);
         }
         if !model.sweeps().is_empty() {
             ui.add_space(8.0);
@@ -131,7 +126,12 @@ fn nothing(ui: &mut Ui, document: &Document, commands: &Commands) {
 }
 
 /// Everything of the policies.
-fn policies(ui: &mut Ui, model: &ExpertsModel, view: &mut View) {
+fn policies(
+    ui: &mut Ui,
+    model: &Arc<ExpertsModel>,
+    (document, view): (&Document, &mut View),
+    commands: &Commands,
+) {
     ui.add_space(4.0);
     ScrollArea::horizontal()
         .id_salt("totals")
@@ -176,9 +176,12 @@ fn policies(ui: &mut Ui, model: &ExpertsModel, view: &mut View) {
         None => model.frames().len().checked_sub(1),
     };
     if let Some(frame) = frame {
-        loads(ui, model, view, frame);
+        let chosen = document.selection.load(model).filter(|load| load.frame == frame);
+        if let Some(load) = loads::show(ui, model, view, (frame, chosen)) {
+            commands.send(Command::Select(Some(Item::Load(Of::new(model), load))));
+        }
     }
-    traffic(ui, model, view);
+    loads::traffic(ui, model, view);
 }
 
 /// The policy that is A or B.
@@ -191,125 +194,6 @@ fn choice(ui: &mut Ui, side: &str, model: &ExpertsModel, chosen: &mut usize) {
                 *chosen = at;
                 ui.close();
             }
-        }
-    });
-}
-
-/// Loads of experts, and of devices under A and under B, in one stretch of steps.
-fn loads(ui: &mut Ui, model: &ExpertsModel, view: &mut View, at: usize) {
-    let frame = &model.frames()[at];
-    let layers = frame.experts.len();
-    if layers == 0 {
-        return;
-    }
-    ui.add_space(8.0);
-    ui.horizontal_wrapped(|ui| {
-        ui.strong("Loads over the mean of their layer");
-        ui.weak(format!(
-            "mean of steps {} to {}; layers from top to bottom",
-            frame.steps.start, frame.steps.end
-        ));
-        ui.checkbox(&mut view.by_load, "sort experts by load");
-    });
-    let height = (PICTURE / layers as f32).clamp(ROW[0], ROW[1]) * layers as f32;
-    let over = |cell: f64| format!("{cell:.3} x the mean");
-    let most = largest([&frame.experts]);
-    let (by_load, key) = (view.by_load, at as u64 * 2 + u64::from(view.by_load));
-    let rows = || {
-        if by_load {
-            sorted(&frame.experts)
-        } else {
-            frame.experts.clone()
-        }
-    };
-    view.experts.set(key, rows, most);
-    heat::scale(ui, most, " x the mean, experts");
-    let column = if by_load { "place" } else { "expert" };
-    let words = Words {
-        title: "Loads of experts",
-        row: "layer",
-        column,
-    };
-    view.experts.show(ui, [ui.available_width(), height], words, over);
-    let pair = [view.first, view.second];
-    let maps: Vec<&Vec<Vec<f64>>> = pair
-        .iter()
-        .filter_map(|&policy| frame.devices.get(policy))
-        .collect();
-    let most = largest(maps.iter().copied());
-    ui.add_space(4.0);
-    heat::scale(ui, most, " x the mean, devices");
-    let width = (ui.available_width() - ui.spacing().item_spacing.x) / 2.0;
-    ui.horizontal_top(|ui| {
-        for ((side, map), policy) in maps.into_iter().enumerate().zip(pair) {
-            ui.vertical(|ui| {
-                ui.set_width(width);
-                let name = named(ui, model, side, policy);
-                // The brightest is that of both.
-                let key = (at as u64) << 32 | (policy as u64) << 16 | pair[1 - side] as u64;
-                view.devices[side].set(key, || map.clone(), most);
-                let title = format!("Loads of devices under {name}");
-                let words = Words {
-                    title: &title,
-                    row: "layer",
-                    column: "device",
-                };
-                view.devices[side].show(ui, [width, height], words, over);
-            });
-        }
-    });
-}
-
-/// A line that names the policy of a picture; its name.
-fn named<'a>(ui: &mut Ui, model: &'a ExpertsModel, side: usize, policy: usize) -> &'a str {
-    let name = &model.policies()[policy].id;
-    ui.horizontal(|ui| {
-        tables::swatch(ui, policy);
-        ui.label(format!("{}: {name}", ["A", "B"][side]));
-        let placement = Button::new("Copy placement").small();
-        let copies = ui.add(placement).on_hover_text(format!(
-            "Where the replicas lie in the end, as SGLang and vLLM read it; `orrery run` writes it to placement-{name}.json"
-        ));
-        if copies.clicked()
-            && let Some(text) = model.placement(policy)
-        {
-            ui.ctx().copy_text(text);
-        }
-    });
-    name
-}
-
-/// Bytes of a step's dispatch from each device to each other under A and under B.
-fn traffic(ui: &mut Ui, model: &ExpertsModel, view: &mut View) {
-    let pair = [view.first, view.second];
-    let pairs = pair.map(|policy| model.policies().get(policy).map(|policy| &policy.pairs));
-    let most = largest(pairs.into_iter().flatten());
-    if most <= 0.0 {
-        return;
-    }
-    ui.add_space(8.0);
-    ui.strong("Who sends to whom: dispatch of a step in the end");
-    ui.weak(format!(
-        "Senders down, receivers across; the brightest is {}.",
-        Bytes::from_f64(most)
-    ));
-    ui.horizontal_top(|ui| {
-        for (side, (rows, policy)) in pairs.into_iter().zip(pair).enumerate() {
-            let Some(rows) = rows else { continue };
-            ui.vertical(|ui| {
-                let name = &model.policies()[policy].id;
-                ui.label(format!("{}: {name}", ["A", "B"][side]));
-                let key = (policy as u64) << 16 | pair[1 - side] as u64;
-                view.pairs[side].set(key, || rows.clone(), most);
-                let title = format!("Traffic under {name}");
-                let words = Words {
-                    title: &title,
-                    row: "from device",
-                    column: "to device",
-                };
-                let bytes = |cell: f64| Bytes::from_f64(cell).to_string();
-                view.pairs[side].show(ui, [PAIRS, PAIRS], words, bytes);
-            });
         }
     });
 }

@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use orrery::balancing::{Tables, placement_json};
 use orrery_report::{BalancingReport, LoadFrame, PolicyReport, SweepReport};
+use orrery_units::significant;
+
+use crate::document::{Facts, Footing, Load};
 
 /// A balancing run: policies, their series over steps, and loads in stretches of steps.
 #[derive(Debug)]
@@ -119,6 +122,48 @@ impl ExpertsModel {
             .map(|(at, _)| at)
     }
 
+    /// The expert that is `place`-th by load, the heaviest first, in `layer` of the stretch at `frame`.
+    pub(super) fn expert_at(&self, frame: usize, layer: usize, place: usize) -> Option<usize> {
+        let row = self.frames().get(frame)?.experts.get(layer)?;
+        let mut order: Vec<usize> = (0..row.len()).collect();
+        order.sort_by(|&one, &other| row[other].total_cmp(&row[one]));
+        order.get(place).copied()
+    }
+
+    /// What is known of the load of an expert, or of a device.
+    #[must_use]
+    pub fn facts(&self, load: Load) -> Option<Facts> {
+        let frame = self.frames().get(load.frame)?;
+        let (what, rows) = match load.policy {
+            None => ("expert", &frame.experts),
+            Some(policy) => ("device", frame.devices.get(policy)?),
+        };
+        let row = rows.get(load.layer)?;
+        let &own = row.get(load.column)?;
+        let title = format!("{what} {} of layer {}", load.column, load.layer);
+        let mut facts = Facts::new("load", title, Footing::Estimated);
+        if let Some(policy) = load.policy {
+            facts.put("policy", &self.policies().get(policy)?.id);
+        }
+        facts.put("load", format!("{} x the mean of its layer", significant(own, 4)));
+        let heavier = row.iter().filter(|&&other| other > own).count();
+        facts.put(
+            "by load",
+            format!("{} of {}, the heaviest first", heavier + 1, row.len()),
+        );
+        let most = row.iter().copied().fold(0.0, f64::max);
+        facts.put(
+            format!("heaviest {what} of the layer"),
+            format!("{} x the mean", significant(most, 4)),
+        );
+        facts.basis.push(format!(
+            "mean of steps {} to {}",
+            frame.steps.start, frame.steps.end
+        ));
+        facts.basis.extend(self.notes().iter().cloned());
+        Some(facts)
+    }
+
     /// `series` of policy `policy` in `steps` as points: means of equally many steps, `most` points at most.
     pub(super) fn points(
         &self,
@@ -213,6 +258,24 @@ mod tests {
         assert_eq!(model.frame_of(&(0..100)), Some(1));
         assert_eq!(model.frame_of(&(0..5)), Some(0));
         assert_eq!(model.frame_of(&(80..99)), Some(2));
+    }
+
+    #[test]
+    fn a_cell_says_how_heavy_it_is_among_those_of_its_layer() {
+        let mut model = model(vec![1.0; 100]);
+        model.report.frames[1].experts = vec![vec![0.5, 2.0, 0.5]];
+        let load = |column| Load {
+            frame: 1,
+            layer: 0,
+            column,
+            policy: None,
+        };
+        let text = model.facts(load(1)).unwrap().text();
+        assert!(text.contains("load: 2 x the mean of its layer"), "{text}");
+        assert!(text.contains("by load: 1 of 3"), "{text}");
+        assert!(text.contains("mean of steps 40 to 60"), "{text}");
+        assert_eq!(model.expert_at(1, 0, 0), Some(1), "sorted by load it comes first");
+        assert_eq!(model.facts(load(3)), None, "there is no such expert");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use eframe::egui::{Button, CentralPanel, DragValue, Frame, Panel, ProgressBar, S
 use orrery::sweep::Degree;
 
 use crate::app::{Command, Commands};
-use crate::document::{Searching, Wanted};
+use crate::document::{Item, Of, Searching, Wanted};
 use crate::words::grouped;
 use crate::{Document, theme};
 pub use model::ExploreModel;
@@ -40,8 +40,10 @@ pub(crate) struct View {
     /// The rows that pass, sorted, and what they were found by.
     rows: Arc<Vec<usize>>,
     found_by: (Filter, (Axis, bool)),
-    /// The layout that was chosen.
+    /// The layout that was chosen, here or elsewhere.
     chosen: Option<usize>,
+    /// The layout that everybody looks at, as last told.
+    told: Option<usize>,
     /// The row to bring into view.
     scroll_to: Option<usize>,
     /// Where dragging began in the picture of points.
@@ -70,6 +72,22 @@ impl View {
         }
     }
 
+    /// Has everybody look at the layout at `at`.
+    fn pick(&mut self, model: &Arc<ExploreModel>, at: usize, commands: &Commands) {
+        self.choose(at, commands);
+        self.told = Some(at);
+        commands.send(Command::Select(Some(Item::Layout(Of::new(model), at))));
+    }
+
+    /// Takes in which layout was chosen elsewhere.
+    fn agree(&mut self, told: Option<usize>, commands: &Commands) {
+        let is_new = self.told != told;
+        self.told = told;
+        if let Some(at) = told.filter(|&at| is_new && self.chosen != Some(at)) {
+            self.choose(at, commands);
+        }
+    }
+
     fn choose(&mut self, at: usize, commands: &Commands) {
         self.chosen = Some(at);
         commands.send(Command::Weigh(at));
@@ -95,6 +113,7 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
         return;
     };
     view.attend(model, commands);
+    view.agree(document.selection.layout(model), commands);
     if job.revision != document.revision {
         let words = format!(
             "These are layouts of {}, as it was when the search began.",
@@ -139,12 +158,12 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
             })
             .inner;
         if let Some(at) = clicked {
-            view.choose(at, commands);
+            view.pick(model, at, commands);
             view.scroll_to = view.rows.iter().position(|&row| row == at);
         }
         ui.add_space(4.0);
         if let Some(at) = table::show(ui, model, view) {
-            view.choose(at, commands);
+            view.pick(model, at, commands);
         }
     });
 }

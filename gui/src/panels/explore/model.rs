@@ -5,6 +5,8 @@ use orrery_scenario::LayoutChoice;
 use orrery_scenario::plan::Recompute;
 use orrery_units::Bytes;
 
+use crate::document::{Facts, Footing};
+
 /// A layout that the rules allow.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -281,6 +283,43 @@ impl ExploreModel {
             fitting,
             found,
         }
+    }
+
+    /// What is known of the layout at `place`.
+    #[must_use]
+    pub fn facts(&self, place: usize) -> Option<Facts> {
+        let row = self.layouts.get(place)?;
+        let footing = if row.simulated {
+            Footing::Simulated
+        } else {
+            Footing::Estimated
+        };
+        let mut facts = Facts::new("layout", row.choice.to_string(), footing);
+        if let Some(why) = &row.too_large {
+            facts.verdict = format!("Does not fit: {why}");
+        } else if row.on_front {
+            facts.verdict = "No layout is both faster and smaller.".to_owned();
+        }
+        for axis in Axis::ALL {
+            facts.put(axis.name(), row.words(axis));
+        }
+        if row.simulated {
+            facts.put("step, estimated", in_words(Axis::Step, row.estimate));
+        }
+        if row.beyond_domain {
+            facts
+                .basis
+                .push("its tensor-parallel groups reach beyond the scale-up network".to_owned());
+        }
+        facts.basis.push(match row.simulated {
+            true => "its step was simulated event by event".to_owned(),
+            false => "its step was estimated in closed form, not simulated".to_owned(),
+        });
+        facts.basis.push(format!(
+            "a search over the layouts of {}",
+            self.found.base.identity.name
+        ));
+        Some(facts)
     }
 
     /// Where `value` lies on `axis`, from 0 at its least to 1 at its largest; degrees by their logarithm.

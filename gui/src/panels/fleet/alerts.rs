@@ -5,23 +5,24 @@ use orrery_telemetry::Origin;
 use orrery_telemetry::judge::{Alert, Severity, Subject};
 use orrery_units::with_si_prefix;
 
-use super::{Selected, View, badge};
-use crate::document::Fleet;
+use super::badge;
+use crate::app::{Command, Commands};
+use crate::document::{DeviceId, Fleet, Item};
 use crate::theme;
 
 /// Draws the alerts, the most urgent first; nothing where there are none.
-pub(super) fn show(ui: &mut Ui, fleet: &Fleet, view: &mut View) {
+pub(super) fn show(ui: &mut Ui, fleet: &Fleet, commands: &Commands) {
     if fleet.alerts.is_empty() {
         return;
     }
     ui.strong(format!("Alerts: {}", fleet.alerts.len()));
     for (collector, alert) in &fleet.alerts {
-        one(ui, fleet, view, (*collector, alert));
+        one(ui, fleet, (*collector, alert), commands);
     }
     ui.separator();
 }
 
-fn one(ui: &mut Ui, fleet: &Fleet, view: &mut View, (collector, alert): (usize, &Alert)) {
+fn one(ui: &mut Ui, fleet: &Fleet, (collector, alert): (usize, &Alert), commands: &Commands) {
     let color = match alert.severity {
         Severity::Critical => theme::bad(ui.visuals()),
         Severity::Warning => theme::warn(ui.visuals()),
@@ -34,9 +35,9 @@ fn one(ui: &mut Ui, fleet: &Fleet, view: &mut View, (collector, alert): (usize, 
         let words = format!("{}: {}", alert.severity.name(), alert.what);
         let button = ui.add(Button::new(RichText::new(words).color(color)).frame(false).wrap());
         if button.on_hover_text(numbers(alert)).clicked()
-            && let Some(selected) = selected(fleet, collector, &alert.subject)
+            && let Some(device) = device(fleet, collector, &alert.subject)
         {
-            view.selected = Some(selected);
+            commands.send(Command::Select(Some(Item::Device(device))));
         }
     });
     ui.indent(
@@ -53,15 +54,15 @@ fn one(ui: &mut Ui, fleet: &Fleet, view: &mut View, (collector, alert): (usize, 
 }
 
 /// The device that `subject` is, if it is one that is known.
-fn selected(fleet: &Fleet, collector: usize, subject: &Subject) -> Option<Selected> {
+fn device(fleet: &Fleet, collector: usize, subject: &Subject) -> Option<DeviceId> {
     let Subject::Device { uuid, .. } = subject else {
         return None;
     };
-    let selected = Selected {
-        collector,
+    let device = DeviceId {
+        collector: fleet.collectors[collector].id,
         uuid: uuid.clone(),
     };
-    selected.find(fleet).is_some().then_some(selected)
+    fleet.find(&device).is_some().then_some(device)
 }
 
 /// The rule and the numbers that it rests on.

@@ -17,9 +17,9 @@ const IN_VIEW: f32 = 4.0;
 pub(super) fn lines(ui: &mut Ui, fleet: &Fleet, now: f64, commands: &Commands) {
     let well = |collector: &Collector| collector.link == Link::Connected && !collector.is_stale(now);
     let all = fleet.collectors.len();
-    let collectors = fleet.collectors.iter().enumerate();
-    let listed: Vec<(usize, &Collector)> = collectors
-        .filter(|(_, collector)| all <= LISTED || !well(collector))
+    let collectors = fleet.collectors.iter();
+    let listed: Vec<&Collector> = collectors
+        .filter(|collector| all <= LISTED || !well(collector))
         .collect();
     if all > LISTED {
         let num_well = all - listed.len();
@@ -31,13 +31,13 @@ pub(super) fn lines(ui: &mut Ui, fleet: &Fleet, now: f64, commands: &Commands) {
         .max_height(IN_VIEW * height)
         .auto_shrink([false, true])
         .show(ui, |ui| {
-            for (place, collector) in listed {
-                ui.horizontal(|ui| line(ui, place, collector, now, commands));
+            for collector in listed {
+                ui.horizontal(|ui| line(ui, collector, now, commands));
             }
         });
 }
 
-fn line(ui: &mut Ui, place: usize, collector: &Collector, now: f64, commands: &Commands) {
+fn line(ui: &mut Ui, collector: &Collector, now: f64, commands: &Commands) {
     let Collector { url, link, .. } = collector;
     match link {
         Link::Connecting => {
@@ -63,7 +63,7 @@ fn line(ui: &mut Ui, place: usize, collector: &Collector, now: f64, commands: &C
                 None => "retrying now".to_owned(),
             };
             if ui.small_button("Retry now").clicked() {
-                commands.send(Command::TryNow(place));
+                commands.send(Command::TryNow(collector.id));
             }
             let words = if collector.was_reached() {
                 format!("Collector lost: {why}, {when} ({url}); values are the last ones heard")

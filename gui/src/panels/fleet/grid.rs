@@ -5,8 +5,8 @@ use eframe::egui::{
     StrokeKind, Ui, UiBuilder, Visuals, WidgetInfo, pos2, vec2,
 };
 
-use super::{Selected, View, device, one_line};
-use crate::document::{Device, Fleet, FleetMetric, Node, Standing};
+use super::{device, one_line};
+use crate::document::{Device, DeviceId, Fleet, FleetMetric, Node, Standing};
 use crate::theme;
 
 /// Width of the names.
@@ -18,8 +18,14 @@ const CELL: [f32; 2] = [46.0, 76.0];
 /// Between two cells, and two rows.
 const GAP: f32 = 3.0;
 
-/// Draws every node.
-pub(super) fn show(ui: &mut Ui, fleet: &Fleet, view: &mut View, now: f64) {
+/// Draws every node, each device coloured by `metric`; the device that was clicked.
+pub(super) fn show(
+    ui: &mut Ui,
+    fleet: &Fleet,
+    (metric, selected): (FleetMetric, Option<&DeviceId>),
+    now: f64,
+) -> Option<DeviceId> {
+    let mut clicked = None;
     let most = fleet
         .nodes
         .iter()
@@ -30,7 +36,7 @@ pub(super) fn show(ui: &mut Ui, fleet: &Fleet, view: &mut View, now: f64) {
     let room = (ui.available_width() - NAMES - 12.0) / most.max(1) as f32 - GAP;
     let width = room.clamp(least, greatest);
     ui.spacing_mut().item_spacing = vec2(GAP, GAP);
-    let scale = fleet.scale(view.metric);
+    let scale = fleet.scale(metric);
     ScrollArea::both()
         .auto_shrink([false, false])
         .show_rows(ui, ROW, fleet.nodes.len(), |ui, rows| {
@@ -42,19 +48,21 @@ pub(super) fn show(ui: &mut Ui, fleet: &Fleet, view: &mut View, now: f64) {
                     for number in 0..node.devices.len() {
                         let cell = Cell {
                             fleet,
-                            metric: view.metric,
+                            metric,
                             scale,
                             place,
                             number,
                             live: standing == Standing::Live,
                         };
-                        if cell.show(ui, width, view.selected.as_ref()).clicked() {
-                            view.selected = Some(Selected::of(node, &node.devices[number]));
+                        let id = fleet.id_of(node, &node.devices[number]);
+                        if cell.show(ui, width, selected == Some(&id)).clicked() {
+                            clicked = Some(id);
                         }
                     }
                 });
             }
         });
+    clicked
 }
 
 /// The name above what there is to say of the node.
@@ -102,14 +110,13 @@ impl Cell<'_> {
         &self.node().devices[self.number]
     }
 
-    fn show(&self, ui: &mut Ui, width: f32, selected: Option<&Selected>) -> Response {
+    fn show(&self, ui: &mut Ui, width: f32, is_selected: bool) -> Response {
         let (rect, response) = ui.allocate_exact_size(vec2(width, ROW), Sense::click());
         let value = self.metric.of(&self.device().sample);
         let shown = value
             .as_ref()
             .map_or("n/a".to_owned(), |value| self.metric.show(*value));
         let apart = self.fleet.apart_of(self.place, self.number);
-        let is_selected = selected == Some(&Selected::of(self.node(), self.device()));
         let label = self.label(&shown, !apart.is_empty());
         response.widget_info(|| WidgetInfo::selected(Role::Button, true, is_selected, &label));
         let color = self.color(value.ok(), ui.visuals());
@@ -138,7 +145,7 @@ impl Cell<'_> {
             for apart in apart {
                 ui.colored_label(theme::warn(ui.visuals()), &apart.why);
             }
-            device::readings(ui, self.node(), self.device());
+            device::card(ui, self.node(), self.device());
         })
     }
 

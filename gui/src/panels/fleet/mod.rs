@@ -11,7 +11,7 @@ use eframe::egui::{
 };
 
 use crate::app::{Command, Commands};
-use crate::document::{Apart, Device, Fleet, FleetMetric, Node};
+use crate::document::{Apart, Fleet, FleetMetric, Item};
 use crate::{Document, theme};
 
 /// Width of what is said of one device.
@@ -21,32 +21,8 @@ const SIDE: f32 = 300.0;
 #[derive(Debug, Default)]
 pub(crate) struct View {
     metric: FleetMetric,
-    selected: Option<Selected>,
     address: String,
     refused: Option<String>,
-}
-
-/// Which device is looked at, told by what does not move when nodes come and go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Selected {
-    collector: usize,
-    uuid: String,
-}
-
-impl Selected {
-    fn of(node: &Node, device: &Device) -> Self {
-        Self {
-            collector: node.collector,
-            uuid: device.sample.identity.uuid.clone(),
-        }
-    }
-
-    fn find<'a>(&self, fleet: &'a Fleet) -> Option<(&'a Node, &'a Device)> {
-        let nodes = fleet.nodes.iter().filter(|node| node.collector == self.collector);
-        nodes
-            .flat_map(|node| node.devices.iter().map(move |device| (node, device)))
-            .find(|(_, device)| device.sample.identity.uuid == self.uuid)
-    }
 }
 
 /// Draws the panel.
@@ -74,10 +50,13 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
         // The grid is what the panel is for, be the window small.
         .exact_size(SIDE.min(ui.available_width() * 0.45))
         .frame(side)
-        .show(ui, |ui| beside(ui, fleet, view, now));
-    CentralPanel::default()
-        .frame(bare)
-        .show(ui, |ui| grid::show(ui, fleet, view, now));
+        .show(ui, |ui| beside(ui, document, view, (now, commands)));
+    CentralPanel::default().frame(bare).show(ui, |ui| {
+        let selected = document.selection.device();
+        if let Some(device) = grid::show(ui, fleet, (view.metric, selected), now) {
+            commands.send(Command::Select(Some(Item::Device(device))));
+        }
+    });
 }
 
 fn toolbar(ui: &mut Ui, fleet: &Fleet, view: &mut View, commands: &Commands) {
@@ -143,14 +122,20 @@ fn empty(ui: &mut Ui, view: &mut View, commands: &Commands) {
 }
 
 /// What wants a look, above the device that is looked at.
-fn beside(ui: &mut Ui, fleet: &Fleet, view: &mut View, now: f64) {
+fn beside(ui: &mut Ui, document: &Document, view: &mut View, (now, commands): (f64, &Commands)) {
+    let fleet = &document.fleet;
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-        alerts::show(ui, fleet, view);
-        attention(ui, fleet, view);
+        alerts::show(ui, fleet, commands);
+        attention(ui, fleet, view, commands);
         ui.separator();
-        let selected = view.selected.as_ref().and_then(|selected| selected.find(fleet));
+        let selected = document.selection.device().and_then(|id| fleet.find(id));
         match selected {
-            Some((node, device)) => device::panel(ui, fleet, (node, device), view.metric, now),
+            Some((node, device)) => {
+                device::panel(ui, fleet, (node, device), view.metric, now);
+                if !document.selection.is_inspected {
+                    device::table(ui, device);
+                }
+            }
             None => {
                 ui.weak("Click a device for its readings and its last minutes.");
             }
@@ -161,7 +146,7 @@ fn beside(ui: &mut Ui, fleet: &Fleet, view: &mut View, now: f64) {
 /// Most entries that are listed; the grid marks the others too.
 const LISTED: usize = 3;
 
-fn attention(ui: &mut Ui, fleet: &Fleet, view: &mut View) {
+fn attention(ui: &mut Ui, fleet: &Fleet, view: &mut View, commands: &Commands) {
     let devices: Vec<&[Apart]> = fleet
         .apart
         .chunk_by(|a, b| (a.node, a.device) == (b.node, b.device))
@@ -172,7 +157,7 @@ fn attention(ui: &mut Ui, fleet: &Fleet, view: &mut View) {
     }
     ui.strong(format!("Devices that want a look: {}", devices.len()));
     for reasons in devices.iter().take(LISTED) {
-        entry(ui, fleet, view, reasons);
+        entry(ui, fleet, view, (reasons, commands));
     }
     let more = devices.len().saturating_sub(LISTED);
     if more > 0 {
@@ -181,7 +166,7 @@ fn attention(ui: &mut Ui, fleet: &Fleet, view: &mut View) {
 }
 
 /// One device and everything in which it is apart.
-fn entry(ui: &mut Ui, fleet: &Fleet, view: &mut View, reasons: &[Apart]) {
+fn entry(ui: &mut Ui, fleet: &Fleet, view: &mut View, (reasons, commands): (&[Apart], &Commands)) {
     let Some(last) = reasons.last() else { return };
     let node = &fleet.nodes[last.node];
     let device = &node.devices[last.device];
@@ -196,7 +181,7 @@ fn entry(ui: &mut Ui, fleet: &Fleet, view: &mut View, reasons: &[Apart]) {
         )
         .clicked()
     {
-        view.selected = Some(Selected::of(node, device));
+        commands.send(Command::Select(Some(Item::Device(fleet.id_of(node, device)))));
         view.metric = last.metric.unwrap_or(view.metric);
     }
 }

@@ -5,7 +5,7 @@ use eframe::egui::{
 };
 use orrery_report::render::percent;
 
-use super::{LinksModel, View};
+use super::{LinksModel, Shown};
 use crate::theme;
 
 /// Height of a line.
@@ -15,32 +15,29 @@ const BAR: f32 = 96.0;
 /// Between the columns.
 const GAP: f32 = 8.0;
 
-/// Draws the links that pass.
-pub(super) fn show(ui: &mut Ui, model: &LinksModel, view: &mut View, selected: Option<usize>) {
-    if view.shown.links.is_empty() {
+/// Draws the links that pass; the one that was clicked.
+pub(super) fn show(ui: &mut Ui, model: &LinksModel, shown: &Shown, selected: Option<usize>) -> Option<usize> {
+    if shown.links.is_empty() {
         ui.weak("No link has such a name.");
-        return;
+        return None;
     }
     let mut clicked = None;
     ui.spacing_mut().item_spacing.y = 1.0;
-    ScrollArea::vertical().auto_shrink([false, false]).show_rows(
-        ui,
-        ROW,
-        view.shown.links.len(),
-        |ui, rows| {
-            for &place in &view.shown.links[rows] {
-                if line(ui, model, place, selected == Some(place)).clicked() {
+    ScrollArea::vertical()
+        .auto_shrink([false, false])
+        .show_rows(ui, ROW, shown.links.len(), |ui, rows| {
+            for &place in &shown.links[rows] {
+                if line(ui, model, (place, shown.shares[place]), selected == Some(place)).clicked() {
                     clicked = Some(place);
                 }
             }
-        },
-    );
-    view.selected = clicked.or(view.selected);
+        });
+    clicked
 }
 
-fn line(ui: &mut Ui, model: &LinksModel, place: usize, is_selected: bool) -> Response {
+fn line(ui: &mut Ui, model: &LinksModel, (place, share): (usize, f64), is_selected: bool) -> Response {
     let link = &model.network.links()[place];
-    let [share, peak] = model.shares[place];
+    let [whole, peak] = model.shares[place];
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
     let label = format!("{}: {}", link.name, percent(share));
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, is_selected, &label));
@@ -71,7 +68,7 @@ fn line(ui: &mut Ui, model: &LinksModel, place: usize, is_selected: bool) -> Res
         ui.label(format!(
             "{}: {} of {} carried {}",
             link.title,
-            percent(share),
+            percent(whole),
             link.capacity,
             link.bytes
         ));

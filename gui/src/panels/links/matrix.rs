@@ -1,13 +1,16 @@
 //! Who sent how much to whom, as a square of cells.
 
-use eframe::egui::{Color32, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
+use eframe::egui::{
+    Align2, Color32, FontId, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
+};
 use orrery_units::Bytes;
 
 use super::LinksModel;
 use crate::theme;
 
-/// Draws the square, as large as there is room, with what the pointer is on.
-pub(super) fn show(ui: &mut Ui, model: &LinksModel) {
+/// Draws the square, as large as there is room, with what the pointer is on, and with what `rank` sends and receives
+/// framed.
+pub(super) fn show(ui: &mut Ui, model: &LinksModel, rank: Option<usize>) {
     let traffic = &model.traffic;
     let count = traffic.bytes.len();
     ui.strong("Who sends to whom");
@@ -43,6 +46,9 @@ pub(super) fn show(ui: &mut Ui, model: &LinksModel) {
             }
         }
     }
+    if let Some(rank) = rank.map(|rank| model.cell_of(rank)).filter(|&rank| rank < count) {
+        frame(ui, rect, (rank, count), &model.cell_name(rank));
+    }
     let Some(pointer) = response.hover_pos() else {
         return;
     };
@@ -66,4 +72,21 @@ pub(super) fn show(ui: &mut Ui, model: &LinksModel) {
         model.cell_name(to),
         traffic.bytes[from][to]
     ));
+}
+
+/// A frame around what the ranks of `cell` send and receive, of `count` cells a side, with their `name`.
+fn frame(ui: &Ui, rect: Rect, (cell, count): (usize, usize), name: &str) {
+    let step = rect.width() / count as f32;
+    let along = |from: f32| from + step * cell as f32..=from + step * (cell + 1) as f32;
+    let edge = Stroke::new(1.0, theme::MARK);
+    let sent = Rect::from_x_y_ranges(rect.x_range(), along(rect.top()));
+    let received = Rect::from_x_y_ranges(along(rect.left()), rect.y_range());
+    for whole in [sent, received] {
+        ui.painter().rect_stroke(whole, 0.0, edge, StrokeKind::Outside);
+    }
+    let foot = rect.left_bottom() + vec2(3.0, -2.0);
+    let words = format!("{name} of the selected span");
+    let font = FontId::proportional(11.0);
+    ui.painter()
+        .text(foot, Align2::LEFT_BOTTOM, words, font, theme::MARK);
 }

@@ -1,6 +1,10 @@
 //! What the panel reads of a network, computed once after a run.
 
+use orrery_report::render::percent;
 use orrery_report::{KindLoad, LinkLoad, Network, TrafficMatrix};
+use orrery_units::SimDuration;
+
+use crate::document::{Facts, Footing};
 
 /// Most cells along the side of the picture of traffic: as many as can be told apart.
 const MOST_CELLS: u32 = 64;
@@ -39,6 +43,53 @@ impl LinksModel {
             .filter(|(_, link)| matches(link))
             .map(|(place, _)| place)
             .collect()
+    }
+
+    /// Utilization of each link from one instant to another, in picoseconds since the run began.
+    pub(super) fn shares_between(&self, (from, to): (u64, u64)) -> Vec<f64> {
+        let [from, to] = [from, to].map(|picos| SimDuration::from_picos(picos).as_secs());
+        let links = self.network.links().iter();
+        links
+            .map(|link| self.network.utilization_between(link, from, to))
+            .collect()
+    }
+
+    /// What is known of the link at `place`, and of what it did in `interval`.
+    #[must_use]
+    pub fn facts(&self, place: usize, interval: Option<(u64, u64)>) -> Facts {
+        let link = &self.network.links()[place];
+        let [share, peak] = self.shares[place];
+        let mut facts = Facts::new("link", link.name.clone(), Footing::Simulated);
+        facts.put("kind", link.title);
+        facts.put("capacity", link.capacity.to_string());
+        facts.put("carried", link.bytes.to_string());
+        facts.put("in use for", link.busy.to_string());
+        facts.put("utilization over the run", percent(share));
+        facts.put("utilization, busiest interval", percent(peak));
+        if let Some((from, to)) = interval {
+            let [from, to] = [from, to].map(SimDuration::from_picos);
+            let share = self
+                .network
+                .utilization_between(link, from.as_secs(), to.as_secs());
+            let length = SimDuration::from_picos(to.as_picos().saturating_sub(from.as_picos()));
+            facts.put(
+                format!("utilization in the {length} that are measured"),
+                percent(share),
+            );
+        }
+        facts.basis.push(format!(
+            "the event simulation of {}, in which transfers share links",
+            self.network.span()
+        ));
+        facts
+            .basis
+            .push("utilization is what crossed over what could have crossed in the time".to_owned());
+        facts
+    }
+
+    /// The row and the column of `rank` in the picture of traffic.
+    pub(super) fn cell_of(&self, rank: usize) -> usize {
+        rank / self.traffic.devices_per_cell.max(1) as usize
     }
 
     /// What people call the cell at `place` of the side of the picture of traffic.
@@ -85,5 +136,14 @@ mod tests {
         assert_eq!(model.matching(Some("leaf_spine"), "LEAF"), [1]);
         assert!(model.matching(Some("nic"), "spine").is_empty(), "both must hold");
         assert_eq!(model.cell_name(1), "ranks 4 to 7");
+        assert_eq!(model.cell_of(7), 1, "a rank is in the cell that is named for it");
+        let facts = model.facts(0, None);
+        assert!(
+            facts
+                .text()
+                .starts_with("link: node 1 NIC 0 -> leaf (SIMULATED)\nkind: nic"),
+            "{}",
+            facts.text()
+        );
     }
 }

@@ -10,8 +10,8 @@ use crate::theme;
 /// Height of the picture.
 const HEIGHT: f32 = 84.0;
 
-/// Draws the link at `place` over time.
-pub(super) fn plot(ui: &mut Ui, model: &LinksModel, place: usize) {
+/// Draws the link at `place` over time, with `interval` of the run marked.
+pub(super) fn plot(ui: &mut Ui, model: &LinksModel, place: usize, interval: Option<(u64, u64)>) {
     let network = &model.network;
     let link = &network.links()[place];
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), HEIGHT), Sense::hover());
@@ -23,6 +23,14 @@ pub(super) fn plot(ui: &mut Ui, model: &LinksModel, place: usize) {
     let full = Stroke::new(1.0, ui.visuals().weak_text_color());
     painter.hline(inner.x_range(), inner.top(), full);
     let span = network.span().as_secs().max(f64::MIN_POSITIVE);
+    if let Some((from, to)) = interval {
+        let x = |picos: u64| {
+            let share = SimDuration::from_picos(picos).as_secs() / span;
+            lerp(inner.left()..=inner.right(), share.min(1.0) as f32)
+        };
+        let band = Rect::from_x_y_ranges(x(from)..=x(to).max(x(from) + 2.0), rect.y_range());
+        painter.rect_filled(band, 0.0, theme::MARK.gamma_multiply(0.35));
+    }
     let pointer = response.hover_pos();
     let mut passed = 0.0;
     let mut pointed = None;

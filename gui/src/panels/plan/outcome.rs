@@ -6,7 +6,7 @@ use orrery_scenario::{Diagnostic, Severity};
 
 use super::{Jump, View};
 use crate::app::{Command, Commands};
-use crate::document::Finished;
+use crate::document::{Finished, Item};
 use crate::{Document, theme};
 
 /// Draws the faults of the text, if there are any, and the results of the last run.
@@ -16,8 +16,11 @@ pub(super) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
     } else if document.diagnostics.is_empty() {
         ui.weak("No problems in the scenario.");
     }
-    for diagnostic in document.diagnostics.iter() {
-        problem(ui, document, diagnostic, (view, commands));
+    for (place, diagnostic) in document.diagnostics.iter().enumerate() {
+        if problem(ui, document, diagnostic, (view, commands)) {
+            let item = Item::Problem(document.revision, place);
+            commands.send(Command::Select(Some(item)));
+        }
     }
     if let Some(fault) = &document.fault {
         ui.colored_label(theme::bad(ui.visuals()), format!("The run failed: {fault}"));
@@ -27,12 +30,13 @@ pub(super) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
     }
 }
 
+/// A fault with what is proposed against it; whether it was clicked.
 fn problem(
     ui: &mut Ui,
     document: &Document,
     diagnostic: &Diagnostic,
     (view, commands): (&mut View, &Commands),
-) {
+) -> bool {
     let Diagnostic {
         severity,
         file,
@@ -60,10 +64,10 @@ fn problem(
         "It is in a file that this scenario extends; click to open it there."
     };
     let button = ui.add(Button::new(words).frame(false).wrap());
-    if button
+    let clicked = button
         .on_hover_text(format!("{code}: {meaning}\n\n{leads}"))
-        .clicked()
-    {
+        .clicked();
+    if clicked {
         let file = if here { file.clone() } else { document.beside(file) };
         view.jump = Some(Jump {
             file: file.clone(),
@@ -77,7 +81,7 @@ fn problem(
         quick_fixes(ui, document, diagnostic, (view, commands));
     }
     if diagnostic.notes.is_empty() && diagnostic.help.is_none() {
-        return;
+        return clicked;
     }
     ui.indent(("help", line, column, code), |ui| {
         for note in &diagnostic.notes {
@@ -87,6 +91,7 @@ fn problem(
             ui.label(RichText::new(format!("help: {help}")).color(theme::good(ui.visuals())));
         }
     });
+    clicked
 }
 
 /// A button for each change that the message proposes.

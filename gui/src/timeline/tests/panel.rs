@@ -1,6 +1,7 @@
 //! The panel driven by its labels, without a renderer.
 
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use eframe::egui::accesskit::Role;
@@ -13,6 +14,7 @@ use orrery_timeline::OpClass;
 
 use super::{Given, model};
 use crate::Document;
+use crate::app::{Command, Commands};
 use crate::document::{Finished, Running};
 use crate::panels::timeline::show;
 use crate::timeline::{TimelineModel, View};
@@ -20,6 +22,8 @@ use crate::timeline::{TimelineModel, View};
 struct State {
     document: Document,
     view: View,
+    /// Made in the first frame.
+    asked: Option<(Commands, Receiver<Command>)>,
 }
 
 type Panel = Harness<'static, State>;
@@ -64,13 +68,24 @@ fn open(document: Document) -> Panel {
     let state = State {
         document,
         view: View::default(),
+        asked: None,
     };
     let mut panel = Harness::builder()
         .with_size([1100.0, 700.0])
         // Clicks of neighbouring frames are a double-click.
         .with_step_dt(1.0 / 60.0)
         .build_ui_state(
-            |ui, state: &mut State| show(ui, &state.document, &mut state.view),
+            |ui, state: &mut State| {
+                let (commands, asked) = state.asked.get_or_insert_with(|| Commands::new(ui.ctx()));
+                show(ui, &state.document, &mut state.view, commands);
+                for command in asked.try_iter() {
+                    match command {
+                        Command::Select(item) => state.document.selection.item = item,
+                        Command::Look(look) => state.document.selection.look = Some(look),
+                        other => panic!("the panel asks for {other:?}"),
+                    }
+                }
+            },
             state,
         );
     panel.run_steps(3);

@@ -159,6 +159,24 @@ impl Network {
             .map(|(&bytes, length)| utilization(bytes, link.capacity, length.as_secs()))
     }
 
+    /// The same between two instants, in seconds since the beginning: what crossed in an interval of the series is spread
+    /// over it evenly. Of a link that carries 100 B/s and carried 100 B in one second and none in the next, the
+    /// utilization from 0.5 s to 1.5 s is 0.5.
+    #[must_use]
+    pub fn utilization_between(&self, link: &LinkLoad, from: f64, to: f64) -> f64 {
+        let mut begin = 0.0;
+        let mut crossed = 0.0;
+        for (&bytes, length) in self.series[link.series].iter().zip(&self.intervals) {
+            let length = length.as_secs();
+            let inside = to.min(begin + length) - from.max(begin);
+            if inside > 0.0 && length > 0.0 {
+                crossed += bytes.as_f64() * inside / length;
+            }
+            begin += length;
+        }
+        utilization(Bytes::from_f64(crossed), link.capacity, to - from)
+    }
+
     /// The highest of them.
     #[must_use]
     pub fn peak(&self, link: &LinkLoad) -> f64 {
@@ -239,4 +257,41 @@ fn utilization(bytes: Bytes, capacity: BytesPerSec, seconds: f64) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 links")]
 fn float(count: usize) -> f64 {
     count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn utilization_between_two_instants_is_of_what_crossed_then() {
+        let second = SimDuration::from_secs(1.0);
+        let network = Network::new(NetworkFacts {
+            span: second + second,
+            intervals: vec![second, second],
+            links: vec![LinkLoad {
+                name: "a -> b".to_owned(),
+                kind: "nic",
+                title: "NIC",
+                capacity: BytesPerSec::new(100.0),
+                bytes: Bytes::new(100),
+                busy: second,
+                series: 0,
+            }],
+            series: vec![vec![Bytes::new(100), Bytes::ZERO]],
+            ..NetworkFacts::default()
+        });
+        let link = &network.links()[0];
+        for (from, to, wanted) in [
+            (0.5, 1.5, 0.5),
+            (0.0, 1.0, 1.0),
+            (1.0, 2.0, 0.0),
+            (0.0, 2.0, 0.5),
+            (0.2, 0.3, 1.0),
+        ] {
+            let found = network.utilization_between(link, from, to);
+            assert!((found - wanted).abs() < 1e-9, "{from} to {to}: {found}");
+        }
+        assert!((network.utilization(link) - network.utilization_between(link, 0.0, 2.0)).abs() < 1e-9);
+    }
 }
