@@ -11,6 +11,7 @@ mod profile;
 mod protocol;
 mod spec;
 mod supervisor;
+mod watch;
 pub mod worker;
 
 use std::io;
@@ -26,9 +27,12 @@ pub use supervisor::{Supervisor, WorkerFault};
 
 use orrery_kernels::device::{DeviceFacts, Measurement};
 use part::{Part, PartFault};
+use watch::Watch;
+
+use crate::Settings;
 
 /// How to calibrate.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Calibration {
     /// Which device, as the driver counts.
     pub device: usize,
@@ -42,6 +46,10 @@ pub struct Calibration {
     pub worker: Vec<String>,
     /// Longest that a worker may take to start, and beyond what the plan says for one measurement.
     pub patience: Duration,
+    /// How the device's counters are read beside; nothing is watched without.
+    pub watch: Option<Settings>,
+    /// Measures although somebody uses the device.
+    pub even_in_use: bool,
     /// Who measures, for the profile: a name of this machine.
     pub measured_by: String,
     /// The day, ISO 8601, for the profile.
@@ -57,6 +65,8 @@ pub struct Outcome {
     pub resumed: usize,
     /// Names of what could not be measured, with the reason.
     pub failed: Vec<(String, String)>,
+    /// Names of what was measured while something else went on, with what: the profile does not rest on those.
+    pub tainted: Vec<(String, String)>,
     /// Whether a profile was written.
     pub written: bool,
 }
@@ -67,6 +77,11 @@ pub enum CalibrateError {
     /// The worker does not start, or sees no device.
     #[error("{0}\n  = help: `orrery-collector doctor` says what is missing and how to get it")]
     Worker(String),
+    /// Somebody uses the device.
+    #[error(
+        "{0}\n  = help: measure it when it is free; `--even-in-use` measures all the same, and marks what it measures"
+    )]
+    InUse(String),
     /// What an earlier run left does not fit.
     #[error("{0}")]
     Part(#[from] PartFault),
@@ -95,6 +110,14 @@ pub fn calibrate(
         "device {}: {}, {} units",
         calibration.device, facts.name, facts.num_units
     ));
+    // A worker that has looked holds the device: it would be taken for its user.
+    supervisor.let_go();
+    let watch = Watch::start(calibration.watch.as_ref(), &facts.uuid);
+    match watch.user() {
+        Some(user) if !calibration.even_in_use => return Err(CalibrateError::InUse(user)),
+        Some(user) => progress(&user),
+        None => {}
+    }
     let mut part = Part::open(calibration, &facts)?;
     let mut outcome = Outcome::default();
     let total = calibration.plan.entries.len();
@@ -105,10 +128,13 @@ pub fn calibrate(
             continue;
         }
         let begin = Instant::now();
+        let before = watch.fresh();
         match measure(calibration, &mut supervisor, entry, &facts) {
-            Ok(measured) => {
+            Ok(mut measured) => {
+                measured.taints = watch.since(before.as_ref());
                 let micros = measured.median().as_secs() * 1e6;
-                progress(&format!("[{number}/{total}] {id}: {micros:.1} us"));
+                let taints = names_of(&measured);
+                progress(&format!("[{number}/{total}] {id}: {micros:.1} us{taints}"));
                 part.keep(&id, &measured)?;
                 outcome.measured += 1;
             }
@@ -124,7 +150,16 @@ pub fn calibrate(
     if part.is_empty() {
         return Ok(outcome);
     }
-    let profile = profile_of(calibration, &facts, part.records());
+    let tainted = part.records().iter().filter(|(_, measured)| !measured.is_clean());
+    outcome.tainted = tainted
+        .map(|(id, measured)| (id.clone(), names_of(measured)))
+        .collect();
+    let mut profile = profile_of(calibration, &facts, part.records());
+    if let Some(reason) = watch.absence() {
+        profile
+            .notes
+            .push(format!("The device was not watched meanwhile: {reason}."));
+    }
     std::fs::write(&calibration.out, profile.to_json()).map_err(|source| CalibrateError::Write {
         path: calibration.out.display().to_string(),
         source,
@@ -136,6 +171,15 @@ pub fn calibrate(
     Ok(outcome)
 }
 
+/// What went on during a measurement, in brackets after a space, or nothing.
+fn names_of(measured: &Measurement) -> String {
+    if measured.taints.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = measured.taints.iter().map(|taint| taint.name()).collect();
+    format!(" ({})", names.join(", "))
+}
+
 /// The facts of the device, by a worker that sees it.
 fn look(calibration: &Calibration, supervisor: &mut Supervisor) -> Result<DeviceFacts, CalibrateError> {
     let order = Order::Look {
@@ -143,14 +187,14 @@ fn look(calibration: &Calibration, supervisor: &mut Supervisor) -> Result<Device
     };
     match supervisor.ask(&order, Duration::ZERO) {
         Ok(Answer::Facts(facts)) => Ok(facts),
-        Ok(Answer::Fault(fault)) => Err(CalibrateError::Worker(fault)),
+        Ok(Answer::Fault(fault) | Answer::Wrong(fault)) => Err(CalibrateError::Worker(fault)),
         Ok(_) => Err(CalibrateError::Worker(OTHER.to_owned())),
         Err(fault) => Err(CalibrateError::Worker(fault.to_string())),
     }
 }
 
 /// A worker that speaks of something else is not of this version.
-const OTHER: &str = "the worker answered something else";
+pub(crate) const OTHER: &str = "the worker answered something else";
 
 /// One measurement, or why there is none.
 fn measure(
@@ -169,10 +213,11 @@ fn measure(
         device: calibration.device,
         subject: entry.subject.clone(),
         mode: entry.mode,
+        sampling: entry.sampling(),
     };
     match supervisor.ask(&order, entry.longest()) {
         Ok(Answer::Measured(measured)) => Ok(*measured),
-        Ok(Answer::Fault(reason)) => Err(reason),
+        Ok(Answer::Fault(reason) | Answer::Wrong(reason)) => Err(reason),
         Ok(_) => Err(OTHER.to_owned()),
         Err(fault) => Err(fault.to_string()),
     }

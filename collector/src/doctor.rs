@@ -114,7 +114,12 @@ fn write_host(text: &mut String, status: &SourceStatus, host: &HostSample) {
     ];
     push(
         text,
-        &format!("{:<NAME$}{}: {}", status.name, mark(Origin::Live), parts.join(", ")),
+        &format!(
+            "{:<NAME$}{}: {}",
+            status.name,
+            mark(Origin::Live),
+            parts.join(", ")
+        ),
     );
     let absences = host
         .absences()

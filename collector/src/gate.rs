@@ -6,6 +6,7 @@
 
 mod bench;
 mod report;
+mod worker;
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -13,11 +14,12 @@ use std::time::{Duration, Instant};
 
 use orrery_profile::Profile;
 use orrery_telemetry::judge::{Alert, Figure, Frame, Hysteresis, Judge, Rule, Rules, Severity, Subject, Xid};
-use orrery_telemetry::{DeviceIdentity, DeviceSample, RecoveryAction, Sample, SourceStatus};
+use orrery_telemetry::{DeviceSample, RecoveryAction, Sample, SourceStatus};
 use orrery_units::SimDuration;
 
-pub use self::bench::{Bench, NoBench, NotMeasured, Probe, reference};
+pub use self::bench::{Bench, NotMeasured, Probe, reference};
 pub use self::report::{DeviceReport, Measured, Report};
+pub use self::worker::WorkerBench;
 use crate::board::wall_clock;
 use crate::source::node_name;
 use crate::{Daemon, Settings, StartError};
@@ -99,7 +101,7 @@ impl Gate<'_> {
         }
     }
 
-    /// Measures what there is time for, every probe on each device before the next.
+    /// Measures what there is time for, each probe on all devices at once: they share power and links in jobs too.
     fn measure(
         &self,
         bench: &mut dyn Bench,
@@ -110,19 +112,17 @@ impl Gate<'_> {
         let Some(profile) = self.profile else {
             return figures;
         };
-        let devices: Vec<&DeviceIdentity> = watched.devices().map(|device| &device.identity).collect();
-        let mut left = u32::try_from(Probe::ALL.len() * devices.len()).unwrap_or(u32::MAX);
-        for probe in Probe::ALL {
-            for identity in &devices {
-                let time = end.saturating_duration_since(Instant::now()) / left.max(1);
-                left = left.saturating_sub(1);
-                let rate = if time.is_zero() {
-                    Err(NotMeasured::new(
-                        "the budget is used up; a larger `--budget` helps",
-                    ))
-                } else {
-                    bench.measure(identity, probe, time)
-                };
+        let devices: Vec<&DeviceSample> = watched.devices().collect();
+        for (probe, left) in Probe::ALL.into_iter().zip((1..=Probe::ALL.len()).rev()) {
+            let left = u32::try_from(left).expect("there are a few probes");
+            let time = end.saturating_duration_since(Instant::now()) / left;
+            let rates = if time.is_zero() {
+                let over = NotMeasured::new("the budget is used up; a larger `--budget` helps");
+                vec![Err(over); devices.len()]
+            } else {
+                bench.measure(&devices, probe, time)
+            };
+            for (device, rate) in devices.iter().zip(rates) {
                 let figure = rate.map(|rate| Figure {
                     name: probe.name().to_owned(),
                     rate,
@@ -130,7 +130,7 @@ impl Gate<'_> {
                     profile: reference(profile, probe),
                 });
                 figures
-                    .entry(identity.uuid.clone())
+                    .entry(device.identity.uuid.clone())
                     .or_default()
                     .push(Measured { probe, figure });
             }

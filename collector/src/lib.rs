@@ -10,6 +10,7 @@ mod board;
 pub mod calibrate;
 pub mod cli;
 pub mod collective;
+mod conditions;
 mod daemon;
 mod doctor;
 mod doctor_cuda;

@@ -2,6 +2,7 @@
 
 /// A 16-bit bfloat: the upper half of a 32-bit float.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
 pub struct Bf16(u16);
 
 impl Bf16 {

@@ -10,18 +10,25 @@
 
 mod grouped;
 mod operands;
+mod pass;
+mod peer;
 mod product;
 mod run;
+mod stream;
 
 use std::sync::Arc;
 
-use cudarc::driver::sys::CUdevice_attribute_enum as Attribute;
-use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DriverError};
+use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute};
+use cudarc::driver::{
+    CudaContext, CudaFunction, CudaStream, DeviceRepr, DriverError, ValidAsZeroBits, result,
+};
 use cudarc::nvrtc::Ptx;
 use serde::{Deserialize, Serialize};
 
+use crate::Bf16;
 use crate::catalog::Kernel;
 use crate::compile::{Architecture, Cache, CompileError, Compiler};
+use crate::verify::Wrong;
 
 pub use run::{Measurement, Sampling};
 
@@ -65,16 +72,15 @@ pub enum DeviceError {
         remedy: &'static str,
     },
     /// A result is not what the CPU computes: it is not published.
+    #[error(transparent)]
+    Wrong(#[from] Wrong),
+    /// Two devices do not reach each other's memory.
     #[error(
-        "`{subject}` is wrong: relative error {error:.2e}, at most {allowed:.0e} is allowed\n  = help: this is a fault of the kernel or of the device; no number of it is kept"
+        "device {peer} cannot be reached from this one\n  = help: `nvidia-smi topo -p2p r` says which pairs can"
     )]
-    Wrong {
-        /// What was measured.
-        subject: String,
-        /// Frobenius norm of the difference over that of the truth, on sampled rows.
-        error: f64,
-        /// The most.
-        allowed: f64,
+    NoPeer {
+        /// The other one.
+        peer: usize,
     },
 }
 
@@ -139,6 +145,11 @@ impl Libraries {
     }
 }
 
+// SAFETY: 16 bits, as kernels read them.
+unsafe impl DeviceRepr for Bf16 {}
+// SAFETY: no bits are zero.
+unsafe impl ValidAsZeroBits for Bf16 {}
+
 /// Names what was tried.
 fn driver(doing: &str) -> impl FnOnce(DriverError) -> DeviceError {
     let doing = doing.to_owned();
@@ -156,6 +167,25 @@ impl Device {
     /// Without a driver, without that device, or where the driver refuses.
     pub fn look(index: usize) -> Result<DeviceFacts, DeviceError> {
         Self::context(index).and_then(|context| facts(&context))
+    }
+
+    /// Identities of all devices, in the order in which the driver counts: no device is opened.
+    ///
+    /// # Errors
+    /// Without a driver, or where it refuses.
+    pub fn identities() -> Result<Vec<String>, DeviceError> {
+        if !Libraries::look().driver {
+            return Err(DeviceError::NoDriver);
+        }
+        result::init().map_err(driver("starting the driver"))?;
+        let count = result::device::get_count().map_err(driver("counting devices"))?;
+        (0..count)
+            .map(|index| {
+                let device = result::device::get(index).map_err(driver("finding a device"))?;
+                let uuid = result::device::get_uuid(device).map_err(driver("asking for the identity"))?;
+                Ok(identity(uuid))
+            })
+            .collect()
     }
 
     fn context(index: usize) -> Result<Arc<CudaContext>, DeviceError> {
@@ -226,6 +256,14 @@ impl Device {
     }
 }
 
+/// 32 digits, without the `GPU-` and the dashes of NVML.
+fn identity(uuid: sys::CUuuid) -> String {
+    uuid.bytes
+        .iter()
+        .map(|byte| format!("{:02x}", byte.cast_unsigned()))
+        .collect()
+}
+
 fn facts(context: &CudaContext) -> Result<DeviceFacts, DeviceError> {
     let attribute = |which: Attribute| {
         context
@@ -235,14 +273,9 @@ fn facts(context: &CudaContext) -> Result<DeviceFacts, DeviceError> {
     let name = context.name().map_err(driver("asking for the name"))?;
     let memory = context.total_mem().map_err(driver("asking for the memory"))?;
     let uuid = context.uuid().map_err(driver("asking for the identity"))?;
-    let uuid: String = uuid
-        .bytes
-        .iter()
-        .map(|byte| format!("{:02x}", byte.cast_unsigned()))
-        .collect();
     Ok(DeviceFacts {
         name,
-        uuid,
+        uuid: identity(uuid),
         capability: (
             positive(attribute(
                 Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,

@@ -21,6 +21,13 @@ pub enum Subject {
         /// Bytes.
         bytes: u64,
     },
+    /// A copy of so many bytes into the memory of another device, by the driver.
+    PeerCopy {
+        /// Bytes.
+        bytes: u64,
+        /// The other device, as the driver counts.
+        peer: usize,
+    },
     /// A dense product of bfloats by cuBLASLt.
     Dense {
         /// Rows.
@@ -95,6 +102,7 @@ impl Subject {
             Self::LaunchFloor => "launch_floor".to_owned(),
             Self::Copy { bytes } => format!("copy-{bytes}"),
             Self::Read { bytes } => format!("read-{bytes}"),
+            Self::PeerCopy { bytes, peer } => format!("peer_copy-{bytes}-to-{peer}"),
             Self::Dense { m, n, k } => format!("dense-bf16-{m}x{n}x{k}"),
             Self::Grouped {
                 experts,
@@ -123,6 +131,7 @@ impl Subject {
     pub const fn kernel_source(&self) -> &'static str {
         match self {
             Self::Dense { .. } | Self::Contention { .. } => "cublaslt",
+            Self::PeerCopy { .. } => "driver",
             _ => "orrery",
         }
     }
@@ -229,22 +238,31 @@ impl Subject {
         grouped.or(dense).unwrap_or(Flops::ZERO)
     }
 
-    /// The least memory traffic of one launch.
+    /// The least memory traffic of one launch; of a copy to another device what goes over the link.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
+        if let Self::PeerCopy { bytes, .. } = *self {
+            return Bytes::new(bytes);
+        }
         let grouped = self.grouped().map(|shape| shape.bytes() + shape.scale_bytes());
         let dense = self.dense().map(|shape| shape.bytes());
         let pass = self.pass().map(|pass| pass.bytes());
         grouped.or(dense).or(pass).unwrap_or(Bytes::ZERO)
     }
 
-    /// Device memory that it takes: so many copies of its operands that together they are three times a cache of
-    /// `cache` bytes, two at least; and for cold launches what flushes the cache.
+    /// So many copies of its operands that together they are three times a cache of `cache` bytes, two at least: launch
+    /// after launch takes the next, and none finds its own in the cache.
+    ///
+    /// Worked: operands of 1 MiB beside 50 MiB of cache: 150 copies; of 1 GiB: 2.
+    #[must_use]
+    pub fn copies(&self, cache: Bytes) -> u64 {
+        (3 * cache.get()).div_ceil(self.bytes().get().max(1)).max(2)
+    }
+
+    /// Device memory that it takes: every copy of its operands, and for cold launches what flushes the cache.
     #[must_use]
     pub fn memory(&self, cache: Bytes) -> Bytes {
-        let one = self.bytes().get().max(1);
-        let copies = (3 * cache.get()).div_ceil(one).max(2);
-        Bytes::new(one * copies + 2 * cache.get())
+        Bytes::new(self.bytes().get().max(1) * self.copies(cache) + 2 * cache.get())
     }
 }
 
@@ -274,6 +292,8 @@ mod tests {
         let cache = Bytes::new(50 << 20);
         let copy = Subject::Copy { bytes: 1 << 20 };
         assert!(copy.memory(cache).get() >= 3 * (50 << 20));
+        // It reads and writes a mebibyte each.
+        assert_eq!(copy.copies(cache), 75);
         let large = Subject::Copy { bytes: 1 << 30 };
         assert_eq!(large.memory(cache).get(), 2 * 2 * (1 << 30) + 2 * (50 << 20));
     }

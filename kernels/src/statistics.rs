@@ -9,9 +9,11 @@ pub use median::median_interval;
 pub use stop::{StopReason, StopRule, Stopper};
 
 use orrery_units::SimDuration;
+use serde::{Deserialize, Serialize};
 
 /// What went on while samples were taken that makes them unlike others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Taint {
     /// The hardware held clocks down: heat, or a power brake.
     HardwareThrottle,
@@ -203,5 +205,7 @@ mod tests {
     fn a_power_cap_is_told_and_heat_refuses() {
         assert!(!Taint::PowerCap.refuses());
         assert!(Taint::HardwareThrottle.refuses() && Taint::ForeignProcess.refuses());
+        let on_the_wire = serde_json::to_string(&Taint::HardwareThrottle).unwrap();
+        assert_eq!(on_the_wire, format!("\"{}\"", Taint::HardwareThrottle.name()));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use orrery_kernels::device::{DeviceFacts, Measurement};
 use orrery_kernels::measure::{Mode, Subject};
+use orrery_kernels::statistics::Taint;
 use orrery_operation::{MemoryPass, Precision};
 use orrery_profile::fit::{GemmRow, GroupedRow, grouped, rounded, summary, tiled};
 use orrery_profile::{KernelCurve, Law, OpClass, PassLaw, Points, Profile, Provenance, TiledLaw};
@@ -25,9 +26,10 @@ pub fn profile_of(
     facts: &DeviceFacts,
     records: &BTreeMap<String, Measurement>,
 ) -> Profile {
+    let clean = |id: &str| records.get(id).filter(|measured| measured.is_clean());
     let rows: Vec<Row<'_>> = (calibration.plan.entries.iter())
         .filter(|entry| entry.mode == Mode::Sustained)
-        .filter_map(|entry| Some((&entry.subject, records.get(&entry.id())?)))
+        .filter_map(|entry| Some((&entry.subject, clean(&entry.id())?)))
         .collect();
     let spec = spec_of(&facts.name);
     let bandwidth = spec.map_or_else(|| best_bandwidth(&rows), |spec| spec.bandwidth);
@@ -75,17 +77,48 @@ pub fn profile_of(
         device: spec.map_or_else(|| facts.name.clone(), |spec| spec.name.to_owned()),
         stacks: vec!["orrery-calibrate".to_owned()],
         date: calibration.date.clone(),
-        notes: vec![format!(
-            "Measured by `orrery-collector calibrate` {} on `{}`, device {}: {} of {} measurements.",
-            env!("CARGO_PKG_VERSION"),
-            calibration.measured_by,
-            facts.uuid,
-            records.len(),
-            calibration.plan.entries.len()
-        )],
+        notes: notes(calibration, facts, records),
         kernels,
         ..Profile::default()
     }
+}
+
+/// Who measured what, and how much of it was left out for what went on meanwhile.
+fn notes(
+    calibration: &Calibration,
+    facts: &DeviceFacts,
+    records: &BTreeMap<String, Measurement>,
+) -> Vec<String> {
+    let mut notes = vec![format!(
+        "Measured by `orrery-collector calibrate` {} on `{}`, device {}: {} of {} measurements.",
+        env!("CARGO_PKG_VERSION"),
+        calibration.measured_by,
+        facts.uuid,
+        records.len(),
+        calibration.plan.entries.len()
+    )];
+    let mut counts: BTreeMap<Taint, usize> = BTreeMap::new();
+    for taint in records.values().flat_map(|measured| &measured.taints) {
+        *counts.entry(*taint).or_default() += 1;
+    }
+    let told = |refuses: bool| -> String {
+        let counts = counts.iter().filter(|(taint, _)| taint.refuses() == refuses);
+        let told: Vec<String> = counts
+            .map(|(taint, count)| format!("{} {count}", taint.name()))
+            .collect();
+        told.join(", ")
+    };
+    let out = records.values().filter(|measured| !measured.is_clean()).count();
+    if out > 0 {
+        notes.push(format!(
+            "{out} measurements are left out of every curve, for what went on meanwhile: {}.",
+            told(true)
+        ));
+    }
+    if !told(false).is_empty() {
+        notes.push(format!("Kept, though the device was held down: {}.", told(false)));
+    }
+    notes
 }
 
 fn best_bandwidth(rows: &[Row<'_>]) -> BytesPerSec {
@@ -236,7 +269,9 @@ fn pass_curve(
     bandwidth: BytesPerSec,
     provenance: &dyn Fn(Option<&str>, &str) -> Provenance,
 ) -> Option<KernelCurve> {
-    let floor = records.iter().find(|(id, _)| id.starts_with("launch_floor"));
+    let floor = records
+        .iter()
+        .find(|(id, measured)| id.starts_with("launch_floor") && measured.is_clean());
     let overhead = floor.map_or(SimDuration::from_micros(2), |(_, measured)| measured.median());
     let passes: Vec<(u64, f64)> = rows
         .iter()

@@ -1,15 +1,17 @@
 //! What a worker is told and answers: one JSON object a line, over its standard input and output.
 
-use orrery_kernels::device::{DeviceFacts, Libraries, Measurement};
+use orrery_kernels::device::{DeviceFacts, Libraries, Measurement, Sampling};
 use orrery_kernels::measure::{Mode, Subject};
 use serde::{Deserialize, Serialize};
 
 /// To the worker; the end of its input ends it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     /// Which libraries are there? Nothing is called.
     Libraries,
+    /// Which devices are there? None is opened.
+    Devices,
     /// What is this device?
     Look {
         /// Which, as the driver counts.
@@ -23,6 +25,8 @@ pub enum Order {
         subject: Subject,
         /// How.
         mode: Mode,
+        /// How long.
+        sampling: Sampling,
     },
 }
 
@@ -37,10 +41,14 @@ pub enum Answer {
         /// The compiler.
         nvrtc: Result<String, String>,
     },
+    /// Identities of the devices, in the order in which the driver counts.
+    Devices(Vec<String>),
     /// The device.
     Facts(DeviceFacts),
     /// What was measured.
     Measured(Box<Measurement>),
+    /// The device computes what is not true; with what to do.
+    Wrong(String),
     /// Why not, with what to do.
     Fault(String),
 }

@@ -85,6 +85,11 @@ impl Supervisor {
         answer
     }
 
+    /// Ends the worker, if one runs; the next question starts another.
+    pub fn let_go(&mut self) {
+        self.running = None;
+    }
+
     fn start(&self) -> Result<Running, WorkerFault> {
         let fault = |source| WorkerFault::Start {
             command: self.command.join(" "),
@@ -150,10 +155,7 @@ impl Running {
     }
 
     fn ended(&mut self) -> WorkerFault {
-        let status = self
-            .child
-            .wait()
-            .map_or_else(|fault| fault.to_string(), |status| told(&status));
+        let status = self.status();
         // Its last words may still be on their way.
         thread::sleep(Duration::from_millis(50));
         let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
@@ -168,6 +170,20 @@ impl Running {
             format!(": {}", words.join(" ").trim())
         };
         WorkerFault::Ended { status, said }
+    }
+}
+
+impl Running {
+    /// How it ended. One that let go of its output may still be on its way out of a driver: nobody waits for it.
+    fn status(&mut self) -> String {
+        for _ in 0..100 {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return told(&status),
+                Ok(None) => thread::sleep(Duration::from_millis(10)),
+                Err(fault) => return fault.to_string(),
+            }
+        }
+        "it let go of its output and does not go away".to_owned()
     }
 }
 

@@ -1,10 +1,12 @@
 //! Calibration with workers of a shell's making: each answers as a real one would, or fails as a real one may.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use orrery_kernels::device::{DeviceFacts, Measurement};
 use orrery_kernels::measure::Mode;
+use orrery_kernels::statistics::Taint;
 use orrery_profile::{OpClass, Profile};
 
 use super::{
@@ -38,6 +40,7 @@ fn measured(picos: u64) -> Measurement {
         clock_hertz: Some(1.8e9),
         error: Some(1e-3),
         source_hash: Some("abcdef0123456789".to_owned()),
+        taints: Vec::new(),
     }
 }
 
@@ -62,6 +65,8 @@ fn calibration(folder: &Path, worker: Vec<String>, only: &[&str]) -> Calibration
         fresh: false,
         worker,
         patience: Duration::from_secs(10),
+        watch: None,
+        even_in_use: false,
         measured_by: "node-7".to_owned(),
         date: "2026-11-30".to_owned(),
     }
@@ -224,6 +229,39 @@ fn a_silent_worker_is_killed_and_the_next_one_answers() {
     let mut nobody = Supervisor::new(vec!["/nonexistent/worker".to_owned()], Duration::from_secs(1));
     let fault = nobody.ask(&Order::Libraries, Duration::ZERO).unwrap_err();
     assert!(matches!(fault, WorkerFault::Start { .. }), "{fault}");
+}
+
+/// What was measured in heat is kept, counted and no part of a curve; the power cap is told and no fault.
+#[test]
+fn tainted_measurements_are_left_out_of_curves_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = calibration(folder.path(), worker(WILLING), &["copy", "read"]);
+    let mut records: BTreeMap<String, Measurement> = (run.plan.entries.iter())
+        .map(|entry| (entry.id(), measured(50_000_000)))
+        .collect();
+    let all = profile_of(&run, &facts(), &records);
+    assert_eq!(all.kernels_of(OpClass::MemoryPass).next().unwrap().fitted.rows, 4);
+    assert_eq!(all.notes.len(), 1, "{:?}", all.notes);
+    let mut each = records.values_mut();
+    each.next().unwrap().taints = vec![Taint::HardwareThrottle, Taint::PowerCap];
+    each.next().unwrap().taints = vec![Taint::PowerCap];
+    let profile = profile_of(&run, &facts(), &records);
+    assert_eq!(
+        profile
+            .kernels_of(OpClass::MemoryPass)
+            .next()
+            .unwrap()
+            .fitted
+            .rows,
+        3
+    );
+    assert_eq!(
+        profile.notes[1..],
+        [
+            "1 measurements are left out of every curve, for what went on meanwhile: hardware_throttle 1.",
+            "Kept, though the device was held down: power_cap 2."
+        ]
+    );
 }
 
 /// Times made from a law come back as that law: a device of 989 TFLOP/s whose products take 1.25 times their bound.

@@ -4,9 +4,8 @@ use std::io::{self, BufRead as _, Write as _};
 use std::path::PathBuf;
 
 use orrery_kernels::compile::{Cache, Compiler, Search};
-use orrery_kernels::device::{Device, Libraries};
+use orrery_kernels::device::{Device, DeviceError, Libraries};
 
-use super::plan::Entry;
 use super::protocol::{Answer, Order};
 
 /// Where a worker finds its compiler and keeps what it made.
@@ -49,6 +48,10 @@ fn obey(places: &Places, open: &mut Option<(usize, Device)>, order: Order) -> An
                 })
                 .map_err(|fault| fault.to_string()),
         },
+        Order::Devices => match Device::identities() {
+            Ok(identities) => Answer::Devices(identities),
+            Err(found) => fault(&found),
+        },
         Order::Look { device } => match Device::look(device) {
             Ok(facts) => Answer::Facts(facts),
             Err(found) => fault(&found),
@@ -57,6 +60,7 @@ fn obey(places: &Places, open: &mut Option<(usize, Device)>, order: Order) -> An
             device,
             subject,
             mode,
+            sampling,
         } => {
             if open.as_ref().is_none_or(|(index, _)| *index != device) {
                 let compiler = match Compiler::load(&places.search) {
@@ -71,9 +75,9 @@ fn obey(places: &Places, open: &mut Option<(usize, Device)>, order: Order) -> An
             let Some((_, device)) = open else {
                 return Answer::Fault("no device is open".to_owned());
             };
-            let entry = Entry { subject, mode };
-            match device.measure(&entry.subject, mode, &entry.sampling()) {
+            match device.measure(&subject, mode, &sampling) {
                 Ok(measured) => Answer::Measured(Box::new(measured)),
+                Err(DeviceError::Wrong(wrong)) => Answer::Wrong(wrong.to_string()),
                 Err(found) => fault(&found),
             }
         }

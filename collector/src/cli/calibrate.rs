@@ -8,7 +8,8 @@ use clap::Args;
 use orrery_kernels::compile::Search;
 use orrery_units::{Dimension, parse_quantity};
 
-use super::Exit;
+use super::{Exit, SourceArguments, invalid};
+use crate::SourceKind;
 use crate::calibrate::worker::{self, Places};
 use crate::calibrate::{CalibrateError, Calibration, Plan, calibrate as measure, today};
 use crate::collective::tell;
@@ -37,8 +38,13 @@ pub(super) struct CalibrateArguments {
     /// Longest that the worker may take to start, and beyond the plan for one measurement.
     #[arg(long, default_value = "60s", value_parser = parse_span)]
     patience: Duration,
+    /// Measures although somebody uses the device; what is measured then is marked.
+    #[arg(long)]
+    even_in_use: bool,
     #[command(flatten)]
     worker: WorkerArguments,
+    #[command(flatten)]
+    source: SourceArguments,
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +135,10 @@ pub(super) fn calibrate(arguments: CalibrateArguments) -> anyhow::Result<Exit> {
     if arguments.dry_run {
         return Ok(Exit::Success);
     }
+    let watch = arguments.source.settings(&[SourceKind::Nvml]);
+    if let Err(fault) = watch.check() {
+        return invalid(&fault);
+    }
     let calibration = Calibration {
         device: arguments.device,
         plan,
@@ -136,6 +146,8 @@ pub(super) fn calibrate(arguments: CalibrateArguments) -> anyhow::Result<Exit> {
         fresh: arguments.fresh,
         worker: arguments.worker.command()?,
         patience: arguments.patience,
+        watch: Some(watch),
+        even_in_use: arguments.even_in_use,
         measured_by: node_name(),
         date: today(),
     };
@@ -144,7 +156,7 @@ pub(super) fn calibrate(arguments: CalibrateArguments) -> anyhow::Result<Exit> {
         Err(fault) => {
             tell(&fault.to_string());
             return Ok(match fault {
-                CalibrateError::Part(_) => Exit::Invalid,
+                CalibrateError::Part(_) | CalibrateError::InUse(_) => Exit::Invalid,
                 CalibrateError::Worker(_) | CalibrateError::Write { .. } => Exit::DataMissing,
             });
         }
@@ -158,6 +170,9 @@ pub(super) fn calibrate(arguments: CalibrateArguments) -> anyhow::Result<Exit> {
     )?;
     for (id, reason) in &outcome.failed {
         writeln!(out, "failed: {id}: {reason}")?;
+    }
+    for (id, taints) in &outcome.tainted {
+        writeln!(out, "left out of the profile: {id}{taints}")?;
     }
     if outcome.written {
         writeln!(out, "profile: {}", calibration.out.display())?;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::calibrate::WorkerArguments;
 use super::record::parse_time;
 use super::{Exit, SourceArguments, invalid};
-use crate::gate::{Gate, NoBench};
+use crate::gate::{Gate, WorkerBench};
 use crate::judging::{JudgingError, read_profile};
 use crate::{Judging, SourceKind, StartError};
 
@@ -29,6 +30,8 @@ pub(super) struct CheckArguments {
     /// For people, or JSON with a node condition.
     #[arg(long, value_enum, default_value_t)]
     format: CheckFormat,
+    #[command(flatten)]
+    worker: WorkerArguments,
     #[command(flatten)]
     source: SourceArguments,
 }
@@ -73,7 +76,7 @@ pub(super) fn check(arguments: CheckArguments) -> anyhow::Result<Exit> {
         rules,
         budget: arguments.budget,
     };
-    let report = match gate.check(&mut NoBench) {
+    let report = match gate.check(&mut WorkerBench::new(arguments.worker.command()?)) {
         Ok(report) => report,
         Err(fault @ StartError::Thread(_)) => return Err(fault.into()),
         Err(fault) => return invalid(&fault),

@@ -2,8 +2,15 @@
 
 use std::time::Duration;
 
+use orrery_kernels::measure::Subject;
 use orrery_profile::{Law, Profile};
-use orrery_telemetry::DeviceIdentity;
+use orrery_telemetry::DeviceSample;
+use orrery_units::SimDuration;
+
+/// Side of the square product.
+const SIDE: u64 = 8192;
+/// What is copied at once: several times any cache.
+const COPIED: u64 = 128 << 20;
 
 /// What is measured of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,7 +19,7 @@ pub enum Probe {
     Gemm,
     /// A copy within device memory; bytes read and written.
     MemoryCopy,
-    /// A copy to another device of the node.
+    /// A copy to another device of the node, while that one copies to the next.
     NvLink,
     /// A copy out of and back into the node's own port beside the device.
     NicLoopback,
@@ -20,39 +27,51 @@ pub enum Probe {
 
 /// Why something was not measured.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NotMeasured(String);
+#[error("{reason}")]
+pub struct NotMeasured {
+    reason: String,
+    is_wrong: bool,
+}
 
 /// Measures devices. Whoever implements it keeps what may hang or die in a process of its own.
 pub trait Bench {
-    /// Measures `probe` on the device, in `budget` or less; the rate, in [`Probe::unit`].
-    ///
-    /// # Errors
-    /// When it cannot be measured, with the reason: a device that is in use, a library that is missing, time that is
-    /// too short.
+    /// Measures `probe` on all `devices` at once, in `budget` or less; the rates, in [`Probe::unit`], in the order of the
+    /// devices. Why there is no rate: a device that is in use, a library that is missing, time that is too short.
     fn measure(
         &mut self,
-        device: &DeviceIdentity,
+        devices: &[&DeviceSample],
         probe: Probe,
         budget: Duration,
-    ) -> Result<f64, NotMeasured>;
-}
-
-/// Where nothing can measure.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoBench;
-
-impl Bench for NoBench {
-    fn measure(&mut self, _: &DeviceIdentity, _: Probe, _: Duration) -> Result<f64, NotMeasured> {
-        Err(NotMeasured::new("no worker to measure with"))
-    }
+    ) -> Vec<Result<f64, NotMeasured>>;
 }
 
 impl NotMeasured {
-    /// Because of `reason`.
+    /// Because of `reason`; what it says over several lines stands on one.
     #[must_use]
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
+    pub fn new(reason: &str) -> Self {
+        let lines: Vec<&str> = reason
+            .lines()
+            .map(|line| line.trim_start_matches([' ', '=']))
+            .collect();
+        Self {
+            reason: lines.join("; "),
+            is_wrong: false,
+        }
+    }
+
+    /// Because the device computed what is not true, as `reason` says: no job should run on it.
+    #[must_use]
+    pub fn wrong(reason: &str) -> Self {
+        Self {
+            is_wrong: true,
+            ..Self::new(reason)
+        }
+    }
+
+    /// Whether the device computed what is not true.
+    #[must_use]
+    pub const fn is_wrong(&self) -> bool {
+        self.is_wrong
     }
 }
 
@@ -79,30 +98,55 @@ impl Probe {
             Self::MemoryCopy | Self::NvLink | Self::NicLoopback => "B/s",
         }
     }
+
+    /// What runs for it; `peer` is the device that is copied to. Nothing of a device runs for a port.
+    pub(super) const fn subject(self, peer: Option<usize>) -> Option<Subject> {
+        match (self, peer) {
+            (Self::Gemm, _) => Some(Subject::Dense {
+                m: SIDE,
+                n: SIDE,
+                k: SIDE,
+            }),
+            (Self::MemoryCopy, _) => Some(Subject::Copy { bytes: COPIED }),
+            (Self::NvLink, Some(peer)) => Some(Subject::PeerCopy { bytes: COPIED, peer }),
+            (Self::NvLink, None) | (Self::NicLoopback, _) => None,
+        }
+    }
+
+    /// The rate of `subject` that takes `time`, in [`Probe::unit`].
+    pub(super) fn rate(self, subject: &Subject, time: SimDuration) -> f64 {
+        let work = match self {
+            Self::Gemm => subject.flops().get(),
+            Self::MemoryCopy | Self::NvLink | Self::NicLoopback => subject.bytes().as_f64(),
+        };
+        work / time.as_secs()
+    }
 }
 
-/// What `probe` gave on this model of device when it was calibrated, where the profile tells.
+/// What `probe` gives on this model of device by the profile's law of it, where the profile has one: the first curve of
+/// products of bfloats, and of passes over memory, at the very shape that is measured.
 ///
-/// A large product reaches `peak · efficiency · sustained`, a copy `bandwidth · efficiency`, of the first curve of
-/// each. Links and ports have no entry of one device in profiles of version 1: those are held against the node's
-/// other devices alone.
+/// A law that was fitted to long runs holds the power limit; a gate is too short for it, so that its device is measured a
+/// little fast, never slow. Links and ports have no entry of one device in profiles of version 1: those are held against
+/// the node's other devices alone.
 #[must_use]
 pub fn reference(profile: &Profile, probe: Probe) -> Option<f64> {
-    let curves = |op: &'static str| profile.kernels.iter().filter(move |curve| curve.op.name() == op);
-    match probe {
-        Probe::Gemm => {
-            let of_format = |name: &str| name == "bf16" || name == "fp16";
-            let mut products =
-                curves("gemm").filter(|curve| curve.precision.is_some_and(|p| of_format(p.name())));
-            products.find_map(|curve| match &curve.law {
-                Law::Tiled(law) => Some(law.peak.get() * law.efficiency * law.sustained),
-                Law::Attention(_) | Law::Unfused(_) | Law::Pass(_) => None,
-            })
-        }
-        Probe::MemoryCopy => curves("memory_pass").find_map(|curve| match &curve.law {
-            Law::Pass(law) => Some(law.bandwidth.get() * law.memory_efficiency),
-            Law::Attention(_) | Law::Unfused(_) | Law::Tiled(_) => None,
-        }),
-        Probe::NvLink | Probe::NicLoopback => None,
-    }
+    let subject = probe.subject(None)?;
+    let time = |law: &Law| match (probe, law) {
+        (Probe::Gemm, Law::Tiled(law)) => Some(law.gemm(&subject.dense()?).alone()),
+        (Probe::MemoryCopy, Law::Pass(law)) => Some(law.pass(&subject.pass()?).alone()),
+        _ => None,
+    };
+    let op = match probe {
+        Probe::Gemm => "gemm",
+        Probe::MemoryCopy | Probe::NvLink | Probe::NicLoopback => "memory_pass",
+    };
+    let is_of_format = |name: &str| name == "bf16" || name == "fp16";
+    let mut curves = profile.kernels.iter().filter(|curve| {
+        let format = curve
+            .precision
+            .is_none_or(|precision| is_of_format(precision.name()));
+        curve.op.name() == op && format
+    });
+    curves.find_map(|curve| Some(probe.rate(&subject, time(&curve.law)?)))
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use orrery_profile::Profile;
 use orrery_telemetry::judge::{Figure, Severity, Subject};
-use orrery_telemetry::{DeviceIdentity, Origin, UnixTime};
+use orrery_telemetry::{DeviceIdentity, DeviceSample, Origin, UnixTime};
 use orrery_units::{significant, with_si_prefix};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -73,19 +73,7 @@ pub(super) fn of(
 ) -> Report {
     let mut devices: Vec<DeviceReport> = watched
         .devices()
-        .map(|device| DeviceReport {
-            identity: device.identity.clone(),
-            measured: figures.remove(&device.identity.uuid).unwrap_or_default(),
-            findings: since_the_driver_was_loaded(device)
-                .into_iter()
-                .map(|(severity, what, action)| Finding {
-                    name: "counters".to_owned(),
-                    severity,
-                    what,
-                    action,
-                })
-                .collect(),
-        })
+        .map(|device| DeviceReport::of(device, figures.remove(&device.identity.uuid).unwrap_or_default()))
         .collect();
     let mut others = Vec::new();
     for ((rule, subject), alert) in watched.alerts {
@@ -123,6 +111,34 @@ pub(super) fn of(
 }
 
 impl DeviceReport {
+    /// What `device` says of itself, and what was measured of it. A wrong result is a finding; a rate is judged by rules.
+    fn of(device: &DeviceSample, measured: Vec<Measured>) -> Self {
+        let counted = since_the_driver_was_loaded(device);
+        let counted = counted.into_iter().map(|(severity, what, action)| Finding {
+            name: "counters".to_owned(),
+            severity,
+            what,
+            action,
+        });
+        let wrong = measured.iter().filter_map(|measured| {
+            let fault = measured.figure.as_ref().err().filter(|fault| fault.is_wrong())?;
+            Some(Finding {
+                name: "wrong-result".to_owned(),
+                severity: Severity::Critical,
+                what: format!("{}: {fault}", measured.probe.name()),
+                action:
+                    "drain the node and check again; a device that computes wrong again wants to be replaced"
+                        .to_owned(),
+            })
+        });
+        let findings = counted.chain(wrong).collect();
+        Self {
+            identity: device.identity.clone(),
+            measured,
+            findings,
+        }
+    }
+
     /// Whether a job should not run on it.
     #[must_use]
     pub fn is_ill(&self) -> bool {
@@ -254,7 +270,9 @@ impl Report {
     fn unmeasured(&self) -> BTreeMap<String, String> {
         let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for measured in self.devices.iter().flat_map(|device| &device.measured) {
-            if let Err(reason) = &measured.figure {
+            if let Err(reason) = &measured.figure
+                && !reason.is_wrong()
+            {
                 let names = reasons.entry(reason.to_string()).or_default();
                 if !names.contains(&measured.probe.name()) {
                     names.push(measured.probe.name());

@@ -1,10 +1,10 @@
 //! `calibrate` as somebody runs it: without a device, and with a driver that fails as it is told.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::fake_cuda::{driver, nvrtc};
+use crate::fake_nvml::{self, device};
 use crate::process::{command, ended, run};
 
 #[test]
@@ -25,33 +25,6 @@ fn a_dry_run_prints_the_plan_without_a_device() {
     assert!(words.contains("= help:"), "{words}");
     let (code, _, words) = run(&["calibrate", "--dry-run", "--duty", "1.5"]);
     assert_eq!(code, Some(2), "{words}");
-}
-
-/// A folder with a driver of the fake kind under the driver's name.
-fn driver() -> TempDir {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("it lies in the target folder");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "-p", "orrery-fake-cuda", "--target-dir"])
-        .arg(target)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .expect("cargo starts");
-    assert!(built.success(), "the fake driver builds");
-    let folder = tempfile::tempdir().expect("a folder");
-    let library = target.join("debug/libfake_cuda.so");
-    for name in ["libcuda.so", "libcuda.so.1"] {
-        std::fs::copy(&library, folder.path().join(name)).expect("it can be copied");
-    }
-    folder
-}
-
-/// NVRTC as `kernels/fetch-nvrtc.sh` leaves it, if it does.
-fn nvrtc() -> Option<PathBuf> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?;
-    let folder = target.join("nvrtc/nvidia/cuda_nvrtc/lib");
-    folder.is_dir().then_some(folder)
 }
 
 fn calibrate(driver: &TempDir, mood: &str, only: &[&str]) -> (Option<i32>, String, String) {
@@ -92,20 +65,69 @@ fn a_driver_that_refuses_crashes_or_panics_costs_one_measurement_each() {
     }
     let driver = driver();
     for (mood, expected) in [
-        ("refuse", "making a stream"),
-        ("crash", "the worker ended (signal 6)"),
-        ("", "the worker ended (code 101)"),
+        ("refuse", ["making a stream"; 2]),
+        ("crash", ["the worker ended (signal 6)"; 2]),
+        // A function is missing, and kernels do nothing: the one is a fault of the worker's, the other a wrong result.
+        (
+            "",
+            [
+                "the worker ended (code 101)",
+                "`permutation` is wrong: relative error 1.00e0",
+            ],
+        ),
     ] {
         let (code, out, words) = calibrate(&driver, mood, &["launch_floor", "gather"]);
         assert_eq!(code, Some(3), "{out}{words}");
         assert!(words.contains("FAKE H100 80GB HBM3, 132 units"), "{words}");
-        assert_eq!(out.matches("\nfailed: ").count(), 2, "{mood}: {out}");
-        assert_eq!(out.matches(expected).count(), 2, "{mood}: {out}");
+        let failed: Vec<&str> = out.lines().filter(|line| line.starts_with("failed: ")).collect();
+        assert_eq!(failed.len(), 2, "{mood}: {out}");
+        for (line, expected) in failed.iter().zip(expected) {
+            assert!(line.contains(expected), "{mood}: {out}");
+        }
         assert!(
             out.contains("0 measured, 0 from an earlier run, 2 failed"),
             "{out}"
         );
     }
+}
+
+/// A device that somebody uses is not measured; told to, it is, and every result says so.
+#[test]
+fn a_device_in_use_is_refused() {
+    let libraries = driver();
+    let run = |process: &Value, more: &[&str]| {
+        let uuid = "GPU-07070707-0707-0707-0707-070707070707";
+        let device = device(
+            uuid,
+            &json!({"processes": process, "utilization_percent": [[0, 0]], "memory_bytes": [[1000, 10, 20]]}),
+        );
+        let nvml = fake_nvml::driver(&[device], &json!({}));
+        let mut command = nvml.command(&["calibrate", "--only", "launch_floor", "--patience", "4s"]);
+        let out = libraries.path().join("used.profile.json");
+        command.arg("--out").arg(out).args(more);
+        command
+            .env("LD_LIBRARY_PATH", libraries.path())
+            .env("ORRERY_FAKE_CUDA", "refuse");
+        ended(&command.output().expect("it runs"))
+    };
+    let user = json!([{"pid": 4_000_000, "memory_bytes": 600}]);
+    let (code, out, words) = run(&user, &[]);
+    assert_eq!(code, Some(2), "{out}{words}");
+    assert!(
+        words.contains("GPU 0 is in use by process 4000000") && words.contains("--even-in-use"),
+        "{words}"
+    );
+    let (code, out, words) = run(&user, &["--even-in-use"]);
+    assert_eq!(code, Some(3), "{out}{words}");
+    assert!(
+        words.contains("is in use by process") && out.contains("failed: launch_floor"),
+        "{out}{words}"
+    );
+    let (_, out, words) = run(&json!([]), &[]);
+    assert!(
+        !words.contains("in use") && out.contains("failed: launch_floor"),
+        "{out}{words}"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use orrery_collector::SourceKind;
 use orrery_collector::gate::{Bench, Gate, NotMeasured, Probe, reference};
 use orrery_profile::Profile;
-use orrery_telemetry::DeviceIdentity;
+use orrery_telemetry::DeviceSample;
 use orrery_telemetry::judge::Rules;
 use serde_json::{Value, json};
 
@@ -14,13 +14,13 @@ use crate::fake_nvml::{device, driver};
 use crate::http::settings;
 use crate::process::{ended, run};
 
-fn profile_path() -> PathBuf {
+pub(crate) fn profile_path() -> PathBuf {
     let shipped = "../scenarios/profiles/h100-megatron-core-2025-09.profile.json";
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(shipped)
 }
 
 /// A device with nothing wrong, but for `more`.
-fn well(uuid: &str, more: &Value) -> Value {
+pub(crate) fn well(uuid: &str, more: &Value) -> Value {
     let mut well = device(
         uuid,
         &json!({"temperature_celsius": [61], "throttle_bits": [0], "ecc": [[5, 0, 50, 0]]}),
@@ -72,7 +72,9 @@ fn a_healthy_node_passes_with_a_line_for_each_device() {
         "{out}"
     );
     assert!(
-        out.contains("not measured: gemm bf16, memory copy, nvlink, nic loopback: "),
+        out.contains(
+            "not measured: gemm bf16, memory copy, nvlink, nic loopback: GPU 0 is in use by process "
+        ),
         "{out}"
     );
     assert!(!out.contains("scontrol"), "{out}");
@@ -192,21 +194,30 @@ fn no_profile_and_no_device_end_with_3_and_bad_words_with_2() {
     );
 }
 
-/// Measures what it was told: a share of the reference, or of a round number.
-struct Scripted(fn(&DeviceIdentity, Probe) -> Option<f64>);
+/// Measures what it was told.
+struct Scripted<F>(F);
 
-impl Bench for Scripted {
+impl<F: Fn(&str, Probe) -> Option<f64>> Bench for Scripted<F> {
     fn measure(
         &mut self,
-        device: &DeviceIdentity,
+        devices: &[&DeviceSample],
         probe: Probe,
         budget: Duration,
-    ) -> Result<f64, NotMeasured> {
+    ) -> Vec<Result<f64, NotMeasured>> {
         assert!(
             budget <= Duration::from_secs(8),
             "there is no more than the budget"
         );
-        self.0(device, probe).ok_or_else(|| NotMeasured::new("the device is in use"))
+        let rates = devices
+            .iter()
+            .map(|device| match (self.0(&device.identity.uuid, probe), probe) {
+                (Some(rate), _) => Ok(rate),
+                (None, Probe::MemoryCopy) if device.identity.uuid == "DEMO-1-7" => {
+                    Err(NotMeasured::wrong("`copy` is wrong\n  = help: it is"))
+                }
+                (None, _) => Err(NotMeasured::new("the device is in use")),
+            });
+        rates.collect()
     }
 }
 
@@ -214,8 +225,11 @@ impl Bench for Scripted {
 fn what_is_measured_is_held_against_the_profile_and_the_other_devices() {
     let profile = Profile::from_json(&std::fs::read_to_string(profile_path()).unwrap()).unwrap();
     let gemm = reference(&profile, Probe::Gemm).unwrap();
-    assert!((gemm / 989e12 - 0.8521 * 0.9326).abs() < 1e-9, "{gemm}");
+    // The law's rate of a large product: a little below what it tends to, for its last wave and its prologue.
+    let limit = 989e12 * 0.8521 * 0.9326;
+    assert!((0.97..1.0).contains(&(gemm / limit)), "{gemm}");
     assert!(reference(&profile, Probe::MemoryCopy).is_some());
+    assert_eq!(reference(&profile, Probe::NvLink), None);
     let settings = settings(vec![SourceKind::Demo]);
     let gate = Gate {
         settings: &settings,
@@ -224,31 +238,36 @@ fn what_is_measured_is_held_against_the_profile_and_the_other_devices() {
         budget: Duration::from_secs(8),
     };
     let report = gate
-        .check(&mut Scripted(|device, probe| {
-            match (probe, device.uuid.as_str()) {
-                (Probe::Gemm, "DEMO-0-3") => Some(0.87 * 989e12 * 0.8521 * 0.9326),
-                (Probe::Gemm, _) => Some(989e12 * 0.8521 * 0.9326),
-                (Probe::NvLink, "DEMO-1-1") => Some(200e9),
-                (Probe::NvLink, _) => Some(365e9),
-                (Probe::MemoryCopy | Probe::NicLoopback, _) => None,
-            }
+        .check(&mut Scripted(|uuid: &str, probe| match (probe, uuid) {
+            (Probe::Gemm, "DEMO-0-3") => Some(0.87 * gemm),
+            (Probe::Gemm, _) => Some(gemm),
+            (Probe::NvLink, "DEMO-1-1") => Some(200e9),
+            (Probe::NvLink, _) => Some(365e9),
+            (Probe::MemoryCopy | Probe::NicLoopback, _) => None,
         }))
         .unwrap();
     let text = report.text();
     let line = |uuid: &str| text.lines().find(|line| line.contains(uuid)).unwrap();
     let slow = line("DEMO-0-3");
     assert!(
-        slow.contains("  ILL  gemm bf16 684 TFLOP/s (87 % of the profile)")
+        slow.contains("  ILL  gemm bf16 ")
+            && slow.contains(" TFLOP/s (87 % of the profile)")
             && slow.contains("below-profile: gemm bf16: this device gives 87 % of what its model gave"),
         "{slow}"
     );
     let linked = line("DEMO-1-1");
     assert!(linked.contains("slow-device: nvlink gives 200 GB/s"), "{linked}");
+    let wrong = line("DEMO-1-7");
+    assert!(
+        wrong.contains("  ILL  ")
+            && wrong.contains("; wrong-result: memory copy: `copy` is wrong; help: it is"),
+        "{wrong}"
+    );
     // The made-up cluster has a device whose clock is stuck.
     assert!(line("DEMO-2-5").contains("clock-low"), "{text}");
     assert!(line("DEMO-3-3").contains("  healthy  "), "{text}");
     assert!(
-        text.contains("not measured: memory copy, nic loopback: the device is in use"),
+        text.contains("not measured: memory copy, nic loopback: the device is in use\n"),
         "{text}"
     );
     assert!(text.starts_with("demo-node-0  DEMO\n"), "{text}");

@@ -5,14 +5,14 @@ use cudarc::driver::{CudaFunction, CudaSlice, DevicePtr as _, DeviceRepr, Launch
 use half::bf16;
 use orrery_operation::Precision;
 
-use super::operands::{int, random, reserve, size, upload};
-use super::product::{ALLOWED, SAMPLED_ROWS, within};
+use super::operands::{draw, fetch, int, reserve, size, upload};
 use super::{Device, DeviceError, driver};
 use crate::Bf16;
 use crate::catalog::Kernel;
 use crate::compile::Architecture;
 use crate::measure::Subject;
 use crate::reference::{Quantized, dequantize_tiles, quantize_rows, quantize_tiles};
+use crate::verify;
 
 /// A tensor map as a kernel's argument.
 #[repr(transparent)]
@@ -25,15 +25,20 @@ unsafe impl DeviceRepr for Map {}
 pub(super) struct Grouped {
     function: CudaFunction,
     kernel: Kernel,
+    copies: Vec<Copied>,
+    starts: CudaSlice<i32>,
+    shape: Shape,
+    truth: Truth,
+}
+
+/// One copy of the operands.
+struct Copied {
     input: CudaSlice<u8>,
     input_scales: CudaSlice<f32>,
     weights: CudaSlice<u8>,
     weight_scales: CudaSlice<f32>,
     maps: Option<(Map, Map)>,
-    starts: CudaSlice<i32>,
     result: CudaSlice<bf16>,
-    shape: Shape,
-    truth: Truth,
 }
 
 struct Shape {
@@ -54,7 +59,7 @@ struct Truth {
 }
 
 impl Grouped {
-    pub(super) fn new(device: &Device, subject: &Subject) -> Result<Self, DeviceError> {
+    pub(super) fn new(device: &Device, subject: &Subject, num_copies: u64) -> Result<Self, DeviceError> {
         let shape = subject
             .grouped()
             .expect("the caller gives grouped products alone");
@@ -69,19 +74,9 @@ impl Grouped {
         let per_expert = subject.expert_rows();
         let (rows, experts) = (size(shape.rows), per_expert.len());
         let (columns, depth) = (size(shape.n), size(shape.k));
-        let host = |name: &str, count: usize| -> Result<Vec<Bf16>, DeviceError> {
-            let values = device
-                .stream
-                .clone_dtoh(&random(device, name, count)?)
-                .map_err(driver("copying operands"))?;
-            Ok(values
-                .into_iter()
-                .map(|value| Bf16::from_f32(value.to_f32()))
-                .collect())
-        };
         let (input, weights) = (
-            host("input", rows * depth)?,
-            host("weights", experts * columns * depth)?,
+            draw("input", rows * depth),
+            draw("weights", experts * columns * depth),
         );
         let prepared = Prepared::new(&input, &weights, (columns, depth), is_eight);
         let (memory, threads, box_rows) = launch_of(device.architecture);
@@ -91,25 +86,14 @@ impl Grouped {
             starts.push(starts[expert] + int(count));
             expert_of_row.extend(std::iter::repeat_n(expert, size(count)));
         }
-        let (input, weights) = (
-            upload(device, &prepared.input)?,
-            upload(device, &prepared.weights)?,
-        );
-        let maps = box_rows.map(|box_rows| -> Result<(Map, Map), DeviceError> {
-            let left = tensor_map(device, &input, (rows, depth), 128, is_eight)?;
-            let right = tensor_map(device, &weights, (experts * columns, depth), box_rows, is_eight)?;
-            Ok((left, right))
-        });
+        let extents = [(rows, depth), (experts * columns, depth)];
+        let copies =
+            (0..num_copies).map(|_| prepared.copy(device, extents, box_rows, (rows * columns, is_eight)));
         Ok(Self {
             function: device.function(kernel, memory)?,
             kernel,
-            maps: maps.transpose()?,
-            input,
-            input_scales: upload(device, &prepared.input_scales)?,
-            weights,
-            weight_scales: upload(device, &prepared.weight_scales)?,
+            copies: copies.collect::<Result<_, DeviceError>>()?,
             starts: upload(device, &starts)?,
-            result: reserve(device, rows * columns)?,
             shape: Shape {
                 rows,
                 experts: int(experts as u64),
@@ -122,7 +106,11 @@ impl Grouped {
                 input: prepared.input_values,
                 weights: prepared.weight_values,
                 expert_of_row,
-                allowed: if is_eight { ALLOWED.1 } else { ALLOWED.0 },
+                allowed: if is_eight {
+                    verify::ALLOWED.1
+                } else {
+                    verify::ALLOWED.0
+                },
             },
         })
     }
@@ -131,30 +119,31 @@ impl Grouped {
         self.kernel
     }
 
-    pub(super) fn launch(&self, device: &Device, _index: usize) -> Result<(), DeviceError> {
+    pub(super) fn launch(&self, device: &Device, index: usize) -> Result<(), DeviceError> {
         let shape = &self.shape;
+        let copy = &self.copies[index % self.copies.len()];
         let is_eight = !matches!(
             self.kernel,
             Kernel::GemmBf16 | Kernel::HopperBf16 | Kernel::BlackwellBf16
         );
         let mut launch = device.stream.launch_builder(&self.function);
-        match &self.maps {
+        match &copy.maps {
             Some((input, _)) => launch.arg(input),
-            None => launch.arg(&self.input),
+            None => launch.arg(&copy.input),
         };
         if is_eight {
-            launch.arg(&self.input_scales);
+            launch.arg(&copy.input_scales);
         }
-        match &self.maps {
+        match &copy.maps {
             Some((_, weights)) => launch.arg(weights),
-            None => launch.arg(&self.weights),
+            None => launch.arg(&copy.weights),
         };
         if is_eight {
-            launch.arg(&self.weight_scales);
+            launch.arg(&copy.weight_scales);
         }
         launch
             .arg(&self.starts)
-            .arg(&self.result)
+            .arg(&copy.result)
             .arg(&shape.experts)
             .arg(&0_i32);
         launch.arg(&shape.columns).arg(&shape.depth);
@@ -170,16 +159,13 @@ impl Grouped {
     }
 
     pub(super) fn check(&self, device: &Device) -> Result<f64, DeviceError> {
-        let result = device
-            .stream
-            .clone_dtoh(&self.result)
-            .map_err(driver("reading the result"))?;
+        let result = fetch(device, &self.copies[0].result)?;
         let (columns, depth) = (
             size(self.shape.columns.unsigned_abs().into()),
             size(self.shape.depth.unsigned_abs().into()),
         );
-        let rows = (0..SAMPLED_ROWS).map(|sample| sample * (self.shape.rows - 1) / (SAMPLED_ROWS - 1));
-        let pairs = rows.flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let pairs =
+            verify::sampled(self.shape.rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
         let truth = &self.truth;
         let errors = pairs.map(|(row, column)| {
             let weights = (truth.expert_of_row[row] * columns + column) * depth;
@@ -187,7 +173,7 @@ impl Grouped {
                 .map(|i| f64::from(truth.input[row * depth + i]) * f64::from(truth.weights[weights + i]));
             (f64::from(result[row * columns + column].to_f32()), products.sum())
         });
-        within("grouped product", errors, truth.allowed)
+        Ok(verify::within("grouped product", errors, truth.allowed)?)
     }
 }
 
@@ -243,6 +229,31 @@ impl Prepared {
             weight_scales: scales(&right),
             weight_values,
         }
+    }
+
+    /// One copy on the device: `extents` are rows and depth of the input and of the weights.
+    fn copy(
+        &self,
+        device: &Device,
+        extents: [(usize, usize); 2],
+        box_rows: Option<u32>,
+        (num_results, is_eight): (usize, bool),
+    ) -> Result<Copied, DeviceError> {
+        let (input, weights) = (upload(device, &self.input)?, upload(device, &self.weights)?);
+        let maps = box_rows.map(|box_rows| -> Result<(Map, Map), DeviceError> {
+            let left = tensor_map(device, &input, extents[0], 128, is_eight)?;
+            let right = tensor_map(device, &weights, extents[1], box_rows, is_eight)?;
+            Ok((left, right))
+        });
+        let maps = maps.transpose()?;
+        Ok(Copied {
+            maps,
+            input_scales: upload(device, &self.input_scales)?,
+            weight_scales: upload(device, &self.weight_scales)?,
+            result: reserve(device, num_results)?,
+            input,
+            weights,
+        })
     }
 }
 

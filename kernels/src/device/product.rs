@@ -6,19 +6,16 @@ use cudarc::cublaslt::{CudaBlasLT, Matmul as _, MatmulConfig};
 use cudarc::driver::{CudaSlice, CudaStream, LaunchConfig, PinnedHostSlice, PushKernelArg as _};
 use half::bf16;
 
-use super::operands::{random, reserve, size, wrong};
+use super::operands::{fetch, random, reserve, size};
 use super::{Device, DeviceError, Libraries, driver};
 use crate::catalog::Kernel;
 use crate::measure::Subject;
+use crate::verify;
 
-/// Most relative error on sampled rows (issue of the kernels: 1e-2 in 16 bits, 4e-2 in 8).
-pub(super) const ALLOWED: (f64, f64) = (1e-2, 4e-2);
-/// Rows of which every column is computed again.
-pub(super) const SAMPLED_ROWS: usize = 4;
 /// Longest that a kernel moves memory when nobody stops it.
 const MOVER_LIMIT_NANOS: u64 = 60_000_000_000;
 
-/// `result [m, n] = left [m, k] · right [n, k]ᵀ`, over two copies of the operands.
+/// `result [m, n] = left [m, k] · right [n, k]ᵀ`, over copies of the operands.
 pub(super) struct Dense {
     library: CudaBlasLT,
     left: Vec<CudaSlice<bf16>>,
@@ -84,7 +81,12 @@ impl Mover {
 }
 
 impl Dense {
-    pub(super) fn new(device: &Device, subject: &Subject, blocks: u64) -> Result<Self, DeviceError> {
+    pub(super) fn new(
+        device: &Device,
+        subject: &Subject,
+        num_copies: u64,
+        blocks: u64,
+    ) -> Result<Self, DeviceError> {
         if !Libraries::look().cublaslt {
             return Err(DeviceError::Missing {
                 library: "libcublasLt.so",
@@ -95,9 +97,7 @@ impl Dense {
         let sizes = [shape.m, shape.n, shape.k].map(size);
         let [m, n, k] = sizes;
         let copies = |name: &str, count: usize| -> Result<Vec<CudaSlice<bf16>>, DeviceError> {
-            (0..2)
-                .map(|copy| random(device, &format!("{name} {copy}"), count))
-                .collect()
+            (0..num_copies).map(|_| random(device, name, count)).collect()
         };
         let library = CudaBlasLT::new(Arc::clone(&device.stream));
         let library = library.map_err(|_fault| DeviceError::Missing {
@@ -152,51 +152,22 @@ impl Dense {
     }
 
     pub(super) fn check(&self, device: &Device) -> Result<f64, DeviceError> {
-        let read = |buffer: &CudaSlice<bf16>| {
-            device
-                .stream
-                .clone_dtoh(buffer)
-                .map_err(driver("reading the result"))
-        };
-        let (left, right, result) = (
-            read(&self.left[0])?,
-            read(&self.right[0])?,
-            read(&self.result.borrow())?,
-        );
+        let (left, right) = (fetch(device, &self.left[0])?, fetch(device, &self.right[0])?);
+        let result = fetch(device, &*self.result.borrow())?;
         let [m, n, k] = self.shape;
         let number = |values: &[bf16], at: usize| f64::from(values[at].to_f32());
-        let rows = (0..SAMPLED_ROWS).map(|sample| sample * (m - 1) / (SAMPLED_ROWS - 1));
-        let pairs = rows.flat_map(|row| (0..n).map(move |column| (row, column)));
+        let pairs = verify::sampled(m).flat_map(|row| (0..n).map(move |column| (row, column)));
         let errors = pairs.map(|(row, column)| {
             let truth: f64 = (0..k)
                 .map(|i| number(&left, row * k + i) * number(&right, column * k + i))
                 .sum();
             (number(&result, row * n + column), truth)
         });
-        within("dense product", errors, ALLOWED.0)
+        Ok(verify::within("dense product", errors, verify::ALLOWED.0)?)
     }
 
     pub(super) fn finish(&self, device: &Device) -> Result<(), DeviceError> {
         device.settle()?;
         self.beside.as_ref().map_or(Ok(()), Mover::stop)
-    }
-}
-
-/// Frobenius norm of the difference over that of the truth, if it is no more than allowed.
-pub(super) fn within(
-    subject: &str,
-    pairs: impl Iterator<Item = (f64, f64)>,
-    allowed: f64,
-) -> Result<f64, DeviceError> {
-    let (mut difference, mut norm) = (0.0, 0.0);
-    for (got, truth) in pairs {
-        difference += (got - truth) * (got - truth);
-        norm += truth * truth;
-    }
-    let error = (difference / norm.max(f64::MIN_POSITIVE)).sqrt();
-    if error <= allowed {
-        Ok(error)
-    } else {
-        wrong(subject, error, allowed)
     }
 }

@@ -11,7 +11,7 @@ use super::operands::Operands;
 use super::{Device, DeviceError, driver};
 use crate::catalog::Kernel;
 use crate::measure::{Mode, Subject};
-use crate::statistics::{StopReason, StopRule, Stopper, Summary};
+use crate::statistics::{StopReason, StopRule, Stopper, Summary, Taint};
 
 /// Longest that a gate holds its stream when nobody lets it go.
 const GATE_LIMIT_NANOS: u64 = 2_000_000_000;
@@ -21,7 +21,7 @@ const BATCH_SECONDS: f64 = 0.01;
 const MOST_LAUNCHES: usize = 4096;
 
 /// How long and how often to sample.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sampling {
     /// When to stop.
     pub rule: StopRule,
@@ -60,6 +60,9 @@ pub struct Measurement {
     pub error: Option<f64>,
     /// Hash of the kernel's source, for kernels of this package.
     pub source_hash: Option<String>,
+    /// What went on meanwhile that makes it unlike other measurements; whoever watches the device adds it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<Taint>,
 }
 
 impl Measurement {
@@ -80,7 +83,14 @@ impl Measurement {
             clock_hertz: None,
             error: None,
             source_hash: None,
+            taints: Vec::new(),
         }
+    }
+
+    /// Whether a profile may rest on it.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        !self.taints.iter().any(|taint| taint.refuses())
     }
 
     /// The median.

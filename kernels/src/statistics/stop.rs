@@ -1,11 +1,12 @@
 //! When enough has been sampled.
 
 use orrery_units::SimDuration;
+use serde::{Deserialize, Serialize};
 
 use super::Summary;
 
 /// When to stop.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StopRule {
     /// Fewest samples.
     pub min_samples: usize,

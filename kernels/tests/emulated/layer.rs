@@ -3,6 +3,7 @@
 use orrery_kernels::Bf16;
 use orrery_kernels::catalog::Kernel;
 use orrery_kernels::reference::{self, GateRule, GroupLimit, Permutation, Routing, Scoring};
+use orrery_kernels::verify;
 
 use crate::machine::{
     Argument, Emulator, Extent, NULL, bfloats, floats, int, ints, near, poison, read, write,
@@ -89,6 +90,17 @@ fn gates_choose_as_the_reference_does() {
     }
 }
 
+/// What a kernel left passes the check before its time is taken, and with its last number changed it does not.
+fn is_checked(left: &mut [Bf16], check: impl Fn(&[Bf16]) -> Result<f64, verify::Wrong>) {
+    let error = check(left).expect("it is right");
+    assert!(error <= verify::ALLOWED_OF_PASSES, "{error}");
+    let last = left.last_mut().expect("there are numbers");
+    let was = std::mem::replace(last, Bf16::from_f32(last.to_f32() + 10.0));
+    let wrong = check(left).expect_err("it is wrong");
+    assert!(wrong.error > wrong.allowed, "{wrong}");
+    *left.last_mut().expect("there are numbers") = was;
+}
+
 #[test]
 fn gumbel_noise_is_keyed() {
     let Some(emulator) = Emulator::of(Kernel::Gumbel.source()) else {
@@ -166,6 +178,10 @@ fn slots_are_sorted_and_rows_copied() {
             emulator.run(Kernel::Gather, (Extent(slots as u32, 1, 1), 256, 0), 2, gather);
             let copied = reference::gather(&activations, &expected, top_k, hidden);
             assert_eq!(&rows[..copied.len()], copied, "{hidden} wide");
+            if !copied.is_empty() {
+                let check = |rows: &[Bf16]| verify::gather(&activations, &slot_of_row, rows, (top_k, hidden));
+                is_checked(&mut rows[..copied.len()], check);
+            }
             assert!(
                 rows[copied.len()..].iter().all(|row| *row == poison()),
                 "no row beyond the last"
@@ -240,6 +256,9 @@ fn swiglu_and_combine_in_pieces_and_one_by_one() {
             activated[rows * inner..].iter().all(|value| *value == poison()),
             "nothing beyond"
         );
+        is_checked(&mut activated[..rows * inner], |activated| {
+            verify::swiglu(&gate_and_up, activated, inner)
+        });
     }
     let Some(emulator) = Emulator::of(Kernel::Combine.source()) else {
         return;
@@ -270,5 +289,8 @@ fn swiglu_and_combine_in_pieces_and_one_by_one() {
         );
         let expected = reference::combine(&rows, &permutation, &weights, top_k, hidden);
         near("combine", &combined, &expected, 0.005);
+        is_checked(&mut combined, |combined| {
+            verify::combine(&rows, &row_of_slot, &weights, combined, (top_k, hidden))
+        });
     }
 }

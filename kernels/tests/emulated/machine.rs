@@ -18,6 +18,7 @@ static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 /// A source, built for the CPU.
 pub(crate) struct Emulator {
     library: Library,
+    path: PathBuf,
 }
 
 /// Three extents of a grid or a block.
@@ -149,8 +150,16 @@ impl Emulator {
             return None;
         }
         // SAFETY: the library was built from this package's sources; it has no initialisers of consequence.
-        let library = unsafe { Library::new(&library) }.expect("what was built loads");
-        Some(Self { library })
+        let loaded = unsafe { Library::new(&library) }.expect("what was built loads");
+        Some(Self {
+            library: loaded,
+            path: library,
+        })
+    }
+
+    /// Where the library lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The function `name` of the library.

@@ -6,6 +6,7 @@
     reason = "kernels are C++ and take pointers; every block states why it is sound"
 )]
 
+mod driver;
 mod exchange;
 mod layer;
 mod machine;

@@ -1,12 +1,22 @@
-//! A `libcuda.so` with one device of an H100's shape, which fails as the variable `ORRERY_FAKE_CUDA` says.
+//! A `libcuda.so` with devices of an H100's shape, which fails as the variable `ORRERY_FAKE_CUDA` says.
 //!
 //! `no_device`: there is none. `refuse`: no stream is made. `wedge`: making one never returns. `crash`: making one ends the
-//! process. Otherwise streams are made, and what comes then, loading a module, is a function that is missing here.
+//! process. Otherwise streams are made, device memory is memory of the host, and everything is done when the call returns.
+//! Kernels do nothing, so that every result that is looked at is wrong; but for those of the libraries that
+//! `ORRERY_FAKE_CUDA_KERNELS` lists (sources of kernels, built for the CPU), and with `copies` the plain copy.
+//! `cuMemHostAlloc` is missing, as functions are from drivers that are too old.
+//!
+//! `ORRERY_FAKE_CUDA_DEVICES`, `_UNITS`, `_CACHE` and `_MAJOR` set how many devices there are, and of each its execution
+//! units, bytes of second-level cache and major compute capability.
 
 #![expect(
     unsafe_code,
     reason = "it is called from C; every function says what it writes"
 )]
+
+pub mod kernels;
+pub mod memory;
+pub mod time;
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::time::Duration;
@@ -26,6 +36,12 @@ static THING: u8 = 0;
 
 fn mood() -> String {
     std::env::var("ORRERY_FAKE_CUDA").unwrap_or_default()
+}
+
+/// The number that `ORRERY_FAKE_CUDA_<name>` holds, or the usual one.
+fn number(name: &str, usual: c_int) -> c_int {
+    let told = std::env::var(format!("ORRERY_FAKE_CUDA_{name}")).ok();
+    told.and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 fn thing() -> *mut c_void {
@@ -48,17 +64,27 @@ pub extern "C" fn cuInit(_flags: c_uint) -> c_int {
     if mood() == "no_device" { NO_DEVICE } else { SUCCESS }
 }
 
+/// How many devices there are.
+///
+/// # Safety
+/// `count` must be valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetCount(count: *mut c_int) -> c_int {
+    // SAFETY: as the caller says.
+    unsafe { put(count, number("DEVICES", 1)) }
+}
+
 /// The device of this number.
 ///
 /// # Safety
 /// `device` must be valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGet(device: *mut c_int, ordinal: c_int) -> c_int {
-    if ordinal != 0 {
+    if !(0..number("DEVICES", 1)).contains(&ordinal) {
         return INVALID_DEVICE;
     }
     // SAFETY: as the caller says.
-    unsafe { put(device, 0) }
+    unsafe { put(device, ordinal) }
 }
 
 /// Its context.
@@ -100,9 +126,9 @@ pub extern "C" fn cuCtxSetCurrent(_context: *mut c_void) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, _device: c_int) -> c_int {
     let answer = match attribute {
-        16 => 132,
-        38 => 50 << 20,
-        75 => 9,
+        16 => number("UNITS", 132),
+        38 => number("CACHE", 50 << 20),
+        75 => number("MAJOR", 9),
         _ => 0,
     };
     // SAFETY: as the caller says.
@@ -132,14 +158,15 @@ pub unsafe extern "C" fn cuDeviceTotalMem_v2(bytes: *mut usize, _device: c_int) 
     unsafe { put(bytes, 80 << 30) }
 }
 
-/// Its identity: sixteen times 7.
+/// Its identity: sixteen times 7 and its number.
 ///
 /// # Safety
 /// `uuid` must be valid for 16 bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceGetUuid_v2(uuid: *mut [u8; 16], _device: c_int) -> c_int {
+pub unsafe extern "C" fn cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: c_int) -> c_int {
+    let digit = 7 + u8::try_from(device).unwrap_or(0);
     // SAFETY: as the caller says.
-    unsafe { put(uuid, [7; 16]) }
+    unsafe { put(uuid, [digit; 16]) }
 }
 
 /// The same, under the name that older bindings ask for.
