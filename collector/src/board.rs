@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use orrery_telemetry::judge::Alert;
 use orrery_telemetry::{
-    DeviceIdentity, DeviceSample, Event, Heartbeat, Sample, SourceStatus, UnixTime, write_line,
+    DeviceIdentity, DeviceSample, Event, Heartbeat, Sample, SourceStatus, UnixTime, write_line, write_sample,
 };
 use orrery_units::SimDuration;
 use tokio::sync::mpsc::Sender;
@@ -45,7 +46,7 @@ pub struct Snapshot {
     /// How every source does.
     pub statuses: Vec<SourceStatus>,
     /// The last sample of every source that gives samples now; none of a source that fell silent.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<Arc<Sample>>,
     /// Readers of the stream.
     pub num_readers: usize,
     /// How the local history does, where one is kept.
@@ -90,7 +91,7 @@ struct Entry {
     /// As the readers know it.
     told: SourceStatus,
     dropped: Arc<AtomicU64>,
-    latest: Option<Sample>,
+    latest: Option<Arc<Sample>>,
     /// Whether it gave a sample or said why not, ever; one that does not run has nothing to say.
     has_spoken: bool,
     /// When the source has to have spoken again; nobody waits for one that does not run.
@@ -99,10 +100,18 @@ struct Entry {
     next_try: Option<(Instant, UnixTime)>,
 }
 
+/// A line of the stream, in UTF-8 and with its end. One text for all readers, so that those who are slow cost no memory
+/// each.
+pub(crate) type Line = Bytes;
+
+/// `line` as text.
+pub(crate) fn text_of(line: &Line) -> &str {
+    str::from_utf8(line).expect("lines are JSON")
+}
+
 #[derive(Debug)]
 struct Reader {
-    /// One text for all readers, so that those who are slow cost no memory each.
-    lines: Sender<Arc<str>>,
+    lines: Sender<Line>,
     missed: u64,
 }
 
@@ -193,7 +202,7 @@ impl Board {
     /// Adds a reader of the stream: first the status of every source and what it gives, then what comes. Whether
     /// there was a place for it.
     #[must_use]
-    pub(crate) fn subscribe(&self, lines: Sender<Arc<str>>) -> bool {
+    pub(crate) fn subscribe(&self, lines: Sender<Line>) -> bool {
         let now = Instant::now();
         let mut reader = Reader { lines, missed: 0 };
         let mut inner = self.lock();
@@ -206,7 +215,7 @@ impl Board {
             reader.send(&line, &[]);
         }
         for sample in inner.latest_at(now) {
-            reader.send(&line_of(&Event::Sample(sample)), &[]);
+            reader.send(&write_sample(&sample).into(), &[]);
         }
         for alert in &inner.verdict.alerts {
             reader.send(&line_of(&Event::Alert(alert.clone())), &[]);
@@ -296,7 +305,8 @@ impl Board {
                 entry.status = SourceStatus::up(&sample.source, sample.origin);
                 entry.status.next_try = entry.show_next_try(next_try, now);
                 entry.due = Some(now + self.silence() + opening);
-                log_lost_devices(entry.latest.as_ref(), &sample);
+                log_lost_devices(entry.latest.as_deref(), &sample);
+                let sample = Arc::new(sample);
                 entry.latest = Some(sample.clone());
                 if let Some(feed) = &self.feed {
                     feed.send(&sample);
@@ -316,7 +326,7 @@ impl Board {
         };
         inner.tell_changes(now);
         if let Some(sample) = sample {
-            inner.tell(&Event::Sample(sample), now);
+            inner.tell_line(|| write_sample(&sample).into(), now);
             // The heartbeat goes with the sample where samples come as often, and readers wake once for both. It
             // waits a little longer for the next one than it would alone, well within the patience of readers.
             if inner.next_heartbeat.is_some_and(|at| at <= now + self.beat() / 2) {
@@ -354,12 +364,12 @@ impl Inner {
     }
 
     /// The status of every source, as lines of the stream.
-    fn status_lines(&self, now: Instant) -> Vec<Arc<str>> {
+    fn status_lines(&self, now: Instant) -> Vec<Line> {
         let statuses = self.statuses_at(now).into_iter();
         statuses.map(|status| line_of(&Event::Source(status))).collect()
     }
 
-    fn latest_at(&self, now: Instant) -> Vec<Sample> {
+    fn latest_at(&self, now: Instant) -> Vec<Arc<Sample>> {
         let up = self.sources.iter().filter(|entry| entry.status_at(now).is_up());
         up.filter_map(|entry| entry.latest.clone()).collect()
     }
@@ -368,6 +378,11 @@ impl Inner {
     fn tell_changes(&mut self, now: Instant) {
         let mut changes = Vec::new();
         for entry in &mut self.sources {
+            // Most of the time there is nothing to tell, which costs no copy.
+            entry.status.dropped = entry.dropped.load(Ordering::Relaxed);
+            if !entry.is_silent_at(now) && entry.status == entry.told {
+                continue;
+            }
             let status = entry.status_at(now);
             if status != entry.told {
                 log(&entry.told, &status);
@@ -381,11 +396,15 @@ impl Inner {
     }
 
     fn tell(&mut self, event: &Event, now: Instant) {
+        self.tell_line(|| line_of(event), now);
+    }
+
+    fn tell_line(&mut self, line: impl FnOnce() -> Line, now: Instant) {
         // Most of what a sample costs is its line, and often nobody reads.
         if self.readers.is_empty() {
             return;
         }
-        let line = line_of(event);
+        let line = line();
         let has_gaps = self.readers.iter().any(|reader| reader.missed > 0);
         let statuses = if has_gaps {
             self.status_lines(now)
@@ -429,7 +448,7 @@ impl Reader {
     ///
     /// A reader that missed lines is told so, and `statuses`, since one of those may have been among them: a
     /// source that is silent is told once. They go together, when there is room for all and for the line.
-    fn send(&mut self, line: &Arc<str>, statuses: &[Arc<str>]) -> bool {
+    fn send(&mut self, line: &Line, statuses: &[Line]) -> bool {
         if self.missed > 0 && self.lines.capacity() > 1 + statuses.len() {
             let missed = line_of(&Event::Missed(self.missed));
             let together = std::iter::once(&missed).chain(statuses);
@@ -446,7 +465,7 @@ impl Reader {
 }
 
 /// A line of the stream.
-fn line_of(event: &Event) -> Arc<str> {
+fn line_of(event: &Event) -> Line {
     write_line(event).into()
 }
 

@@ -9,6 +9,7 @@ mod report;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,7 +50,7 @@ pub struct Gate<'a> {
 /// What was seen while counters were watched.
 #[derive(Debug, Default)]
 struct Watched {
-    samples: Vec<Sample>,
+    samples: Vec<Arc<Sample>>,
     statuses: Vec<SourceStatus>,
     alerts: BTreeMap<(Rule, Subject), Alert>,
 }
@@ -220,7 +221,7 @@ fn since_the_driver_was_loaded(device: &DeviceSample) -> Vec<(Severity, String, 
 }
 
 /// The node that was checked: that of its devices, else this machine.
-fn node_of(samples: &[Sample]) -> String {
+fn node_of(samples: &[Arc<Sample>]) -> String {
     let mut devices = samples.iter().flat_map(|sample| &sample.devices);
     devices
         .next()

@@ -12,6 +12,7 @@ mod store;
 mod table;
 mod verdict;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-pub(crate) use self::accept::Format;
+pub(crate) use self::accept::{Coding, Format};
 pub use self::dcgm::HostnameLabel;
 pub(crate) use self::exporter::{Exporter, Page};
 #[cfg(feature = "otlp")]
@@ -30,7 +31,10 @@ pub(crate) use self::otlp::request as otlp_request;
 pub(crate) use self::points::{Point, points};
 use crate::{Board, Snapshot};
 
-pub(crate) type Labels = Vec<(&'static str, String)>;
+/// Names and values; most values are words of ours, which cost nothing.
+pub(crate) type Labels = Vec<Label>;
+/// The name and the value of a label.
+pub(crate) type Label = (&'static str, Cow<'static, str>);
 
 /// A value as it is printed.
 #[derive(Clone, Copy, Debug)]
@@ -61,11 +65,11 @@ impl Number {
     }
 }
 
-/// The text of everything on `board`.
-fn render(board: &Arc<Board>) -> Result<String, fmt::Error> {
+/// The text of everything on `board`, which may take `bytes`.
+fn render(board: &Arc<Board>, bytes: usize) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(BoardCollector(board.clone())));
-    let mut text = String::new();
+    let mut text = String::with_capacity(bytes);
     encode(&mut text, &registry)?;
     Ok(text)
 }
@@ -85,9 +89,9 @@ impl Collector for BoardCollector {
         encode_self(&mut encoder, &statuses, num_readers)?;
         self::store::encode_store(&mut encoder, store.as_ref())?;
         encode_sources(&mut encoder, &samples)?;
-        encode_readings(&mut encoder, &samples)?;
+        let absent = encode_readings(&mut encoder, &samples)?;
         host::encode(&mut encoder, &samples)?;
-        encode_absent(&mut encoder, &samples)?;
+        encode_absent(&mut encoder, absent, &samples)?;
         verdict::encode(&mut encoder, &verdict)
     }
 }
@@ -103,16 +107,19 @@ fn encode_self(
     let readers = [(Vec::new(), Number::Whole(num_readers as u64))];
     let help = "Readers of the live stream now";
     gauge(encoder, "orrery_stream_readers", None, help, &readers)?;
-    let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+    let version = vec![("version", env!("CARGO_PKG_VERSION").into())];
     info(encoder, "orrery_build", "What was built", &[version])?;
     let sources = statuses.iter().map(|status| {
-        let labels = vec![("source", status.name.clone()), ("reason", status.reason.clone())];
+        let labels = vec![
+            ("source", status.name.clone().into()),
+            ("reason", status.reason.clone().into()),
+        ];
         (labels, Number::from(status.is_up()))
     });
     let sources: Vec<(Labels, Number)> = sources.collect();
     let help = "The source gives samples, or the reason why not";
     gauge(encoder, "orrery_source_up", None, help, &sources)?;
-    let of_source = |status: &SourceStatus, number| (vec![("source", status.name.clone())], number);
+    let of_source = |status: &SourceStatus, number| (vec![("source", status.name.clone().into())], number);
     let tries = statuses.iter().filter_map(|status| {
         let next_try = Number::Real(status.next_try?.as_secs());
         Some(of_source(status, next_try))
@@ -130,7 +137,7 @@ fn encode_self(
 }
 
 /// What is known of every source that gives samples, and of its devices, beside their readings.
-fn encode_sources(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> fmt::Result {
+fn encode_sources(encoder: &mut DescriptorEncoder<'_>, samples: &[Arc<Sample>]) -> fmt::Result {
     let collected: Vec<(Labels, Number)> = samples
         .iter()
         .map(|sample| (source_labels(sample), Number::Real(sample.taken.as_secs())))
@@ -140,7 +147,7 @@ fn encode_sources(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> fm
     gauge(encoder, name, Some("seconds"), help, &collected)?;
     let devices = rows(samples, |device| {
         let facts = &device.facts;
-        let mut labels = vec![("model", device.identity.model.clone())];
+        let mut labels = vec![("model", device.identity.model.clone().into())];
         for (label, fact) in [
             ("driver", &facts.driver),
             ("vbios", &facts.vbios),
@@ -148,7 +155,7 @@ fn encode_sources(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> fm
             ("arch", &facts.architecture),
             ("pci_bus_id", &facts.pci_bus_id),
         ] {
-            labels.extend(fact.value().map(|fact| (label, fact.clone())));
+            labels.extend(fact.value().map(|fact| (label, fact.clone().into())));
         }
         vec![(labels, Number::from(true))]
     });
@@ -156,43 +163,56 @@ fn encode_sources(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> fm
     info(encoder, "orrery_gpu", "Which device it is", &devices)
 }
 
-/// The readings of every device. Most of a page is this: labels of a device are written out once for all its rows.
-fn encode_readings(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> fmt::Result {
+/// A device, with the labels that tell which it is.
+type Placed<'a> = (Labels, &'a DeviceSample);
+
+/// The readings of every device, with what was not read, which comes last. Most of a page is this: labels of a device
+/// are written out once for all its rows, and its rows once for both.
+fn encode_readings(
+    encoder: &mut DescriptorEncoder<'_>,
+    samples: &[Arc<Sample>],
+) -> Result<Vec<(Labels, Number)>, fmt::Error> {
     let devices = samples
         .iter()
         .flat_map(|sample| sample.devices.iter().map(move |device| (sample, device)));
-    let devices: Vec<(Labels, &DeviceSample)> = devices
+    let devices: Vec<Placed<'_>> = devices
         .map(|(sample, device)| (place_labels(sample, &device.identity), device))
         .collect();
+    let mut absent = Vec::new();
     for metric in table::all() {
-        let rows = devices.iter().flat_map(|(place, device)| {
-            let rows = (metric.rows)(device).into_iter();
-            rows.filter_map(move |(own, number)| Some((place, own, *number.value()?)))
+        let rows: Vec<(&Labels, table::Rows)> = devices
+            .iter()
+            .map(|(place, device)| (place, (metric.rows)(device)))
+            .collect();
+        for (place, rows) in &rows {
+            let reasons = rows.iter().map(|(own, number)| (own, number.absence()));
+            let lacks = lacks(|| metric.full_name(), reasons).into_iter();
+            absent.extend(lacks.map(|(own, number)| ([place, own.as_slice()].concat(), number)));
+        }
+        let numbers = rows.iter().flat_map(|(place, rows)| {
+            rows.iter()
+                .filter_map(move |(own, number)| Some((*place, own, *number.value()?)))
         });
-        let mut rows = rows.peekable();
-        if rows.peek().is_none() {
+        let mut numbers = numbers.peekable();
+        if numbers.peek().is_none() {
             continue;
         }
         let unit = metric.unit.map(unit_of);
         let mut family = encoder.encode_descriptor(metric.name, metric.help, unit.as_ref(), metric.kind)?;
-        for (place, own, number) in rows {
+        for (place, own, number) in numbers {
             let labels = (place.as_slice(), own.as_slice());
             number.encode(&mut family.encode_family(&labels)?, metric.kind)?;
         }
     }
-    Ok(())
+    Ok(absent)
 }
 
 /// What was not read, with the reason: an absent reading is never a number.
-fn encode_absent(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> fmt::Result {
-    let mut absent = Vec::new();
-    for metric in table::all() {
-        absent.extend(rows(samples, |device| {
-            let rows = (metric.rows)(device);
-            let reasons = rows.iter().map(|(own, number)| (own, number.absence()));
-            lacks(&metric.full_name(), reasons.collect())
-        }));
-    }
+fn encode_absent(
+    encoder: &mut DescriptorEncoder<'_>,
+    mut absent: Vec<(Labels, Number)>,
+    samples: &[Arc<Sample>],
+) -> fmt::Result {
     absent.extend(host::absent(samples));
     let help = "0 with the reason where a metric is absent";
     gauge(encoder, "orrery_metric_supported", None, help, &absent)
@@ -200,23 +220,20 @@ fn encode_absent(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> fmt
 
 /// What a metric lacks, from the labels and the reason of each of its rows: one row when all lack it for one reason.
 /// What a source gives none of is no lack.
-fn lacks(metric: &str, rows: Vec<(&Labels, Option<&Absence>)>) -> Vec<(Labels, Number)> {
+fn lacks<'a>(
+    metric: impl Fn() -> String,
+    rows: impl Iterator<Item = (&'a Labels, Option<&'a Absence>)> + Clone,
+) -> Vec<(Labels, Number)> {
     let row = |part: Option<String>, reason: &Absence| {
-        let mut labels = vec![("metric", metric.to_owned()), ("reason", reason.to_string())];
-        labels.extend(part.map(|part| ("part", part)));
+        let mut labels: Labels = vec![("metric", metric().into()), ("reason", reason.to_string().into())];
+        labels.extend(part.map(|part| ("part", part.into())));
         (labels, Number::from(false))
     };
-    let reason = |reason: Option<&'_ Absence>| reason.filter(|reason| !reason.is_not_sent()).cloned();
-    let rows: Vec<(&Labels, Option<Absence>)> =
-        rows.into_iter().map(|(own, why)| (own, reason(why))).collect();
-    match rows.first() {
-        Some((_, Some(first))) if rows.iter().all(|(_, reason)| reason.as_ref() == Some(first)) => {
-            vec![row(None, first)]
-        }
+    let mut rows = rows.map(|(own, reason)| (own, reason.filter(|reason| !reason.is_not_sent())));
+    match rows.clone().next() {
+        Some((_, Some(first))) if rows.all(|(_, reason)| reason == Some(first)) => vec![row(None, first)],
         _ => {
-            let parts = rows
-                .iter()
-                .filter_map(|(own, reason)| Some((own, reason.as_ref()?)));
+            let parts = rows.filter_map(|(own, reason)| Some((own, reason?)));
             parts
                 .map(|(own, reason)| row(Some(part_of(own)), reason))
                 .collect()
@@ -237,12 +254,15 @@ fn full_name(name: &str, unit: Option<&str>, kind: MetricType) -> String {
 
 /// Which part of a metric a row is, in the words of its own labels.
 fn part_of(own: &Labels) -> String {
-    let words: Vec<&str> = own.iter().map(|(_, value)| value.as_str()).collect();
+    let words: Vec<&str> = own.iter().map(|(_, value)| value.as_ref()).collect();
     words.join("/")
 }
 
 /// The rows that `of` gives for each device, with the labels of the device before their own.
-fn rows(samples: &[Sample], of: impl Fn(&DeviceSample) -> Vec<(Labels, Number)>) -> Vec<(Labels, Number)> {
+fn rows(
+    samples: &[Arc<Sample>],
+    of: impl Fn(&DeviceSample) -> Vec<(Labels, Number)>,
+) -> Vec<(Labels, Number)> {
     let mut rows = Vec::new();
     for sample in samples {
         for device in &sample.devices {
@@ -257,22 +277,22 @@ fn rows(samples: &[Sample], of: impl Fn(&DeviceSample) -> Vec<(Labels, Number)>)
 /// Which device a number is of.
 fn place_labels(sample: &Sample, device: &DeviceIdentity) -> Labels {
     let mut labels = source_labels(sample);
-    labels.push(("node", device.node.clone()));
-    labels.push(("gpu", device.index.to_string()));
-    labels.push(("uuid", device.uuid.clone()));
+    labels.push(("node", device.node.clone().into()));
+    labels.push(("gpu", device.index.to_string().into()));
+    labels.push(("uuid", device.uuid.clone().into()));
     labels
 }
 
 /// Where a number is from; a made-up one says so itself.
 fn source_labels(sample: &Sample) -> Labels {
-    let mut labels = vec![("source", sample.source.clone())];
+    let mut labels = vec![("source", sample.source.clone().into())];
     labels.extend(origin_label(sample.origin));
     labels
 }
 
 /// The label of what is not measured.
-fn origin_label(origin: Origin) -> Option<(&'static str, String)> {
-    (origin != Origin::Live).then(|| (origin.name(), "true".to_owned()))
+fn origin_label(origin: Origin) -> Option<Label> {
+    (origin != Origin::Live).then_some((origin.name(), Cow::Borrowed("true")))
 }
 
 /// The unit `name`, spelled as it is: the crate's own `Ratios` would end the name in a plural.

@@ -17,8 +17,8 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::Board;
 use crate::api;
-use crate::board::{LINES_PER_READER, MOST_READERS};
-use crate::metrics::{Exporter, Format, Page};
+use crate::board::{LINES_PER_READER, Line, MOST_READERS};
+use crate::metrics::{Coding, Exporter, Format, Page};
 
 mod access;
 mod alerts;
@@ -102,27 +102,34 @@ fn pages(words: &str) -> String {
     )
 }
 
-/// The values of the `Accept` headers.
-fn accept(headers: &HeaderMap) -> Vec<&str> {
-    let values = headers.get_all(header::ACCEPT).iter();
+/// The values of the headers called `name`.
+fn values(headers: &HeaderMap, name: HeaderName) -> Vec<&str> {
+    let values = headers.get_all(name).iter();
     values.filter_map(|value| value.to_str().ok()).collect()
 }
 
 async fn serve_metrics(State(exporter): State<Arc<Exporter>>, headers: HeaderMap) -> Response {
-    let format = Format::accepted(&accept(&headers));
-    page(&exporter, Page::Own(format), format)
+    let format = Format::accepted(&values(&headers, header::ACCEPT));
+    page(&exporter, Page::Own(format), format, &headers)
 }
 
-async fn serve_dcgm(State(exporter): State<Arc<Exporter>>) -> Response {
-    page(&exporter, Page::Dcgm, Format::Plain)
+async fn serve_dcgm(State(exporter): State<Arc<Exporter>>, headers: HeaderMap) -> Response {
+    page(&exporter, Page::Dcgm, Format::Plain, &headers)
 }
 
-fn page(exporter: &Exporter, page: Page, format: Format) -> Response {
-    const HEAD: [HeaderName; 2] = [header::CONTENT_TYPE, header::VARY];
-    let [media_type, vary] = HEAD;
-    match exporter.text(page) {
-        Ok(text) => ([(media_type, format.media_type()), (vary, "accept")], text).into_response(),
-        Err(fault) => (StatusCode::INTERNAL_SERVER_ERROR, fault.to_string()).into_response(),
+fn page(exporter: &Exporter, page: Page, format: Format, headers: &HeaderMap) -> Response {
+    let coding = Coding::accepted(&values(headers, header::ACCEPT_ENCODING));
+    let text = match exporter.text(page, coding) {
+        Ok(text) => text,
+        Err(fault) => return (StatusCode::INTERNAL_SERVER_ERROR, fault.to_string()).into_response(),
+    };
+    let head = [
+        (header::CONTENT_TYPE, format.media_type()),
+        (header::VARY, "accept, accept-encoding"),
+    ];
+    match coding {
+        Coding::Identity => (head, text).into_response(),
+        Coding::Gzip => (head, [(header::CONTENT_ENCODING, "gzip")], text).into_response(),
     }
 }
 
@@ -138,7 +145,7 @@ async fn serve_stream(
     if !sources.board.subscribe(lines) {
         return refuse_reader(&format!("the stream has {MOST_READERS} readers"));
     }
-    let as_events = accept(&headers)
+    let as_events = values(&headers, header::ACCEPT)
         .iter()
         .any(|accepted| accepted.contains(EVENT_STREAM));
     let media_type = if as_events {
@@ -191,19 +198,10 @@ async fn serve_readiness(State(board): State<Arc<Board>>) -> (StatusCode, &'stat
 
 /// The lines of one reader; ends when the board lets the reader go.
 struct Lines {
-    reader: Receiver<Arc<str>>,
+    reader: Receiver<Line>,
     /// Whether they are wrapped as server-sent events.
     as_events: bool,
     _place: StreamPlace,
-}
-
-/// A line that all of its readers share.
-struct Shared(Arc<str>);
-
-impl AsRef<[u8]> for Shared {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
 }
 
 impl Stream for Lines {
@@ -211,12 +209,12 @@ impl Stream for Lines {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let as_events = self.as_events;
-        let wrapped = |line: Arc<str>| {
+        let wrapped = |line: Line| {
             if as_events {
                 // A line has its end already; an empty line ends the event.
-                Bytes::from(format!("data: {line}\n"))
+                Bytes::from([b"data: ", &line[..], b"\n"].concat())
             } else {
-                Bytes::from_owner(Shared(line))
+                line
             }
         };
         let line = self.reader.poll_recv(context);

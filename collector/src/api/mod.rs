@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use orrery_telemetry::Sample;
 use serde::Serialize;
 
 use crate::board::wall_clock;
@@ -68,6 +69,7 @@ async fn serve_now(State(board): State<Arc<Board>>) -> Response {
     let Snapshot {
         statuses, samples, ..
     } = board.snapshot();
+    let samples: Vec<&Sample> = samples.iter().map(AsRef::as_ref).collect();
     json(&serde_json::json!({
         "schema": "now/1",
         "now": wall_clock(),

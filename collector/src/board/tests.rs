@@ -46,24 +46,24 @@ fn failure(reason: &str, next_try: Option<Instant>) -> Message {
 }
 
 /// What came since the last call, heartbeats left out.
-fn news(reader: &mut LineReceiver<Arc<str>>) -> Vec<Event> {
+fn news(reader: &mut LineReceiver<Line>) -> Vec<Event> {
     let mut events = Vec::new();
     while let Ok(line) = reader.try_recv() {
-        events.push(read_line(&line).unwrap());
+        events.push(read_line(text_of(&line)).unwrap());
     }
     events.retain(|event| !matches!(event, Event::Heartbeat(_)));
     events
 }
 
-fn num_heartbeats(reader: &mut LineReceiver<Arc<str>>) -> usize {
+fn num_heartbeats(reader: &mut LineReceiver<Line>) -> usize {
     let mut count = 0;
     while let Ok(line) = reader.try_recv() {
-        count += usize::from(matches!(read_line(&line).unwrap(), Event::Heartbeat(_)));
+        count += usize::from(matches!(read_line(text_of(&line)).unwrap(), Event::Heartbeat(_)));
     }
     count
 }
 
-fn subscribe(board: &Board, num_lines: usize) -> LineReceiver<Arc<str>> {
+fn subscribe(board: &Board, num_lines: usize) -> LineReceiver<Line> {
     let (lines, reader) = channel(num_lines);
     assert!(board.subscribe(lines), "there is a place");
     reader
@@ -220,7 +220,7 @@ fn heartbeats_keep_their_promise() {
     for (interval, promise) in [(SECOND / 10, SECOND / 10), (60 * SECOND, 5 * SECOND)] {
         let (board, start) = (Board::new(interval), Instant::now());
         let mut reader = subscribe(&board, 64);
-        let first = read_line(&reader.try_recv().unwrap()).unwrap();
+        let first = read_line(text_of(&reader.try_recv().unwrap())).unwrap();
         let Event::Heartbeat(heartbeat) = first else {
             panic!("a stream begins with a heartbeat, not {first:?}")
         };

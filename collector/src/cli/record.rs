@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::channel;
 
 use super::{Exit, SourceArguments, invalid, log_to_stderr};
-use crate::board::{LINES_PER_READER, wall_clock};
+use crate::board::{LINES_PER_READER, text_of, wall_clock};
 use crate::source::node_name;
 use crate::{Daemon, Settings, SourceKind, StartError};
 
@@ -120,7 +120,7 @@ async fn record_into(file: File, settings: &Settings, until: Duration) -> anyhow
     let exit = loop {
         tokio::select! {
             line = lines.recv() => match line {
-                Some(line) => recorder.take(&line)?,
+                Some(line) => recorder.take(text_of(&line))?,
                 None => break Exit::Success,
             },
             _instant = flush.tick() => recorder.flush()?,

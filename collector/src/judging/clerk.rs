@@ -98,7 +98,7 @@ fn figures(name: &str, job: &Job) -> Option<JobFigures> {
 
 /// The devices of Slurm's job `number`, by the ranks of their processes. One rank that cannot be placed, and nobody
 /// can be, since ranks are counted by their places.
-fn devices_of(number: Option<u64>, samples: &[Sample]) -> Vec<(String, u32)> {
+fn devices_of(number: Option<u64>, samples: &[Arc<Sample>]) -> Vec<(String, u32)> {
     let Some(number) = number else {
         return Vec::new();
     };

@@ -1,4 +1,32 @@
-//! Which text a scraper is given: OpenMetrics 1.0 if its `Accept` header asks for it, else Prometheus text 0.0.4.
+//! Which text a scraper is given: OpenMetrics 1.0 if its `Accept` header asks for it, else Prometheus text 0.0.4; and
+//! whether it takes it in gzip.
+
+/// How a text is coded on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// As it is.
+    Identity,
+    /// In gzip.
+    Gzip,
+}
+
+impl Coding {
+    /// What the `Accept-Encoding` headers `headers` ask for. Gzip is chosen if it is named and wanted (RFC 9110,
+    /// 12.5.3); nobody gets it unasked.
+    pub(crate) fn accepted(headers: &[&str]) -> Self {
+        let mut codings = headers.iter().flat_map(|header| header.split(','));
+        let is_wanted = |coding: &str| {
+            let (name, quality) = coding.split_once(';').unwrap_or((coding, "q=1"));
+            let quality = quality.trim().strip_prefix("q=").and_then(read_quality);
+            name.trim().eq_ignore_ascii_case("gzip") && quality.is_some_and(|quality| quality > 0)
+        };
+        if codings.any(is_wanted) {
+            Self::Gzip
+        } else {
+            Self::Identity
+        }
+    }
+}
 
 /// A text format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +156,30 @@ mod tests {
         assert_eq!(
             Format::accepted(&two),
             Format::OpenMetrics,
+            "over two header lines"
+        );
+    }
+
+    #[test]
+    fn gzip_is_given_to_whoever_names_it_and_wants_it() {
+        for header in ["gzip", "deflate, gzip;q=0.5, br", "GZIP ; q=0.001"] {
+            assert_eq!(Coding::accepted(&[header]), Coding::Gzip, "{header}");
+        }
+        for header in [
+            "",
+            "*",
+            "identity",
+            "gzip;q=0",
+            "gzip;q=0.000",
+            "gzip;q",
+            "x-gzip",
+            "br",
+        ] {
+            assert_eq!(Coding::accepted(&[header]), Coding::Identity, "{header}");
+        }
+        assert_eq!(
+            Coding::accepted(&["br", "gzip"]),
+            Coding::Gzip,
             "over two header lines"
         );
     }

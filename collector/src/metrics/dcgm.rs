@@ -6,6 +6,7 @@
 mod fields;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use orrery_telemetry::{DeviceSample, Origin, Sample};
 
@@ -34,7 +35,7 @@ impl HostnameLabel {
 }
 
 /// The page of `samples`, with the node's name in the label `hostname`.
-pub(super) fn render(samples: &[Sample], hostname: HostnameLabel) -> String {
+pub(super) fn render(samples: &[Arc<Sample>], hostname: HostnameLabel) -> String {
     let devices = samples
         .iter()
         .flat_map(|sample| sample.devices.iter().map(|device| (sample.origin, device)));

@@ -1,11 +1,13 @@
 //! The metrics of machines: each stated once, with its name and where its rows are from.
 
+use std::sync::Arc;
+
 use orrery_telemetry::{HostSample, Interface, Nanoseconds, NumaNode, RdmaPort, Reading, Sample};
 use orrery_units::{Bytes, BytesPerSec};
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-use super::{Labels, Number, family, full_name, source_labels};
+use super::{Label, Labels, Number, family, full_name, source_labels};
 
 type Rows = Vec<(Labels, Reading<Number>)>;
 
@@ -63,14 +65,22 @@ static METRICS: [Metric; 20] = [
         BYTES,
         "Memory of a NUMA node",
         MetricType::Gauge,
-        |h| nodes(h, |node| bytes(&[("numa", node.index.to_string())], &node.total)),
+        |h| {
+            nodes(h, |node| {
+                bytes(&[("numa", node.index.to_string().into())], &node.total)
+            })
+        },
     ),
     (
         "orrery_host_numa_memory_free",
         BYTES,
         "Free memory of a NUMA node",
         MetricType::Gauge,
-        |h| nodes(h, |node| bytes(&[("numa", node.index.to_string())], &node.free)),
+        |h| {
+            nodes(h, |node| {
+                bytes(&[("numa", node.index.to_string().into())], &node.free)
+            })
+        },
     ),
     (
         "orrery_host_numa_misses",
@@ -79,7 +89,7 @@ static METRICS: [Metric; 20] = [
         MetricType::Counter,
         |h| {
             nodes(h, |node| {
-                count(&[("numa", node.index.to_string())], &node.num_misses)
+                count(&[("numa", node.index.to_string().into())], &node.num_misses)
             })
         },
     ),
@@ -90,7 +100,7 @@ static METRICS: [Metric; 20] = [
         MetricType::Counter,
         |h| {
             list(&h.disks, |disk| {
-                bytes(&[("disk", disk.name.clone())], &Reading::Value(disk.read))
+                bytes(&[("disk", disk.name.clone().into())], &Reading::Value(disk.read))
             })
         },
     ),
@@ -101,7 +111,10 @@ static METRICS: [Metric; 20] = [
         MetricType::Counter,
         |h| {
             list(&h.disks, |disk| {
-                bytes(&[("disk", disk.name.clone())], &Reading::Value(disk.written))
+                bytes(
+                    &[("disk", disk.name.clone().into())],
+                    &Reading::Value(disk.written),
+                )
             })
         },
     ),
@@ -112,7 +125,7 @@ static METRICS: [Metric; 20] = [
         MetricType::Counter,
         |h| {
             list(&h.disks, |disk| {
-                seconds(&[("disk", disk.name.clone())], &Reading::Value(disk.busy))
+                seconds(&[("disk", disk.name.clone().into())], &Reading::Value(disk.busy))
             })
         },
     ),
@@ -192,7 +205,7 @@ static METRICS: [Metric; 20] = [
             list_many(&h.rdma, |port| {
                 let rows = port.counters.iter().map(|(name, value)| {
                     let mut labels = place(port);
-                    labels.push(("counter", name.clone()));
+                    labels.push(("counter", name.clone().into()));
                     count(&labels, &Reading::Value(*value))
                 });
                 rows.collect()
@@ -202,7 +215,7 @@ static METRICS: [Metric; 20] = [
 ];
 
 /// Encodes what the machines of `samples` gave.
-pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) -> std::fmt::Result {
+pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, samples: &[Arc<Sample>]) -> std::fmt::Result {
     for (name, unit, help, kind, of) in &METRICS {
         let rows = rows(samples, |host| {
             let rows = of(host).into_iter();
@@ -215,25 +228,27 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, samples: &[Sample]) ->
 }
 
 /// What the machines of `samples` do not give, with the reasons, as rows of `orrery_metric_supported`.
-pub(super) fn absent(samples: &[Sample]) -> Vec<(Labels, Number)> {
+pub(super) fn absent(samples: &[Arc<Sample>]) -> Vec<(Labels, Number)> {
     let of = |(name, unit, _, kind, of): &Metric| {
         let name = full_name(name, *unit, *kind);
         rows(samples, |host| {
             let rows = of(host);
-            let reasons = rows.iter().map(|(own, number)| (own, number.absence()));
-            super::lacks(&name, reasons.collect())
+            super::lacks(
+                || name.clone(),
+                rows.iter().map(|(own, number)| (own, number.absence())),
+            )
         })
     };
     METRICS.iter().flat_map(of).collect()
 }
 
 /// The rows that `of` gives for each machine, with the labels of the machine before their own.
-fn rows(samples: &[Sample], of: impl Fn(&HostSample) -> Vec<(Labels, Number)>) -> Vec<(Labels, Number)> {
+fn rows(samples: &[Arc<Sample>], of: impl Fn(&HostSample) -> Vec<(Labels, Number)>) -> Vec<(Labels, Number)> {
     let mut rows = Vec::new();
     for sample in samples {
         let Some(host) = &sample.host else { continue };
         let mut place = source_labels(sample);
-        place.push(("node", host.node.clone()));
+        place.push(("node", host.node.clone().into()));
         rows.extend(
             of(host)
                 .into_iter()
@@ -244,7 +259,7 @@ fn rows(samples: &[Sample], of: impl Fn(&HostSample) -> Vec<(Labels, Number)>) -
 }
 
 fn row<T>(
-    labels: &[(&'static str, String)],
+    labels: &[Label],
     reading: &Reading<T>,
     number: impl Fn(&T) -> Number,
 ) -> (Labels, Reading<Number>) {
@@ -255,19 +270,19 @@ fn row<T>(
     (labels.to_vec(), number)
 }
 
-fn bytes(labels: &[(&'static str, String)], reading: &Reading<Bytes>) -> (Labels, Reading<Number>) {
+fn bytes(labels: &[Label], reading: &Reading<Bytes>) -> (Labels, Reading<Number>) {
     row(labels, reading, |bytes| Number::Whole(bytes.get()))
 }
 
-fn count(labels: &[(&'static str, String)], reading: &Reading<u64>) -> (Labels, Reading<Number>) {
+fn count(labels: &[Label], reading: &Reading<u64>) -> (Labels, Reading<Number>) {
     row(labels, reading, |number| Number::Whole(*number))
 }
 
-fn seconds(labels: &[(&'static str, String)], reading: &Reading<Nanoseconds>) -> (Labels, Reading<Number>) {
+fn seconds(labels: &[Label], reading: &Reading<Nanoseconds>) -> (Labels, Reading<Number>) {
     row(labels, reading, |time| Number::Real(time.as_secs()))
 }
 
-fn flag(labels: &[(&'static str, String)], holds: bool) -> (Labels, Reading<Number>) {
+fn flag(labels: &[Label], holds: bool) -> (Labels, Reading<Number>) {
     (labels.to_vec(), Reading::Value(Number::from(holds)))
 }
 
@@ -294,7 +309,7 @@ fn cpu(host: &HostSample) -> Rows {
         ("steal", &cpu.stolen),
     ]
     .into_iter()
-    .map(|(mode, time)| seconds(&[("mode", mode.to_owned())], time))
+    .map(|(mode, time)| seconds(&[("mode", mode.into())], time))
     .collect()
 }
 
@@ -310,7 +325,7 @@ fn memory(host: &HostSample) -> Rows {
         ("swap_free", &memory.swap_free),
     ]
     .into_iter()
-    .map(|(kind, part)| bytes(&[("kind", kind.to_owned())], part))
+    .map(|(kind, part)| bytes(&[("kind", kind.into())], part))
     .collect()
 }
 
@@ -318,24 +333,21 @@ fn nodes(host: &HostSample, row: impl Fn(&NumaNode) -> (Labels, Reading<Number>)
     list(&host.numa, row)
 }
 
-fn interfaces(
-    host: &HostSample,
-    row: impl Fn(&Interface, &[(&'static str, String)]) -> (Labels, Reading<Number>),
-) -> Rows {
+fn interfaces(host: &HostSample, row: impl Fn(&Interface, &[Label]) -> (Labels, Reading<Number>)) -> Rows {
     list(&host.interfaces, |port| {
-        row(port, &[("interface", port.name.clone())])
+        row(port, &[("interface", port.name.clone().into())])
     })
 }
 
-fn ports(
-    host: &HostSample,
-    row: impl Fn(&RdmaPort, &[(&'static str, String)]) -> (Labels, Reading<Number>),
-) -> Rows {
+fn ports(host: &HostSample, row: impl Fn(&RdmaPort, &[Label]) -> (Labels, Reading<Number>)) -> Rows {
     list(&host.rdma, |port| row(port, &place(port)))
 }
 
 fn place(port: &RdmaPort) -> Labels {
-    vec![("device", port.device.clone()), ("port", port.port.to_string())]
+    vec![
+        ("device", port.device.clone().into()),
+        ("port", port.port.to_string().into()),
+    ]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a load is far below 2^53")]

@@ -4,6 +4,7 @@
 //! becomes `orrery_gpu_power_watts`. The request is written here and not by OpenTelemetry's SDK, because that goes on
 //! sending the last value of a gauge whose device is gone.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -37,7 +38,9 @@ pub(crate) fn request(board: &Board) -> ExportMetricsServiceRequest {
     ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
             resource: Some(Resource {
-                attributes: attributes.map(|(key, value)| attribute(key, value)).into(),
+                attributes: attributes
+                    .map(|(key, value)| attribute(key, value.into_owned()))
+                    .into(),
                 ..Resource::default()
             }),
             scope_metrics: vec![ScopeMetrics {
@@ -61,7 +64,10 @@ fn sources(statuses: &[SourceStatus]) -> Metric {
         .unwrap_or_default();
     let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
     let points = statuses.iter().map(|status| {
-        let labels = vec![("source", status.name.clone()), ("reason", status.reason.clone())];
+        let labels = vec![
+            ("source", status.name.clone().into()),
+            ("reason", status.reason.clone().into()),
+        ];
         point(labels, Number::from(status.is_up()), now)
     });
     Metric {
@@ -75,7 +81,7 @@ fn sources(statuses: &[SourceStatus]) -> Metric {
 }
 
 /// One metric of all devices, if any has it.
-fn of_devices(metric: &table::Metric, samples: &[Sample]) -> Option<Metric> {
+fn of_devices(metric: &table::Metric, samples: &[Arc<Sample>]) -> Option<Metric> {
     let mut data_points = Vec::new();
     for sample in samples {
         let rows = rows(std::slice::from_ref(sample), |device| {
@@ -128,7 +134,9 @@ fn point(labels: Labels, number: Number, at_nanos: u64) -> NumberDataPoint {
             i64::try_from(number).map_or_else(|_large| PointValue::AsDouble(float(number)), PointValue::AsInt)
         }
     };
-    let attributes = labels.into_iter().map(|(key, value)| attribute(key, value));
+    let attributes = labels
+        .into_iter()
+        .map(|(key, value)| attribute(key, value.into_owned()));
     NumberDataPoint {
         attributes: attributes.collect(),
         time_unix_nano: at_nanos,

@@ -122,7 +122,7 @@ mod tests {
                 ..LinkErrors::absent(&Absence::NotSupported)
             },
         };
-        device.nvlink.links = Reading::Value(vec![link(0), link(1)]);
+        device.nvlink.links = Reading::Value(vec![link(0), link(1)].into());
         device.pcie.receive = Reading::Value(Bytes::new(7));
         let process = Process {
             pid: 17,

@@ -12,7 +12,10 @@ use crate::store::{StoreState, StoreStatus};
 pub(super) fn encode_store(encoder: &mut DescriptorEncoder<'_>, status: Option<&StoreStatus>) -> fmt::Result {
     let Some(status) = status else { return Ok(()) };
     let is_up = status.state == StoreState::Up;
-    let up = [(vec![("reason", status.reason.clone())], Number::from(is_up))];
+    let up = [(
+        vec![("reason", status.reason.clone().into())],
+        Number::from(is_up),
+    )];
     gauge(
         encoder,
         "orrery_store_up",

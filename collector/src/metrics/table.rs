@@ -4,6 +4,8 @@ mod links;
 mod state;
 mod usage;
 
+use std::borrow::Cow;
+
 use orrery_telemetry::{Celsius, DeviceSample, DeviceState, Hertz, Reading, Throttle, UnixTime};
 use orrery_units::{Bytes, BytesPerSec, Joules, Ratio, Watts};
 use prometheus_client::metrics::MetricType;
@@ -225,18 +227,22 @@ fn time(at: Option<UnixTime>) -> Rows {
 }
 
 /// A row under one label.
-fn labelled(label: &'static str, value: impl Into<String>, number: Number) -> (Labels, Reading<Number>) {
+fn labelled(
+    label: &'static str,
+    value: impl Into<Cow<'static, str>>,
+    number: Number,
+) -> (Labels, Reading<Number>) {
     (vec![(label, value.into())], Reading::Value(number))
 }
 
 /// A reading under one label.
 fn labelled_reading<T>(
     label: &'static str,
-    value: &str,
+    value: impl Into<Cow<'static, str>>,
     reading: &Reading<T>,
     number: fn(&T) -> Number,
 ) -> (Labels, Reading<Number>) {
-    (vec![(label, value.to_owned())], read(reading, number))
+    (vec![(label, value.into())], read(reading, number))
 }
 
 /// A reading as a number.

@@ -66,7 +66,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, verdict: &Verdict) -> 
     gauge(encoder, "orrery_alert", None, help, &alerts)?;
     for (name, unit, help, value) in JOBS {
         let rows = verdict.jobs.iter().filter_map(|job| {
-            let labels = vec![("job_name", job.job.clone())];
+            let labels = vec![("job_name", job.job.clone().into())];
             Some((labels, Number::Real(value(job)?)))
         });
         let rows: Vec<(Labels, Number)> = rows.collect();
@@ -97,14 +97,14 @@ fn row(alert: &Alert) -> (Labels, Number) {
         Subject::Source { source: name } => source = name,
     }
     let mut labels = vec![
-        ("rule", alert.rule.name().to_owned()),
-        ("severity", alert.severity.name().to_owned()),
-        ("node", node),
-        ("gpu", gpu),
-        ("port", port),
-        ("job_name", job),
-        ("rank", rank),
-        ("source", source),
+        ("rule", alert.rule.name().into()),
+        ("severity", alert.severity.name().into()),
+        ("node", node.into()),
+        ("gpu", gpu.into()),
+        ("port", port.into()),
+        ("job_name", job.into()),
+        ("rank", rank.into()),
+        ("source", source.into()),
     ];
     labels.extend(origin_label(alert.origin));
     (labels, Number::from(true))

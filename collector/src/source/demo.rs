@@ -9,9 +9,9 @@
 use std::time::Duration;
 
 use orrery_telemetry::{
-    Absence, Activity, Celsius, CounterWidth, DeviceIdentity, DeviceSample, Ecc, Hertz, Mig, Nanoseconds,
-    NvLink, Origin, Pcie, PerformanceState, Reading, RecoveryAction, RemappedRows, Throttle, ThrottleTimes,
-    UnixTime, Xids,
+    Absence, Activity, Celsius, CounterWidth, DeviceIdentity, DeviceSample, Ecc, Hertz, Links, Mig,
+    Nanoseconds, NvLink, Origin, Pcie, PerformanceState, Reading, RecoveryAction, RemappedRows, Throttle,
+    ThrottleTimes, UnixTime, Xids,
 };
 use orrery_units::{Bytes, BytesPerSec, Joules, Ratio, Seed, Watts};
 
@@ -213,7 +213,7 @@ impl Counters {
             nvlink: NvLink {
                 receive: bytes(self.nvlink),
                 transmit: bytes(self.nvlink),
-                links: Reading::Value(Vec::new()),
+                links: Reading::Value(Links::default()),
             },
             pcie: Pcie {
                 receive: bytes(self.pcie),

@@ -135,7 +135,7 @@ impl Catalog {
             labels: point
                 .labels()
                 .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
+                .map(|(name, value)| (name.to_owned(), value.into_owned()))
                 .collect(),
         };
         let number = self.numbers.get(&key).copied().unwrap_or_else(|| {

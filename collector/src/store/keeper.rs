@@ -23,7 +23,7 @@ pub(super) struct Keeper<'s> {
     store: &'s Store,
     writer: Option<Writer>,
     /// Samples that are not on the disk.
-    pending: VecDeque<Sample>,
+    pending: VecDeque<Arc<Sample>>,
     /// When the oldest of them has to be.
     due: Option<Instant>,
     next_open: Instant,
@@ -55,7 +55,7 @@ impl<'s> Keeper<'s> {
         due.unwrap_or(WATCH).min(WATCH)
     }
 
-    pub(super) fn take(&mut self, sample: Sample) {
+    pub(super) fn take(&mut self, sample: Arc<Sample>) {
         if self.pending.len() >= MOST_PENDING {
             self.pending.pop_front();
             self.store.count_dropped(1);
@@ -118,7 +118,7 @@ impl<'s> Keeper<'s> {
             return;
         }
         let pending = std::mem::take(&mut self.pending);
-        let is_written = self.with_writer(|writer| writer.commit(&pending));
+        let is_written = self.with_writer(|writer| writer.commit(pending.iter().map(AsRef::as_ref)));
         if is_written {
             self.due = None;
             self.may_roll = true;

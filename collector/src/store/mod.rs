@@ -63,12 +63,12 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct Feed {
     store: Arc<Store>,
-    samples: SyncSender<Sample>,
+    samples: SyncSender<Arc<Sample>>,
 }
 
 impl Feed {
     /// Keeps `sample` if there is room on the way, else counts it. Never waits.
-    pub(crate) fn send(&self, sample: &Sample) {
+    pub(crate) fn send(&self, sample: &Arc<Sample>) {
         match self.samples.try_send(sample.clone()) {
             // A store that ended wants nothing more.
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
@@ -84,7 +84,7 @@ impl Feed {
 
 impl Store {
     /// A history that is still to be run, where the board feeds it, and where it hears of that.
-    pub(crate) fn new(settings: &StoreSettings) -> (Arc<Self>, Feed, Receiver<Sample>) {
+    pub(crate) fn new(settings: &StoreSettings) -> (Arc<Self>, Feed, Receiver<Arc<Sample>>) {
         let status = StoreStatus {
             file: settings.folder.join(FILE),
             state: StoreState::Opening,
@@ -145,7 +145,7 @@ impl Store {
     }
 
     /// Writes what comes until `stop` is wished or nothing can come any more.
-    pub(crate) fn run(&self, samples: Receiver<Sample>, stop: &Stop) {
+    pub(crate) fn run(&self, samples: Receiver<Arc<Sample>>, stop: &Stop) {
         let mut keeper = Keeper::new(self);
         loop {
             let ends = stop.wait(Duration::ZERO);

@@ -93,31 +93,39 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
-        let errors = BufReader::new(child.stderr.take().expect("it is piped"));
+        let child = command.stderr(Stdio::piped()).spawn().expect("it starts");
         let (out, log) = channel();
+        // From now on it ends with this, even when it never says where it listens.
+        let mut server = Self {
+            child,
+            address: SocketAddr::from(([0; 4], 0)),
+            log,
+            preface: String::new(),
+        };
+        let errors = BufReader::new(server.child.stderr.take().expect("it is piped"));
         std::thread::spawn(move || {
             for line in errors.lines().map_while(Result::ok) {
                 // A test that ended reads no more; the pipe has to stay open all the same.
                 let _ended = out.send(line);
             }
         });
-        let mut preface = String::new();
-        let address = loop {
-            let line = log.recv_timeout(PATIENCE).expect("it says where it listens");
-            if let Some((_, rest)) = line.split_once("://") {
+        server.address = loop {
+            let line = server
+                .log
+                .recv_timeout(PATIENCE)
+                .expect("it says where it listens");
+            // Other lines may name addresses that it reads.
+            let place = line
+                .strip_prefix("orrery-collector: ")
+                .and_then(|place| place.split_once("://"));
+            if let Some((_, rest)) = place {
                 let address = rest.strip_suffix("/metrics").expect("it names a page");
                 break address.parse().expect("it names an address");
             }
-            preface += &line;
-            preface.push('\n');
+            server.preface += &line;
+            server.preface.push('\n');
         };
-        Self {
-            child,
-            address,
-            log,
-            preface,
-        }
+        server
     }
 
     /// The number of the process.

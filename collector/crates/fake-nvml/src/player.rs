@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::script::{DeviceScript, Script, Track};
+use crate::script::{DeviceScript, Numbering, Script, Track};
 
 /// The status codes of NVML that are used here (`nvmlReturn_t` in nvml.h).
 pub(crate) mod code {
@@ -27,6 +27,7 @@ static PLAYER: Mutex<Option<Player>> = Mutex::new(None);
 #[derive(Debug)]
 pub(crate) struct Player {
     pub(crate) script: Script,
+    numbering: Numbering,
     progress: Vec<Progress>,
     /// Starts without their shutdown: NVML counts them, and only the first of them looks for devices.
     num_open: u64,
@@ -131,6 +132,7 @@ impl Player {
         Self {
             progress: vec![Progress::default(); script.devices.len()],
             num_told: vec![0; script.xids.len()],
+            numbering: Numbering::of(&script.driver),
             script,
             num_open: 0,
             is_unloaded: false,
@@ -140,6 +142,11 @@ impl Player {
             has_hung: false,
             asked: None,
         }
+    }
+
+    /// How the driver that it plays numbers its fields.
+    pub(crate) fn numbering(&self) -> Numbering {
+        self.numbering
     }
 
     fn start(&mut self) -> Result<(), i32> {
@@ -248,9 +255,13 @@ impl Player {
         call: Call,
         track: impl FnOnce(&DeviceScript) -> &Track<T>,
     ) -> Result<T, i32> {
-        let position = self.progress[device].positions.entry(call).or_default();
         let track = track(&self.script.devices[device]);
         let last = track.len().checked_sub(1).ok_or(code::NOT_SUPPORTED)?;
+        if last == 0 {
+            // Most tracks, and no place on them to be remembered.
+            return Ok(track[0].clone());
+        }
+        let position = self.progress[device].positions.entry(call).or_default();
         let answer = track[(*position).min(last)].clone();
         *position += 1;
         Ok(answer)

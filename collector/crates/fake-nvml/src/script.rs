@@ -154,7 +154,7 @@ pub(crate) struct DeviceScript {
     /// Values by field: `ID`, `ID/LINK` or `ID/all`, in the numbering of drivers before 580.82; asked under the
     /// numbers that the driver has. One that is not named is `NotSupported`.
     #[serde(default)]
-    pub(crate) fields: BTreeMap<String, Track<u64>>,
+    pub(crate) fields: Fields,
     /// The fields that are told as 32-bit numbers: what is above wraps.
     #[serde(default)]
     pub(crate) narrow_fields: Vec<u32>,
@@ -199,29 +199,65 @@ pub(crate) struct DeviceScript {
     pub(crate) slowdown_celsius: Option<u32>,
 }
 
-impl DeviceScript {
-    /// The track of the field that the driver `version` has under number `asked`, for `scope`.
-    pub(crate) fn field(&self, version: &str, asked: u32, scope: u32) -> Option<(u32, &Track<u64>)> {
-        let id = old_number(version, asked)?;
-        let key = match scope {
-            u32::MAX => format!("{id}/all"),
-            0 if self.fields.contains_key(&id.to_string()) => id.to_string(),
-            link => format!("{id}/{link}"),
+/// The tracks of fields, by number and scope. A field that is about no link has scope 0, as the first link has.
+#[derive(Debug, Default, Deserialize)]
+#[serde(try_from = "BTreeMap<String, Track<u64>>")]
+pub(crate) struct Fields(BTreeMap<(u32, u32), Track<u64>>);
+
+impl TryFrom<BTreeMap<String, Track<u64>>> for Fields {
+    type Error = String;
+
+    fn try_from(named: BTreeMap<String, Track<u64>>) -> Result<Self, String> {
+        let place = |name: &str| {
+            let (id, scope) = name.split_once('/').unwrap_or((name, "0"));
+            let scope = match scope {
+                "all" => u32::MAX,
+                link => link.parse().ok()?,
+            };
+            Some((id.parse().ok()?, scope))
         };
-        Some((id, self.fields.get(&key)?))
+        let tracks = named.into_iter().map(|(name, track)| {
+            let place = place(&name).ok_or_else(|| format!("field `{name}` is no ID, ID/LINK or ID/all"))?;
+            Ok((place, track))
+        });
+        tracks.collect::<Result<_, String>>().map(Self)
     }
 }
 
-/// The number before 580.82 of the field that driver `version` has under `number`: there, 251 to 255 became 269 to
-/// 273, and 256 to 273 became 251 to 268.
-fn old_number(version: &str, number: u32) -> Option<u32> {
-    let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
-    let version = (parts.next()??, parts.next().flatten().unwrap_or(0));
-    Some(match number {
-        269..=273 if version >= (580, 82) => number - 18,
-        251..=268 if version >= (580, 82) => number + 5,
-        other => other,
-    })
+impl Fields {
+    /// The track of field `id`, numbered as before 580.82, for `scope`.
+    pub(crate) fn track(&self, id: u32, scope: u32) -> Option<&Track<u64>> {
+        self.0.get(&(id, scope))
+    }
+}
+
+/// How a driver numbers its fields: from 580.82 on, 251 to 255 became 269 to 273, and 256 to 273 became 251 to 268.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Numbering {
+    Old,
+    New,
+}
+
+impl Numbering {
+    /// That of driver `version`.
+    pub(crate) fn of(version: &str) -> Self {
+        let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        if version >= (580, 82) {
+            Self::New
+        } else {
+            Self::Old
+        }
+    }
+
+    /// The number before 580.82 of the field that has `number` here.
+    pub(crate) fn old(self, number: u32) -> u32 {
+        match (self, number) {
+            (Self::New, 269..=273) => number - 18,
+            (Self::New, 251..=268) => number + 5,
+            _ => number,
+        }
+    }
 }
 
 impl Script {
@@ -243,7 +279,10 @@ mod tests {
             r#"{"name":"a","uuid":"b","fields":{"252":[7],"138/all":[1],"138/3":[2],"142":[3]}}"#,
         )
         .unwrap();
-        let found = |version, asked, scope| device.field(version, asked, scope).map(|(_, track)| track[0]);
+        let found = |version, asked, scope| {
+            let id = Numbering::of(version).old(asked);
+            device.fields.track(id, scope).map(|track| track[0])
+        };
         assert_eq!(found("570.10", 252, 0), Some(7));
         assert_eq!(found("580.82.07", 252, 0), None);
         assert_eq!(found("580.82.07", 270, 0), Some(7));

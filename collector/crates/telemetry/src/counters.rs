@@ -4,7 +4,7 @@ use orrery_units::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::readings::readings;
-use crate::{CounterWidth, Nanoseconds, Reading, UnixTime};
+use crate::{CounterWidth, Links, Nanoseconds, UnixTime};
 
 readings! {
     /// For how long each reason held the clocks down since the driver was loaded. Reasons overlap.
@@ -112,37 +112,7 @@ readings! {
         /// Data sent, over all links (field 138 with the scope of all links).
         transmit: Bytes = "NVLink bytes sent",
         /// The links that are up or have counters, in order.
-        links: Vec<Link> = "NVLink links",
-    }
-}
-
-/// One NVLink of a device. Its readings are refreshed at most once a second.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Link {
-    /// Its number in the device.
-    pub index: u32,
-    /// Whether it is up.
-    pub is_active: bool,
-    /// Data received since the driver was loaded.
-    pub receive: Reading<Bytes>,
-    /// Data sent since the driver was loaded.
-    pub transmit: Reading<Bytes>,
-    /// Errors since the driver was loaded.
-    #[serde(default)]
-    pub errors: LinkErrors,
-}
-
-readings! {
-    /// Errors of one NVLink by kind, since the driver was loaded.
-    pub struct LinkErrors {
-        /// Packets that were sent again (field 161).
-        replay: u64 = "NVLink replays",
-        /// Trainings anew (field 162, on Blackwell 215).
-        recovery: u64 = "NVLink recoveries",
-        /// Packets with a wrong checksum (field 163).
-        crc: u64 = "NVLink CRC errors",
-        /// Errors that were left after forward error correction (field 219, on Blackwell).
-        effective: u64 = "NVLink errors after correction",
+        links: Links = "NVLink links",
     }
 }
 

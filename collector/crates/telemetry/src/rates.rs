@@ -129,7 +129,7 @@ pub(crate) fn counted(
 ) -> Reading<u64> {
     match (earlier, later) {
         (&Reading::Value(start), &Reading::Value(end)) => advance(start, end, width, most)
-            .map_err(|fault| Absence::Failed(fault.to_string()))
+            .map_err(|fault| Absence::Failed(fault.to_string().into()))
             .into(),
         (Reading::Absent { absent }, _) | (_, Reading::Absent { absent }) => Reading::absent(absent.clone()),
     }

@@ -1,5 +1,6 @@
 //! A value, or the reason why there is none.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ pub enum Absence {
     /// The driver gave a number that is none (NaN), or one outside its range.
     NotANumber,
     /// Anything else, in the words of the driver.
-    Failed(String),
+    Failed(Cow<'static, str>),
 }
 
 /// A value, or the reason why there is none; on the wire the bare value, or `{"absent": reason}`.
@@ -40,8 +41,8 @@ pub enum Reading<T> {
 impl Absence {
     /// A collector of an earlier release, or another kind of source, does not send this reading.
     #[must_use]
-    pub fn not_sent() -> Self {
-        Self::Failed("this source does not give it".to_owned())
+    pub const fn not_sent() -> Self {
+        Self::Failed(Cow::Borrowed("this source does not give it"))
     }
 
     /// Whether the source gives no such reading at all: nothing is amiss then.
@@ -52,8 +53,8 @@ impl Absence {
 
     /// The driver did not answer in time.
     #[must_use]
-    pub fn no_answer() -> Self {
-        Self::Failed("the driver does not answer".to_owned())
+    pub const fn no_answer() -> Self {
+        Self::Failed(Cow::Borrowed("the driver does not answer"))
     }
 }
 

@@ -21,6 +21,9 @@ use crate::{Sample, SourceStatus, UnixTime};
 pub const SCHEMA: &str = "stream/1";
 /// How much of a line an error repeats, in characters.
 const EXCERPT: usize = 80;
+/// What most lines take at most, and what a device adds to one, in bytes: room that is not asked for twice.
+const SHORT: usize = 512;
+const OF_DEVICE: usize = 3 << 10;
 /// The kinds of event that this version of the program knows, as they stand on the wire.
 const KINDS: [&str; 6] = ["source", "sample", "missed", "heartbeat", "alert", "unknown"];
 
@@ -89,9 +92,15 @@ pub enum StreamError {
 }
 
 #[derive(Serialize)]
-struct LineOut<'a> {
-    schema: &'a str,
-    event: &'a Event,
+struct LineOut<E> {
+    schema: &'static str,
+    event: E,
+}
+
+/// [`Event::Sample`] of a sample that somebody else keeps.
+#[derive(Serialize)]
+struct SampleOut<'a> {
+    sample: &'a Sample,
 }
 
 #[derive(Deserialize)]
@@ -113,13 +122,25 @@ struct Outline {
 /// `event` as one line, with its line end.
 #[must_use]
 pub fn write_line(event: &Event) -> String {
+    write(event, SHORT)
+}
+
+/// As [`write_line`] of an [`Event::Sample`], without taking the sample.
+#[must_use]
+pub fn write_sample(sample: &Sample) -> String {
+    write(SampleOut { sample }, SHORT + sample.devices.len() * OF_DEVICE)
+}
+
+/// `event` as one line, which may take `bytes`.
+fn write(event: impl Serialize, bytes: usize) -> String {
     let line = LineOut {
         schema: SCHEMA,
         event,
     };
-    let mut text = serde_json::to_string(&line).expect("events are plain data");
-    text.push('\n');
-    text
+    let mut text = Vec::with_capacity(bytes);
+    serde_json::to_writer(&mut text, &line).expect("events are plain data");
+    text.push(b'\n');
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 /// The event on `line`.
@@ -189,12 +210,12 @@ mod tests {
             uuid: "GPU-a".to_owned(),
             model: "model".to_owned(),
         };
-        let mut device = DeviceSample::absent(identity, &Absence::Failed("a \"quoted\" reason".to_owned()));
+        let mut device = DeviceSample::absent(identity, &Absence::Failed("a \"quoted\" reason".into()));
         device.power = Reading::Value(Watts(512.25));
         device.throttles = Reading::Value(Vec::new());
         device.activity.tensor = Reading::Value(Ratio::clamped(0.1));
         device.activity.dram = Reading::absent(Absence::NotYet);
-        let event = Event::Sample(Sample {
+        let sample = Sample {
             source: "nvml".to_owned(),
             origin: Origin::Fake,
             sequence: 7,
@@ -203,8 +224,10 @@ mod tests {
             devices: vec![device],
             host: None,
             collectives: Vec::new(),
-        });
-        let line = write_line(&event);
+        };
+        let line = write_sample(&sample);
+        let event = Event::Sample(sample);
+        assert_eq!(line, write_line(&event));
         assert_eq!(line.matches('\n').count(), 1);
         assert!(line.contains(r#""dram":{"absent":"not_yet"}"#), "{line}");
         assert_eq!(read_line(&line).unwrap(), event);

@@ -44,7 +44,7 @@ fn a_device_has_the_units_and_the_labels_of_dcgm() {
     xids.count(31, UnixTime::from_millis(1));
     device.xids = Reading::Value(xids);
     device.remapped_rows.failure = Reading::Value(true);
-    let text = render(&[sample(device)], HostnameLabel::Upper);
+    let text = render(&[sample(device).into()], HostnameLabel::Upper);
     let labels = r#"{gpu="3",UUID="GPU-\"a\"\n\\",pci_bus_id="00000000:1B:00.0",device="nvidia3",modelName="NVIDIA H100 80GB HBM3",Hostname="node-0"}"#;
     let rows: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     let wanted = [
@@ -73,7 +73,7 @@ fn a_made_up_device_says_so_and_the_label_of_the_node_is_a_setting() {
         origin: Origin::Demo,
         ..sample(device)
     };
-    let text = render(&[demo], HostnameLabel::Lower);
+    let text = render(&[demo.into()], HostnameLabel::Lower);
     assert!(text.contains(r#",pci_bus_id="",device="nvidia3","#), "{text}");
     assert!(text.contains(r#",hostname="node-0",demo="true"} 0"#), "{text}");
     assert_eq!(render(&[], HostnameLabel::Upper), "");

@@ -1,5 +1,7 @@
 //! What went over NVLink and PCIe.
 
+use std::borrow::Cow;
+
 use orrery_telemetry::{Absence, DeviceSample, Link, Reading};
 use orrery_units::Bytes;
 
@@ -36,8 +38,7 @@ pub(super) static METRICS: [Metric; 11] = [
     plain_gauge("orrery_gpu_nvlink_up", "The link is up", |d| {
         match &d.nvlink.links {
             Reading::Value(links) => {
-                let row =
-                    |link: &Link| labelled("link", link.index.to_string(), Number::from(link.is_active));
+                let row = |link: &Link| labelled("link", link_name(link.index), Number::from(link.is_active));
                 links.iter().map(row).collect()
             }
             Reading::Absent { absent } => vec![(Vec::new(), Reading::absent(absent.clone()))],
@@ -77,6 +78,15 @@ pub(super) static METRICS: [Metric; 11] = [
     }),
 ];
 
+/// The number of a link as a label; those that devices have cost nothing.
+fn link_name(index: u32) -> Cow<'static, str> {
+    const NAMES: [&str; 18] = [
+        "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17",
+    ];
+    let name = usize::try_from(index).ok().and_then(|index| NAMES.get(index));
+    name.map_or_else(|| index.to_string().into(), |&name| name.into())
+}
+
 fn small(reading: &Reading<u32>) -> Rows {
     alone(reading, |number| Number::Whole(u64::from(*number)))
 }
@@ -91,7 +101,7 @@ fn by_link(device: &DeviceSample, all: &Reading<Bytes>, of: impl Fn(&Link) -> &R
     let links = device.nvlink.links.value().into_iter().flatten();
     let links = links.filter(|link| link.is_active && of(link).value().is_some());
     let rows: Rows = links
-        .map(|link| labelled_reading("link", &link.index.to_string(), of(link), number))
+        .map(|link| labelled_reading("link", link_name(link.index), of(link), number))
         .collect();
     if rows.is_empty() {
         return match all {
@@ -120,8 +130,8 @@ fn link_errors(device: &DeviceSample) -> Rows {
             .into_iter()
             .filter(|(_, count)| count.absence() != Some(&Absence::NotSupported));
         counted.map(|(kind, count)| {
-            let (mut labels, number) = labelled_reading("link", &link.index.to_string(), count, whole);
-            labels.push(("kind", kind.to_owned()));
+            let (mut labels, number) = labelled_reading("link", link_name(link.index), count, whole);
+            labels.push(("kind", kind.into()));
             (labels, number)
         })
     });

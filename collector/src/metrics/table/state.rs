@@ -136,7 +136,7 @@ fn ecc(device: &DeviceSample) -> Rows {
     .into_iter()
     .map(|(kind, counter, errors)| {
         let (mut labels, number) = labelled_reading("kind", kind, errors, whole);
-        labels.push(("counter", counter.to_owned()));
+        labels.push(("counter", counter.into()));
         (labels, number)
     })
     .collect()

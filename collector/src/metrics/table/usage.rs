@@ -57,9 +57,9 @@ pub(super) static METRICS: [Metric; 6] = [
 
 fn process(process: &Process) -> (Labels, Reading<Number>) {
     let job = &process.job;
-    let mut labels = vec![
-        ("pid", process.pid.to_string()),
-        ("process", process.name.clone()),
+    let mut labels: Labels = vec![
+        ("pid", process.pid.to_string().into()),
+        ("process", process.name.clone().into()),
     ];
     let known = [
         ("slurm_job", job.slurm_job.map(|number| number.to_string())),
@@ -73,7 +73,7 @@ fn process(process: &Process) -> (Labels, Reading<Number>) {
         ),
     ];
     // Every row has every label, as OpenMetrics likes it.
-    labels.extend(known.map(|(label, value)| (label, value.unwrap_or_default())));
+    labels.extend(known.map(|(label, value)| (label, value.unwrap_or_default().into())));
     (labels, read(&process.memory, |bytes| Number::Whole(bytes.get())))
 }
 
@@ -82,12 +82,12 @@ fn instances(device: &DeviceSample, of: fn(&MigInstance) -> &Reading<Bytes>) -> 
         let row = |instance: &MigInstance| {
             let number =
                 |reading: &Reading<u32>| reading.value().map(ToString::to_string).unwrap_or_default();
-            let labels = vec![
-                ("instance", instance.index.to_string()),
-                ("instance_uuid", instance.uuid.clone()),
-                ("profile", instance.name.clone()),
-                ("gpu_instance", number(&instance.gpu_instance)),
-                ("compute_instance", number(&instance.compute_instance)),
+            let labels: Labels = vec![
+                ("instance", instance.index.to_string().into()),
+                ("instance_uuid", instance.uuid.clone().into()),
+                ("profile", instance.name.clone().into()),
+                ("gpu_instance", number(&instance.gpu_instance).into()),
+                ("compute_instance", number(&instance.compute_instance).into()),
             ];
             (labels, read(of(instance), |bytes| Number::Whole(bytes.get())))
         };

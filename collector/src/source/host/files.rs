@@ -71,6 +71,6 @@ fn absence(fault: &io::Error) -> Absence {
             Absence::NotSupported
         }
         io::ErrorKind::PermissionDenied => Absence::NoPermission,
-        _ => Absence::Failed(fault.to_string()),
+        _ => Absence::Failed(fault.to_string().into()),
     }
 }

@@ -12,13 +12,14 @@ use super::fields::{self, Field, FieldValue};
 /// The questions that were answered with a no for good, with the reason.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
-    calls: BTreeMap<&'static str, Absence>,
+    /// Few: looked through one by one, a text of another length is another at a glance.
+    calls: Vec<(&'static str, Absence)>,
     fields: BTreeMap<Field, Absence>,
 }
 
-/// The answers to many fields.
+/// The answers to many fields, in the order of the fields.
 #[derive(Debug, Default)]
-pub(super) struct Answers(BTreeMap<Field, Result<FieldValue, Absence>>);
+pub(super) struct Answers(Vec<(Field, Result<FieldValue, Absence>)>);
 
 /// Whether a reason holds for as long as the driver is loaded and the device is divided as it is.
 fn is_for_good(absence: &Absence) -> bool {
@@ -32,43 +33,42 @@ impl Asked {
         name: &'static str,
         question: impl FnOnce() -> Result<T, NvmlError>,
     ) -> Reading<T> {
-        if let Some(known) = self.calls.get(name) {
+        if let Some((_, known)) = self.calls.iter().find(|(known, _)| *known == name) {
             return Reading::absent(known.clone());
         }
         let reading: Reading<T> = question().map_err(|fault| absence(&fault)).into();
         if let Some(reason) = reading.absence().filter(|reason| is_for_good(reason)) {
-            self.calls.insert(name, reason.clone());
+            self.calls.push((name, reason.clone()));
         }
         reading
     }
 
     /// Asks for all of `fields` in one call, save those whose answer is known to be no.
     pub(super) fn ask_fields(&mut self, device: &Device<'_>, fields: &[Field]) -> Answers {
-        let open: Vec<Field> = fields
-            .iter()
-            .filter(|field| !self.fields.contains_key(field))
-            .copied()
-            .collect();
-        let known = fields
-            .iter()
-            .filter_map(|field| Some((*field, Err(self.fields.get(field)?.clone()))));
-        let mut answers: BTreeMap<Field, Result<FieldValue, Absence>> = known.collect();
-        if open.is_empty() {
-            return Answers(answers);
-        }
-        match fields::ask(device, &open) {
-            Ok(values) => answers.extend(open.into_iter().zip(values).map(|(field, value)| {
-                let value = value.map_err(|fault| field_absence(&fault));
-                if let Some(reason) = value.as_ref().err().filter(|reason| is_for_good(reason)) {
-                    self.fields.insert(field, reason.clone());
-                }
-                (field, value)
-            })),
-            Err(fault) => {
-                let reason = absence(&fault);
-                answers.extend(open.iter().map(|field| (*field, Err(reason.clone()))));
+        let mut answers = Vec::with_capacity(fields.len());
+        let mut open = Vec::with_capacity(fields.len());
+        for field in fields {
+            match self.fields.get(field) {
+                Some(known) => answers.push((*field, Err(known.clone()))),
+                None => open.push(*field),
             }
         }
+        if !open.is_empty() {
+            match fields::ask(device, &open) {
+                Ok(values) => answers.extend(open.into_iter().zip(values).map(|(field, value)| {
+                    let value = value.map_err(|fault| field_absence(&fault));
+                    if let Some(reason) = value.as_ref().err().filter(|reason| is_for_good(reason)) {
+                        self.fields.insert(field, reason.clone());
+                    }
+                    (field, value)
+                })),
+                Err(fault) => {
+                    let reason = absence(&fault);
+                    answers.extend(open.into_iter().map(|field| (field, Err(reason.clone()))));
+                }
+            }
+        }
+        answers.sort_unstable_by_key(|(field, _)| *field);
         Answers(answers)
     }
 
@@ -90,8 +90,12 @@ fn field_absence(fault: &NvmlError) -> Absence {
 impl Answers {
     /// The answer to field `id` about link `scope`.
     pub(super) fn of(&self, id: u32, scope: u32) -> Reading<FieldValue> {
-        let answer = self.0.get(&Field { id, scope });
-        answer.cloned().unwrap_or(Err(Absence::NotSupported)).into()
+        let place = self
+            .0
+            .binary_search_by_key(&Field { id, scope }, |(field, _)| *field);
+        place
+            .map_or(Err(Absence::NotSupported), |place| self.0[place].1.clone())
+            .into()
     }
 
     /// The number of field `id` about no link.

@@ -31,7 +31,8 @@ struct Table<Answer> {
 
 /// Where one thread puts its answer.
 struct Seat<Answer> {
-    is_in_call: bool,
+    /// The round whose call it is in.
+    in_call: Option<u64>,
     /// With the round that it answers.
     answer: Option<(u64, Answer)>,
 }
@@ -60,7 +61,7 @@ impl<Order: Copy + Send + 'static, Answer: Send + 'static> Crew<Order, Answer> {
     ) -> std::io::Result<()> {
         let (orders, ordered) = sync_channel(1);
         let seat = Seat {
-            is_in_call: false,
+            in_call: None,
             answer: None,
         };
         self.table.lock().insert(index, seat);
@@ -86,7 +87,7 @@ impl<Order: Copy + Send + 'static, Answer: Send + 'static> Crew<Order, Answer> {
 
     /// Whether a thread is in a call of an earlier round.
     pub(super) fn has_stuck(&self) -> bool {
-        self.table.lock().values().any(|seat| seat.is_in_call)
+        self.table.lock().values().any(|seat| seat.in_call.is_some())
     }
 
     /// Gives `order` to every device that is in no call, and waits until all have answered, or for `patience`; what
@@ -94,24 +95,16 @@ impl<Order: Copy + Send + 'static, Answer: Send + 'static> Crew<Order, Answer> {
     pub(super) fn ask(&mut self, order: Order, patience: Duration) -> BTreeMap<u32, Answer> {
         self.round += 1;
         let deadline = Instant::now() + patience;
-        let mut asked = Vec::new();
+        let round = self.round;
         let mut seats = self.table.lock();
         for (index, orders) in &self.orders {
-            let Some(seat) = seats.get_mut(index).filter(|seat| !seat.is_in_call) else {
+            let Some(seat) = seats.get_mut(index).filter(|seat| seat.in_call.is_none()) else {
                 continue;
             };
             seat.answer = None;
-            seat.is_in_call = orders.try_send((self.round, order)).is_ok();
-            if seat.is_in_call {
-                asked.push(*index);
-            }
+            seat.in_call = orders.try_send((round, order)).is_ok().then_some(round);
         }
-        let is_open = |seats: &BTreeMap<u32, Seat<Answer>>| {
-            asked
-                .iter()
-                .any(|index| seats.get(index).is_some_and(|seat| seat.is_in_call))
-        };
-        while is_open(&seats) {
+        while is_open(&seats, round) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -119,7 +112,6 @@ impl<Order: Copy + Send + 'static, Answer: Send + 'static> Crew<Order, Answer> {
             let waited = self.table.changed.wait_timeout(seats, left);
             seats = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let round = self.round;
         let taken = seats.iter_mut().filter_map(|(&index, seat)| {
             let answer = seat.answer.take().filter(|(of, _)| *of == round);
             Some((index, answer?.1))
@@ -157,12 +149,21 @@ fn run<Order, Answer>(
         let answer = work(order);
         let mut seats = leaver.table.lock();
         if let Some(seat) = seats.get_mut(&leaver.index) {
-            seat.is_in_call = false;
+            seat.in_call = None;
             seat.answer = Some((round, answer));
         }
+        // The last one of its round wakes whoever waits, once for all of them.
+        let is_last = !is_open(&seats, round);
         drop(seats);
-        leaver.table.changed.notify_all();
+        if is_last {
+            leaver.table.changed.notify_all();
+        }
     }
+}
+
+/// Whether somebody is still in a call of `round`.
+fn is_open<Answer>(seats: &BTreeMap<u32, Seat<Answer>>, round: u64) -> bool {
+    seats.values().any(|seat| seat.in_call == Some(round))
 }
 
 /// Frees the seat of its thread.

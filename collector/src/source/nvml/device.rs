@@ -10,7 +10,7 @@ use nvml_wrapper::enum_wrappers::device::{
 use nvml_wrapper::{Device, Nvml};
 use nvml_wrapper_sys::bindings::field_id as id;
 use orrery_telemetry::{
-    Absence, Celsius, DeviceIdentity, DeviceSample, Ecc, Facts, Hertz, Link, Mig, Nanoseconds, Pcie,
+    Absence, Celsius, DeviceIdentity, DeviceSample, Ecc, Facts, Hertz, Links, Mig, Nanoseconds, Pcie,
     PerformanceState, Process, Reading, RecoveryAction, RemappedRows, Throttle, ThrottleTimes,
 };
 use orrery_units::{Bytes, Joules, Ratio, Watts};
@@ -66,7 +66,7 @@ pub(super) struct Reader {
 /// What is read less often.
 struct Slow {
     ecc: Ecc,
-    links: Reading<Vec<Link>>,
+    links: Reading<Links>,
     pcie: Pcie,
     processes: Reading<Vec<Process>>,
     mig: Mig,

@@ -15,7 +15,7 @@ pub(super) fn absence(fault: &NvmlError) -> Absence {
         NvmlError::FailedToLoadSymbol(_) | NvmlError::FunctionNotFound => Absence::DriverTooOld,
         NvmlError::NoPermission => Absence::NoPermission,
         NvmlError::GpuLost => Absence::DeviceLost,
-        other => Absence::Failed(other.to_string()),
+        other => Absence::Failed(other.to_string().into()),
     }
 }
 

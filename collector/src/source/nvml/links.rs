@@ -2,7 +2,7 @@
 
 use nvml_wrapper::Device;
 use nvml_wrapper_sys::bindings::field_id as id;
-use orrery_telemetry::{Link, LinkErrors, NvLink, Pcie, Reading};
+use orrery_telemetry::{Link, LinkErrors, Links, NvLink, Pcie, Reading};
 use orrery_units::Bytes;
 
 use super::asked::{Answers, Asked};
@@ -55,7 +55,7 @@ const OF_LINK: [u32; 9] = [
 ];
 
 /// What went over all links, from the answers to [`FIELDS`], with `links` by themselves.
-pub(super) fn nvlink(answers: &Answers, links: Reading<Vec<Link>>) -> NvLink {
+pub(super) fn nvlink(answers: &Answers, links: Reading<Links>) -> NvLink {
     NvLink {
         receive: received(answers, ALL_LINKS),
         transmit: sent(answers, ALL_LINKS),
@@ -91,7 +91,7 @@ pub(super) fn pcie_state(device: &Device<'_>, asked: &mut Asked) -> Pcie {
 }
 
 /// The links by themselves.
-pub(super) fn links(device: &Device<'_>, asked: &mut Asked) -> Reading<Vec<Link>> {
+pub(super) fn links(device: &Device<'_>, asked: &mut Asked) -> Reading<Links> {
     let mut links = Vec::new();
     for index in 0..MOST_LINKS {
         let is_active = if index == 0 {
@@ -117,7 +117,7 @@ pub(super) fn links(device: &Device<'_>, asked: &mut Asked) -> Reading<Vec<Link>
         transmit: sent(&answers, index),
         errors: errors(&answers, index),
     };
-    Reading::Value(links.into_iter().map(link).collect())
+    Reading::Value(links.into_iter().map(link).collect::<Vec<_>>().into())
 }
 
 fn received(answers: &Answers, scope: u32) -> Reading<Bytes> {

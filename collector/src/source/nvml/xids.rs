@@ -20,7 +20,7 @@ use super::memory::Memory;
 use crate::board::wall_clock;
 
 /// How long one wait for an event lasts; a wish to end is heard between two.
-const WAIT_MILLIS: u32 = 100;
+const WAIT_MILLIS: u32 = 250;
 /// After so many events in a row there is a pause: a storm must not take a processor.
 const BURST: u32 = 1_000;
 const PAUSE: Duration = Duration::from_millis(10);

@@ -111,7 +111,7 @@ fn a_damaged_file_is_moved_aside_and_named_and_the_history_goes_on() {
         let (store, stop) = (&store, &stop);
         scope.spawn(move || store.run(queue, stop));
         let start = Instant::now();
-        feed.send(&sample(1, BEGIN, 1));
+        feed.send(&Arc::new(sample(1, BEGIN, 1)));
         while store.status().flushed.is_none() {
             assert!(start.elapsed() < Duration::from_secs(20), "{:?}", store.status());
             std::thread::sleep(Duration::from_millis(10));
@@ -133,7 +133,7 @@ fn what_does_not_fit_on_the_way_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let (store, feed, _queue) = Store::new(&StoreSettings::new(folder.path().to_owned()));
     for sequence in 0..300 {
-        feed.send(&sample(sequence, BEGIN, 1));
+        feed.send(&Arc::new(sample(sequence, BEGIN, 1)));
     }
     assert_eq!(store.status().dropped, 300 - 256);
 }

@@ -50,7 +50,7 @@ fn the_process_that_writes() {
         scope.spawn(move || store.run(queue, stop));
         let mut out = std::io::stdout().lock();
         for sequence in first.. {
-            feed.send(&sample(sequence, BEGIN + sequence * 1_000, 4));
+            feed.send(&Arc::new(sample(sequence, BEGIN + sequence * 1_000, 4)));
             let status = store.status();
             assert_eq!(status.dropped, 0);
             let flushed = status.flushed.map_or(0, orrery_telemetry::UnixTime::as_millis);

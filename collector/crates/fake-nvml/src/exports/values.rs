@@ -62,14 +62,12 @@ unsafe extern "C" fn nvmlDeviceGetFieldValues(
 
 /// The type and the next value of a field.
 fn field(player: &mut Player, device: usize, asked: c_uint, scope: c_uint) -> Result<(c_uint, u64), i32> {
-    let version = player.script.driver.clone();
+    let id = player.numbering().old(asked);
     let script = &player.script.devices[device];
-    let (id, _) = script.field(&version, asked, scope).ok_or(code::NOT_SUPPORTED)?;
+    script.fields.track(id, scope).ok_or(code::NOT_SUPPORTED)?;
     let is_narrow = script.narrow_fields.contains(&id);
     let value = player.play(device, Call::Field(id, scope), |script| {
-        script
-            .field(&version, asked, scope)
-            .map_or(&NOTHING, |(_, track)| track)
+        script.fields.track(id, scope).unwrap_or(&NOTHING)
     })?;
     Ok(if is_narrow {
         (NARROW, value & u64::from(c_uint::MAX))

@@ -2,6 +2,7 @@
 //!
 //! A value that was not read is `None`, and no rule that needs it says anything: not "ill", and not "well".
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use orrery_units::{Bytes, Ratio, SimDuration, Watts};
@@ -113,7 +114,8 @@ pub struct NicState {
 impl Frame {
     /// What `samples` and `sources` tell at `at`; jobs come from elsewhere.
     #[must_use]
-    pub fn of(at: UnixTime, samples: &[Sample], sources: &[SourceStatus]) -> Self {
+    pub fn of(at: UnixTime, samples: &[impl Borrow<Sample>], sources: &[SourceStatus]) -> Self {
+        let samples: Vec<&Sample> = samples.iter().map(Borrow::borrow).collect();
         // Two sources may tell of one device: the first counts, as their counters differ.
         let mut seen = BTreeSet::new();
         let devices = samples.iter().flat_map(|sample| &sample.devices);
@@ -125,7 +127,7 @@ impl Frame {
             nics: hosts.flat_map(NicState::of_host).collect(),
             jobs: Vec::new(),
             sources: sources.to_vec(),
-            origins: samples.iter().flat_map(made_up_nodes).collect(),
+            origins: samples.iter().flat_map(|sample| made_up_nodes(sample)).collect(),
         }
     }
 
