@@ -49,10 +49,10 @@ impl Watch {
         let latest = || {
             let samples = daemon.board().snapshot().samples.into_iter();
             let mut found = samples.filter_map(|sample| {
-                let mut devices = sample.devices.into_iter();
+                let mut devices = sample.devices.iter();
                 let device =
                     devices.find(|device| driver_identity(&device.identity.uuid) == self.identity)?;
-                Some((sample.sequence, device))
+                Some((sample.sequence, device.clone()))
             });
             found.next()
         };
