@@ -4,6 +4,8 @@
 //! that panics, crashes or hangs costs one measurement, is replaced, and is named. Every result is kept as it comes, so
 //! that an interrupted run goes on where it was.
 
+mod collectives;
+mod contention;
 mod day;
 mod part;
 mod plan;

@@ -8,7 +8,9 @@
     reason = "launches hand pointers to the device; every block states why it is sound"
 )]
 
+mod exchange;
 mod grouped;
+mod lt;
 mod operands;
 mod pass;
 mod peer;
@@ -71,9 +73,31 @@ pub enum DeviceError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A library refused.
+    #[error(
+        "`{library}` refuses {doing}: {code}\n  = help: its version must fit the driver's and know this device and format"
+    )]
+    Refused {
+        /// The library.
+        library: &'static str,
+        /// What it was asked for.
+        doing: &'static str,
+        /// What it said.
+        code: String,
+    },
     /// A result is not what the CPU computes: it is not published.
     #[error(transparent)]
     Wrong(#[from] Wrong),
+    /// A collective of more devices than there are, or of one.
+    #[error(
+        "a collective of {ranks} devices, and there are {count}\n  = help: name 2 to {count} with `--ranks`"
+    )]
+    TooFew {
+        /// Devices that were asked for.
+        ranks: usize,
+        /// Devices that the driver sees.
+        count: usize,
+    },
     /// Two devices do not reach each other's memory.
     #[error(
         "device {peer} cannot be reached from this one\n  = help: `nvidia-smi topo -p2p r` says which pairs can"
@@ -120,6 +144,8 @@ pub struct Libraries {
 /// A device with its compiler.
 #[derive(Debug)]
 pub struct Device {
+    /// As the driver counts.
+    index: usize,
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
     compiler: Compiler,
@@ -208,6 +234,7 @@ impl Device {
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(driver("making a stream"))?;
         Ok(Self {
+            index,
             context,
             stream,
             compiler,

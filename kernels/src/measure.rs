@@ -1,6 +1,6 @@
 //! What can be measured on a device: a subject, what it must do and move, and how much memory it takes. No device here.
 
-use orrery_operation::{Gemm, GroupedGemm, MemoryPass, Precision};
+use orrery_operation::{CollectiveOp, Gemm, GroupedGemm, MemoryPass, Precision};
 use orrery_units::{Bytes, Flops, Seed};
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,15 @@ pub enum Subject {
     },
     /// A dense product of bfloats by cuBLASLt.
     Dense {
+        /// Rows.
+        m: u64,
+        /// Columns.
+        n: u64,
+        /// Depth.
+        k: u64,
+    },
+    /// A dense product of 8-bit numbers, into bfloats, by cuBLASLt; one scale for a whole operand.
+    DenseFp8 {
         /// Rows.
         m: u64,
         /// Columns.
@@ -75,6 +84,15 @@ pub enum Subject {
         /// Width of activations.
         hidden: u64,
     },
+    /// A collective of bfloats by NCCL among devices of one node.
+    Collective {
+        /// Which.
+        op: CollectiveOp,
+        /// Size, as nccl-tests counts it.
+        bytes: u64,
+        /// Devices.
+        ranks: u64,
+    },
     /// A dense product of bfloats beside a kernel that moves memory on so many blocks: the contention law.
     Contention {
         /// Side of the square product.
@@ -104,6 +122,7 @@ impl Subject {
             Self::Read { bytes } => format!("read-{bytes}"),
             Self::PeerCopy { bytes, peer } => format!("peer_copy-{bytes}-to-{peer}"),
             Self::Dense { m, n, k } => format!("dense-bf16-{m}x{n}x{k}"),
+            Self::DenseFp8 { m, n, k } => format!("dense-fp8-{m}x{n}x{k}"),
             Self::Grouped {
                 experts,
                 rows_per_expert,
@@ -122,6 +141,7 @@ impl Subject {
                 top_k,
                 hidden,
             } => format!("combine-{tokens}x{top_k}x{hidden}"),
+            Self::Collective { op, bytes, ranks } => format!("nccl-{}-{bytes}-among-{ranks}", op.name()),
             Self::Contention { side, blocks } => format!("contention-{side}-beside-{blocks}"),
         }
     }
@@ -130,8 +150,9 @@ impl Subject {
     #[must_use]
     pub const fn kernel_source(&self) -> &'static str {
         match self {
-            Self::Dense { .. } | Self::Contention { .. } => "cublaslt",
+            Self::Dense { .. } | Self::DenseFp8 { .. } | Self::Contention { .. } => "cublaslt",
             Self::PeerCopy { .. } => "driver",
+            Self::Collective { .. } => "nccl",
             _ => "orrery",
         }
     }
@@ -179,16 +200,17 @@ impl Subject {
     /// The shape of a dense product.
     #[must_use]
     pub const fn dense(&self) -> Option<Gemm> {
-        let (m, n, k) = match *self {
-            Self::Dense { m, n, k } => (m, n, k),
-            Self::Contention { side, .. } => (side, side, side),
+        let (m, n, k, precision) = match *self {
+            Self::Dense { m, n, k } => (m, n, k, Precision::Bf16),
+            Self::DenseFp8 { m, n, k } => (m, n, k, Precision::Fp8),
+            Self::Contention { side, .. } => (side, side, side, Precision::Bf16),
             _ => return None,
         };
         Some(Gemm {
             m,
             n,
             k,
-            precision: Precision::Bf16,
+            precision,
             output: Precision::Bf16,
         })
     }
@@ -238,10 +260,11 @@ impl Subject {
         grouped.or(dense).unwrap_or(Flops::ZERO)
     }
 
-    /// The least memory traffic of one launch; of a copy to another device what goes over the link.
+    /// The least memory traffic of one launch; of a copy to another device what goes over the link, of a collective its
+    /// size.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
-        if let Self::PeerCopy { bytes, .. } = *self {
+        if let Self::PeerCopy { bytes, .. } | Self::Collective { bytes, .. } = *self {
             return Bytes::new(bytes);
         }
         let grouped = self.grouped().map(|shape| shape.bytes() + shape.scale_bytes());
@@ -251,11 +274,15 @@ impl Subject {
     }
 
     /// So many copies of its operands that together they are three times a cache of `cache` bytes, two at least: launch
-    /// after launch takes the next, and none finds its own in the cache.
+    /// after launch takes the next, and none finds its own in the cache. A collective has what it gives and what it gets,
+    /// and finds them where they were, as nccl-tests measures it.
     ///
     /// Worked: operands of 1 MiB beside 50 MiB of cache: 150 copies; of 1 GiB: 2.
     #[must_use]
     pub fn copies(&self, cache: Bytes) -> u64 {
+        if matches!(self, Self::Collective { .. }) {
+            return 2;
+        }
         (3 * cache.get()).div_ceil(self.bytes().get().max(1)).max(2)
     }
 

@@ -3,6 +3,8 @@
 //! Each check takes what a kernel was given and what it left, and computes a few rows again by the
 //! [`reference`](mod@crate::reference). A result that is wrong has no time.
 
+use orrery_operation::CollectiveOp;
+
 use crate::Bf16;
 use crate::reference::{self, Permutation};
 
@@ -162,6 +164,27 @@ pub fn combine(
     within("combination", pairs, ALLOWED_OF_PASSES)
 }
 
+/// The number at `at` of what `rank` of `ranks` ends with, where rank `r` gives `input(r, i)` at `i` and a call counts
+/// `count` numbers: the whole buffer, or a rank's part of it. A message goes to the next rank; the root is rank 0.
+#[must_use]
+pub fn exchanged(
+    op: CollectiveOp,
+    (rank, ranks): (usize, usize),
+    count: usize,
+    at: usize,
+    input: &dyn Fn(usize, usize) -> f64,
+) -> f64 {
+    let sum = |at: usize| (0..ranks).map(|each| input(each, at)).sum();
+    match op {
+        CollectiveOp::AllReduce | CollectiveOp::Reduce => sum(at),
+        CollectiveOp::ReduceScatter => sum(rank * count + at),
+        CollectiveOp::AllGather => input(at / count, at % count),
+        CollectiveOp::AllToAll => input(at / count, rank * count + at % count),
+        CollectiveOp::SendRecv => input((rank + ranks - 1) % ranks, at),
+        CollectiveOp::Broadcast => input(0, at),
+    }
+}
+
 fn paired(got: &[Bf16], truth: Vec<Bf16>) -> impl Iterator<Item = (f64, f64)> {
     let number = |value: Bf16| f64::from(value.to_f32());
     let got: Vec<f64> = got.iter().map(|&got| number(got)).collect();
@@ -193,6 +216,29 @@ mod tests {
             "{wrong}"
         );
         assert!(within("it", pairs(f64::NAN), 1.0).is_err());
+    }
+
+    /// Three ranks of two numbers each, `10 rank + index`, by hand.
+    #[test]
+    fn exchanges_worked_by_hand() {
+        let input = |rank: usize, at: usize| (10 * rank + at) as f64;
+        let ends = |op, rank, count, length: usize| -> Vec<f64> {
+            (0..length)
+                .map(|at| exchanged(op, (rank, 3), count, at, &input))
+                .collect()
+        };
+        assert_eq!(ends(CollectiveOp::AllReduce, 1, 2, 2), [30.0, 33.0]);
+        assert_eq!(
+            ends(CollectiveOp::AllGather, 1, 2, 6),
+            [0.0, 1.0, 10.0, 11.0, 20.0, 21.0]
+        );
+        // Inputs of six numbers each.
+        assert_eq!(ends(CollectiveOp::ReduceScatter, 1, 2, 2), [36.0, 39.0]);
+        assert_eq!(
+            ends(CollectiveOp::AllToAll, 1, 2, 6),
+            [2.0, 3.0, 12.0, 13.0, 22.0, 23.0]
+        );
+        assert_eq!(ends(CollectiveOp::SendRecv, 0, 2, 2), [20.0, 21.0]);
     }
 
     /// The slow twin walks every piece as the kernel does.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use orrery_kernels::measure::{Mode, Subject};
 use orrery_kernels::statistics::StopRule;
-use orrery_operation::Precision;
+use orrery_operation::{CollectiveOp, Precision};
 use orrery_units::{Bytes, SimDuration};
 
 /// One measurement.
@@ -90,6 +90,37 @@ const EXPERTS: [(u64, u64, u64); 4] = [
     (8, 4096, 1792),
 ];
 
+/// Collectives that layers wait for.
+const COLLECTIVES: [CollectiveOp; 5] = [
+    CollectiveOp::AllReduce,
+    CollectiveOp::AllGather,
+    CollectiveOp::ReduceScatter,
+    CollectiveOp::AllToAll,
+    CollectiveOp::SendRecv,
+];
+
+/// Dense products: squares up to what fills any device, and those of DeepSeek-V3's layers from decoding to training.
+fn dense() -> Vec<Subject> {
+    let mut subjects = Vec::new();
+    for side in [1024, 2048, 4096, 8192, 16_384] {
+        subjects.push(Subject::Dense {
+            m: side,
+            n: side,
+            k: side,
+        });
+    }
+    for m in [16, 64, 256, 1024, 4096] {
+        for (n, k) in [(4096, 7168), (7168, 2048), (2112, 7168)] {
+            subjects.push(Subject::Dense { m, n, k });
+            subjects.push(Subject::DenseFp8 { m, n, k });
+        }
+    }
+    for (m, n, k) in [2048, 4096, 8192].map(|side| (side, side, side)) {
+        subjects.push(Subject::DenseFp8 { m, n, k });
+    }
+    subjects
+}
+
 impl Plan {
     /// What a profile needs: copies, dense and grouped products from decoding to training, passes between them, and the
     /// contention law.
@@ -99,18 +130,7 @@ impl Plan {
         for bytes in [64 << 20, 1 << 30] {
             subjects.extend([Subject::Copy { bytes }, Subject::Read { bytes }]);
         }
-        for side in [1024, 2048, 4096, 8192, 16_384] {
-            subjects.push(Subject::Dense {
-                m: side,
-                n: side,
-                k: side,
-            });
-        }
-        for m in [16, 64, 256, 1024, 4096] {
-            for (n, k) in [(4096, 7168), (7168, 2048), (2112, 7168)] {
-                subjects.push(Subject::Dense { m, n, k });
-            }
-        }
+        subjects.extend(dense());
         for precision in [Precision::Bf16, Precision::Fp8] {
             for (experts, n, k) in EXPERTS {
                 for rows_per_expert in [16, 128, 512, 2048] {
@@ -139,8 +159,11 @@ impl Plan {
             top_k,
             hidden,
         });
-        for blocks in [0, 8, 16, 24, 32] {
-            subjects.push(Subject::Contention { side: 8192, blocks });
+        // 8 and 31 waves of tiles on 132 units.
+        for side in [4096, 8192] {
+            for blocks in [0, 8, 16, 24, 32] {
+                subjects.push(Subject::Contention { side, blocks });
+            }
         }
         let sustained = subjects.into_iter().map(|subject| Entry {
             mode: match subject {
@@ -164,6 +187,34 @@ impl Plan {
             });
         }
         Self { entries, duty }
+    }
+
+    /// The same, and collectives by NCCL and copies among `ranks` devices of the node; nothing more where that is one.
+    #[must_use]
+    pub fn among(mut self, device: usize, ranks: usize) -> Self {
+        if ranks < 2 {
+            return self;
+        }
+        let mut subjects = vec![Subject::PeerCopy {
+            bytes: 1 << 28,
+            peer: (device + 1) % ranks,
+        }];
+        for op in COLLECTIVES {
+            // From a message that is all latency to one that is all bandwidth.
+            for bytes in (10..=31).step_by(3).map(|exponent| 1 << exponent) {
+                subjects.push(Subject::Collective {
+                    op,
+                    bytes,
+                    ranks: ranks as u64,
+                });
+            }
+        }
+        let more = subjects.into_iter().map(|subject| Entry {
+            subject,
+            mode: Mode::Sustained,
+        });
+        self.entries.extend(more);
+        self
     }
 
     /// The entries whose names hold one of `parts`; all of them where there are none.

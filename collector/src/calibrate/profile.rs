@@ -11,6 +11,8 @@ use orrery_profile::{KernelCurve, Law, OpClass, PassLaw, Points, Profile, Proven
 use orrery_units::{BytesPerSec, FlopsPerSec, SimDuration};
 
 use super::Calibration;
+use super::collectives::collective_curves;
+use super::contention::contention_curve;
 use super::spec::spec_of;
 
 /// Share of a peak that dense products reach, where no data sheet says what the peak is.
@@ -50,13 +52,7 @@ pub fn profile_of(
     };
     let pass = pass_curve(&rows, records, bandwidth, &provenance);
     let mut kernels = Vec::new();
-    let start = start_law(facts, peak, bandwidth);
-    let dense = dense_curve(&rows, &start, &provenance);
-    let start = match dense.as_ref().map(|curve| curve.law) {
-        Some(Law::Tiled(law)) => law,
-        _ => start,
-    };
-    kernels.extend(dense);
+    let mut start = start_law(facts, peak, bandwidth);
     for precision in [Precision::Bf16, Precision::Fp8] {
         let peak = match precision {
             Precision::Fp8 => spec
@@ -64,7 +60,13 @@ pub fn profile_of(
                 .unwrap_or_else(|| FlopsPerSec::new(2.0 * peak.get())),
             _ => peak,
         };
-        let start = TiledLaw { peak, ..start };
+        // Each fit begins where the one before ended.
+        start = TiledLaw { peak, ..start };
+        let dense = dense_curve(&rows, precision, &start, &provenance);
+        if let Some(Law::Tiled(law)) = dense.as_ref().map(|curve| curve.law) {
+            start = law;
+        }
+        kernels.extend(dense);
         let law = pass.as_ref().map(|curve| curve.law);
         kernels.extend(grouped_curve(&rows, precision, &start, law, &provenance));
     }
@@ -79,6 +81,8 @@ pub fn profile_of(
         date: calibration.date.clone(),
         notes: notes(calibration, facts, records),
         kernels,
+        collectives: collective_curves(&rows, &provenance),
+        contention: contention_curve(&rows, facts, &provenance),
         ..Profile::default()
     }
 }
@@ -175,16 +179,17 @@ fn curve(
 
 fn dense_curve(
     rows: &[Row<'_>],
+    precision: Precision,
     start: &TiledLaw,
     provenance: &dyn Fn(Option<&str>, &str) -> Provenance,
 ) -> Option<KernelCurve> {
     let dense = rows
         .iter()
-        .filter(|(subject, _)| matches!(subject, Subject::Dense { .. }));
+        .filter(|(subject, _)| matches!(subject, Subject::Dense { .. } | Subject::DenseFp8 { .. }));
     let measured: Vec<GemmRow> = dense
         .filter_map(|(subject, measured)| {
             Some(GemmRow {
-                shape: subject.dense()?,
+                shape: subject.dense().filter(|shape| shape.precision == precision)?,
                 time: measured.median(),
             })
         })
@@ -202,7 +207,7 @@ fn dense_curve(
     let fit = (Law::Tiled(law), fitted);
     Some(curve(
         OpClass::Gemm,
-        Some(Precision::Bf16),
+        Some(precision),
         "cublaslt",
         fit,
         Points::new(shapes, 3),

@@ -23,6 +23,9 @@ pub(super) struct CalibrateArguments {
     /// Which device, as the driver counts.
     #[arg(long, default_value_t = 0)]
     device: usize,
+    /// Devices of this node that collectives run among, from `--device` on; none run without it.
+    #[arg(long, default_value_t = 1)]
+    ranks: usize,
     /// Measurements whose names hold this; may be given several times.
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
@@ -122,7 +125,9 @@ fn wheel_roots() -> Vec<PathBuf> {
 
 /// Prints the plan, then measures it.
 pub(super) fn calibrate(arguments: CalibrateArguments) -> anyhow::Result<Exit> {
-    let plan = Plan::standard(arguments.duty).only(&arguments.only);
+    let plan = Plan::standard(arguments.duty)
+        .among(arguments.device, arguments.ranks)
+        .only(&arguments.only);
     let mut out = io::stdout().lock();
     if plan.entries.is_empty() {
         tell(

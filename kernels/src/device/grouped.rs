@@ -2,7 +2,6 @@
 
 use cudarc::driver::sys::{self, CUtensorMap};
 use cudarc::driver::{CudaFunction, CudaSlice, DevicePtr as _, DeviceRepr, LaunchConfig, PushKernelArg as _};
-use half::bf16;
 use orrery_operation::Precision;
 
 use super::operands::{draw, fetch, int, reserve, size, upload};
@@ -38,7 +37,7 @@ struct Copied {
     weights: CudaSlice<u8>,
     weight_scales: CudaSlice<f32>,
     maps: Option<(Map, Map)>,
-    result: CudaSlice<bf16>,
+    result: CudaSlice<Bf16>,
 }
 
 struct Shape {

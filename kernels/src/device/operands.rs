@@ -1,20 +1,24 @@
 //! What a subject's launches read and write: copies of its operands in device memory, more of them than a cache holds.
 
-use cudarc::driver::{CudaFunction, CudaSlice, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg as _};
-use half::bf16;
+use std::sync::Arc;
+
+use cudarc::driver::{
+    CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg as _,
+};
 use orrery_units::{Bytes, Seed};
 use rand::RngExt as _;
 
+use super::exchange::Exchange;
 use super::grouped::Grouped;
 use super::pass::Pass;
 use super::peer::Peer;
 use super::product::Dense;
 use super::stream::Stream;
 use super::{Device, DeviceError, driver};
-use crate::Bf16;
 use crate::catalog::Kernel;
 use crate::compile::source_hash;
 use crate::measure::Subject;
+use crate::{Bf16, E4m3};
 
 /// A subject on the device.
 pub(super) enum Operands {
@@ -24,11 +28,12 @@ pub(super) enum Operands {
     Peer(Peer),
     Dense(Box<Dense>),
     Grouped(Box<Grouped>),
+    Exchange(Exchange),
 }
 
 /// Draws that are made; more are repeats. A megabyte: the device sees no pattern in it, and the host is done in time. A
 /// prime number of them, so that repeats lie differently in pieces, rows and pages.
-const DRAWN: usize = (1 << 19) - 1;
+pub(super) const DRAWN: usize = (1 << 19) - 1;
 
 /// So many bfloats from -1 to 1, drawn by name: never zeros, which run faster than data does.
 pub(super) fn draw(name: &str, count: usize) -> Vec<Bf16> {
@@ -48,19 +53,20 @@ pub(super) fn draw_words(name: &str, count: usize) -> Vec<u32> {
     repeated(&words, count)
 }
 
-fn repeated<T: Copy>(drawn: &[T], count: usize) -> Vec<T> {
+/// So many numbers, of `drawn` over and over.
+pub(super) fn repeated<T: Copy>(drawn: &[T], count: usize) -> Vec<T> {
     let mut values = drawn.repeat(count.max(1).div_ceil(drawn.len()));
     values.truncate(count.max(1));
     values
 }
 
-/// The same on the device, for libraries.
-pub(super) fn random(device: &Device, name: &str, count: usize) -> Result<CudaSlice<bf16>, DeviceError> {
-    let values: Vec<bf16> = draw(name, count)
-        .into_iter()
-        .map(|value| bf16::from_bits(value.to_bits()))
+/// The same as 8-bit numbers.
+pub(super) fn draw_eight(name: &str, count: usize) -> Vec<u8> {
+    let drawn = draw(name, count.clamp(1, DRAWN)).into_iter();
+    let drawn: Vec<u8> = drawn
+        .map(|value| E4m3::from_f32(value.to_f32()).to_bits())
         .collect();
-    upload(device, &values)
+    repeated(&drawn, count)
 }
 
 pub(super) fn size(value: u64) -> usize {
@@ -107,11 +113,16 @@ impl Operands {
             Subject::Copy { bytes } => Stream::new(device, Kernel::Copy, bytes, copies).map(Self::Stream),
             Subject::Read { bytes } => Stream::new(device, Kernel::Read, bytes, copies).map(Self::Stream),
             Subject::PeerCopy { bytes, peer } => Peer::new(device, bytes, peer, copies).map(Self::Peer),
-            Subject::Dense { .. } => Ok(Self::Dense(Box::new(Dense::new(device, subject, copies, 0)?))),
+            Subject::Dense { .. } | Subject::DenseFp8 { .. } => {
+                Ok(Self::Dense(Box::new(Dense::new(device, subject, copies, 0)?)))
+            }
             Subject::Contention { blocks, .. } => Ok(Self::Dense(Box::new(Dense::new(
                 device, subject, copies, blocks,
             )?))),
             Subject::Grouped { .. } => Ok(Self::Grouped(Box::new(Grouped::new(device, subject, copies)?))),
+            Subject::Collective { op, bytes, ranks } => {
+                Exchange::new(device, op, bytes, size(ranks)).map(Self::Exchange)
+            }
             Subject::Swiglu { .. } | Subject::Gather { .. } | Subject::Combine { .. } => {
                 Ok(Self::Pass(Box::new(Pass::new(device, subject, copies)?)))
             }
@@ -139,6 +150,7 @@ impl Operands {
             Self::Peer(peer) => peer.launch(device, index),
             Self::Dense(dense) => dense.launch(device, index),
             Self::Grouped(grouped) => grouped.launch(device, index),
+            Self::Exchange(exchange) => exchange.launch(),
         }
     }
 
@@ -152,8 +164,17 @@ impl Operands {
             Self::Peer(peer) => peer.check(device),
             Self::Dense(dense) => dense.check(device),
             Self::Grouped(grouped) => grouped.check(device),
+            Self::Exchange(exchange) => exchange.check(),
         }
         .map(Some)
+    }
+
+    /// The streams on which launches run: a launch is over when the last of them is.
+    pub(super) fn streams(&self, device: &Device) -> Vec<Arc<CudaStream>> {
+        match self {
+            Self::Exchange(exchange) => exchange.streams(),
+            _ => vec![Arc::clone(&device.stream)],
+        }
     }
 
     /// Ends what runs beside.
@@ -170,7 +191,7 @@ impl Operands {
             Self::Empty(_) => Kernel::Empty,
             Self::Stream(stream) => stream.kernel(),
             Self::Pass(pass) => pass.kernel(),
-            Self::Dense(_) | Self::Peer(_) => return None,
+            Self::Dense(_) | Self::Peer(_) | Self::Exchange(_) => return None,
             Self::Grouped(grouped) => grouped.kernel(),
         };
         Some(source_hash(&kernel.source()))

@@ -2,27 +2,82 @@
 
 use std::sync::Arc;
 
-use cudarc::cublaslt::{CudaBlasLT, Matmul as _, MatmulConfig};
-use cudarc::driver::{CudaSlice, CudaStream, LaunchConfig, PinnedHostSlice, PushKernelArg as _};
-use half::bf16;
+use cudarc::driver::{
+    CudaSlice, CudaStream, DevicePtr as _, LaunchConfig, PinnedHostSlice, PushKernelArg as _,
+};
+use orrery_operation::Precision;
 
-use super::operands::{fetch, random, reserve, size};
-use super::{Device, DeviceError, Libraries, driver};
+use super::lt::Plan;
+use super::operands::{draw, draw_eight, fetch, reserve, size, upload};
+use super::{Device, DeviceError, driver};
 use crate::catalog::Kernel;
 use crate::measure::Subject;
 use crate::verify;
+use crate::{Bf16, E4m3};
 
 /// Longest that a kernel moves memory when nobody stops it.
 const MOVER_LIMIT_NANOS: u64 = 60_000_000_000;
 
 /// `result [m, n] = left [m, k] · right [n, k]ᵀ`, over copies of the operands.
 pub(super) struct Dense {
-    library: CudaBlasLT,
-    left: Vec<CudaSlice<bf16>>,
-    right: Vec<CudaSlice<bf16>>,
-    result: std::cell::RefCell<CudaSlice<bf16>>,
+    plan: Plan,
+    left: Vec<Matrix>,
+    right: Vec<Matrix>,
+    result: CudaSlice<Bf16>,
     shape: [usize; 3],
+    allowed: f64,
     beside: Option<Mover>,
+}
+
+/// An operand.
+enum Matrix {
+    Sixteen(CudaSlice<Bf16>),
+    Eight(CudaSlice<u8>),
+}
+
+impl Matrix {
+    fn address(&self, device: &Device) -> u64 {
+        match self {
+            Self::Sixteen(numbers) => numbers.device_ptr(&device.stream).0,
+            Self::Eight(numbers) => numbers.device_ptr(&device.stream).0,
+        }
+    }
+
+    /// Its numbers, as the library multiplies them.
+    fn numbers(&self, device: &Device) -> Result<Vec<f32>, DeviceError> {
+        Ok(match self {
+            Self::Sixteen(numbers) => fetch(device, numbers)?.into_iter().map(Bf16::to_f32).collect(),
+            Self::Eight(numbers) => {
+                let of: Vec<f32> = (0..=u8::MAX).map(|bits| E4m3::from_bits(bits).to_f32()).collect();
+                let bits = fetch(device, numbers)?.into_iter();
+                bits.map(|bits| of[usize::from(bits)]).collect()
+            }
+        })
+    }
+}
+
+/// So many copies of `count` numbers, drawn by name.
+fn copies(
+    device: &Device,
+    name: &str,
+    count: usize,
+    precision: Precision,
+    num_copies: u64,
+) -> Result<Vec<Matrix>, DeviceError> {
+    match precision {
+        Precision::Fp8 => {
+            let drawn = draw_eight(name, count);
+            (0..num_copies)
+                .map(|_| upload(device, &drawn).map(Matrix::Eight))
+                .collect()
+        }
+        _ => {
+            let drawn = draw(name, count);
+            (0..num_copies)
+                .map(|_| upload(device, &drawn).map(Matrix::Sixteen))
+                .collect()
+        }
+    }
 }
 
 /// A kernel that moves memory on its own stream until it is stopped.
@@ -87,83 +142,45 @@ impl Dense {
         num_copies: u64,
         blocks: u64,
     ) -> Result<Self, DeviceError> {
-        if !Libraries::look().cublaslt {
-            return Err(DeviceError::Missing {
-                library: "libcublasLt.so",
-                remedy: "pip install nvidia-cublas-cu12, or the CUDA toolkit, and put its folder on LD_LIBRARY_PATH",
-            });
-        }
         let shape = subject.dense().expect("the caller gives dense products alone");
+        let plan = Plan::new(device, [shape.m, shape.n, shape.k], shape.precision)?;
         let sizes = [shape.m, shape.n, shape.k].map(size);
         let [m, n, k] = sizes;
-        let copies = |name: &str, count: usize| -> Result<Vec<CudaSlice<bf16>>, DeviceError> {
-            (0..num_copies).map(|_| random(device, name, count)).collect()
-        };
-        let library = CudaBlasLT::new(Arc::clone(&device.stream));
-        let library = library.map_err(|_fault| DeviceError::Missing {
-            library: "libcublasLt.so",
-            remedy: "it is there and does not start: its version must fit the driver's",
-        })?;
-        let (left, right) = (copies("left", m * k)?, copies("right", n * k)?);
-        let result = std::cell::RefCell::new(reserve(device, m * n)?);
+        let of = |name: &str, count: usize| copies(device, name, count, shape.precision, num_copies);
         Ok(Self {
-            library,
-            left,
-            right,
-            result,
+            plan,
+            left: of("left", m * k)?,
+            right: of("right", n * k)?,
+            result: reserve(device, m * n)?,
             shape: sizes,
+            allowed: match shape.precision {
+                Precision::Fp8 => verify::ALLOWED.1,
+                _ => verify::ALLOWED.0,
+            },
             beside: (blocks > 0).then(|| Mover::start(device, blocks)).transpose()?,
         })
     }
 
-    pub(super) fn launch(&self, _device: &Device, index: usize) -> Result<(), DeviceError> {
-        let [m, n, k] = self.shape;
-        let wide = |value: usize| value as i64;
-        // Column by column, as the library counts: the transpose of the result, n x m.
-        let config = MatmulConfig {
-            transa: true,
-            transb: false,
-            transc: false,
-            m: n as u64,
-            n: m as u64,
-            k: k as u64,
-            alpha: 1.0,
-            lda: wide(k),
-            ldb: wide(k),
-            beta: 0.0,
-            ldc: wide(n),
-            stride_a: None,
-            stride_b: None,
-            stride_c: None,
-            stride_bias: None,
-            batch_size: None,
-        };
+    pub(super) fn launch(&self, device: &Device, index: usize) -> Result<(), DeviceError> {
         let copy = index % self.left.len();
-        let (left, right) = (&self.left[copy], &self.right[copy]);
-        // SAFETY: the buffers hold as many numbers as the configuration says.
-        let done = unsafe {
-            self.library
-                .matmul(config, right, left, &mut *self.result.borrow_mut(), None, None)
-        };
-        done.map_err(|_fault| DeviceError::Missing {
-            library: "libcublasLt.so",
-            remedy: "it has no kernel for this product: its version must know this device",
-        })
+        let (left, right) = (self.left[copy].address(device), self.right[copy].address(device));
+        let (result, _record) = self.result.device_ptr(&device.stream);
+        self.plan.launch(device, left, right, result)
     }
 
     pub(super) fn check(&self, device: &Device) -> Result<f64, DeviceError> {
-        let (left, right) = (fetch(device, &self.left[0])?, fetch(device, &self.right[0])?);
-        let result = fetch(device, &*self.result.borrow())?;
+        let (left, right) = (self.left[0].numbers(device)?, self.right[0].numbers(device)?);
+        let result = fetch(device, &self.result)?;
         let [m, n, k] = self.shape;
-        let number = |values: &[bf16], at: usize| f64::from(values[at].to_f32());
         let pairs = verify::sampled(m).flat_map(|row| (0..n).map(move |column| (row, column)));
         let errors = pairs.map(|(row, column)| {
-            let truth: f64 = (0..k)
-                .map(|i| number(&left, row * k + i) * number(&right, column * k + i))
-                .sum();
-            (number(&result, row * n + column), truth)
+            let products = left[row * k..(row + 1) * k]
+                .iter()
+                .zip(&right[column * k..(column + 1) * k]);
+            let truth: f64 = products.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+            (f64::from(result[row * n + column].to_f32()), truth)
         });
-        Ok(verify::within("dense product", errors, verify::ALLOWED.0)?)
+        Ok(verify::within("dense product", errors, self.allowed)?)
     }
 
     pub(super) fn finish(&self, device: &Device) -> Result<(), DeviceError> {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use cudarc::driver::sys::CUevent_flags_enum::CU_EVENT_DEFAULT;
-use cudarc::driver::{CudaEvent, CudaSlice, LaunchConfig, PushKernelArg as _};
+use cudarc::driver::{CudaEvent, CudaSlice, CudaStream, LaunchConfig, PushKernelArg as _};
 use orrery_units::SimDuration;
 use serde::{Deserialize, Serialize};
 
@@ -128,23 +128,27 @@ impl Device {
         Ok(measured)
     }
 
-    fn event(&self) -> Result<CudaEvent, DeviceError> {
-        // Without this flag events have no time.
-        let event = self.context.new_event(Some(CU_EVENT_DEFAULT));
-        event.map_err(driver("making an event"))
-    }
-
-    /// Time of `launches` launches back to back over changing copies, for one of them.
+    /// Time of `launches` launches back to back over changing copies, for one of them: on several devices that of the
+    /// last to end.
     fn batch(&self, operands: &Operands, launches: usize) -> Result<SimDuration, DeviceError> {
-        let (begin, end) = (self.event()?, self.event()?);
-        begin.record(&self.stream).map_err(driver("recording an event"))?;
+        let streams = operands.streams(self);
+        let begun = streams
+            .iter()
+            .map(|stream| recorded(stream))
+            .collect::<Result<Vec<_>, _>>()?;
         for launch in 0..launches {
             operands.launch(self, launch)?;
         }
-        end.record(&self.stream).map_err(driver("recording an event"))?;
-        let millis = begin.elapsed_ms(&end).map_err(driver("reading an event"))?;
+        let ended = streams
+            .iter()
+            .map(|stream| recorded(stream))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut longest = 0.0_f32;
+        for (begin, end) in begun.iter().zip(&ended) {
+            longest = longest.max(begin.elapsed_ms(end).map_err(driver("reading an event"))?);
+        }
         #[expect(clippy::cast_precision_loss, reason = "a batch has few launches")]
-        let each = f64::from(millis) / 1e3 / launches as f64;
+        let each = f64::from(longest) / 1e3 / launches as f64;
         Ok(SimDuration::from_secs(each))
     }
 
@@ -185,10 +189,9 @@ impl Device {
             launch.arg(&address).arg(&GATE_LIMIT_NANOS);
             // SAFETY: pinned memory of a 64-bit process has one address for host and device.
             unsafe { launch.launch(single()) }.map_err(driver("holding the stream"))?;
-            let (begin, end) = (self.event()?, self.event()?);
-            begin.record(&self.stream).map_err(driver("recording an event"))?;
+            let begin = recorded(&self.stream)?;
             operands.launch(self, 0)?;
-            end.record(&self.stream).map_err(driver("recording an event"))?;
+            let end = recorded(&self.stream)?;
             // SAFETY: the gate reads it as volatile and does nothing else with it.
             unsafe { flag.write_volatile(1) };
             let millis = begin.elapsed_ms(&end).map_err(driver("reading an event"))?;
@@ -236,6 +239,15 @@ impl Device {
             .clone_dtoh(&readings)
             .map_err(driver("reading the clock"))
     }
+}
+
+/// An event of `stream`, recorded now.
+fn recorded(stream: &CudaStream) -> Result<CudaEvent, DeviceError> {
+    // Without this flag events have no time.
+    let event = stream.context().new_event(Some(CU_EVENT_DEFAULT));
+    let event = event.map_err(driver("making an event"))?;
+    event.record(stream).map_err(driver("recording an event"))?;
+    Ok(event)
 }
 
 /// Launches that take about as long as a batch should.

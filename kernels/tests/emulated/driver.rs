@@ -13,7 +13,7 @@ use orrery_kernels::compile::{Cache, Compiler, Search};
 use orrery_kernels::device::{Device, Sampling};
 use orrery_kernels::measure::{Mode, Subject};
 use orrery_kernels::statistics::StopRule;
-use orrery_operation::Precision;
+use orrery_operation::{CollectiveOp, Precision};
 use orrery_units::SimDuration;
 
 use crate::machine::Emulator;
@@ -28,8 +28,8 @@ fn nvrtc() -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
-/// A folder with the fake driver under the driver's name.
-fn driver() -> tempfile::TempDir {
+/// A folder with the fake driver under its own name and those of `libraries`.
+fn driver(libraries: &[&str]) -> tempfile::TempDir {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("it lies in the target folder");
@@ -41,29 +41,36 @@ fn driver() -> tempfile::TempDir {
         .expect("cargo starts");
     assert!(built.success(), "the fake driver builds");
     let folder = tempfile::tempdir().expect("a folder");
-    let library = folder.path().join("libcuda.so");
-    std::fs::copy(target.join("debug/libfake_cuda.so"), library).expect("it can be copied");
+    for name in ["libcuda.so"].iter().chain(libraries) {
+        let library = target.join("debug/libfake_cuda.so");
+        std::fs::copy(library, folder.path().join(name)).expect("it can be copied");
+    }
     folder
 }
 
-/// Relative errors of `subjects`, or why there is none, on a device of this major capability that runs `sources`; none
-/// where something to build them with is missing.
-fn measure(major: u32, sources: &[Source], subjects: &[Subject]) -> Option<Vec<Result<Option<f64>, String>>> {
+/// Relative errors of `subjects`, or why there is none, on a device of this major capability that runs `sources`, with
+/// `libraries` there; none where something to build them with is missing.
+fn measure(
+    major: u32,
+    sources: &[Source],
+    libraries: &[&str],
+    subjects: &[Subject],
+) -> Option<Vec<Result<Option<f64>, String>>> {
     nvrtc()?;
-    let libraries = sources.iter().map(|&source| {
+    let kernels = sources.iter().map(|&source| {
         let emulator = Emulator::of(source)?;
         Some(emulator.path().display().to_string())
     });
-    let libraries: Vec<String> = libraries.collect::<Option<_>>()?;
-    let folder = driver();
+    let kernels: Vec<String> = kernels.collect::<Option<_>>()?;
+    let folder = driver(libraries);
     let output = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "driver::child", "--nocapture"])
         .env(SUBJECTS, serde_json::to_string(subjects).expect("plain data"))
         .env("LD_LIBRARY_PATH", folder.path())
-        .env("ORRERY_FAKE_CUDA_KERNELS", libraries.join(":"))
+        .env("ORRERY_FAKE_CUDA_KERNELS", kernels.join(":"))
         .env("ORRERY_FAKE_CUDA_MAJOR", major.to_string())
         .env("ORRERY_FAKE_CUDA_UNITS", "2")
-        .env("ORRERY_FAKE_CUDA_DEVICES", "2")
+        .env("ORRERY_FAKE_CUDA_DEVICES", "3")
         .env("ORRERY_FAKE_CUDA_CACHE", "20000")
         .output()
         .expect("it runs");
@@ -146,7 +153,7 @@ fn every_pass_is_right_before_it_is_timed() {
         Kernel::GemmBf16,
         Kernel::Clock,
     ];
-    let Some(results) = measure(8, &sources.map(Kernel::source), &PASSES) else {
+    let Some(results) = measure(8, &sources.map(Kernel::source), &[], &PASSES) else {
         return;
     };
     for (subject, result) in PASSES.iter().zip(&results) {
@@ -174,7 +181,7 @@ fn products_by_bulk_copies_are_right_on_a_device_of_theirs() {
     };
     let subjects = [of(Precision::Bf16), of(Precision::Fp8)];
     let sources = [Kernel::HopperBf16, Kernel::Clock].map(Kernel::source);
-    let Some(results) = measure(9, &sources, &subjects) else {
+    let Some(results) = measure(9, &sources, &[], &subjects) else {
         return;
     };
     for (result, allowed) in results.iter().zip([1e-2, 4e-2]) {
@@ -185,7 +192,7 @@ fn products_by_bulk_copies_are_right_on_a_device_of_theirs() {
 
 #[test]
 fn a_kernel_that_does_nothing_has_no_time() {
-    let Some(results) = measure(8, &[], &PASSES) else {
+    let Some(results) = measure(8, &[], &[], &PASSES) else {
         return;
     };
     for (subject, result) in PASSES.iter().zip(&results) {
@@ -201,10 +208,74 @@ fn a_kernel_that_does_nothing_has_no_time() {
 #[test]
 fn a_copy_to_a_peer_is_the_drivers_and_needs_one() {
     let copy = |peer| Subject::PeerCopy { bytes: 4096, peer };
-    let Some(results) = measure(8, &[], &[copy(1), copy(5)]) else {
+    let Some(results) = measure(8, &[], &[], &[copy(1), copy(5)]) else {
         return;
     };
     assert_eq!(results[0], Ok(Some(0.0)));
     let fault = results[1].as_ref().unwrap_err();
     assert!(fault.contains("opening device 5"), "{fault}");
+}
+
+/// Operands, layouts and transposition as the library counts them; formats and shapes that it refuses are told.
+#[test]
+fn dense_products_of_the_library_are_described_right() {
+    let eight = |m| Subject::DenseFp8 { m, n: 32, k: 80 };
+    let subjects = [Subject::Dense { m: 50, n: 33, k: 70 }, eight(48), eight(50)];
+    let Some(results) = measure(9, &[], &["libcublasLt.so"], &subjects) else {
+        return;
+    };
+    for (result, allowed) in results.iter().zip([1e-2, 4e-2]) {
+        let error = result.clone().unwrap().unwrap();
+        assert!(error > 0.0 && error < allowed, "{results:?}");
+    }
+    let fault = results[2].as_ref().unwrap_err();
+    assert!(
+        fault.contains("refuses this product: CUBLAS_STATUS_NOT_SUPPORTED"),
+        "{fault}"
+    );
+}
+
+/// Every rank ends with what the collective says, by its own part; without the library or the devices it is told.
+#[test]
+fn collectives_among_devices_end_with_what_they_say() {
+    let of = |op, bytes, ranks| Subject::Collective { op, bytes, ranks };
+    let ops = [
+        CollectiveOp::AllReduce,
+        CollectiveOp::AllGather,
+        CollectiveOp::ReduceScatter,
+        CollectiveOp::AllToAll,
+        CollectiveOp::SendRecv,
+    ];
+    let mut subjects: Vec<Subject> = ops
+        .into_iter()
+        .flat_map(|op| [of(op, 20_000, 2), of(op, 1000, 3)])
+        .collect();
+    subjects.push(of(CollectiveOp::AllReduce, 1000, 4));
+    subjects.push(of(CollectiveOp::Reduce, 1000, 2));
+    let Some(results) = measure(9, &[], &["libnccl.so"], &subjects) else {
+        return;
+    };
+    for (subject, result) in subjects.iter().zip(&results[..10]) {
+        let error = result.clone().unwrap().unwrap();
+        let adds = matches!(
+            subject,
+            Subject::Collective {
+                op: CollectiveOp::AllReduce | CollectiveOp::ReduceScatter,
+                ..
+            }
+        );
+        assert!(error < 1e-2 && (error > 0.0) == adds, "{}: {error}", subject.id());
+    }
+    let fault = |at: usize| results[at].clone().unwrap_err();
+    assert!(
+        fault(10).contains("a collective of 4 devices, and there are 3"),
+        "{}",
+        fault(10)
+    );
+    assert!(fault(11).contains("refuses this collective"), "{}", fault(11));
+    let Some(results) = measure(9, &[], &[], &subjects[..1]) else {
+        return;
+    };
+    let fault = results[0].clone().unwrap_err();
+    assert!(fault.contains("`libnccl.so` was not found"), "{fault}");
 }

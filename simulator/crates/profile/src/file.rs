@@ -91,6 +91,14 @@ impl Profile {
                 }
             }
         }
+        let weight = self.contention.as_ref().map_or(0.0, |curve| curve.law.weight);
+        if !(weight >= 0.0 && weight.is_finite()) {
+            return Err(ProfileError::Parameter {
+                entry: "contention".to_owned(),
+                parameter: "weight",
+                value: weight,
+            });
+        }
         Ok(())
     }
 }

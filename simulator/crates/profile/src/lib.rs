@@ -5,6 +5,7 @@
 //! no curve for, it has no curve for, and the caller falls back to arithmetic and says so.
 
 mod collective;
+mod contention;
 mod exchange;
 mod file;
 pub mod fit;
@@ -16,6 +17,7 @@ mod provenance;
 mod tuning;
 
 pub use collective::{Bottleneck, CollectiveCurve, RatioTable, TransferLaw};
+pub use contention::{ContentionCurve, ContentionLaw};
 pub use exchange::ExchangeCurve;
 pub use file::ProfileError;
 pub use fits::DeviceMismatch;
@@ -52,6 +54,9 @@ pub struct Profile {
     pub ratios: Vec<RatioTable>,
     /// Expert exchanges.
     pub exchanges: Vec<ExchangeCurve>,
+    /// What kernels take from products beside them, where it was measured; files from before December 2026 have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contention: Option<ContentionCurve>,
 }
 
 impl Profile {

@@ -1,6 +1,6 @@
 //! Files that earlier versions wrote still load and come out as they went in; what is no profile says why.
 
-use orrery_profile::{Law, Profile};
+use orrery_profile::{ContentionCurve, ContentionLaw, Fitted, Law, Points, Profile, Provenance, Range};
 
 /// Every kind of entry once, as written in November 2026.
 const FIRST: &str = include_str!("old/profile-1-2026-11.json");
@@ -19,11 +19,13 @@ fn a_profile_of_the_first_version_loads_and_loses_nothing() {
             "{curve:?}"
         );
     }
+    assert_eq!(profile.contention, None, "it came later");
     // Nothing that the file says is dropped: what is written again holds every value of it.
     let (old, new): (serde_json::Value, serde_json::Value) = (
         serde_json::from_str(FIRST).unwrap(),
         serde_json::from_str(&profile.to_json()).unwrap(),
     );
+    assert_eq!(new.get("contention"), None, "what is not there is not written");
     check_holds(&new, &old, "");
 }
 
@@ -44,6 +46,26 @@ fn check_holds(new: &serde_json::Value, old: &serde_json::Value, at: &str) {
         }
         _ => assert_eq!(new, old, "{at}"),
     }
+}
+
+/// The law of contention is a field of version 1 that may be there: it goes out and comes in, and none that cannot be does.
+#[test]
+fn a_profile_with_a_law_of_contention_loads() {
+    let mut profile = Profile::from_json(FIRST).unwrap();
+    let with = |weight: f64| ContentionCurve {
+        law: ContentionLaw { weight },
+        kernel_source: "cublaslt".to_owned(),
+        num_units: 132,
+        blocks: Range { min: 8, max: 32 },
+        points: Points::default(),
+        fitted: Fitted::default(),
+        provenance: Provenance::default(),
+    };
+    profile.contention = Some(with(1.25));
+    assert_eq!(Profile::from_json(&profile.to_json()).unwrap(), profile);
+    profile.contention = Some(with(-0.5));
+    let fault = Profile::from_json(&profile.to_json()).unwrap_err().to_string();
+    assert!(fault.contains("`contention` holds `weight` = -0.5"), "{fault}");
 }
 
 #[test]

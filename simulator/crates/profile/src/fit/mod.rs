@@ -1,6 +1,7 @@
 //! Measurements into curves: pure functions, deterministic, robust against a few bad rows.
 
 mod attention;
+mod contention;
 mod kriging;
 mod levenberg;
 mod library;
@@ -9,6 +10,7 @@ mod tiled;
 mod transfer;
 
 pub use attention::{AttentionRow, attention};
+pub use contention::{ContentionRow, contention};
 pub use kriging::{Component, Kriging};
 pub use levenberg::{Prior, least_squares};
 pub use library::{LibraryFit, LibraryRow};

@@ -67,8 +67,9 @@ impl Network {
         }
     }
 
-    pub(crate) const fn num_units(&self) -> f64 {
-        self.num_units
+    /// The share of a device that a kernel of `blocks` blocks takes.
+    pub(crate) fn units_taken(&self, blocks: f64) -> f64 {
+        self.profile.units_taken(blocks, self.num_units)
     }
 
     pub(crate) const fn memory_bandwidth(&self) -> f64 {

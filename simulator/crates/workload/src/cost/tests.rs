@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use orrery_operation::{Attention, Collective, CollectiveOp, Gemm, GroupedGemm, Mask, MemoryPass, Precision};
-use orrery_profile::{Profile, Term, Tuning};
+use orrery_profile::{
+    ContentionCurve, ContentionLaw, Fitted, Points, Profile, Provenance, Range, Term, Tuning,
+};
 use orrery_scenario::plan::{
     Cluster, Device, Dispatcher, Fabric, GraphScope, GroupShape, Node, Stack, StackFamily,
 };
@@ -424,6 +426,45 @@ fn an_exchange_takes_as_long_as_its_busiest_port() {
     assert!((f64::from(transfer.occupancy.units) - 20.0 / 132.0).abs() < 1e-6);
     let nothing = models()[0].exchange(&ExchangePorts::default(), group(8, 8));
     assert!(!nothing.latency.is_zero());
+}
+
+/// A profile that says what a kernel takes for each unit that it holds is believed: 1.5 times 20 of 132 units. Collectives
+/// take the same, and no transfer takes longer for it.
+#[test]
+fn what_a_kernel_takes_from_its_neighbours_is_the_profiles() {
+    let mut profile = Profile::clone(&shipped("h800-deepseek-2025-02"));
+    let alone = CostModel::of(&h800(), &Arc::new(profile.clone()), &stack(Dispatcher::DeepEp));
+    profile.contention = Some(ContentionCurve {
+        law: ContentionLaw { weight: 1.5 },
+        kernel_source: "cublaslt".to_owned(),
+        num_units: 132,
+        blocks: Range { min: 8, max: 32 },
+        points: Points::default(),
+        fitted: Fitted::default(),
+        provenance: Provenance::default(),
+    });
+    let beside = CostModel::of(&h800(), &Arc::new(profile), &stack(Dispatcher::DeepEp));
+    let ports = ExchangePorts {
+        network_out: Bytes::new(95_500_000),
+        ..ExchangePorts::default()
+    };
+    let (before, after) = (
+        alone.exchange(&ports, group(8, 8)),
+        beside.exchange(&ports, group(8, 8)),
+    );
+    assert!((f64::from(after.occupancy.units) - 1.5 * 20.0 / 132.0).abs() < 1e-6);
+    assert_eq!((before.latency, before.bytes), (after.latency, after.bytes));
+    let gathered = Collective {
+        op: CollectiveOp::AllGather,
+        ranks: 8,
+        bytes: Bytes::new(1 << 28),
+    };
+    let (before, after) = (
+        alone.collective(gathered, group(1, 8)),
+        beside.collective(gathered, group(1, 8)),
+    );
+    assert!(before.occupancy.units > 0.0);
+    assert!((after.occupancy.units / before.occupancy.units - 1.5).abs() < 1e-4);
 }
 
 /// A head of 50,257 columns runs at the share of unaligned rows, one of 50,264 does not notice; a host of 3 ms and a device

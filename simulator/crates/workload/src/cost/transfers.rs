@@ -16,7 +16,7 @@ use crate::collective::{Network, Timing, port_bound};
 pub(super) struct Transfers {
     network: Network,
     exchange: port_bound::Exchange,
-    /// Share of the units that an expert exchange holds.
+    /// Share of the units that an expert exchange takes.
     exchange_units: f32,
     /// Time of a dispatch that carries its routing, over that of one that repeats a known one.
     first_dispatch: f64,
@@ -49,7 +49,7 @@ impl Transfers {
         let exchange = port_bound::Exchange::new(cluster, profile, library);
         let units = f64::from(stack.units_for_all_to_all);
         Self {
-            exchange_units: share(units / f64::from(cluster.device.num_units)),
+            exchange_units: share(network.units_taken(units)),
             first_dispatch: profile
                 .exchange(library)
                 .map_or(1.0, |curve| curve.first_dispatch),
@@ -85,7 +85,7 @@ impl Transfers {
         };
         let rate = wire * touches / timing.moving.as_secs().max(1e-12);
         Demand {
-            units: share(timing.channels / self.network.num_units()),
+            units: share(self.network.units_taken(timing.channels)),
             bandwidth: share(rate / self.network.memory_bandwidth()),
         }
     }

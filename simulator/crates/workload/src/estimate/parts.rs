@@ -191,7 +191,10 @@ impl Order {
             recomputes: training.recompute == Recompute::Full,
             graphs: stack.graphs,
             launch: stack.launch,
-            exchange_units: f64::from(stack.units_for_all_to_all) / f64::from(plan.cluster.device.num_units),
+            exchange_units: plan.profile.units_taken(
+                stack.units_for_all_to_all.into(),
+                plan.cluster.device.num_units.into(),
+            ),
         }
     }
 }

@@ -57,6 +57,7 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
         collectives,
         ratios,
         exchanges: vec![nccl],
+        contention: None,
     })
 }
 

@@ -36,6 +36,7 @@ pub(crate) fn profile(truth: &Path) -> Result<Profile, Fault> {
         kernels,
         collectives,
         ratios,
+        contention: None,
     })
 }
 

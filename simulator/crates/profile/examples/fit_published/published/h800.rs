@@ -87,6 +87,7 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
         collectives: Vec::new(),
         ratios: hopper.ratios.clone(),
         exchanges: vec![exchange::deepep(truth, exchange::FIRST)?],
+        contention: None,
     })
 }
 

@@ -141,6 +141,7 @@ fn profile(truth: &Path, hopper: &Profile, device: &Device) -> Result<Profile, F
         ratios: hopper.ratios.clone(),
         kernels,
         collectives,
+        contention: None,
     })
 }
 
