@@ -388,6 +388,8 @@ mod tests {
             PERMUTE,
             format!("#define SLOTS_PER_BLOCK {}", work::SLOTS_PER_BLOCK)
         ));
+        let ranks = crate::device::MAX_RANKS;
+        assert!(defines(ALL_REDUCE, format!("#define MAX_RANKS {ranks}")));
         for source in [QUANTIZE, HOPPER_GEMM, BLACKWELL_GEMM, HEADERS[4]] {
             let block = orrery_operation::SCALE_BLOCK;
             assert!(

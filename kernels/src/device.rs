@@ -8,8 +8,10 @@
     reason = "launches hand pointers to the device; every block states why it is sound"
 )]
 
+mod all_reduce;
 mod exchange;
 mod grouped;
+mod library;
 mod lt;
 mod operands;
 mod pass;
@@ -32,6 +34,7 @@ use crate::catalog::Kernel;
 use crate::compile::{Architecture, Cache, CompileError, Compiler};
 use crate::verify::Wrong;
 
+pub use all_reduce::MAX_RANKS;
 pub use run::{Measurement, Sampling};
 
 /// Why a device, or something on it, cannot be used.
@@ -263,14 +266,39 @@ impl Device {
             .map_err(driver("waiting for the device"))
     }
 
+    /// Streams of so many devices, this one's first and the others' as the driver counts on from it.
+    fn streams(&self, ranks: usize) -> Result<Vec<Arc<CudaStream>>, DeviceError> {
+        let count = Self::identities()?.len();
+        if !(2..=count).contains(&ranks) {
+            return Err(DeviceError::TooFew { ranks, count });
+        }
+        let mut streams = vec![Arc::clone(&self.stream)];
+        for rank in 1..ranks {
+            let context = Self::context((self.index + rank) % count)?;
+            // SAFETY: one thread owns all devices, and every buffer lives until the streams have been waited for.
+            unsafe { context.disable_event_tracking() };
+            streams.push(context.new_stream().map_err(driver("making a stream"))?);
+        }
+        Ok(streams)
+    }
+
     /// `kernel`, allowed `dynamic_bytes` of shared memory.
     fn function(&self, kernel: Kernel, dynamic_bytes: u32) -> Result<CudaFunction, DeviceError> {
+        self.function_in(&self.context, kernel, dynamic_bytes)
+    }
+
+    /// The same on another device of the same kind.
+    fn function_in(
+        &self,
+        context: &Arc<CudaContext>,
+        kernel: Kernel,
+        dynamic_bytes: u32,
+    ) -> Result<CudaFunction, DeviceError> {
         let cubin = self
             .cache
             .cubin(&self.compiler, &kernel.source(), self.architecture)?;
         let doing = format!("loading `{}`", kernel.name());
-        let module = self
-            .context
+        let module = context
             .load_module(Ptx::from_binary(cubin))
             .map_err(driver(&doing))?;
         let function = module.load_function(kernel.name()).map_err(driver(&doing))?;

@@ -59,6 +59,17 @@ pub enum Subject {
         /// Format of the operands.
         precision: Precision,
     },
+    /// Products of experts of bfloats by cuBLAS.
+    LibraryGrouped {
+        /// Experts.
+        experts: u64,
+        /// Rows of each, in the mean, drawn as those of [`Grouped`](Self::Grouped).
+        rows_per_expert: u64,
+        /// Columns.
+        n: u64,
+        /// Depth.
+        k: u64,
+    },
     /// SwiGLU over so many rows.
     Swiglu {
         /// Rows.
@@ -92,6 +103,15 @@ pub enum Subject {
         bytes: u64,
         /// Devices.
         ranks: u64,
+    },
+    /// An all-reduce of bfloats by this package's own kernels over memory of peers, in one shot or round a ring.
+    AllReduce {
+        /// Size.
+        bytes: u64,
+        /// Devices, at most 8.
+        ranks: u64,
+        /// Round a ring.
+        is_ring: bool,
     },
     /// A dense product of bfloats beside a kernel that moves memory on so many blocks: the contention law.
     Contention {
@@ -141,6 +161,20 @@ impl Subject {
                 top_k,
                 hidden,
             } => format!("combine-{tokens}x{top_k}x{hidden}"),
+            Self::LibraryGrouped {
+                experts,
+                rows_per_expert,
+                n,
+                k,
+            } => format!("library-grouped-bf16-{experts}x{rows_per_expert}x{n}x{k}"),
+            Self::AllReduce {
+                bytes,
+                ranks,
+                is_ring,
+            } => {
+                let way = if *is_ring { "ring" } else { "one_shot" };
+                format!("{way}-all_reduce-{bytes}-among-{ranks}")
+            }
             Self::Collective { op, bytes, ranks } => format!("nccl-{}-{bytes}-among-{ranks}", op.name()),
             Self::Contention { side, blocks } => format!("contention-{side}-beside-{blocks}"),
         }
@@ -153,6 +187,7 @@ impl Subject {
             Self::Dense { .. } | Self::DenseFp8 { .. } | Self::Contention { .. } => "cublaslt",
             Self::PeerCopy { .. } => "driver",
             Self::Collective { .. } => "nccl",
+            Self::LibraryGrouped { .. } => "cublas",
             _ => "orrery",
         }
     }
@@ -161,11 +196,16 @@ impl Subject {
     /// preference would send it. Empty for other subjects.
     #[must_use]
     pub fn expert_rows(&self) -> Vec<u64> {
-        let Self::Grouped {
+        let (Self::Grouped {
             experts,
             rows_per_expert,
             ..
-        } = *self
+        }
+        | Self::LibraryGrouped {
+            experts,
+            rows_per_expert,
+            ..
+        }) = *self
         else {
             return Vec::new();
         };
@@ -181,8 +221,10 @@ impl Subject {
     /// The shape of a grouped product, with rows padded to tiles of 128.
     #[must_use]
     pub fn grouped(&self) -> Option<GroupedGemm> {
-        let Self::Grouped { n, k, precision, .. } = *self else {
-            return None;
+        let (n, k, precision) = match *self {
+            Self::Grouped { n, k, precision, .. } => (n, k, precision),
+            Self::LibraryGrouped { n, k, .. } => (n, k, Precision::Bf16),
+            _ => return None,
         };
         let rows = self.expert_rows();
         let (padded_rows, active_groups) = GroupedGemm::padded(rows.iter().copied(), 128);
@@ -264,7 +306,9 @@ impl Subject {
     /// size.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
-        if let Self::PeerCopy { bytes, .. } | Self::Collective { bytes, .. } = *self {
+        if let Self::PeerCopy { bytes, .. } | Self::Collective { bytes, .. } | Self::AllReduce { bytes, .. } =
+            *self
+        {
             return Bytes::new(bytes);
         }
         let grouped = self.grouped().map(|shape| shape.bytes() + shape.scale_bytes());
@@ -280,7 +324,7 @@ impl Subject {
     /// Worked: operands of 1 MiB beside 50 MiB of cache: 150 copies; of 1 GiB: 2.
     #[must_use]
     pub fn copies(&self, cache: Bytes) -> u64 {
-        if matches!(self, Self::Collective { .. }) {
+        if matches!(self, Self::Collective { .. } | Self::AllReduce { .. }) {
             return 2;
         }
         (3 * cache.get()).div_ceil(self.bytes().get().max(1)).max(2)
@@ -294,49 +338,4 @@ impl Subject {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GROUPED: Subject = Subject::Grouped {
-        experts: 8,
-        rows_per_expert: 100,
-        n: 256,
-        k: 128,
-        precision: Precision::Bf16,
-    };
-
-    #[test]
-    fn rows_are_drawn_and_the_same_every_time() {
-        let rows = GROUPED.expert_rows();
-        assert_eq!(rows.iter().sum::<u64>(), 800);
-        assert_eq!(rows, GROUPED.expert_rows());
-        assert!(rows.iter().any(|&count| count != rows[0]), "{rows:?}");
-        assert!((GROUPED.flops().get() - 2.0 * 800.0 * 256.0 * 128.0).abs() < 0.5);
-    }
-
-    #[test]
-    fn buffers_outgrow_the_cache() {
-        let cache = Bytes::new(50 << 20);
-        let copy = Subject::Copy { bytes: 1 << 20 };
-        assert!(copy.memory(cache).get() >= 3 * (50 << 20));
-        // It reads and writes a mebibyte each.
-        assert_eq!(copy.copies(cache), 75);
-        let large = Subject::Copy { bytes: 1 << 30 };
-        assert_eq!(large.memory(cache).get(), 2 * 2 * (1 << 30) + 2 * (50 << 20));
-    }
-
-    #[test]
-    fn ids_are_unique_and_sources_named() {
-        let dense = Subject::Dense { m: 1, n: 2, k: 3 };
-        assert_eq!(
-            (dense.id().as_str(), dense.kernel_source()),
-            ("dense-bf16-1x2x3", "cublaslt")
-        );
-        assert_eq!(
-            (GROUPED.id().as_str(), GROUPED.kernel_source()),
-            ("grouped-bf16-8x100x256x128", "orrery")
-        );
-        let text = serde_json::to_string(&GROUPED).unwrap();
-        assert_eq!(serde_json::from_str::<Subject>(&text).unwrap(), GROUPED);
-    }
-}
+mod tests;

@@ -35,8 +35,8 @@ def grouped(name):
 
 
 def dense(name):
-    match = re.fullmatch(r"dense-bf16-(\d+)x(\d+)x(\d+)-sustained", name)
-    return match and tuple(map(int, match.groups()))
+    match = re.fullmatch(r"dense-(bf16|fp8)-(\d+)x(\d+)x(\d+)-sustained", name)
+    return match and (match[1], *map(int, match.groups()[1:]))
 
 
 def copied(name):
@@ -64,17 +64,15 @@ def bounds(folder):
     """(what, value, bound, whether it holds); a value of None is not measured."""
     first = measured(folder / "run-1.profile.json.measured.jsonl") or measured(folder / "run-1.profile.json.part.jsonl")
     second = measured(folder / "run-2.profile.json.measured.jsonl") or measured(folder / "run-2.profile.json.part.jsonl")
-    product = lambda name: (shape := dense(name)) and 2.0 * shape[0] * shape[1] * shape[2]
-    best = max(rates(first, product).values(), default=None)
     copy = max(rates(first, copied).values(), default=None)
     for precision, share in (("bf16", 0.85), ("fp8", 0.70)):
+        product = lambda name: (shape := dense(name)) and shape[0] == precision and 2.0 * shape[1] * shape[2] * shape[3]
+        best = max(rates(first, product).values(), default=None)
         names = [name for name in first if (shape := grouped(name)) and shape[0] == precision and shape[2] >= 512]
         for name in names:
             _, experts, rows, n, k = grouped(name)
             rate = 2.0 * experts * rows * n * k / seconds(first[name])
-            # The yardstick of 8 bits is twice the dense rate of bfloats: cuBLASLt of 8 bits is not measured here.
-            yardstick = best and best * (2.0 if precision == "fp8" else 1.0)
-            value = rate / yardstick if yardstick else None
+            value = rate / best if best else None
             yield f"{name} over the best dense product", value, f">= {share:.2f}", value is not None and value >= share
         if not names:
             yield f"grouped {precision} over the best dense product", None, f">= {share:.2f}", False

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use orrery_kernels::device::MAX_RANKS;
 use orrery_kernels::measure::{Mode, Subject};
 use orrery_kernels::statistics::StopRule;
 use orrery_operation::{CollectiveOp, Precision};
@@ -131,6 +132,16 @@ impl Plan {
             subjects.extend([Subject::Copy { bytes }, Subject::Read { bytes }]);
         }
         subjects.extend(dense());
+        for (experts, n, k) in EXPERTS {
+            for rows_per_expert in [16, 128, 512, 2048] {
+                subjects.push(Subject::LibraryGrouped {
+                    experts,
+                    rows_per_expert,
+                    n,
+                    k,
+                });
+            }
+        }
         for precision in [Precision::Bf16, Precision::Fp8] {
             for (experts, n, k) in EXPERTS {
                 for rows_per_expert in [16, 128, 512, 2048] {
@@ -206,6 +217,15 @@ impl Plan {
                     op,
                     bytes,
                     ranks: ranks as u64,
+                });
+            }
+        }
+        if ranks <= MAX_RANKS {
+            for (exponent, is_ring) in [(13, false), (16, false), (19, true), (22, true), (28, true)] {
+                subjects.push(Subject::AllReduce {
+                    bytes: 1 << exponent,
+                    ranks: ranks as u64,
+                    is_ring,
                 });
             }
         }

@@ -68,7 +68,15 @@ pub fn profile_of(
         }
         kernels.extend(dense);
         let law = pass.as_ref().map(|curve| curve.law);
-        kernels.extend(grouped_curve(&rows, precision, &start, law, &provenance));
+        for source in ["cublas", "orrery"] {
+            kernels.extend(grouped_curve(
+                &rows,
+                (source, precision),
+                &start,
+                law,
+                &provenance,
+            ));
+        }
     }
     kernels.extend(pass);
     Profile {
@@ -217,7 +225,7 @@ fn dense_curve(
 
 fn grouped_curve(
     rows: &[Row<'_>],
-    precision: Precision,
+    (source, precision): (&str, Precision),
     start: &TiledLaw,
     pass: Option<Law>,
     provenance: &dyn Fn(Option<&str>, &str) -> Provenance,
@@ -225,7 +233,8 @@ fn grouped_curve(
     let mut hash = None;
     let mut measured = Vec::new();
     for (subject, time) in rows {
-        let Some(shape) = subject.grouped().filter(|shape| shape.precision == precision) else {
+        let shape = subject.grouped().filter(|shape| shape.precision == precision);
+        let Some(shape) = shape.filter(|_| subject.kernel_source() == source) else {
             continue;
         };
         hash = hash.or(time.source_hash.as_deref());
@@ -260,7 +269,7 @@ fn grouped_curve(
     Some(curve(
         OpClass::GroupedGemm,
         Some(precision),
-        "orrery",
+        source,
         fit,
         Points::new(shapes, 3),
         place,
@@ -311,3 +320,6 @@ fn pass_curve(
         place,
     ))
 }
+
+#[cfg(test)]
+mod tests;

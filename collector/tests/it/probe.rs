@@ -121,11 +121,15 @@ fn bounds_tell_what_holds_from_what_was_not_measured() {
             "{{\"id\":\"{id}\",\"measured\":{{\"p50_picos\":{picos},\"error\":0.002,\"clock_hertz\":1.7e9}}}}\n"
         )
     };
-    // 8192 cubed at 700 TFLOP/s; a grouped product of 240 GFLOP at 630 TFLOP/s; copies of 1 GiB at 3 TB/s.
+    // 8192 cubed at 700 TFLOP/s, in 8 bits at 1400; a grouped product of 240 GFLOP at 630 TFLOP/s, in 8 bits at 900, which is
+    // less than its share of the product of 8 bits; copies of 1 GiB at 3 TB/s.
     let lines = [
         "{}\n".to_owned(),
         record("dense-bf16-8192x8192x8192-sustained", 1_570_730_000),
+        record("dense-fp8-8192x8192x8192-sustained", 785_365_000),
         record("grouped-bf16-8x512x4096x7168-sustained", 381_770_000),
+        record("grouped-fp8-8x512x4096x7168-sustained", 267_240_000),
+        record("library-grouped-bf16-8x512x4096x7168-sustained", 900_000_000),
         record("copy-1073741824-sustained", 715_827_883),
         record("swiglu-32768x2048-sustained", 300_000_000),
     ];
@@ -144,6 +148,11 @@ fn bounds_tell_what_holds_from_what_was_not_measured() {
             .unwrap_or_else(|| panic!("{part}: {out}{words}"))
     };
     assert!(line("grouped-bf16-8x512x4096x7168").ends_with("holds"), "{out}");
+    assert!(line("grouped-fp8-8x512x4096x7168").ends_with("FAILS"), "{out}");
+    assert!(
+        !out.contains("library-grouped"),
+        "the baseline has no bound: {out}"
+    );
     assert!(line("swiglu over copy").ends_with("FAILS"), "{out}");
     assert!(line("gather over copy").ends_with("not measured"), "{out}");
     assert!(line("run-to-run band").ends_with("holds"), "{out}");

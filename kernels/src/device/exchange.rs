@@ -11,7 +11,7 @@ use super::operands::{DRAWN, draw, repeated, size};
 use super::{Device, DeviceError, Libraries, driver};
 use crate::{Bf16, verify};
 
-/// Numbers of each rank's result that are checked, at both ends of it.
+/// Numbers of a rank's result that are checked, at each end of it.
 const SAMPLED: usize = 2048;
 
 /// Names what the library refused.
@@ -47,22 +47,6 @@ impl Drop for Rank {
     }
 }
 
-/// Streams of so many devices, this one first and the others as the driver counts on from it.
-fn streams(device: &Device, ranks: usize) -> Result<Vec<Arc<CudaStream>>, DeviceError> {
-    let count = Device::identities()?.len();
-    if !(2..=count).contains(&ranks) {
-        return Err(DeviceError::TooFew { ranks, count });
-    }
-    let mut streams = vec![Arc::clone(&device.stream)];
-    for rank in 1..ranks {
-        let context = Device::context((device.index + rank) % count)?;
-        // SAFETY: one thread owns all devices, and every buffer lives until the streams have been waited for.
-        unsafe { context.disable_event_tracking() };
-        streams.push(context.new_stream().map_err(driver("making a stream"))?);
-    }
-    Ok(streams)
-}
-
 /// Numbers that a rank gives, that it ends with, and that the call counts, of `total` numbers as nccl-tests counts them.
 fn extents(op: CollectiveOp, total: usize, ranks: usize) -> (usize, usize, usize) {
     let part = total / ranks;
@@ -74,6 +58,27 @@ fn extents(op: CollectiveOp, total: usize, ranks: usize) -> (usize, usize, usize
             (total, total, total)
         }
     }
+}
+
+/// Both ends of what a rank ended with, each number beside what it should be.
+pub(super) fn ends(
+    stream: &Arc<CudaStream>,
+    result: &CudaSlice<Bf16>,
+    truth: impl Fn(usize) -> f64,
+) -> Result<Vec<(f64, f64)>, DeviceError> {
+    let length = result.len();
+    let mut pairs = Vec::new();
+    for range in [0..length.min(SAMPLED), length.saturating_sub(SAMPLED)..length] {
+        let got = stream.clone_dtoh(&result.slice(range.clone()));
+        let got: Vec<Bf16> = got.map_err(driver("reading the result"))?;
+        stream.synchronize().map_err(driver("waiting for a device"))?;
+        pairs.extend(
+            range
+                .zip(got)
+                .map(|(at, got)| (f64::from(got.to_f32()), truth(at))),
+        );
+    }
+    Ok(pairs)
 }
 
 impl Exchange {
@@ -90,7 +95,7 @@ impl Exchange {
                          LD_LIBRARY_PATH",
             });
         }
-        let streams = streams(device, ranks)?;
+        let streams = device.streams(ranks)?;
         let numbers: Result<Vec<i32>, _> = streams
             .iter()
             .map(|stream| i32::try_from(stream.context().ordinal()))
@@ -224,20 +229,9 @@ impl Exchange {
         };
         let mut pairs = Vec::new();
         for (index, rank) in self.ranks.iter().enumerate() {
-            let length = rank.output.len();
-            let ends = [0..length.min(SAMPLED), length.saturating_sub(SAMPLED)..length];
-            for range in ends {
-                let got = rank.stream.clone_dtoh(&rank.output.slice(range.clone()));
-                let got: Vec<Bf16> = got.map_err(driver("reading the result"))?;
-                rank.stream
-                    .synchronize()
-                    .map_err(driver("waiting for a device"))?;
-                pairs.extend(range.zip(got).map(|(at, got)| {
-                    let place = (index, self.ranks.len());
-                    let truth = verify::exchanged(self.op, place, self.count, at, &input);
-                    (f64::from(got.to_f32()), truth)
-                }));
-            }
+            let place = (index, self.ranks.len());
+            let truth = |at| verify::exchanged(self.op, place, self.count, at, &input);
+            pairs.extend(ends(&rank.stream, &rank.output, truth)?);
         }
         Ok(verify::within("collective", pairs.into_iter(), allowed)?)
     }

@@ -8,8 +8,10 @@ use cudarc::driver::{
 use orrery_units::{Bytes, Seed};
 use rand::RngExt as _;
 
+use super::all_reduce::AllReduce;
 use super::exchange::Exchange;
 use super::grouped::Grouped;
+use super::library::LibraryGrouped;
 use super::pass::Pass;
 use super::peer::Peer;
 use super::product::Dense;
@@ -28,7 +30,9 @@ pub(super) enum Operands {
     Peer(Peer),
     Dense(Box<Dense>),
     Grouped(Box<Grouped>),
+    LibraryGrouped(Box<LibraryGrouped>),
     Exchange(Exchange),
+    AllReduce(Box<AllReduce>),
 }
 
 /// Draws that are made; more are repeats. A megabyte: the device sees no pattern in it, and the host is done in time. A
@@ -120,6 +124,26 @@ impl Operands {
                 device, subject, copies, blocks,
             )?))),
             Subject::Grouped { .. } => Ok(Self::Grouped(Box::new(Grouped::new(device, subject, copies)?))),
+            Subject::LibraryGrouped { .. } => Ok(Self::LibraryGrouped(Box::new(LibraryGrouped::new(
+                device, subject, copies,
+            )?))),
+            Subject::AllReduce {
+                bytes,
+                ranks,
+                is_ring,
+            } => {
+                let kernel = if is_ring {
+                    Kernel::AllReduceRing
+                } else {
+                    Kernel::AllReduceOneShot
+                };
+                Ok(Self::AllReduce(Box::new(AllReduce::new(
+                    device,
+                    kernel,
+                    bytes,
+                    size(ranks),
+                )?)))
+            }
             Subject::Collective { op, bytes, ranks } => {
                 Exchange::new(device, op, bytes, size(ranks)).map(Self::Exchange)
             }
@@ -150,7 +174,9 @@ impl Operands {
             Self::Peer(peer) => peer.launch(device, index),
             Self::Dense(dense) => dense.launch(device, index),
             Self::Grouped(grouped) => grouped.launch(device, index),
+            Self::LibraryGrouped(grouped) => grouped.launch(device, index),
             Self::Exchange(exchange) => exchange.launch(),
+            Self::AllReduce(all) => all.launch(),
         }
     }
 
@@ -164,7 +190,9 @@ impl Operands {
             Self::Peer(peer) => peer.check(device),
             Self::Dense(dense) => dense.check(device),
             Self::Grouped(grouped) => grouped.check(device),
+            Self::LibraryGrouped(grouped) => grouped.check(device),
             Self::Exchange(exchange) => exchange.check(),
+            Self::AllReduce(all) => all.check(),
         }
         .map(Some)
     }
@@ -173,6 +201,7 @@ impl Operands {
     pub(super) fn streams(&self, device: &Device) -> Vec<Arc<CudaStream>> {
         match self {
             Self::Exchange(exchange) => exchange.streams(),
+            Self::AllReduce(all) => all.streams(),
             _ => vec![Arc::clone(&device.stream)],
         }
     }
@@ -191,8 +220,9 @@ impl Operands {
             Self::Empty(_) => Kernel::Empty,
             Self::Stream(stream) => stream.kernel(),
             Self::Pass(pass) => pass.kernel(),
-            Self::Dense(_) | Self::Peer(_) | Self::Exchange(_) => return None,
+            Self::Dense(_) | Self::LibraryGrouped(_) | Self::Peer(_) | Self::Exchange(_) => return None,
             Self::Grouped(grouped) => grouped.kernel(),
+            Self::AllReduce(all) => all.kernel(),
         };
         Some(source_hash(&kernel.source()))
     }

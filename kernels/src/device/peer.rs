@@ -26,7 +26,7 @@ impl Peer {
         num_copies: u64,
     ) -> Result<Self, DeviceError> {
         let there = Device::context(peer)?;
-        enable(device, &there, peer)?;
+        enable(&device.context, &there, peer)?;
         // SAFETY: one thread owns both devices, and every buffer lives until the streams have been waited for.
         unsafe { there.disable_event_tracking() };
         let stream_there = there.new_stream().map_err(driver("making a stream"))?;
@@ -84,20 +84,16 @@ impl Peer {
     }
 }
 
-/// Lets `device` write the memory of `peer`; without that the driver copies through the host, which is no link of theirs.
-fn enable(device: &Device, there: &CudaContext, peer: usize) -> Result<(), DeviceError> {
+/// Lets one device use the memory of `peer`; without that the driver copies through the host, which is no link of theirs.
+pub(super) fn enable(here: &CudaContext, there: &CudaContext, peer: usize) -> Result<(), DeviceError> {
     let mut can = 0;
     // SAFETY: the answer is one number.
-    let asked =
-        unsafe { sys::cuDeviceCanAccessPeer(&raw mut can, device.context.cu_device(), there.cu_device()) };
+    let asked = unsafe { sys::cuDeviceCanAccessPeer(&raw mut can, here.cu_device(), there.cu_device()) };
     asked.result().map_err(driver("asking for a peer"))?;
     if can == 0 {
         return Err(DeviceError::NoPeer { peer });
     }
-    device
-        .context
-        .bind_to_thread()
-        .map_err(driver("taking the device"))?;
+    here.bind_to_thread().map_err(driver("taking the device"))?;
     // SAFETY: both contexts live.
     let outcome = unsafe { sys::cuCtxEnablePeerAccess(there.cu_ctx(), 0) };
     if outcome == CUresult::CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED {

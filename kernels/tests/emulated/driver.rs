@@ -279,3 +279,50 @@ fn collectives_among_devices_end_with_what_they_say() {
     let fault = results[0].clone().unwrap_err();
     assert!(fault.contains("`libnccl.so` was not found"), "{fault}");
 }
+
+/// A group for each expert that has rows, none for others; a library from before grouped products says so.
+#[test]
+fn grouped_products_of_the_library_are_described_right() {
+    let of = |experts, rows_per_expert| Subject::LibraryGrouped {
+        experts,
+        rows_per_expert,
+        n: 24,
+        k: 40,
+    };
+    // Of sixteen experts with one row in the mean some have none.
+    let subjects = [of(3, 20), of(16, 1)];
+    assert!(subjects[1].expert_rows().contains(&0), "a case of this test");
+    let Some(results) = measure(9, &[], &["libcublas.so"], &subjects) else {
+        return;
+    };
+    for result in &results {
+        let error = result.clone().unwrap().unwrap();
+        assert!(error > 0.0 && error < 1e-2, "{results:?}");
+    }
+}
+
+/// All ranks' kernels run together, launch after launch: the sums of the first are right, and none waits for ever.
+#[test]
+fn all_reduces_over_peers_are_right_on_devices_that_run_together() {
+    let of = |ranks, is_ring| Subject::AllReduce {
+        bytes: 5000,
+        ranks,
+        is_ring,
+    };
+    let subjects = [of(2, false), of(3, false), of(2, true), of(3, true), of(9, true)];
+    let sources = [Kernel::AllReduceRing, Kernel::Clock].map(Kernel::source);
+    let Some(results) = measure(9, &sources, &[], &subjects) else {
+        return;
+    };
+    for (subject, result) in subjects.iter().zip(&results[..4]) {
+        let error = result.clone().unwrap().unwrap();
+        assert!(error > 0.0 && error < 1e-2, "{}: {error}", subject.id());
+    }
+    assert!(
+        results[4]
+            .as_ref()
+            .unwrap_err()
+            .contains("a collective of 9 devices"),
+        "{results:?}"
+    );
+}

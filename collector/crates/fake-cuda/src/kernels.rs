@@ -2,6 +2,8 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::{SUCCESS, mood, put, thing};
 
 /// `RTLD_NOW`.
@@ -59,6 +61,70 @@ fn runner(name: &CStr) -> Option<Run> {
         // SAFETY: every function of this name has this type.
         (!found.is_null()).then(|| unsafe { std::mem::transmute::<*mut c_void, Run>(found) })
     })
+}
+
+/// Bytes of a parameter, at most.
+const LONGEST: usize = 128;
+
+/// Parameters of launches that wait for those of other ranks.
+static WAITING: Mutex<Vec<Vec<[u8; LONGEST]>>> = Mutex::new(Vec::new());
+
+/// Sizes of the parameters of kernels whose ranks wait for each other: addresses of peers, buffers, length, then the rank,
+/// how many there are, and the number of the launch.
+fn waiting_sizes(name: &CStr) -> Option<&'static [usize]> {
+    const ONE_SHOT: &[usize] = &[128, 8, 8, 4, 4, 4];
+    const RING: &[usize] = &[128, 8, 4, 4, 4];
+    match name.to_bytes() {
+        b"all_reduce_one_shot" => Some(ONE_SHOT),
+        b"all_reduce_ring" => Some(RING),
+        _ => None,
+    }
+}
+
+/// Keeps the launch, and runs all of them together once every rank's is there.
+///
+/// # Safety
+/// The parameters must be of these sizes.
+unsafe fn wait_for_ranks(
+    function: &Function,
+    sizes: &[usize],
+    [blocks, threads]: [c_uint; 2],
+    parameters: *mut *mut c_void,
+) {
+    let kept = sizes.iter().enumerate().map(|(index, &size)| {
+        let mut bytes = [0; LONGEST];
+        // SAFETY: as the caller says.
+        unsafe {
+            let from = (*parameters.add(index)).cast::<u8>();
+            std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), size);
+        }
+        bytes
+    });
+    let kept: Vec<[u8; LONGEST]> = kept.collect();
+    let ranks = kept[sizes.len() - 2];
+    let ranks = u32::from_ne_bytes([ranks[0], ranks[1], ranks[2], ranks[3]]);
+    let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+    waiting.push(kept);
+    if waiting.len() < ranks as usize {
+        return;
+    }
+    let mut all = std::mem::take(&mut *waiting);
+    let Some(run) = function.run else { return };
+    let mut addresses: Vec<Vec<*mut c_void>> = all
+        .iter_mut()
+        .map(|each| each.iter_mut().map(|bytes| bytes.as_mut_ptr().cast()).collect())
+        .collect();
+    let mut tables: Vec<*mut *mut c_void> = addresses.iter_mut().map(|each| each.as_mut_ptr()).collect();
+    let launch = Launch {
+        grid: [blocks, 1, 1],
+        block: [threads, 1, 1],
+        dynamic_bytes: 0,
+        seed: 1,
+        grids: ranks,
+        together: 1,
+    };
+    // SAFETY: a table for each rank, with an address for every parameter.
+    unsafe { run(&raw const launch, tables.as_mut_ptr()) };
 }
 
 /// Loads any module.
@@ -122,7 +188,10 @@ pub unsafe extern "C" fn cuLaunchKernel(
 ) -> c_int {
     // SAFETY: as the caller says.
     let function = unsafe { &*function.cast::<Function>() };
-    if let Some(run) = function.run {
+    if let Some(sizes) = waiting_sizes(&function.name) {
+        // SAFETY: as the caller says.
+        unsafe { wait_for_ranks(function, sizes, [grid_x, block_x], parameters) };
+    } else if let Some(run) = function.run {
         let launch = Launch {
             grid: [grid_x, grid_y, grid_z],
             block: [block_x, block_y, block_z],
