@@ -16,11 +16,11 @@ mod words;
 
 pub use app::{Action, App, Arrangement, Command, Menu, Start, session_path};
 pub use document::{
-    Access, Apart, Calibrate, Collector, Device, DeviceId, Document, Elsewhere, Explore, Fact, Facts,
-    Finished, Fleet, FleetEvent, FleetMetric, Footing, History, Home, Item, Job, Judging, KEPT, Keeping,
-    Link, Load, Look, News, Node, Of, Opening, Prepared, Related, Run, Running, Runs, SIDES, Scenario,
-    Searching, Seen, Selection, Sheets, Shelved, Side, Standing, Wake, Wanted, Weighed, collector_url,
-    is_scenario, short_name,
+    Access, Apart, Asked, Calibrate, Collector, Course, CourseLine, Device, DeviceId, Document, Elsewhere,
+    Explore, Fact, Facts, Finished, Fleet, FleetEvent, FleetMetric, Footing, History, Home, Item, Job,
+    Judging, KEPT, Keeping, Link, Load, Look, Measuring, News, Node, Of, Opening, Past, Prepared, Reach,
+    Related, Run, Running, Runs, SIDES, Scenario, Searching, Seen, Selection, Sheets, Shelved, Side,
+    Standing, UnderWay, Wake, Wanted, Weighed, collector_url, is_scenario, short_name,
 };
 pub use panels::experts::ExpertsModel;
 pub use panels::explore::ExploreModel;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use orrery::cli;
 use orrery::exit::Exit;
-use orrery_collector::{Daemon, Settings, SourceKind};
+use orrery_collector::{Daemon, Settings, SourceKind, StoreSettings};
 use orrery_gui::{
     Access, Arrangement, OpenError, Scenario, Start, collector_url, is_scenario, no_display, open,
     session_path,
@@ -84,7 +84,7 @@ fn show(arguments: &Arguments) -> Exit {
         Ok(access) => access,
         Err(why) => return say(&why, Exit::Invalid),
     };
-    let daemon = own_collector(arguments);
+    let daemon = own_collector(arguments, !forgets);
     let own = daemon.iter().map(|daemon| format!("http://{}", daemon.address()));
     let start = Start {
         scenarios,
@@ -93,6 +93,7 @@ fn show(arguments: &Arguments) -> Exit {
         search_at_once: explores,
         collectors: own.chain(arguments.collector.iter().cloned()).collect(),
         access,
+        calibrator: None,
         screenshot: arguments.screenshot.clone(),
         arrangement: arguments.layout,
         light: arguments.colours.as_ref().map(|colours| colours == "light"),
@@ -109,8 +110,8 @@ fn show(arguments: &Arguments) -> Exit {
 }
 
 /// The collector of this machine, in this process, unless others are named. It listens on loopback; without
-/// devices it plays the demonstration.
-fn own_collector(arguments: &Arguments) -> Option<Daemon> {
+/// devices it plays the demonstration. It `keeps` a history where the window remembers, if it may.
+fn own_collector(arguments: &Arguments, keeps: bool) -> Option<Daemon> {
     if !arguments.collector.is_empty() {
         return None;
     }
@@ -118,7 +119,18 @@ fn own_collector(arguments: &Arguments) -> Option<Daemon> {
     if arguments.demo {
         settings.sources = vec![SourceKind::Demo];
     }
-    match Daemon::start(&settings) {
+    let folder = session_path().filter(|_| keeps);
+    let folder = folder.and_then(|file| Some(file.parent()?.join("history")));
+    settings.store = folder.map(StoreSettings::new);
+    let started = Daemon::start(&settings).or_else(|why| {
+        // Another window may have the file.
+        if settings.store.take().is_none() {
+            return Err(why);
+        }
+        say(&format!("the live fleet keeps no history: {why}"), Exit::Success);
+        Daemon::start(&settings)
+    });
+    match started {
         Ok(daemon) => Some(daemon),
         Err(why) => {
             // The window is of use without it, and says that there is none.

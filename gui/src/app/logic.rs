@@ -87,6 +87,9 @@ impl App {
             Command::OpenLayout(at) => self.open_layout(at),
             Command::OpenSize(nodes) => self.open_size(nodes),
             Command::Judge(path, simulated) => self.start_judging(path, simulated),
+            Command::PlanMeasuring => self.plan_measuring(),
+            Command::Measure(profile) => self.start_measuring(profile),
+            Command::StopMeasuring => self.stop_measuring(),
             Command::ShowSheet(run) => {
                 self.layout.bring_up(Pane::Report);
                 self.show_sheet(run);
@@ -116,6 +119,7 @@ impl App {
             Command::Select(item) => Arc::make_mut(&mut self.document).selection.item = item,
             Command::Look(look) => Arc::make_mut(&mut self.document).selection.look = Some(look),
             Command::View(run) => self.view_run(run),
+            Command::Past(asked) => self.ask_past(asked),
             Command::Forget(run) => Arc::make_mut(&mut self.document).runs.forget(run),
         }
     }
@@ -200,6 +204,8 @@ impl App {
             Event::Explored(news) => self.take_in_explored(news),
             Event::Sheet(news) => self.take_in_sheet(news),
             Event::Judged(judged) => self.take_in_judged(judged),
+            Event::Past(told) => self.take_in_past(told),
+            Event::Measuring(news) => self.take_in_measuring(news),
         }
     }
 

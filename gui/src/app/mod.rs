@@ -8,6 +8,7 @@ mod explore;
 mod keeping;
 mod logic;
 mod overlay;
+mod past;
 mod path;
 mod photograph;
 mod runs;
@@ -27,8 +28,8 @@ use orrery::traces;
 use orrery_timeline::StepExtent;
 
 use crate::document::{
-    Access, Document, Event, Feed, FleetEvent, Item, JudgeWatch, Look, RunWatch, Scenario, SearchWatch, Wake,
-    Wanted,
+    Access, Asked, Document, Event, Feed, FleetEvent, Item, JudgeWatch, Look, MeasureWatch, RunWatch,
+    Scenario, SearchWatch, Wake, Wanted, calibrator,
 };
 use crate::theme;
 pub use action::{Action, Menu};
@@ -60,6 +61,9 @@ pub struct Start {
     pub collectors: Vec<String>,
     /// How they are spoken to.
     pub access: Access,
+    /// The program that calibrates this machine; `orrery-collector` beside this one, or where programs are, if this is
+    /// `None`.
+    pub calibrator: Option<PathBuf>,
     /// Where to put a picture of the window once the first run is over and the fleet has spoken; the window
     /// closes then.
     pub screenshot: Option<PathBuf>,
@@ -120,6 +124,14 @@ pub enum Command {
     Look(Look),
     /// Look at the run with this id, or at the last one of the scenario in front.
     View(Option<u64>),
+    /// Ask what a calibration of this machine would measure.
+    PlanMeasuring,
+    /// Calibrate this machine, and write the profile to this file.
+    Measure(String),
+    /// Stop the calibration under way.
+    StopMeasuring,
+    /// Ask for this history of a device, or show none.
+    Past(Option<Asked>),
     /// Let go the run with this id.
     Forget(u64),
     /// Try the collector with this id again, without waiting.
@@ -168,11 +180,16 @@ pub struct App {
     watch: Option<RunWatch>,
     searching: Option<SearchWatch>,
     judging: Option<JudgeWatch>,
+    measuring: Option<MeasureWatch>,
+    /// The program that measures.
+    calibrator: PathBuf,
     /// What is being opened, by its id.
     openings: Vec<(u64, traces::Watch)>,
     /// Steps of runs that threads arrange.
     arranging: Vec<(u64, StepExtent)>,
     run_number: u64,
+    /// Questions about the history of devices so far.
+    past_number: u64,
     run_began: Instant,
     checking: bool,
     run_when_checked: bool,
@@ -225,9 +242,12 @@ impl App {
             watch: None,
             searching: None,
             judging: None,
+            measuring: None,
+            calibrator: start.calibrator.unwrap_or_else(calibrator),
             openings: Vec::new(),
             arranging: Vec::new(),
             run_number: 0,
+            past_number: 0,
             run_began: Instant::now(),
             checking: false,
             run_when_checked: start.run_at_once,
@@ -283,6 +303,7 @@ impl Drop for App {
     fn drop(&mut self) {
         self.stop_run();
         self.stop_search();
+        self.stop_measuring();
         self.stop_openings();
         self.remember_now();
     }

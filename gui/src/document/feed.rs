@@ -157,22 +157,38 @@ impl Follower {
 }
 
 fn connect(stream: &str, access: &Access) -> Result<impl BufRead, ureq::Error> {
+    let agent = agent(access, CONNECT, true);
+    let answer = request(&agent, stream, access).call()?;
+    Ok(BufReader::new(answer.into_body().into_reader()))
+}
+
+/// What speaks to collectors; an answer begins within `patience`, and is a fault when its status is, if that is said.
+pub(super) fn agent(access: &Access, patience: Duration, status_is_fault: bool) -> ureq::Agent {
     let configuration = ureq::Agent::config_builder()
         // Collectors are machines of the cluster and are reached directly.
         .proxy(None)
         .timeout_connect(Some(CONNECT))
-        .timeout_recv_response(Some(CONNECT))
+        .timeout_recv_response(Some(patience))
         .timeout_per_read(Some(SILENCE))
         // A token is for whom it was given to.
         .max_redirects(0)
+        .http_status_as_error(status_is_fault)
         .tls_config(access.tls())
         .build();
-    let mut request = ureq::Agent::new_with_config(configuration).get(stream);
-    if let Some(authorization) = access.authorization() {
-        request = request.header("Authorization", authorization);
+    ureq::Agent::new_with_config(configuration)
+}
+
+/// A request for the page at `url`, with the token that collectors gave out.
+pub(super) fn request(
+    agent: &ureq::Agent,
+    url: &str,
+    access: &Access,
+) -> ureq::RequestBuilder<ureq::typestate::WithoutBody> {
+    let request = agent.get(url);
+    match access.authorization() {
+        Some(authorization) => request.header("Authorization", authorization),
+        None => request,
     }
-    let answer = request.call()?;
-    Ok(BufReader::new(answer.into_body().into_reader()))
 }
 
 /// Reads the next line into `line` and returns its length, zero at the end of the stream.
@@ -207,7 +223,7 @@ fn bounded(words: &str) -> String {
 }
 
 /// What went wrong, for people.
-fn phrase(fault: &ureq::Error) -> String {
+pub(super) fn phrase(fault: &ureq::Error) -> String {
     match fault {
         ureq::Error::Io(fault) => phrase_of_stream(fault),
         ureq::Error::StatusCode(401 | 403) => {

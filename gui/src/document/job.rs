@@ -20,7 +20,9 @@ use orrery_scenario::{BalancingPlan, Diagnostic, Loaded, Plan, Severity};
 use super::calibrate::Judged;
 use super::disk::Disk;
 use super::explore::News as ExploreNews;
+use super::measuring::News as MeasureNews;
 use super::opening::News as OpeningNews;
+use super::past::Told;
 use super::sheets::News as SheetNews;
 use super::{Document, Finished, Wake, arranged};
 use crate::words::grouped;
@@ -47,6 +49,10 @@ pub(crate) enum Event {
     Sheet(SheetNews),
     /// A table of measurements was compared.
     Judged(Judged),
+    /// Something about a calibration of this machine.
+    Measuring(MeasureNews),
+    /// A collector said how a metric went.
+    Past(Told),
 }
 
 /// Which text: that of the scenario which came to the front as the `opened`-th, in its `revision`.

@@ -9,7 +9,9 @@ mod feed;
 mod fleet;
 mod job;
 mod keeping;
+mod measuring;
 mod opening;
+mod past;
 mod runs;
 mod selection;
 mod sheets;
@@ -40,8 +42,12 @@ pub use fleet::{Apart, Collector, Device, Fleet, FleetMetric, History, KEPT, Lin
 pub(crate) use job::{Event, RunWatch, Text, check, run};
 pub(crate) use keeping::same;
 pub use keeping::{Elsewhere, Home, Keeping, Scenario, short_name};
+pub(crate) use measuring::{MeasureWatch, News as MeasureNews, calibrator, measure, plan as plan_measuring};
+pub use measuring::{Measuring, UnderWay};
 pub use opening::is_scenario;
 pub(crate) use opening::{News as OpeningNews, arrange, open};
+pub use past::{Asked, Course, CourseLine, Past, Reach};
+pub(crate) use past::{Told, ask, in_words, shown};
 pub use runs::{Opening, Run, Runs, SIDES, Side};
 pub use selection::{DeviceId, Item, Load, Look, Of, Seen, Selection};
 pub(crate) use sheets::{News as SheetNews, prepare, write};
@@ -106,8 +112,12 @@ pub struct Document {
     pub sheets: Sheets,
     /// Predictions held against measurements.
     pub calibrate: Calibrate,
+    /// Calibrations of this machine.
+    pub measuring: Measuring,
     /// What is looked at.
     pub selection: Selection,
+    /// The history of a device, if one was asked for.
+    pub past: Option<Past>,
     /// The id that was given last.
     pub(crate) newest_id: u64,
 }

@@ -96,6 +96,8 @@ impl Document {
                 sheets: std::mem::take(&mut self.sheets),
                 calibrate: std::mem::take(&mut self.calibrate),
                 selection: std::mem::take(&mut self.selection),
+                past: self.past.take(),
+                measuring: std::mem::take(&mut self.measuring),
                 newest_id: self.newest_id,
                 opened: self.opened + 1,
                 ..Self::default()

@@ -3,7 +3,7 @@
 use eframe::egui::{Button, Color32, Frame, Grid, Label, RichText, ScrollArea, Ui};
 
 use crate::app::{Command, Commands};
-use crate::document::{Facts, Footing, Item, Run};
+use crate::document::{Asked, Facts, FleetMetric, Footing, Item, Reach, Run};
 use crate::{Document, theme};
 
 /// What the panel remembers while it is open.
@@ -64,6 +64,7 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
         rows(ui, &facts);
         related(ui, &facts, commands);
         run(ui, document, commands);
+        history(ui, document, commands);
         basis(ui, &facts);
     });
 }
@@ -158,6 +159,24 @@ fn run(ui: &mut Ui, document: &Document, commands: &Commands) {
             }
         }
     });
+}
+
+/// The way to the history of the device that is looked at.
+fn history(ui: &mut Ui, document: &Document, commands: &Commands) {
+    let Some(device) = document.selection.device() else {
+        return;
+    };
+    let button = ui.button("Show its history");
+    if button
+        .on_hover_text("How its power went, as its collector kept it; any other metric may be chosen")
+        .clicked()
+    {
+        commands.send(Command::Past(Some(Asked {
+            device: device.clone(),
+            metric: FleetMetric::Power.series().to_owned(),
+            reach: Reach::default(),
+        })));
+    }
 }
 
 /// Where the figures come from.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use orrery_collector::{Daemon, Settings, SourceKind};
+use orrery_collector::{Daemon, Settings, SourceKind, StoreSettings};
 use orrery_gui::{App, Link, Scenario, Start};
 
-use crate::support::{SMALL, open, open_text, shows, until};
+use crate::support::{SMALL, open, open_text, shows, until, until_document};
 
 /// A daemon that plays the demonstration at `address`, ten times a second.
 fn daemon(address: SocketAddr) -> Daemon {
@@ -173,4 +173,107 @@ fn many_lost_collectors_leave_room_for_the_rest() {
     assert!(cell.bottom() < 900.0, "the grid is in the window: {cell:?}");
     harness.get_by_label("1 of 60 collectors are live");
     drop(live);
+}
+
+/// A window on a daemon that plays the demonstration and keeps its history in `folder`, if one is given.
+fn open_on_history(folder: Option<&std::path::Path>) -> (Daemon, Harness<'static, App>) {
+    let daemon = Daemon::start(&Settings {
+        listen: any_port(),
+        sources: vec![SourceKind::Demo],
+        interval: Duration::from_millis(100),
+        store: folder.map(|folder| StoreSettings {
+            flush_interval: Duration::from_millis(100),
+            ..StoreSettings::new(folder.to_owned())
+        }),
+        ..Settings::for_window()
+    })
+    .expect("loopback can be listened on");
+    let mut harness = open_on(&[format!("http://{}", daemon.address())]);
+    until_shown(&mut harness, DEVICE);
+    harness.get_by_label_contains(DEVICE).click();
+    harness.run_steps(3);
+    (daemon, harness)
+}
+
+/// Waits for the answer to what was asked of the history.
+fn until_answered(harness: &mut Harness<'_, App>) {
+    until_document(harness, "the history", |document| {
+        document.past.as_ref().is_some_and(|past| past.answer.is_some())
+    });
+}
+
+#[test]
+fn the_history_of_a_device_is_asked_of_its_collector() {
+    let folder = tempfile::tempdir().unwrap();
+    let (daemon, mut harness) = open_on_history(Some(folder.path()));
+    let has_points = |harness: &Harness<'_, App>| {
+        let past = harness.state().document().past.clone();
+        let answer = past.and_then(|past| past.answer);
+        answer.is_some_and(|answer| answer.is_ok_and(|course| !course.is_empty()))
+    };
+    harness.get_by_label("History…").click();
+    harness.run_steps(1);
+    // What was sampled is on disk a moment later.
+    for _ in 0..100 {
+        until_answered(&mut harness);
+        if has_points(&harness) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        harness.get_by_label("Ask again").click();
+        harness.run_steps(2);
+    }
+    assert!(has_points(&harness), "{:?}", harness.state().document().past);
+    harness.get_by_label("History of demo-node-0 device 0");
+    assert!(
+        shows(&harness, "utilization"),
+        "that of the colours is shown first"
+    );
+    let document = harness.state().document();
+    let past = document.past.clone().expect("it was asked for");
+    assert!(
+        past.metrics
+            .iter()
+            .any(|metric| metric == "orrery_gpu_power_watts"),
+        "{:?}",
+        past.metrics
+    );
+    harness.get_by_label("last day").click();
+    harness.run_steps(2);
+    until_answered(&mut harness);
+    let course = harness
+        .state()
+        .document()
+        .past
+        .clone()
+        .and_then(|past| past.answer);
+    let course = course.expect("it came").expect("there is a history");
+    let hours = (course.range.1 - course.range.0) / 3600.0;
+    assert!((hours - 24.0).abs() < 0.01, "{hours}");
+    harness.get_by_label("Show its history").click();
+    harness.run_steps(2);
+    until_answered(&mut harness);
+    assert!(shows(&harness, "power in W"), "the unit is said");
+    harness.get_by_label("Close history").click();
+    harness.run_steps(3);
+    assert!(!shows(&harness, "History of "), "it is put away");
+    drop(daemon);
+}
+
+#[test]
+fn a_collector_that_keeps_no_history_or_is_gone_is_said() {
+    let (daemon, mut harness) = open_on_history(None);
+    harness.get_by_label("History…").click();
+    harness.run_steps(2);
+    until_answered(&mut harness);
+    assert!(shows(
+        &harness,
+        "No history: this collector keeps no history: start it with `--data-dir DIR`"
+    ));
+    drop(daemon);
+    until_shown(&mut harness, "connection refused, retrying in ");
+    harness.get_by_label("Ask again").click();
+    harness.run_steps(2);
+    until_answered(&mut harness);
+    assert!(shows(&harness, "No history: connection refused"));
 }

@@ -30,6 +30,12 @@ impl Fleet {
         self.collectors.iter().position(|collector| collector.id == id)
     }
 
+    /// The address of the collector with `id`.
+    #[must_use]
+    pub fn url_of(&self, id: usize) -> Option<&str> {
+        self.place_of(id).map(|place| self.collectors[place].url.as_str())
+    }
+
     /// Which device `device` of `node` is.
     #[must_use]
     pub fn id_of(&self, node: &Node, device: &Device) -> DeviceId {

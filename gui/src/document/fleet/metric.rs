@@ -45,6 +45,19 @@ impl FleetMetric {
         }
     }
 
+    /// The metric of collectors that is nearest to it: memory as bytes, not as a share.
+    #[must_use]
+    pub const fn series(self) -> &'static str {
+        match self {
+            Self::Utilization => "orrery_gpu_utilization_ratio",
+            Self::TensorActivity => "orrery_gpu_tensor_active_ratio",
+            Self::Memory => "orrery_gpu_memory_used_bytes",
+            Self::Power => "orrery_gpu_power_watts",
+            Self::Temperature => "orrery_gpu_temperature_celsius",
+            Self::SmClock => "orrery_gpu_sm_clock_hertz",
+        }
+    }
+
     /// What the figure means, in a sentence.
     #[must_use]
     pub const fn meaning(self) -> &'static str {

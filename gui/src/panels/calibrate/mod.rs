@@ -1,5 +1,7 @@
-//! Calibrate: predictions held against measurements, row by row, and how far they can be trusted.
+//! Calibrate: predictions held against measurements, row by row, and how far they can be trusted; and measurements of
+//! this machine, from which a profile is made.
 
+mod measure;
 mod model;
 
 use std::sync::{Arc, Weak};
@@ -31,6 +33,9 @@ const COLOURED: usize = 6;
 /// What the panel remembers while it is open.
 #[derive(Debug, Default)]
 pub(crate) struct View {
+    /// Whether this machine is measured, rather than predictions judged.
+    measures: bool,
+    measure: measure::View,
     path: String,
     simulated: bool,
     of: Weak<Outcome>,
@@ -41,6 +46,17 @@ pub(crate) struct View {
 
 /// Draws the panel.
 pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: &Commands) {
+    ui.horizontal_wrapped(|ui| {
+        ui.selectable_value(&mut view.measures, false, "Judge predictions")
+            .on_hover_text("Predictions beside a table of measurements");
+        ui.selectable_value(&mut view.measures, true, "Measure this machine")
+            .on_hover_text("A profile of its own devices, with the plan beforehand");
+    });
+    ui.separator();
+    if view.measures {
+        measure::show(ui, document, &mut view.measure, commands);
+        return;
+    }
     controls(ui, document, view, commands);
     let calibrate = &document.calibrate;
     if let Some(fault) = &calibrate.fault {

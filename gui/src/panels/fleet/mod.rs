@@ -5,6 +5,7 @@ mod collectors;
 mod device;
 mod grid;
 mod history;
+mod past;
 
 use eframe::egui::{
     Button, CentralPanel, Color32, ComboBox, Frame, Label, Panel, Rect, RichText, ScrollArea, Sense, Ui, vec2,
@@ -44,6 +45,7 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
         return;
     }
     ui.horizontal_wrapped(|ui| toolbar(ui, fleet, view, commands));
+    past::show(ui, document, commands);
     let (bare, side) = (Frame::new(), Frame::new().inner_margin(6));
     Panel::right("fleet device")
         .resizable(false)
@@ -132,6 +134,7 @@ fn beside(ui: &mut Ui, document: &Document, view: &mut View, (now, commands): (f
         match selected {
             Some((node, device)) => {
                 device::panel(ui, fleet, (node, device), view.metric, now);
+                past::ask_button(ui, fleet.id_of(node, device), view.metric, commands);
                 if !document.selection.is_inspected {
                     device::table(ui, device);
                 }
