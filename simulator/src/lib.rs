@@ -21,6 +21,7 @@ mod picture;
 pub mod pipeline;
 mod power;
 pub mod sheet;
+pub mod stages;
 pub mod sweep;
 pub mod traces;
 pub mod tuning;

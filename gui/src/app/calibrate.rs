@@ -18,7 +18,21 @@ impl App {
         self.judging = Some(judge(path.clone(), simulated, out, wake));
         let calibrate = &mut Arc::make_mut(&mut self.document).calibrate;
         calibrate.fault = None;
-        calibrate.judging = Some(Judging { path, done: (0, 0) });
+        calibrate.judging = Some(Judging {
+            path,
+            done: (0, 0),
+            stopping: false,
+        });
+    }
+
+    /// Asks the comparison under way to stop, if one is.
+    pub(super) fn stop_judging(&mut self) {
+        if let Some(watch) = &self.judging {
+            watch.cancel();
+        }
+        if let Some(judging) = &mut Arc::make_mut(&mut self.document).calibrate.judging {
+            judging.stopping = true;
+        }
     }
 
     /// Takes in what came of a table.

@@ -87,6 +87,7 @@ impl App {
             Command::OpenLayout(at) => self.open_layout(at),
             Command::OpenSize(nodes) => self.open_size(nodes),
             Command::Judge(path, simulated) => self.start_judging(path, simulated),
+            Command::StopJudging => self.stop_judging(),
             Command::PlanMeasuring => self.plan_measuring(),
             Command::Measure(profile) => self.start_measuring(profile),
             Command::StopMeasuring => self.stop_measuring(),

@@ -108,6 +108,8 @@ pub enum Command {
     WriteSheet(Box<Sheet>, PathBuf),
     /// Hold predictions against the measurements in this file or folder; steps are simulated if that is said.
     Judge(String, bool),
+    /// Stop the comparison with measurements.
+    StopJudging,
     /// Close the scenario with this id.
     Close(u64),
     /// Take the text that the file of the scenario with this id holds now.
@@ -228,6 +230,7 @@ impl App {
             Some(arrangement) => arrangement.tree(),
             None => session.panels.clone(),
         };
+        let is_named = !start.scenarios.is_empty() || !start.runs.is_empty();
         let (document, notice) = opened(start.scenarios, &session);
         let mut app = Self {
             document: Arc::new(document),
@@ -266,8 +269,14 @@ impl App {
         for url in &start.collectors {
             app.follow(url);
         }
-        for run in start.runs {
-            app.open_files(vec![run]);
+        // What is named is opened instead of what is remembered.
+        let opens = if is_named {
+            start.runs.into_iter().map(|run| vec![run]).collect()
+        } else {
+            session.runs
+        };
+        for files in opens {
+            app.open_files(files);
         }
         app
     }
@@ -303,6 +312,7 @@ impl Drop for App {
     fn drop(&mut self) {
         self.stop_run();
         self.stop_search();
+        self.stop_judging();
         self.stop_measuring();
         self.stop_openings();
         self.remember_now();

@@ -2,7 +2,9 @@
 
 use std::path::{Component, MAIN_SEPARATOR, Path, is_separator};
 
-use eframe::egui::{self, Button, Key, Label, RichText, Role, ScrollArea, TextEdit, Ui, WidgetInfo};
+use eframe::egui::text::{CCursor, CCursorRange};
+use eframe::egui::text_edit::TextEditState;
+use eframe::egui::{self, Button, Id, Key, Label, RichText, Role, ScrollArea, TextEdit, Ui, WidgetInfo};
 
 use super::dialog::{Answer, buttons};
 use super::keeping::Then;
@@ -134,6 +136,9 @@ pub(super) fn path(
     if !field.has_focus {
         field.has_focus = true;
         edit.request_focus();
+        if purpose == Purpose::Open {
+            select_all(ui, edit.id, &field.path);
+        }
     }
     let mut answer = None;
     if edit.changed() {
@@ -188,6 +193,16 @@ pub(super) fn path(
             None => Some(Answer::SaveTo(id, file, then)),
         },
     }
+}
+
+/// Selects all of the `path` in the field `id`: what is typed or pasted then is the whole path, and not the end of one.
+fn select_all(ui: &Ui, id: Id, path: &str) {
+    let mut state = TextEditState::load(ui.ctx(), id).unwrap_or_default();
+    let ends = (CCursor::new(0), CCursor::new(path.chars().count()));
+    state
+        .cursor
+        .set_char_range(Some(CCursorRange::two(ends.0, ends.1)));
+    state.store(ui.ctx(), id);
 }
 
 /// The folder above, and what lies in the folder; what was clicked.

@@ -29,6 +29,9 @@ pub(crate) struct Session {
     pub(crate) scenarios: Vec<(String, bool)>,
     /// The place of the one in front.
     pub(crate) front: usize,
+    /// Runs and traces that were opened, each by its files.
+    #[serde(default)]
+    pub(crate) runs: Vec<Vec<String>>,
     pub(crate) colours: Colours,
     /// Width and height of the window, in points.
     pub(crate) size: Option<[f32; 2]>,
@@ -77,6 +80,7 @@ impl Default for Session {
             schema: SCHEMA.to_owned(),
             scenarios: Vec::new(),
             front: 0,
+            runs: Vec::new(),
             colours: Colours::default(),
             size: None,
             scale: 1.0,
@@ -211,10 +215,13 @@ impl App {
             }
         };
         let front = places.iter().position(|&place| place == document.front);
+        let opened = document.runs.kept.iter().filter(|run| !run.files.is_empty());
+        let opened = opened.map(|run| run.files.iter().map(|file| absolute(file)).collect());
         let (size, scale) = self.seen;
         Session {
             scenarios: places.iter().map(entry).collect(),
             front: front.unwrap_or(0),
+            runs: opened.collect(),
             colours: self.colours,
             size,
             scale,
@@ -257,6 +264,10 @@ mod tests {
         let session = Session {
             scenarios: vec![("a.toml".to_owned(), true), ("b.toml".to_owned(), false)],
             front: 1,
+            runs: vec![
+                vec!["run".to_owned()],
+                vec!["rank-0.json".to_owned(), "rank-1.json".to_owned()],
+            ],
             colours: Colours::Light,
             size: Some([800.0, 600.0]),
             scale: 1.5,

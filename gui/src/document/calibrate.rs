@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use orrery::validate::{Mode, Options, Outcome, validate};
@@ -17,6 +17,8 @@ pub struct Judging {
     pub path: String,
     /// What is done, and of how much.
     pub done: (usize, usize),
+    /// Whether it was asked to stop.
+    pub stopping: bool,
 }
 
 /// Comparisons of the window.
@@ -30,14 +32,20 @@ pub struct Calibrate {
     pub fault: Option<String>,
 }
 
-/// How far a comparison is.
+/// How far a comparison is, and the way to stop it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct JudgeWatch {
     done: Arc<AtomicUsize>,
     of: Arc<AtomicUsize>,
+    is_stopped: Arc<AtomicBool>,
 }
 
 impl JudgeWatch {
+    /// Asks the comparison to stop soon.
+    pub(crate) fn cancel(&self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn read(&self) -> (usize, usize) {
         (self.done.load(Ordering::Relaxed), self.of.load(Ordering::Relaxed))
     }
@@ -67,6 +75,7 @@ pub(crate) fn judge(path: String, simulated: bool, out: Out, wake: Wake) -> Judg
             let tell = &mut |done, of| {
                 control.done.store(done, Ordering::Relaxed);
                 control.of.store(of, Ordering::Relaxed);
+                !control.is_stopped.load(Ordering::Relaxed)
             };
             let outcome = validate(&[PathBuf::from(&path)], options, tell)?;
             if outcome.rows.iter().all(|row| row.result.is_err()) {

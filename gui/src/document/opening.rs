@@ -164,7 +164,8 @@ fn stored(path: &str) -> Result<Run, String> {
         true => TimelineModel::measured(timeline),
         false => TimelineModel::new(timeline),
     });
-    Ok(Run::new(path, Arc::new(result), model.map(Arc::new), notes))
+    let run = Run::new(path, Arc::new(result), model.map(Arc::new), notes);
+    Ok(run.opened_from(vec![path.to_owned()]))
 }
 
 /// What was recorded in the files or folders at `paths`.
@@ -204,12 +205,9 @@ fn recorded(paths: &[PathBuf], name: &str, watch: &Watch) -> Result<Run, TraceFa
         .first()
         .map_or_else(String::new, |path| path.display().to_string());
     let model = Arc::new(TimelineModel::measured(timeline));
-    Ok(Run::new(
-        &source,
-        Arc::new(render::json(&report)),
-        Some(model),
-        notes,
-    ))
+    let files = paths.iter().map(|path| path.display().to_string());
+    let run = Run::new(&source, Arc::new(render::json(&report)), Some(model), notes);
+    Ok(run.opened_from(files.collect()))
 }
 
 /// Arranges `step` of `run`.

@@ -32,6 +32,8 @@ pub struct Run {
     pub whole: Option<Arc<TimelineModel>>,
     /// What is to be known of it before it is believed.
     pub notes: Vec<String>,
+    /// The files or folders that it was opened from; none of one that was simulated here.
+    pub files: Vec<String>,
 }
 
 /// One side of a comparison.
@@ -96,7 +98,14 @@ impl Run {
             whole: whole.filter(|model| !model.is_empty()),
             result,
             notes,
+            files: Vec::new(),
         }
+    }
+
+    /// The same, opened from `files`.
+    #[must_use]
+    pub fn opened_from(self, files: Vec<String>) -> Self {
+        Self { files, ..self }
     }
 
     /// Its name among the runs of the window.

@@ -3,26 +3,46 @@
 use eframe::egui::{Button, Color32, Frame, Grid, Label, RichText, ScrollArea, Ui};
 
 use crate::app::{Command, Commands};
-use crate::document::{Asked, Facts, FleetMetric, Footing, Item, Reach, Run};
+use crate::document::{Asked, Facts, Finished, FleetMetric, Footing, Item, Of, Reach, Run};
 use crate::{Document, theme};
 
 /// What the panel remembers while it is open.
 #[derive(Debug, Default)]
 pub(crate) struct View {
-    /// What is known of what was looked at, as long as that stays the same.
-    kept: Option<(Item, Facts)>,
+    /// What is known, and of what.
+    kept: Option<(Key, Facts)>,
+}
+
+/// What facts depend on, unless they change by themselves.
+#[derive(Clone, Debug, PartialEq)]
+struct Key {
+    item: Option<Item>,
+    /// The run in front.
+    finished: Option<Of<Finished>>,
+    viewed: Option<u64>,
+    /// The text in front, and which text the plan is of.
+    revision: u64,
+    checked: Option<u64>,
 }
 
 impl View {
     /// What is known of what `document` looks at. What does not change by itself is found once: the cause of a span is
-    /// sought among all of them.
+    /// sought among all of them, and a run is read from its result.
     fn facts(&mut self, document: &Document, now: f64) -> Option<Facts> {
-        let item = document.selection.item.as_ref();
-        let Some(item @ Item::Span(..)) = item else {
+        let item = &document.selection.item;
+        // A device is read every second; a link depends on what is measured.
+        if let Some(Item::Device(_) | Item::Link(..)) = item {
             return document.facts(now);
+        }
+        let key = Key {
+            item: item.clone(),
+            finished: document.finished.as_ref().map(Of::new),
+            viewed: document.runs.viewed().map(|run| run.id),
+            revision: document.revision,
+            checked: document.checked,
         };
-        if self.kept.as_ref().is_none_or(|(known, _)| known != item) {
-            self.kept = document.facts(now).map(|facts| (item.clone(), facts));
+        if self.kept.as_ref().is_none_or(|(known, _)| *known != key) {
+            self.kept = document.facts(now).map(|facts| (key, facts));
         }
         self.kept.as_ref().map(|(_, facts)| facts.clone())
     }
@@ -109,14 +129,28 @@ fn rows(ui: &mut Ui, facts: &Facts) {
         .show(ui, |ui| {
             for (name, value) in &facts.rows {
                 ui.add(Label::new(RichText::new(name).weak()).wrap());
-                let words = match value {
-                    Ok(value) => RichText::new(value),
-                    Err(why) => RichText::new(format!("n/a: {why}")).weak(),
-                };
-                ui.add(Label::new(words).wrap());
+                match value {
+                    Ok(value) => shown(ui, value),
+                    Err(why) => {
+                        ui.add(Label::new(RichText::new(format!("n/a: {why}")).weak()).wrap());
+                    }
+                }
                 ui.end_row();
             }
         });
+}
+
+/// A value, and below it how sure it is, if that is said.
+fn shown(ui: &mut Ui, value: &str) {
+    let Some((value, interval)) = value.split_once('\n') else {
+        ui.add(Label::new(value).wrap());
+        return;
+    };
+    ui.vertical(|ui| {
+        ui.spacing_mut().item_spacing.y = 0.0;
+        ui.add(Label::new(value).wrap());
+        ui.add(Label::new(RichText::new(interval).small().weak()).wrap());
+    });
 }
 
 /// Links to what the thing has to do with.

@@ -53,6 +53,29 @@ fn a_table_of_measurements_is_compared_row_by_row() {
 }
 
 #[test]
+fn a_comparison_is_stopped() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Num9);
+    harness.run_steps(3);
+    harness.get_by_label("Measurements").focus();
+    harness.run_steps(2);
+    // Every table there is: much longer than the test.
+    let tables = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/truth");
+    harness.get_by_label("Measurements").type_text(tables);
+    harness.run_steps(2);
+    harness.get_by_role_and_label(Role::Button, "Predict").click();
+    harness.run_steps(3);
+    harness.get_by_label("Stop comparing").click();
+    harness.run_steps(2);
+    until_document(&mut harness, "the end", |document| {
+        document.calibrate.judging.is_none()
+    });
+    harness.get_by_label("the comparison was stopped");
+    harness.get_by_role_and_label(Role::Button, "Predict");
+}
+
+#[test]
 fn kernels_and_collectives_of_the_scenario_are_shown() {
     let mut harness = open_text(SMALL);
     until_checked(&mut harness);

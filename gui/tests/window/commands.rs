@@ -220,3 +220,39 @@ fn the_next_window_begins_as_the_last_one_ended() {
         "what is missing is said"
     );
 }
+
+#[test]
+fn runs_that_were_opened_are_there_again_the_next_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Some(folder.path().join("state/window.json"));
+    let run = folder.path().join("run.json");
+    let stored = r#"{"schema": "result/1", "scenario": "stored", "seed": 1, "metrics": {}}"#;
+    std::fs::write(&run, stored).unwrap();
+    let mut harness = open(Start {
+        scenarios: vec![Scenario::new("small.scenario.toml", SMALL)],
+        runs: vec![run.display().to_string()],
+        session: session.clone(),
+        ..Start::default()
+    });
+    let is_open = |harness: &Harness<'_, App>| harness.state().document().runs.kept.len() == 1;
+    until(&mut harness, "the stored run", is_open);
+    drop(harness);
+    let again = || {
+        open(Start {
+            session: session.clone(),
+            ..Start::default()
+        })
+    };
+    let mut harness = again();
+    until(&mut harness, "the stored run again", is_open);
+    assert!(shows(&harness, "#1 stored"), "it is among the sources");
+    harness.get_by_label("Let go of run #1").click();
+    harness.run_steps(3);
+    drop(harness);
+    let mut harness = again();
+    harness.run_steps(20);
+    assert!(
+        harness.state().document().runs.kept.is_empty(),
+        "what was let go stays away"
+    );
+}

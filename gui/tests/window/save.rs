@@ -250,6 +250,26 @@ fn opening_another_file_keeps_what_was_typed() {
 }
 
 #[test]
+fn a_path_that_is_pasted_is_the_whole_path_and_not_the_end_of_one() {
+    let (_folder, _files, mut harness) = on_files(&["plan.scenario.toml"]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = elsewhere.path().join("other.scenario.toml");
+    fs::write(&other, SMALL).unwrap();
+    press(&mut harness, Key::O);
+    until_shown(&mut harness, "plan.scenario.toml");
+    // Nothing is clicked or cleared before.
+    harness
+        .get_by_label("Path")
+        .type_text(&other.display().to_string());
+    harness.run_steps(3);
+    click(&mut harness, "Open file");
+    until(&mut harness, "the other", |harness| {
+        harness.state().document().shelf.len() == 2
+    });
+    assert_eq!(harness.state().document().file, other.display().to_string());
+}
+
+#[test]
 fn a_file_that_cannot_be_opened_says_why_where_it_was_typed() {
     let (_folder, _files, mut harness) = on_files(&["plan.scenario.toml"]);
     press(&mut harness, Key::O);

@@ -53,6 +53,7 @@ pub(crate) fn validate(args: &ValidateArgs, console: &mut Console<'_>) -> anyhow
     let outcome = validate::validate(&paths, options, &mut |done, all| {
         bar.set_length(u64::try_from(all).unwrap_or(u64::MAX));
         bar.set_position(u64::try_from(done).unwrap_or(u64::MAX));
+        true
     });
     bar.finish_and_clear();
     let outcome = outcome.map_err(Failure::missing)?;

@@ -5,15 +5,14 @@ use std::fmt::Write as _;
 use orrery_report::render::escape_html as escape;
 use orrery_units::{Bytes, significant};
 
-use super::{Sheet, Stage};
+use super::Sheet;
+use crate::stages::StagesFigure;
 
 const STYLE: &str = include_str!("style.css");
 /// Hues of Okabe and Ito, told apart by colour-blind readers.
 const HUES: [&str; 8] = [
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c6bb1", "#909090",
 ];
-/// Stages that are drawn at most: of more, the fullest.
-const MOST_STAGES: usize = 16;
 
 /// The page of `sheet`.
 pub(super) fn page(sheet: &Sheet) -> String {
@@ -134,89 +133,47 @@ fn swings(page: &mut String, sheet: &Sheet) {
     page.push_str("</section>\n");
 }
 
-/// The stages that are drawn.
-pub(super) fn drawn(sheet: &Sheet) -> Vec<&Stage> {
-    let mut stages: Vec<(usize, &Stage)> = sheet.memory.iter().enumerate().collect();
-    if stages.len() > MOST_STAGES {
-        stages.sort_by(|a, b| b.1.bytes.total_cmp(&a.1.bytes).then(a.0.cmp(&b.0)));
-        stages.truncate(MOST_STAGES);
-        stages.sort_by_key(|(at, _)| *at);
-    }
-    stages.into_iter().map(|(_, stage)| stage).collect()
-}
-
-/// Every cause of memory, the largest of all stages first.
-pub(super) fn memory_causes(sheet: &Sheet) -> Vec<&str> {
-    let mut sums: Vec<(&str, f64)> = Vec::new();
-    for part in sheet.memory.iter().flat_map(|stage| &stage.parts) {
-        match sums.iter_mut().find(|(label, _)| *label == part.label) {
-            Some((_, sum)) => *sum += part.value,
-            None => sums.push((&part.label, part.value)),
-        }
-    }
-    sums.sort_by(|a, b| b.1.total_cmp(&a.1));
-    sums.into_iter().map(|(label, _)| label).collect()
-}
-
 fn memory(page: &mut String, sheet: &Sheet) {
-    let stages = drawn(sheet);
-    if stages.is_empty() {
+    let figure = StagesFigure::of_sheet(sheet);
+    if figure.bars.is_empty() {
         return;
     }
     page.push_str("<section><h2>Memory at the peak of each stage</h2>\n");
-    let causes = memory_causes(sheet);
-    let most = stages
-        .iter()
-        .map(|stage| stage.bytes)
-        .fold(sheet.capacity, f64::max)
-        .max(1.0);
-    let hue = |label: &str| {
-        let at = causes.iter().position(|cause| *cause == label).unwrap_or(0);
-        HUES[at.min(HUES.len() - 1)]
-    };
-    for stage in &stages {
+    let hue = |cause: usize| HUES[cause.min(HUES.len() - 1)];
+    for bar in &figure.bars {
         put!(
             page,
             "<div class=\"bar stack\"><span>{}</span><em>",
-            escape(&stage.label)
+            escape(&bar.label)
         );
-        for cause in &causes {
-            if let Some(part) = stage.parts.iter().find(|part| part.label == *cause) {
-                put!(
-                    page,
-                    "<u style=\"width:{:.2}%;background:{}\" title=\"{} {}\"></u>",
-                    part.value / most * 100.0,
-                    hue(cause),
-                    escape(cause),
-                    escape(&part.shown)
-                );
-            }
-        }
-        if sheet.capacity > 0.0 {
+        for part in &bar.parts {
+            let bytes = part.to - part.from;
             put!(
                 page,
-                "<s style=\"left:{:.2}%\"></s>",
-                sheet.capacity / most * 100.0
+                "<u style=\"width:{:.2}%;background:{}\" title=\"{} {}\"></u>",
+                figure.share(bytes) * 100.0,
+                hue(part.cause),
+                escape(&figure.causes[part.cause]),
+                Bytes::from_f64(bytes)
             );
         }
-        put!(page, "</em><b>{}</b></div>\n", Bytes::from_f64(stage.bytes));
+        if figure.capacity > 0.0 {
+            let limit = figure.share(figure.capacity) * 100.0;
+            put!(page, "<s style=\"left:{limit:.2}%\"></s>");
+        }
+        put!(page, "</em><b>{}</b></div>\n", Bytes::from_f64(bar.bytes));
     }
     page.push_str("<p class=\"soft\">");
-    for cause in &causes {
+    for (at, cause) in figure.causes.iter().enumerate() {
         put!(
             page,
             "<i class=\"key\" style=\"background:{}\"></i>{} ",
-            hue(cause),
+            hue(at),
             escape(cause)
         );
     }
-    if sheet.memory.len() > stages.len() {
-        put!(
-            page,
-            "· the {} fullest of {} stages ",
-            stages.len(),
-            sheet.memory.len()
-        );
+    if let Some(words) = figure.left_out() {
+        put!(page, "· {words} ");
     }
     page.push_str("· the line is the memory of a device</p>\n</section>\n");
 }

@@ -5,10 +5,10 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::html::{drawn, memory_causes};
 use super::{Sheet, Swing};
 use crate::picture::Drawing;
 use crate::picture::chart::{INK, SOFT, styled, width};
+use crate::stages::StagesFigure;
 
 /// A page of A4 at about 200 dots an inch.
 const SIZE: (u32, u32) = (1654, 2339);
@@ -194,39 +194,28 @@ impl<B: DrawingBackend> Pen<'_, '_, B> {
     }
 
     fn memory(&mut self) -> Result<(), Fault<B>> {
-        let sheet = self.sheet;
-        let stages = drawn(sheet);
-        if stages.is_empty() {
+        let figure = StagesFigure::of_sheet(self.sheet);
+        if figure.bars.is_empty() {
             return Ok(());
         }
         self.heading("Memory at the peak of each stage")?;
-        let causes = memory_causes(sheet);
         let hue = |at: usize| HUES[at.min(HUES.len() - 1)];
-        let most = stages
-            .iter()
-            .map(|stage| stage.bytes)
-            .fold(sheet.capacity, f64::max);
-        for stage in stages {
-            let (left, right, y) = self.row(&stage.label, &Bytes::from_f64(stage.bytes).to_string())?;
-            let mut from = 0.0;
-            for (at, cause) in causes.iter().enumerate() {
-                let Some(part) = stage.parts.iter().find(|part| part.label == *cause) else {
-                    continue;
-                };
-                let ends = [from, from + part.value].map(|bytes| left + pixels(bytes / most, right - left));
-                self.bar((ends[0], ends[1]), y, hue(at))?;
-                from += part.value;
+        for bar in &figure.bars {
+            let (left, right, y) = self.row(&bar.label, &Bytes::from_f64(bar.bytes).to_string())?;
+            let x = |bytes: f64| left + pixels(figure.share(bytes), right - left);
+            for part in &bar.parts {
+                self.bar((x(part.from), x(part.to)), y, hue(part.cause))?;
             }
-            if sheet.capacity > 0.0 {
-                let x = left + pixels(sheet.capacity / most, right - left);
+            if figure.capacity > 0.0 {
+                let x = x(figure.capacity);
                 self.area
                     .draw(&PathElement::new([(x, y - 15), (x, y + 15)], BAD.stroke_width(4)))?;
             }
         }
-        self.legend(&causes, hue)
+        self.legend(&figure.causes, hue)
     }
 
-    fn legend(&mut self, causes: &[&str], hue: impl Fn(usize) -> RGBColor) -> Result<(), Fault<B>> {
+    fn legend(&mut self, causes: &[String], hue: impl Fn(usize) -> RGBColor) -> Result<(), Fault<B>> {
         let style = styled(SMALL, SOFT, HPos::Left, VPos::Center);
         let mut x = MARGIN;
         self.y += 8;

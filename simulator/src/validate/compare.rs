@@ -21,17 +21,19 @@ struct Basis {
     anchors: Vec<Point>,
 }
 
-/// Every row of `sweeps`.
+/// Every row of `sweeps`; none where `progress` said to stop.
 pub(super) fn rows(
     sweeps: &[Sweep],
     platforms: &PlatformSet,
     options: Options,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize) -> bool,
 ) -> Vec<Row> {
     let groups = fitting::by_platform(sweeps);
     let mut bases = Vec::with_capacity(sweeps.len());
     for (done, sweep) in sweeps.iter().enumerate() {
-        progress(done);
+        if !progress(done) {
+            return Vec::new();
+        }
         let group = groups
             .get(sweep.place.name.as_str())
             .map_or(&[][..], Vec::as_slice);

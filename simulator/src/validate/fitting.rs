@@ -125,15 +125,12 @@ pub(super) fn by_platform(sweeps: &[Sweep]) -> BTreeMap<&str, Vec<&Sweep>> {
     groups
 }
 
-/// Every platform of `sweeps`, fitted; `progress` is told how many are.
-pub(super) fn platforms(sweeps: &[Sweep], progress: &mut dyn FnMut(usize)) -> PlatformSet {
+/// Every platform of `sweeps`, fitted; `progress` is told how many are, and whether to go on.
+pub(super) fn platforms(sweeps: &[Sweep], progress: &mut dyn FnMut(usize) -> bool) -> PlatformSet {
     let platforms = by_platform(sweeps)
         .into_iter()
         .enumerate()
-        .map(|(done, (name, group))| {
-            progress(done);
-            platform(name, &group)
-        })
+        .map_while(|(done, (name, group))| progress(done).then(|| platform(name, &group)))
         .collect();
     PlatformSet {
         schema: PlatformSet::SCHEMA.to_owned(),

@@ -52,7 +52,7 @@ struct Known {
 pub(super) fn rows(
     table: &Table,
     name: &str,
-    progress: &mut (dyn FnMut(usize, usize) + Send),
+    progress: &mut (dyn FnMut(usize, usize) -> bool + Send),
 ) -> Option<Vec<Row>> {
     if !is_one(table) {
         return None;
@@ -181,13 +181,15 @@ fn fit(all: &[&Known], members: &[usize]) -> LibraryFit {
 /// Every row predicted without the rows of its system and EP degree; intervals from the other degrees' errors.
 fn held_out(
     all: &[&Known],
-    progress: &mut (dyn FnMut(usize, usize) + Send),
+    progress: &mut (dyn FnMut(usize, usize) -> bool + Send),
 ) -> Vec<Result<Compared, String>> {
     let reason = "no other EP degree of this system was measured";
     let mut results = vec![Err(reason.to_owned()); all.len()];
     let families = families(all);
     for (done, members) in families.values().enumerate() {
-        progress(done, families.len());
+        if !progress(done, families.len()) {
+            break;
+        }
         let cells = cells(all, members);
         if cells.len() < 2 {
             continue;

@@ -147,20 +147,29 @@ pub fn fit_platforms(path: &Path) -> Result<PlatformSet, String> {
     for file in files(path)? {
         sweeps.extend(sweeps_of(&file)?.map(|found| found.sweeps).unwrap_or_default());
     }
-    Ok(fitting::platforms(&sweeps, &mut |_| ()))
+    Ok(fitting::platforms(&sweeps, &mut |_| true))
 }
+
+/// Why there is no outcome of a comparison that was stopped.
+pub const STOPPED: &str = "the comparison was stopped";
 
 /// Compares every row of the tables at `paths`, files or folders.
 ///
-/// `progress` is told how many of how many steps are done: files to read, platforms to fit, sweeps to compare.
+/// `progress` is told how many of how many steps are done: files to read, platforms to fit, sweeps to compare; where it
+/// says no, the rest is left.
 ///
 /// # Errors
-/// When a path cannot be read at all, or has no table; a file that is no known table is listed in the outcome.
+/// [`STOPPED`] where `progress` said no; when a path cannot be read at all, or has no table; a file that is no known table is listed in the outcome.
 pub fn validate(
     paths: &[PathBuf],
     options: Options,
-    progress: &mut (dyn FnMut(usize, usize) + Send),
+    progress: &mut (dyn FnMut(usize, usize) -> bool + Send),
 ) -> Result<Outcome, String> {
+    let mut is_stopped = false;
+    let progress: &mut (dyn FnMut(usize, usize) -> bool + Send) = &mut |done, all| {
+        is_stopped |= !progress(done, all);
+        !is_stopped
+    };
     let mut outcome = Outcome {
         with_releases: options.releases,
         ..Outcome::default()
@@ -172,7 +181,9 @@ pub fn validate(
         all.extend(files(path)?);
     }
     for (done, file) in all.iter().enumerate() {
-        progress(done, all.len() * 2);
+        if !progress(done, all.len() * 2) {
+            return Err(STOPPED.to_owned());
+        }
         match sweeps_of(file) {
             Ok(Some(found)) => {
                 sweeps.extend(found.sweeps);
@@ -208,10 +219,14 @@ pub fn validate(
         shipped_platforms()
     };
     let rows = compare::rows(&sweeps, &platforms, options, &mut |done| {
-        progress(all.len() + fits + done, steps);
+        progress(all.len() + fits + done, steps)
     });
     outcome.rows.extend(rows);
-    Ok(outcome)
+    // Also where the last one is the one that was told so.
+    match is_stopped {
+        true => Err(STOPPED.to_owned()),
+        false => Ok(outcome),
+    }
 }
 
 /// A row of a sweep that cannot be placed, and why.
@@ -238,7 +253,7 @@ fn sweeps_of(file: &Path) -> Result<Option<Found>, String> {
 /// The rows of a file of imbalanced layers; none when it is another.
 fn imbalanced_of(
     file: &Path,
-    progress: &mut (dyn FnMut(usize, usize) + Send),
+    progress: &mut (dyn FnMut(usize, usize) -> bool + Send),
 ) -> Option<Result<Vec<Row>, String>> {
     let table = table::text(file).and_then(|text| table::parse(&text)).ok()?;
     Some(Ok(imbalanced::rows(&table, &stem(file), progress)?))
@@ -256,7 +271,7 @@ fn steps_of(
     file: &Path,
     options: Options,
     outcome: &mut Outcome,
-    progress: &mut (dyn FnMut(usize, usize) + Send),
+    progress: &mut (dyn FnMut(usize, usize) -> bool + Send),
 ) -> Option<Result<Vec<Row>, String>> {
     let read = table::text(file).and_then(|text| table::parse(&text));
     let table = read.ok().filter(steps::is_one)?;
@@ -264,7 +279,7 @@ fn steps_of(
     let told = std::sync::Mutex::new(progress);
     let tell = |done: usize| {
         let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        told(done, all);
+        told(done, all)
     };
     let (rows, cases) = steps::rows(&table, &stem(file), (options.by, options.mode), &tell);
     outcome.cases.extend(cases);

@@ -70,9 +70,9 @@ fn a_sweep_left_out_has_the_spread_and_the_label_of_one() {
         refit: true,
         ..Options::default()
     };
-    let platforms = fitting::platforms(&sweeps, &mut |_| ());
+    let platforms = fitting::platforms(&sweeps, &mut |_| true);
     let row = |leave_out| -> Compared {
-        let rows = compare::rows(&sweeps, &platforms, options(leave_out), &mut |_| ());
+        let rows = compare::rows(&sweeps, &platforms, options(leave_out), &mut |_| true);
         let large = rows
             .iter()
             .find(|row| row.id == "slow/268435456")
@@ -98,7 +98,9 @@ fn a_sweep_left_out_has_the_spread_and_the_label_of_one() {
 fn an_empty_folder_is_refused_with_help() {
     let folder = std::env::temp_dir().join(format!("orrery-empty-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a temporary folder can be made");
-    let fault = validate(std::slice::from_ref(&folder), Options::default(), &mut |_, _| ());
+    let fault = validate(std::slice::from_ref(&folder), Options::default(), &mut |_, _| {
+        true
+    });
     std::fs::remove_dir(&folder).expect("it is empty");
     assert!(fault.is_err_and(|text| text.contains("help")), "no help");
 }
@@ -196,4 +198,19 @@ fn the_json_of_nccl_tests_is_a_sweep() {
     let point = sweeps.sweeps[0].points[0];
     assert_eq!(point.call.op.name(), "all_gather");
     assert!((point.seconds - 9.25e-6).abs() < 1e-12, "{point:?}");
+}
+
+#[test]
+fn a_comparison_that_is_told_to_stop_leaves_the_rest_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.csv", "b.csv", "c.csv"] {
+        std::fs::write(folder.path().join(name), "nonsense\n").unwrap();
+    }
+    let mut asked = 0;
+    let outcome = validate(&[folder.path().to_owned()], Options::default(), &mut |_, _| {
+        asked += 1;
+        asked < 2
+    });
+    assert_eq!(outcome.err().as_deref(), Some(STOPPED));
+    assert_eq!(asked, 2, "it is not asked again");
 }

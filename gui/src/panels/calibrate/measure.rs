@@ -145,10 +145,13 @@ fn plan(ui: &mut Ui, measuring: &Measuring, commands: &Commands) {
             ui.label(why);
         }
         Some(Ok(text)) => {
+            // What it comes to stands below the table, and is read first.
+            let (table, sum) = text.trim_end().rsplit_once("\n\n").unwrap_or((text, ""));
+            ui.label(sum.replace('\n', "; "));
             ScrollArea::both()
                 .id_salt("plan of measurements")
                 .auto_shrink([false, false])
-                .show(ui, |ui| ui.monospace(&**text));
+                .show(ui, |ui| ui.monospace(table));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use eframe::egui::{Button, Grid, ProgressBar, RichText, ScrollArea, TextEdit, Ui};
 use egui_plot::{GridMark, Legend, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points};
-use orrery::validate::Outcome;
+use orrery::validate::{Outcome, STOPPED};
 use orrery_report::render::percent;
 use orrery_units::significant;
 
@@ -59,8 +59,14 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
     }
     controls(ui, document, view, commands);
     let calibrate = &document.calibrate;
-    if let Some(fault) = &calibrate.fault {
-        ui.colored_label(theme::bad(ui.visuals()), fault);
+    match calibrate.fault.as_deref() {
+        Some(STOPPED) => {
+            ui.weak(STOPPED);
+        }
+        Some(fault) => {
+            ui.colored_label(theme::bad(ui.visuals()), fault);
+        }
+        None => {}
     }
     let Some((path, outcome)) = &calibrate.judged else {
         nothing(ui, document, commands);
@@ -99,8 +105,15 @@ fn controls(ui: &mut Ui, document: &Document, view: &mut View, commands: &Comman
             Some(judging) => {
                 let (done, of) = judging.done;
                 let share = done as f32 / of.max(1) as f32;
-                let words = format!("{} of {}", grouped(done as u64), grouped(of as u64));
+                let words = match judging.stopping {
+                    true => "stopping…".to_owned(),
+                    false => format!("{} of {}", grouped(done as u64), grouped(of as u64)),
+                };
                 ui.add(ProgressBar::new(share.min(1.0)).desired_width(200.0).text(words));
+                let stop = ui.add_enabled(!judging.stopping, Button::new("Stop comparing"));
+                if stop.clicked() {
+                    commands.send(Command::StopJudging);
+                }
             }
             None => {
                 let path = view.path.trim().to_owned();

@@ -1,6 +1,7 @@
 //! The layout that was chosen: what it takes, what it holds, what limits it, and the way to a scenario of it.
 
 use eframe::egui::{Grid, Ui};
+use orrery::stages::StagesFigure;
 use orrery_units::{Bytes, significant};
 
 use super::View;
@@ -49,7 +50,7 @@ pub(super) fn show(ui: &mut Ui, document: &Document, view: &View, commands: &Com
     };
     ui.add_space(6.0);
     ui.strong("Memory at the peak of each stage");
-    figures::memory(ui, &weighed.outline);
+    figures::memory(ui, &StagesFigure::of_outline(&weighed.outline));
     ui.add_space(6.0);
     ui.strong("What 10 % more or less of a resource does to the step");
     ui.weak("estimated; green is more of it");

@@ -11,6 +11,8 @@ use crate::{Document, theme};
 
 /// Height of the panel to begin with, and the least.
 const HEIGHT: [f32; 2] = [230.0, 120.0];
+/// The shortest time that fills the width, in seconds.
+const SHORTEST: f64 = 120.0;
 /// Points further apart than so many steps have nothing between them.
 const GAP: f64 = 3.0;
 
@@ -39,6 +41,8 @@ pub(super) fn show(ui: &mut Ui, document: &Document, commands: &Commands) {
         .default_size(height.min(most))
         .size_range(least..=most)
         .show(ui, |ui| {
+            // As high as it was made, whatever is said in it.
+            ui.set_min_height(ui.available_height());
             ui.horizontal_wrapped(|ui| head(ui, document, past, commands));
             match &past.answer {
                 None => {
@@ -106,6 +110,10 @@ fn plot(ui: &mut Ui, past: &Past, course: &Course) {
         _ => format!("{name}; every value that was kept"),
     });
     let (from, to) = course.range;
+    let first = course.lines.iter().filter_map(|line| line.points.first());
+    let first = first.map(|point| point[0]).fold(to - SHORTEST, f64::min);
+    // The time before anything was kept has nothing to show.
+    let from = from.max(first);
     // Minutes before now, so that axes have round marks.
     let minutes = |at: f64| (at - to) / 60.0;
     let plot = Plot::new("history of a device")

@@ -2,6 +2,7 @@
 
 use eframe::egui::{Grid, Ui};
 use orrery::outline::Outline;
+use orrery::stages::StagesFigure;
 use orrery_report::render::percent;
 use orrery_units::{Bytes, significant, with_si_prefix};
 
@@ -26,7 +27,7 @@ pub(super) fn show(ui: &mut Ui, document: &Document) {
     numbers(ui, outline);
     ui.add_space(6.0);
     ui.strong("Memory at the peak of each stage");
-    figures::memory(ui, outline);
+    figures::memory(ui, &StagesFigure::of_outline(outline));
 }
 
 /// A name, a figure, and what it means.

@@ -1,8 +1,9 @@
 //! The sheet as it is seen in the window.
 
-use eframe::egui::{Align2, Color32, FontId, Grid, Rect, RichText, Sense, Stroke, Ui, pos2, vec2};
-use orrery::sheet::{Figure, Sheet, Stage};
-use orrery_units::{Bytes, significant};
+use eframe::egui::{Align2, Color32, FontId, Grid, Rect, RichText, Sense, Ui, pos2, vec2};
+use orrery::sheet::{Figure, Sheet};
+use orrery::stages::StagesFigure;
+use orrery_units::significant;
 
 use crate::theme;
 
@@ -160,41 +161,7 @@ fn memory(ui: &mut Ui, sheet: &Sheet) {
         return;
     }
     heading(ui, "Memory at the peak of each stage");
-    let bytes = |stage: &Stage| stage.bytes;
-    let most = sheet.memory.iter().map(bytes).fold(sheet.capacity, f64::max);
-    let mut causes: Vec<&str> = Vec::new();
-    for part in sheet.memory.iter().flat_map(|stage| &stage.parts) {
-        if !causes.contains(&part.label.as_str()) {
-            causes.push(&part.label);
-        }
-    }
-    for stage in &sheet.memory {
-        let total = Bytes::from_f64(stage.bytes).to_string();
-        row(ui, &stage.label, &total, |ui, area| {
-            let mut from = 0.0;
-            for (at, cause) in causes.iter().enumerate() {
-                let Some(part) = stage.parts.iter().find(|part| part.label == *cause) else {
-                    continue;
-                };
-                bar(
-                    ui,
-                    area,
-                    from / most,
-                    (from + part.value) / most,
-                    theme::of_part(at),
-                );
-                from += part.value;
-            }
-            let x = area.left() + (sheet.capacity / most) as f32 * area.width();
-            let line = Stroke::new(2.0, theme::bad(ui.visuals()));
-            ui.painter().vline(x, area.y_range().expand(3.0), line);
-        });
-    }
-    ui.horizontal_wrapped(|ui| {
-        for (at, cause) in causes.iter().enumerate() {
-            ui.label(RichText::new(*cause).small().color(theme::of_part(at)));
-        }
-    });
+    crate::figures::memory(ui, &StagesFigure::of_sheet(sheet));
 }
 
 fn expected(ui: &mut Ui, sheet: &Sheet) {

@@ -275,6 +275,7 @@ fn measurements(document: &Document) -> Vec<Entry> {
             Mood::Busy,
         );
         entry.more.clone_from(&judging.path);
+        entry.close = Some(("Stop the comparison".to_owned(), Command::StopJudging));
         entries.push(entry);
     }
     if let Some((path, outcome)) = &calibrate.judged {

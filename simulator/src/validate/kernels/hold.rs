@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use orrery_profile::fit::{LibraryFit, LibraryRow};
 use orrery_profile::library::{LibraryContext, LibraryExperts, LibraryGemm, LibraryGeneration};
@@ -23,7 +23,7 @@ struct Job {
 /// A result per row, each shape left out, on all devices, of the fit of its library and formats.
 pub(super) fn by_shape(
     known: &[&Known],
-    progress: &mut (dyn FnMut(usize, usize) + Send),
+    progress: &mut (dyn FnMut(usize, usize) -> bool + Send),
 ) -> Vec<Result<Compared, String>> {
     let groups = grouped(known, |row| format!("{}\n{}", row.library, row.formats));
     let mut jobs = Vec::new();
@@ -57,7 +57,7 @@ pub(super) fn by_shape(
 /// copy of its own.
 pub(super) fn by_device(
     known: &[&Known],
-    progress: &mut (dyn FnMut(usize, usize) + Send),
+    progress: &mut (dyn FnMut(usize, usize) -> bool + Send),
 ) -> Vec<Result<Compared, String>> {
     let groups = grouped(known, |row| format!("{}\n{}", row.library, row.formats));
     let mut jobs = Vec::new();
@@ -109,11 +109,13 @@ fn judged(
     known: &[&Known],
     jobs: &[Job],
     (missing, evidence): (&str, &'static str),
-    progress: &mut (dyn FnMut(usize, usize) + Send),
+    progress: &mut (dyn FnMut(usize, usize) -> bool + Send),
 ) -> Vec<Result<Compared, String>> {
-    let predicted = all(known, jobs, progress);
-    let log = |job: usize, at: usize, row: usize| (known[row].measured / predicted[job][at]).ln();
     let mut results = vec![Err(missing.to_owned()); known.len()];
+    let Some(predicted) = all(known, jobs, progress) else {
+        return results;
+    };
+    let log = |job: usize, at: usize, row: usize| (known[row].measured / predicted[job][at]).ln();
     for (number, job) in jobs.iter().enumerate() {
         // How far the fits of the other folds, or devices, are off on rows that they were not fitted to.
         let mut errors: Vec<f64> = jobs
@@ -147,18 +149,25 @@ fn tenth(sorted: &[f64], tenths: usize) -> f64 {
         .unwrap_or(0.0)
 }
 
-/// Seconds of the rows of every job, a thread per core; each job is independent, so that order changes nothing.
-fn all(known: &[&Known], jobs: &[Job], progress: &mut (dyn FnMut(usize, usize) + Send)) -> Vec<Vec<f64>> {
+/// Seconds of the rows of every job, a thread per core; each job is independent, so that order changes nothing. Nothing
+/// where `progress` said to stop.
+fn all(
+    known: &[&Known],
+    jobs: &[Job],
+    progress: &mut (dyn FnMut(usize, usize) -> bool + Send),
+) -> Option<Vec<Vec<f64>>> {
     let next = AtomicUsize::new(0);
     let found: Mutex<Vec<Vec<f64>>> = Mutex::new(vec![Vec::new(); jobs.len()]);
     let told = Mutex::new((0_usize, progress));
+    let is_stopped = AtomicBool::new(false);
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..workers.min(jobs.len()) {
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(job) = jobs.get(number) else { break };
+                    let job = jobs.get(number).filter(|_| !is_stopped.load(Ordering::Relaxed));
+                    let Some(job) = job else { break };
                     let seconds = predict(known, job);
                     let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     found[number] = seconds;
@@ -166,14 +175,17 @@ fn all(known: &[&Known], jobs: &[Job], progress: &mut (dyn FnMut(usize, usize) +
                     let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     told.0 += 1;
                     let done = told.0;
-                    (told.1)(done, jobs.len());
+                    if !(told.1)(done, jobs.len()) {
+                        is_stopped.store(true, Ordering::Relaxed);
+                    }
                 }
             });
         }
     });
-    found
+    let found = found
         .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    (!is_stopped.into_inner()).then_some(found)
 }
 
 fn predict(known: &[&Known], job: &Job) -> Vec<f64> {

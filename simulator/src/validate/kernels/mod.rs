@@ -146,7 +146,7 @@ pub(super) fn entries(table: &Table, name: &str) -> Option<Vec<Entry>> {
 pub(super) fn rows(
     entries: Vec<Entry>,
     by: KernelsBy,
-    progress: &mut (dyn FnMut(usize, usize) + Send),
+    progress: &mut (dyn FnMut(usize, usize) -> bool + Send),
 ) -> Vec<Row> {
     let known: Vec<&Known> = entries
         .iter()

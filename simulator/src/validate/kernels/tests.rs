@@ -28,7 +28,7 @@ fn products_are_predicted_without_their_shape() {
     let entries = reduced("aic_gemm.csv.gz", |row| {
         row["system"] == "h100_sxm" && row["framework"] == "TRTLLM" && row["gemm_dtype"] == "fp8"
     });
-    let rows = rows(entries, KernelsBy::Shape, &mut |_, _| ());
+    let rows = rows(entries, KernelsBy::Shape, &mut |_, _| true);
     let summary = errors(&rows, "kernels GEMM");
     assert_eq!(summary.n, 622, "every row");
     assert!(summary.median < 0.06 && summary.p90 < 0.20, "{summary:?}");
@@ -41,7 +41,7 @@ fn attention_and_experts_are_predicted_without_their_shape() {
     let latent = reduced("aic_mla_h100.csv.gz", |row| {
         row["phase"] == "generation" && row["kv_cache_dtype"] == "bfloat16" && row["batch_size"].len() < 2
     });
-    let latent = rows(latent, KernelsBy::Shape, &mut |_, _| ());
+    let latent = rows(latent, KernelsBy::Shape, &mut |_, _| true);
     let latent = errors(&latent, "kernels MLA generation");
     assert!(
         latent.n > 300 && latent.median < 0.06 && latent.p90 < 0.20,
@@ -52,7 +52,7 @@ fn attention_and_experts_are_predicted_without_their_shape() {
             && row["kernel_source"] == "moe_torch_flow_cutlass"
             && row["moe_dtype"] == "fp8"
     });
-    let experts = rows(experts, KernelsBy::Shape, &mut |_, _| ());
+    let experts = rows(experts, KernelsBy::Shape, &mut |_, _| true);
     let experts = errors(&experts, "kernels MoE");
     assert!(
         experts.n == 972 && experts.median < 0.06 && experts.p90 < 0.20,
@@ -83,7 +83,7 @@ fn what_is_left_out_is_not_read() {
             .iter()
             .map(|entry| entry.known.as_ref().is_ok_and(left_out))
             .collect();
-        let rows = rows(entries, by, &mut |_, _| ());
+        let rows = rows(entries, by, &mut |_, _| true);
         rows.iter()
             .zip(asked)
             .filter(|(_, asked)| *asked)
@@ -137,7 +137,7 @@ fn a_copied_table_is_no_other_device() {
         })
         .count();
     let copied = same * 2 > of("B300").len();
-    let rows = rows(entries.clone(), KernelsBy::Device, &mut |_, _| ());
+    let rows = rows(entries.clone(), KernelsBy::Device, &mut |_, _| true);
     assert_eq!(
         rows.iter().all(|row| row.result.is_err()),
         copied,
@@ -154,7 +154,7 @@ fn tables_are_known_by_their_columns() {
                 tpu_v9,A,1,b,bfloat16,8,4096,4096,0.02\n\
                 h100_sxm,A,1,b,bfloat16,8,4096,4096,\n";
     let found = entries(&table::parse(text).unwrap(), "mine").expect("a table of products");
-    let said: Vec<String> = rows(found, KernelsBy::Shape, &mut |_, _| ())
+    let said: Vec<String> = rows(found, KernelsBy::Shape, &mut |_, _| true)
         .into_iter()
         .map(|row| row.result.expect_err("nothing can be predicted"))
         .collect();
@@ -175,7 +175,7 @@ fn tables_are_known_by_their_columns() {
         rows: rows(
             entries(&table::parse(text).unwrap(), "mine").unwrap_or_default(),
             KernelsBy::Device,
-            &mut |_, _| (),
+            &mut |_, _| true,
         ),
         ..validate::Outcome::default()
     };

@@ -17,7 +17,7 @@ mod skill;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use orrery_profile::TuningSet;
 use orrery_scenario::{Plan, catalog};
@@ -117,12 +117,12 @@ pub enum Mode {
 }
 
 /// Every row of `table`, predicted over all cores, and what the compared ones are judged by; `progress` is told how
-/// many are done.
+/// many are done, and says whether to go on.
 pub(super) fn rows(
     table: &Table,
     name: &str,
     (by, mode): (Option<By>, Mode),
-    progress: &(dyn Fn(usize) + Sync),
+    progress: &(dyn Fn(usize) -> bool + Sync),
 ) -> (Vec<Row>, Vec<StepCase>) {
     let prepared: Vec<Result<MeasuredStep, String>> = table.rows.iter().map(measured_step).collect();
     let answers = match mode {
@@ -196,7 +196,7 @@ impl Answer {
 /// Every different plan simulated once: releases of a stack repeat configurations.
 fn simulated(
     prepared: &[Result<MeasuredStep, String>],
-    progress: &(dyn Fn(usize) + Sync),
+    progress: &(dyn Fn(usize) -> bool + Sync),
 ) -> Vec<Option<Result<Answer, String>>> {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     let mut different: Vec<&MeasuredStep> = Vec::new();
@@ -207,10 +207,16 @@ fn simulated(
         });
     }
     let done = AtomicUsize::new(prepared.len() - different.len());
+    let is_stopped = AtomicBool::new(false);
     let count = u32::try_from(different.len()).expect("a table has fewer than 2^32 rows");
     let answers = pipeline::in_parallel(count, |at| {
+        if is_stopped.load(Ordering::Relaxed) {
+            return Err("it was stopped".to_owned());
+        }
         let answer = simulate(different[at as usize]);
-        progress(done.fetch_add(1, Ordering::Relaxed));
+        if !progress(done.fetch_add(1, Ordering::Relaxed)) {
+            is_stopped.store(true, Ordering::Relaxed);
+        }
         answer
     });
     let of = |step: &Result<MeasuredStep, String>| {

@@ -172,7 +172,10 @@ fn one_configuration_is_simulated_once() {
     ];
     let prepared: Vec<_> = releases.iter().map(measured_step).collect();
     let told = std::sync::Mutex::new(Vec::new());
-    let answers = simulated(&prepared, &|done| told.lock().unwrap().push(done));
+    let answers = simulated(&prepared, &|done| {
+        told.lock().unwrap().push(done);
+        true
+    });
     let seconds = |at: usize| {
         answers[at]
             .clone()
