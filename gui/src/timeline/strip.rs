@@ -56,6 +56,7 @@ pub(crate) fn show(
     response.widget_info(|| WidgetInfo::labeled(Role::Slider, true, &label));
     let x = |instant: u64| lerp(rect.left()..=rect.right(), (instant as f64 / end as f64) as f32);
     columns(ui, rect, model);
+    steps(ui, rect, model, x);
     if let Some((first, last)) = seen.interval {
         let band = Rect::from_x_y_ranges(x(first)..=x(last).max(x(first) + 2.0), rect.y_range());
         ui.painter()
@@ -65,7 +66,7 @@ pub(crate) fn show(
     frame(ui, rect, view);
     ends(ui, rect, end);
     let response = response.on_hover_text(
-        "The whole step. Drag what is in view or one of its edges; drag beside it to choose another part; double-click \
+        "All that was recorded. Drag what is in view or one of its edges; drag beside it to choose another part; double-click \
          for everything.",
     );
     let wanted = dragged(ui, &response, strip, (rect, end), (from, to))
@@ -93,6 +94,15 @@ fn columns(ui: &Ui, rect: Rect, model: &TimelineModel) {
         }
     }
     painter.add(Shape::mesh(mesh));
+}
+
+/// A line where each step but the first begins.
+fn steps(ui: &Ui, rect: Rect, model: &TimelineModel, x: impl Fn(u64) -> f32) {
+    let ink = Stroke::new(1.0, ui.visuals().weak_text_color());
+    for step in model.steps().iter().skip(1) {
+        let begin = step.from.as_picos().saturating_sub(model.origin());
+        ui.painter().vline(x(begin), rect.y_range(), ink);
+    }
 }
 
 /// What is in view, with the rest under a veil.

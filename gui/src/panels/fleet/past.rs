@@ -1,7 +1,7 @@
 //! How a metric of a device went in the last hour or day, as its collector kept it.
 
-use eframe::egui::{ComboBox, Panel, Ui, vec2};
-use egui_plot::{HoverPosition, Legend, Line, LineStyle, Plot, PlotPoints};
+use eframe::egui::{self, Color32, ComboBox, Panel, Ui, vec2};
+use egui_plot::{AxisHints, HoverPosition, Legend, Line, Plot, PlotPoints, PlotUi};
 use orrery_units::significant;
 
 use super::badge;
@@ -114,18 +114,19 @@ fn plot(ui: &mut Ui, past: &Past, course: &Course) {
     let first = first.map(|point| point[0]).fold(to - SHORTEST, f64::min);
     // The time before anything was kept has nothing to show.
     let from = from.max(first);
-    // Minutes before now, so that axes have round marks.
-    let minutes = |at: f64| (at - to) / 60.0;
+    let values = AxisHints::new_y()
+        .formatter(move |mark, _| shown(mark.value, unit))
+        .min_thickness(64.0)
+        .label_spacing(egui::Rangef::new(12.0, 22.0));
     let plot = Plot::new("history of a device")
         .height((ui.available_height() - 4.0).max(60.0))
         .set_margin_fraction(vec2(0.0, 0.08))
         .allow_scroll(false)
         .allow_boxed_zoom(false)
-        .include_x(minutes(from))
+        .include_x(minutes(from, to))
         .include_x(0.0)
         .x_axis_formatter(|mark, _| ago(mark.value))
-        .y_axis_formatter(move |mark, _| shown(mark.value, unit))
-        .y_axis_min_width(64.0)
+        .custom_y_axes(vec![values])
         .label_formatter(move |at| match at {
             HoverPosition::NearDataPoint {
                 plot_name, position, ..
@@ -151,25 +152,38 @@ fn plot(ui: &mut Ui, past: &Past, course: &Course) {
     };
     plot.show(ui, |plot| {
         for (at, line) in course.lines.iter().enumerate() {
-            let color = theme::of_policy(at);
-            for part in parts(line, course.step) {
-                let of = |column: usize| -> PlotPoints<'_> {
-                    part.iter()
-                        .map(|point| [minutes(point[0]), point[column]])
-                        .collect()
-                };
-                if part.iter().any(|point| point[1] < point[3]) {
-                    for column in [1, 3] {
-                        let faint = Line::new("", of(column))
-                            .color(color.gamma_multiply(0.35))
-                            .width(1.0);
-                        plot.line(faint.style(LineStyle::Solid).allow_hover(false));
-                    }
-                }
-                plot.line(Line::new(line.name.clone(), of(2)).color(color).width(1.8));
-            }
+            draw(plot, line, (course.step, to), theme::of_policy(at));
         }
     });
+}
+
+/// Draws `line`, of which a point stands for `step` seconds, over minutes until `now`.
+fn draw(plot: &mut PlotUi<'_>, line: &CourseLine, (step, now): (f64, f64), color: Color32) {
+    for part in parts(line, step) {
+        let of = |column: usize| -> PlotPoints<'_> {
+            let points = part.iter();
+            points
+                .map(|point| [minutes(point[0], now), point[column]])
+                .collect()
+        };
+        if part.iter().any(|point| point[1] < point[3]) {
+            for column in [1, 3] {
+                let faint = color.gamma_multiply(0.35);
+                plot.line(
+                    Line::new("", of(column))
+                        .color(faint)
+                        .width(1.0)
+                        .allow_hover(false),
+                );
+            }
+        }
+        plot.line(Line::new(line.name.clone(), of(2)).color(color).width(1.8));
+    }
+}
+
+/// Minutes from `now` to `at`, so that axes have round marks: negative before it.
+fn minutes(at: f64, now: f64) -> f64 {
+    (at - now) / 60.0
 }
 
 /// The points of `line` without the times in which nothing was kept. Where every value is there, a pause of ten times
