@@ -137,12 +137,17 @@ impl Document {
             return Some(of_run(run));
         }
         let finished = self.finished.as_deref()?;
-        let mut facts = of_result(&finished.result, finished.name.clone(), Footing::Simulated);
+        // Policies are compared by a closed form.
+        let footing = match finished.experts {
+            Some(_) => Footing::Estimated,
+            None => Footing::Simulated,
+        };
+        let mut facts = of_result(&finished.result, finished.name.clone(), footing);
         if facts.verdict.is_empty() {
             facts.verdict.clone_from(&finished.verdict);
         }
         facts.put(
-            "simulated",
+            "computed",
             format!("{} in {:.1} s", finished.extent, finished.wall.as_secs_f64()),
         );
         if finished.revision != self.revision {

@@ -125,7 +125,7 @@ fn rows(ui: &mut Ui, facts: &Facts) {
     Grid::new("facts")
         .num_columns(2)
         .striped(true)
-        .max_col_width(ui.available_width() * 0.58)
+        .max_col_width((ui.available_width() - ui.spacing().item_spacing.x) * 0.5)
         .show(ui, |ui| {
             for (name, value) in &facts.rows {
                 ui.add(Label::new(RichText::new(name).weak()).wrap());

@@ -1,7 +1,7 @@
 //! A balancing scenario from text to pictures.
 
 use eframe::egui::accesskit::Role;
-use eframe::egui::{Key, Modifiers};
+use eframe::egui::{Event, Key, Modifiers, PointerButton, Pos2, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use orrery_gui::{App, Arrangement, Scenario, Start};
@@ -17,6 +17,21 @@ fn open_drift() -> Harness<'static, App> {
         arrangement: Some(Arrangement::Experts),
         ..Start::default()
     })
+}
+
+/// Clicks where the pointer is then, as a person does: a picture has to know which of its cells is meant.
+fn click_at(harness: &mut Harness<'_, App>, pos: Pos2) {
+    harness.hover_at(pos);
+    harness.run_steps(2);
+    for pressed in [true, false] {
+        harness.event(Event::PointerButton {
+            pos,
+            button: PointerButton::Primary,
+            pressed,
+            modifiers: Modifiers::NONE,
+        });
+        harness.run_steps(2);
+    }
 }
 
 #[test]
@@ -47,7 +62,21 @@ fn policies_are_run_and_two_of_them_are_held_beside_each_other() {
         .get_by_role_and_label(Role::CheckBox, "sort experts by load")
         .click();
     harness.run_steps(3);
-    harness.get_by_role_and_label(Role::Image, "Loads of experts");
+    let picture = harness
+        .get_by_role_and_label(Role::Image, "Loads of experts")
+        .rect();
+    click_at(&mut harness, picture.left_top() + vec2(20.0, 10.0));
+    let facts = harness
+        .state()
+        .document()
+        .facts(0.0)
+        .expect("a load is looked at");
+    assert_eq!(facts.what, "load", "{facts:?}");
+    assert!(
+        facts.text().contains("x the mean of its layer"),
+        "{}",
+        facts.text()
+    );
     harness.get_by_label("imbalance, p95");
 }
 
