@@ -213,6 +213,8 @@ impl Document {
                 let (result, timeline) = (Arc::clone(&outcome.result), outcome.timeline.clone());
                 let run = Run::new(self.file_of(place), result, timeline, Vec::new());
                 self.runs.keep(run);
+                // Whoever runs wants the sheet of that run, whatever was looked at before.
+                self.sheets.picked = None;
             }
         }
         self.running = None;

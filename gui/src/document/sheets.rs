@@ -23,7 +23,7 @@ pub struct Prepared {
 /// Sheets of the window.
 #[derive(Clone, Debug, Default)]
 pub struct Sheets {
-    /// The run whose sheet is shown; the newest if none was picked.
+    /// The run whose sheet is shown, until another ends; the newest if none was picked.
     pub picked: Option<u64>,
     /// The run whose sheet is being made.
     pub(crate) preparing: Option<u64>,

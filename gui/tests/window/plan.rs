@@ -1,7 +1,7 @@
 //! A scenario from text to results.
 
 use eframe::egui::accesskit::Role;
-use eframe::egui::{Key, Modifiers};
+use eframe::egui::{Event, Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use orrery_gui::{Document, Scenario, Start};
 
@@ -186,4 +186,33 @@ fn the_form_changes_the_text_and_what_it_comes_to() {
         *SMALL.replace("tp = 2", "tp = 4"),
         "nothing else is touched"
     );
+}
+
+#[test]
+fn a_price_of_the_form_is_an_amount_of_today_that_stands_there_again() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    harness.get_by_label("Form").click();
+    harness.run_steps(3);
+    harness
+        .get_by_role_and_label(Role::SpinButton, "price of a GPU-hour")
+        .click();
+    harness.run_steps(3);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    harness.event(Event::Text("2.5".to_owned()));
+    harness.run_steps(2);
+    harness.key_press(Key::Enter);
+    harness.run_steps(3);
+    until_checked(&mut harness);
+    let document = harness.state().document();
+    assert!(document.diagnostics.is_empty(), "{:?}", document.diagnostics);
+    assert!(
+        document.text.contains("gpu_hour = \"2.50 USD\""),
+        "{}",
+        document.text
+    );
+    assert!(document.text.contains("priced_on = \"20"), "{}", document.text);
+    let field = harness.get_by_role_and_label(Role::SpinButton, "price of a GPU-hour");
+    let shown = field.accesskit_node().value().unwrap_or_default();
+    assert!(shown.contains("2.5"), "{shown}");
 }

@@ -2,7 +2,9 @@
 
 use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, Modifiers};
+use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
+use orrery_gui::{App, Document};
 
 use crate::support::{SMALL, open_text, shows, until_checked, until_document};
 
@@ -66,4 +68,24 @@ fn the_sheet_of_a_run_is_made_up_and_exported_in_every_form() {
         shows(&harness, "click again to replace it"),
         "nothing is replaced unasked"
     );
+}
+
+#[test]
+fn a_new_run_takes_the_place_of_the_sheet_that_was_picked() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    let run = |harness: &mut Harness<'_, App>, num: usize| {
+        harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
+        until_document(harness, "the end", |document| document.runs.kept.len() == num);
+    };
+    run(&mut harness, 1);
+    harness.run_steps(3);
+    harness.get_by_label("#1 small: simulated, A").click();
+    harness.run_steps(3);
+    harness.get_by_label("Show its sheet").click();
+    harness.run_steps(3);
+    let sheet = |document: &Document| document.sheet_run().map(|run| run.id);
+    assert_eq!(sheet(&harness.state().document()), Some(1));
+    run(&mut harness, 2);
+    assert_eq!(sheet(&harness.state().document()), Some(2));
 }

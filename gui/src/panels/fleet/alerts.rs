@@ -32,7 +32,7 @@ fn one(ui: &mut Ui, fleet: &Fleet, (collector, alert): (usize, &Alert), commands
         if alert.origin == Origin::Demo {
             badge(ui);
         }
-        let words = format!("{}: {}", alert.severity.name(), alert.what);
+        let words = format!("{}: {}: {}", alert.severity.name(), alert.subject, alert.what);
         let button = ui.add(Button::new(RichText::new(words).color(color)).frame(false).wrap());
         if button.on_hover_text(numbers(alert)).clicked()
             && let Some(device) = device(fleet, collector, &alert.subject)

@@ -15,8 +15,8 @@ pub(super) enum Values {
     Model,
     /// A device of the catalogue.
     Device,
-    /// A number, such as a price.
-    Number,
+    /// An amount of money, with its currency.
+    Price,
 }
 
 /// A key of a form.
@@ -40,6 +40,10 @@ const fn field(key: &'static str, name: &'static str, about: &'static str, value
         values,
     }
 }
+
+/// The price of a GPU-hour, and the day that it is of.
+pub(super) const PRICE: &str = "cost.gpu_hour";
+pub(super) const PRICED_ON: &str = "cost.priced_on";
 
 /// Headings and their keys.
 pub(super) const FORM: [(&str, &[Field]); 4] = [
@@ -155,10 +159,10 @@ pub(super) const FORM: [(&str, &[Field]); 4] = [
     (
         "Cost",
         &[field(
-            "cost.gpu_hour",
+            PRICE,
             "price of a GPU-hour",
             "All-in, in the currency of [cost].",
-            Values::Number,
+            Values::Price,
         )],
     ),
 ];
@@ -168,7 +172,7 @@ impl Values {
     pub(super) fn choices(self) -> Vec<String> {
         let quoted = |name: &str| format!("\"{name}\"");
         match self {
-            Self::Count | Self::Degree | Self::Number => Vec::new(),
+            Self::Count | Self::Degree | Self::Price => Vec::new(),
             Self::Choice(names) => names.iter().map(|name| (*name).to_owned()).collect(),
             Self::Model => catalog::models().iter().map(|model| quoted(model.name)).collect(),
             Self::Device => catalog::device_names().iter().map(|name| quoted(name)).collect(),

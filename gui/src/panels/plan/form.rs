@@ -5,9 +5,10 @@ use eframe::egui::{
 };
 use orrery_scenario::edit::{Draft, EditError};
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use super::View;
-use super::fields::{FORM, Field, Values};
+use super::fields::{FORM, Field, PRICE, PRICED_ON, Values};
 use crate::app::Commands;
 use crate::{Document, theme};
 
@@ -94,6 +95,12 @@ pub(super) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
         let mut draft = draft;
         // A value of a form is one, and its key has its table: nothing can be wrong with them but the text itself.
         if draft.set(key, &value).is_ok() {
+            // A price is of a day, and one that is written now is of today.
+            if key == PRICE && draft.get(PRICED_ON).is_none() {
+                let today = OffsetDateTime::now_utc().date();
+                let dated = draft.set(PRICED_ON, &format!("\"{today}\""));
+                debug_assert!(dated.is_ok(), "its table was just written");
+            }
             view.change(draft.to_string(), commands);
         }
     }
@@ -129,7 +136,7 @@ fn standing(document: &Document, draft: &Draft, field: &Field) -> Option<Standin
     let default = match field.values {
         Values::Count | Values::Degree => "1",
         Values::Choice(names) => names[0],
-        Values::Number => "",
+        Values::Price => "",
         Values::Model | Values::Device => return None,
     };
     let (value, from) = match assumed {
@@ -160,7 +167,7 @@ fn row(ui: &mut Ui, field: &Field, standing: &Standing, form: &mut Form) -> Opti
         .on_hover_text(&about);
     let found = match field.values {
         Values::Count | Values::Degree => number(ui, standing, field, &label),
-        Values::Number => price(ui, standing, &label),
+        Values::Price => price(ui, standing, &label),
         _ => choice(ui, standing, field, (form, &label)),
     };
     ui.end_row();
@@ -198,14 +205,28 @@ fn number(ui: &mut Ui, standing: &Standing, field: &Field, label: &Response) -> 
 }
 
 fn price(ui: &mut Ui, standing: &Standing, label: &Response) -> Option<String> {
-    let mut value: f64 = standing.value.parse().unwrap_or(0.0);
+    let words = standing.value.trim_matches('"').trim();
+    let end = words
+        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+        .unwrap_or(words.len());
+    let (number, currency) = words.split_at(end);
+    let Ok(mut value) = (if words.is_empty() { "0" } else { number }).parse::<f64>() else {
+        ui.weak(words)
+            .on_hover_text("Written otherwise than as an amount; edit the text");
+        return None;
+    };
+    let currency = match currency.trim() {
+        "" => "USD",
+        currency => currency,
+    };
     let before = value;
     let drag = DragValue::new(&mut value)
         .range(0.0..=1000.0)
         .speed(0.01)
-        .max_decimals(2);
+        .max_decimals(2)
+        .suffix(format!(" {currency}"));
     ui.add(drag).labelled_by(label.id);
-    (value.to_bits() != before.to_bits()).then(|| format!("{value:.2}"))
+    (value.to_bits() != before.to_bits()).then(|| format!("\"{value:.2} {currency}\""))
 }
 
 fn choice(
@@ -263,7 +284,7 @@ mod tests {
         let choices = field.values.choices();
         match field.values {
             Values::Count | Values::Degree => number.to_string(),
-            Values::Number => format!("{number}.25"),
+            Values::Price => format!("\"{number}.25 EUR\""),
             _ => choices[usize::try_from(number).unwrap() % choices.len()].clone(),
         }
     }

@@ -4,6 +4,7 @@ use eframe::egui::{Grid, Ui};
 use orrery::outline::Outline;
 use orrery::stages::StagesFigure;
 use orrery_report::render::percent;
+use orrery_scenario::Loaded;
 use orrery_units::{Bytes, significant, with_si_prefix};
 
 use crate::words::grouped;
@@ -13,7 +14,12 @@ use crate::{Document, figures, theme};
 pub(super) fn show(ui: &mut Ui, document: &Document) {
     ui.strong("What it comes to");
     let Some((revision, outline)) = &document.outline else {
-        ui.weak("Known once the scenario has no errors.");
+        ui.weak(match document.plan.as_deref() {
+            Some(Loaded::Balancing(_)) => {
+                "A balancing scenario comes to nothing before it is run: press Run."
+            }
+            _ => "Known once the scenario has no errors.",
+        });
         return;
     };
     if *revision != document.revision {
