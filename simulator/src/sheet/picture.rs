@@ -1,4 +1,4 @@
-//! The sheet as a picture: what a page of the HTML holds, on one side.
+//! The sheet as a picture: what a page of the HTML holds, on one side, which is as long as it has to be.
 
 use orrery_units::{Bytes, significant};
 use plotters::coord::Shift;
@@ -10,7 +10,7 @@ use crate::picture::Drawing;
 use crate::picture::chart::{INK, SOFT, styled, width};
 use crate::stages::StagesFigure;
 
-/// A page of A4 at about 200 dots an inch.
+/// A page of A4 at about 200 dots an inch; more text makes it longer.
 const SIZE: (u32, u32) = (1654, 2339);
 const MARGIN: i32 = 70;
 const RIGHT: i32 = 1654 - MARGIN;
@@ -48,10 +48,25 @@ struct Pen<'a, 'b, B: DrawingBackend> {
 
 impl Drawing for Page<'_> {
     fn size(&self) -> (u32, u32) {
-        SIZE
+        // Where it ends is known once it was drawn: into a text that nobody reads.
+        let mut nowhere = String::new();
+        let area = SVGBackend::with_string(&mut nowhere, SIZE).into_drawing_area();
+        let end = self.draw_to_its_end(&area).unwrap_or_default();
+        let height = u32::try_from(end + MARGIN).unwrap_or_default();
+        (SIZE.0, SIZE.1.max(height))
     }
 
     fn on<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), Fault<B>>
+    where
+        B::ErrorType: 'static,
+    {
+        self.draw_to_its_end(area).map(|_end| ())
+    }
+}
+
+impl Page<'_> {
+    /// Draws everything, and says where it ends.
+    fn draw_to_its_end<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<i32, Fault<B>>
     where
         B::ErrorType: 'static,
     {
@@ -65,7 +80,9 @@ impl Drawing for Page<'_> {
         pen.causes()?;
         pen.swings()?;
         pen.memory()?;
-        pen.foot()
+        pen.expected()?;
+        pen.foot()?;
+        Ok(pen.y)
     }
 }
 
@@ -249,10 +266,23 @@ impl<B: DrawingBackend> Pen<'_, '_, B> {
             .map(|(name, words)| format!("{name} {words}"))
             .collect();
         self.paragraph(&origin.join(" · "), SMALL, SOFT)?;
-        let fails = sheet.expected.iter().filter(|expected| !expected.pass).count();
-        if !sheet.expected.is_empty() {
-            let words = format!("{} expectations, {fails} fail", sheet.expected.len());
-            self.paragraph(&words, SMALL, if fails > 0 { BAD } else { SOFT })?;
+        Ok(())
+    }
+
+    fn expected(&mut self) -> Result<(), Fault<B>> {
+        let sheet = self.sheet;
+        if sheet.expected.is_empty() {
+            return Ok(());
+        }
+        self.heading("Expectations")?;
+        for expected in &sheet.expected {
+            let (word, colour) = if expected.pass {
+                ("pass", SOFT)
+            } else {
+                ("FAILS", BAD)
+            };
+            let words = format!("{word} {}: {}", expected.id, expected.check);
+            self.paragraph(&words, SMALL, colour)?;
         }
         Ok(())
     }
@@ -279,4 +309,44 @@ fn wrapped(words: &str, letters: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Expected;
+    use super::*;
+
+    #[test]
+    fn a_long_sheet_is_drawn_to_its_last_line() {
+        let expectation = |place: usize| Expected {
+            id: format!("bound-{place}"),
+            check: "train.mfu.mean >= 0.5".to_owned(),
+            pass: place > 0,
+        };
+        let heights = [1, 90].map(|num| {
+            let sheet = Sheet {
+                title: "long".to_owned(),
+                expected: (0..num).map(expectation).collect(),
+                origin: vec![("source", "the last line".to_owned())],
+                ..Sheet::default()
+            };
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("sheet.svg");
+            sheet.write(&path).unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.contains("FAILS bound-0") && text.contains("the last line"));
+            let attribute = |line: &str, name: &str| -> Option<f64> {
+                let (_, rest) = line.split_once(&format!(" {name}=\""))?;
+                rest.split_once('"')?.0.parse().ok()
+            };
+            let height = attribute(&text, "height").unwrap();
+            let texts = text.lines().filter(|line| line.starts_with("<text"));
+            let lowest = texts.filter_map(|line| attribute(line, "y")).fold(0.0, f64::max);
+            assert!(0.0 < lowest && lowest < height - 20.0, "{lowest} of {height}");
+            height
+        });
+        let enough = (heights[0] - f64::from(SIZE.1)).abs() < 0.5;
+        assert!(enough, "a page of A4 where it is enough");
+        assert!(heights[1] > heights[0]);
+    }
 }
