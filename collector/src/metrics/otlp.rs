@@ -38,9 +38,7 @@ pub(crate) fn request(board: &Board) -> ExportMetricsServiceRequest {
     ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
             resource: Some(Resource {
-                attributes: attributes
-                    .map(|(key, value)| attribute(key, value.into_owned()))
-                    .into(),
+                attributes: attributes.map(|(key, value)| attribute(key, value)).into(),
                 ..Resource::default()
             }),
             scope_metrics: vec![ScopeMetrics {
