@@ -4,12 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use eframe::egui;
-use orrery_scenario::LayoutChoice;
-use orrery_scenario::edit::{Draft, EditError};
+use orrery_scenario::{LayoutChoice, Written};
 
 use super::App;
 use super::logic::PROGRESS_EVERY;
-use crate::document::{ExploreNews, Job, Scenario, Searching, Wanted, search, short_name, weigh};
+use crate::document::{ExploreNews, Job, Scenario, Searching, Wanted, search, weigh};
 
 impl App {
     /// Searches what is `wanted` of the scenario in front.
@@ -86,7 +85,7 @@ impl App {
         let chosen =
             found.and_then(|(job, model)| Some((job.clone(), model.layouts.get(at)?.choice.clone())));
         if let Some((job, choice)) = chosen {
-            self.open_choice(&job, &choice, None);
+            self.open_choice(&job, &choice, job.plan.cluster.num_nodes);
         }
     }
 
@@ -98,31 +97,19 @@ impl App {
             Some((job.clone(), sizing.best.as_ref().ok()?.choice.clone()))
         });
         if let Some((job, choice)) = chosen {
-            self.open_choice(&job, &choice, Some(nodes));
+            self.open_choice(&job, &choice, nodes);
         }
     }
 
-    fn open_choice(&mut self, job: &Job, choice: &LayoutChoice, nodes: Option<u32>) {
-        match written(job, choice, nodes) {
-            Ok(scenario) => Arc::make_mut(&mut self.document).bring_in(scenario),
+    fn open_choice(&mut self, job: &Job, choice: &LayoutChoice, nodes: u32) {
+        match choice.written(&job.text, &job.plan, nodes) {
+            Ok(Written { name, text }) => {
+                let file = Path::new(&job.file).with_file_name(format!("{name}.scenario.toml"));
+                let scenario = Scenario::new(&file.to_string_lossy(), &text);
+                Arc::make_mut(&mut self.document).bring_in(scenario);
+            }
             Err(why) => self.not_opened(why.to_string()),
         }
         self.run_when_checked = false;
     }
-}
-
-/// The scenario of `job` with `choice` for its layout, on `nodes` nodes if that is said.
-fn written(job: &Job, choice: &LayoutChoice, nodes: Option<u32>) -> Result<Scenario, EditError> {
-    let mut draft = Draft::new(&choice.written_to(&job.text)?)?;
-    let mut mark = format!("tp{}-pp{}-ep{}", choice.tp, choice.pp, choice.ep);
-    if let Some(nodes) = nodes {
-        draft.set("cluster.nodes", &nodes.to_string())?;
-        mark = format!("{nodes}-nodes-{mark}");
-    }
-    draft.set("scenario.name", &format!("\"{}-{mark}\"", job.name))?;
-    let name = short_name(&job.file)
-        .trim_end_matches(".toml")
-        .trim_end_matches(".scenario");
-    let file = Path::new(&job.file).with_file_name(format!("{name}-{mark}.scenario.toml"));
-    Ok(Scenario::new(&file.to_string_lossy(), &draft.to_string()))
 }

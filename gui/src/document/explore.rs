@@ -53,6 +53,8 @@ pub struct Job {
     pub text: Arc<str>,
     /// The revision of the text.
     pub revision: u64,
+    /// Its plan.
+    pub plan: Arc<Plan>,
 }
 
 /// What is known of a layout that was chosen.
@@ -164,6 +166,7 @@ impl Document {
             file: self.file.clone(),
             text: Arc::clone(&self.text),
             revision: self.revision,
+            plan: Arc::new(plan.clone()),
         }
     }
 }

@@ -45,8 +45,12 @@ fn layouts_are_searched_and_the_best_is_opened_as_a_scenario_with_all_else_as_it
     assert_eq!(document.shelf.len(), 2, "it is a scenario beside the other");
     let plan = document.training_plan().expect("it has no fault");
     assert_eq!(orrery_scenario::LayoutChoice::of(plan), best.choice);
-    let comments = |text: &str| text.matches('#').count();
-    assert_eq!(comments(&document.text), comments(SMALL));
+    let title = &plan.identity.title;
+    assert!(
+        title.contains("on 8 x H100-SXM5-80GB") && title.contains(&best.choice.to_string()),
+        "its title says what it is: {title}"
+    );
+    assert_eq!(document.file, format!("{}.scenario.toml", plan.identity.name));
 }
 
 #[test]

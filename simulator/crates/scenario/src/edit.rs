@@ -3,8 +3,10 @@
 //! Forms, quick fixes and whoever writes a layout that a search found change one key at a time. A key is written as in
 //! messages: `cluster.node.nics.count`, `load.phase[0].steps`.
 
+use std::ops::Range;
+
 use thiserror::Error;
-use toml_edit::{DocumentMut, InlineTable, Item, Key, Table, TableLike, Value};
+use toml_edit::{Document, DocumentMut, InlineTable, Item, Key, Table, TableLike, Value};
 
 /// A scenario's text that can be changed key by key.
 #[derive(Clone, Debug)]
@@ -108,6 +110,14 @@ impl Draft {
         Ok(())
     }
 
+    /// Writes `words` at `key`, quoted as TOML has it.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn set_text(&mut self, key: &str, words: &str) -> Result<(), EditError> {
+        self.set(key, &Value::from(words).to_string())
+    }
+
     /// Takes `key` out of the text, with what stands before it on its lines.
     ///
     /// # Errors
@@ -131,6 +141,29 @@ impl Draft {
                 Ok(())
             }
         }
+    }
+
+    /// Makes the lines of `key` a comment, below `why`. Inside an inline table, where there is no line of its own, it is
+    /// taken out.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn comment_out(&mut self, key: &str, why: &str) -> Result<(), EditError> {
+        let text = self.to_string();
+        let Some(lines) = lines_of(&text, key) else {
+            return self.remove(key);
+        };
+        let mut kept = text[..lines.start].to_owned();
+        kept.push_str(&format!("# {why}\n"));
+        for line in text[lines.clone()].lines() {
+            let is_code = !line.is_empty() && !line.starts_with('#');
+            kept.push_str(if is_code { "# " } else { "" });
+            kept.push_str(line);
+            kept.push('\n');
+        }
+        kept.push_str(&text[lines.end..]);
+        *self = Self::new(&kept)?;
+        Ok(())
     }
 
     /// Calls `key` `name` from now on, where it stands.
@@ -179,6 +212,42 @@ impl std::fmt::Display for Draft {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// Where the whole lines of `key` and of all below it are in `text`; none inside an inline table or a list.
+fn lines_of(text: &str, key: &str) -> Option<Range<usize>> {
+    let document = Document::parse(text).ok()?;
+    let mut item = document.as_item();
+    let mut own = None;
+    for step in steps(key) {
+        let Step::Key(name) = step else { return None };
+        if item.is_inline_table() {
+            return None;
+        }
+        let (key, below) = item.as_table_like()?.get_key_value(name)?;
+        own = key.span();
+        item = below;
+    }
+    let place = match item {
+        Item::Table(_) => extent(item),
+        _ => own.into_iter().chain(extent(item)).reduce(around),
+    }?;
+    let start = text[..place.start].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[place.end..]
+        .find('\n')
+        .map_or(text.len(), |at| place.end + at + 1);
+    Some(start..end)
+}
+
+/// Where `item` and all below it are.
+fn extent(item: &Item) -> Option<Range<usize>> {
+    let below = item.as_table().into_iter().flat_map(Table::iter);
+    let below = below.filter_map(|(_, item)| extent(item));
+    item.span().into_iter().chain(below).reduce(around)
+}
+
+fn around(a: Range<usize>, b: Range<usize>) -> Range<usize> {
+    a.start.min(b.start)..a.end.max(b.end)
 }
 
 /// `value` without the blanks and comments around it.
@@ -243,89 +312,4 @@ fn replace(old: &mut Value, value: Value) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TEXT: &str = "\
-# A job.
-schema = \"scenario/1\" # the format
-
-[parallel] # the layout
-# Few stages.
-pp = 16   # stages
-schedule = { kind = \"dualpipe\", chunks = 2 } # both ways
-
-[[load.phase]]
-name = \"chat\"
-steps = 6000 # an hour
-";
-
-    fn after(change: impl FnOnce(&mut Draft) -> Result<(), EditError>) -> String {
-        let mut draft = Draft::new(TEXT).unwrap();
-        change(&mut draft).unwrap();
-        draft.to_string()
-    }
-
-    #[test]
-    fn a_value_is_replaced_and_nothing_else() {
-        let text = after(|draft| draft.set("parallel.pp", "8"));
-        assert_eq!(text, TEXT.replace("pp = 16 ", "pp = 8 "));
-        let text = after(|draft| draft.set("load.phase[0].steps", "10"));
-        assert_eq!(text, TEXT.replace("6000", "10"));
-    }
-
-    #[test]
-    fn a_table_is_set_key_by_key() {
-        let text = after(|draft| draft.set("parallel.schedule", "{ kind = \"1f1b\" }"));
-        assert!(text.contains("schedule = { kind = \"1f1b\""), "{text}");
-        assert!(text.contains("} # both ways"), "{text}");
-        assert!(!text.contains("chunks"), "{text}");
-    }
-
-    #[test]
-    fn what_is_missing_is_made() {
-        let text = after(|draft| draft.set("training.recompute", "[\"rmsnorm\"]"));
-        assert!(
-            text.ends_with("[training]\nrecompute = [\"rmsnorm\"]\n"),
-            "{text}"
-        );
-        let text = after(|draft| draft.set("parallel.ep", "64"));
-        assert!(text.contains("# both ways\nep = 64\n"), "{text}");
-    }
-
-    #[test]
-    fn keys_are_read_as_written() {
-        let draft = Draft::new(TEXT).unwrap();
-        assert_eq!(draft.get("parallel.pp").as_deref(), Some("16"));
-        assert_eq!(draft.get("load.phase[0].name").as_deref(), Some("\"chat\""));
-        assert_eq!(draft.get("parallel.tp"), None);
-        assert_eq!(draft.get("load.phase[1].name"), None);
-    }
-
-    #[test]
-    fn a_key_is_renamed_where_it_stands_or_not_at_all() {
-        let text = after(|draft| draft.rename("parallel.pp", "pipeline"));
-        assert_eq!(text, TEXT.replace("pp = 16", "pipeline = 16"));
-        let mut draft = Draft::new(TEXT).unwrap();
-        let taken = draft.rename("parallel.pp", "schedule");
-        assert_eq!(taken, Err(EditError::Taken("schedule".to_owned())));
-        assert_eq!(draft.to_string(), TEXT);
-    }
-
-    #[test]
-    fn what_cannot_be_done_changes_nothing() {
-        let mut draft = Draft::new(TEXT).unwrap();
-        assert!(draft.set("parallel.pp", "1 GiB").is_err());
-        assert!(draft.set("schema.pp", "1").is_err());
-        assert!(draft.set("load.phase[3].steps", "1").is_err());
-        assert!(draft.remove("parallel.tp").is_err());
-        assert_eq!(draft.to_string(), TEXT);
-        assert!(Draft::new("a = ").is_err());
-    }
-
-    #[test]
-    fn a_key_is_removed_with_its_comment() {
-        let text = after(|draft| draft.remove("parallel.pp"));
-        assert_eq!(text, TEXT.replace("# Few stages.\npp = 16   # stages\n", ""));
-    }
-}
+mod tests;

@@ -30,7 +30,7 @@ pub use fixes::{Fix, fixes};
 pub use load::{Loaded, load, load_any};
 pub use plan::{BalancingPlan, Plan};
 pub use raw::SCHEMA;
-pub use relayout::{LayoutChoice, Refusal, Relayout, recompute_text};
+pub use relayout::{LayoutChoice, Refusal, Relayout, Written, recompute_text};
 pub use render::{render, render_one};
 pub use resolve::tuning::tuning_scopes;
 pub use schema::schema_json;

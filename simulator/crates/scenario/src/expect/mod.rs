@@ -144,6 +144,23 @@ impl fmt::Display for MetricRef {
 }
 
 impl Check {
+    /// Whether it tells what was found of one run (a range, an equality, a baseline) rather than what is demanded of any
+    /// (a bound to one side).
+    #[must_use]
+    pub fn is_finding(&self) -> bool {
+        match self {
+            Self::Range { .. } => true,
+            Self::Compare {
+                left,
+                comparison,
+                right,
+            } => {
+                let is_bound = !matches!(comparison, Comparison::Equal | Comparison::Differs);
+                !is_bound || left.has_baseline() || right.has_baseline()
+            }
+        }
+    }
+
     /// The metric that the check is about: the first on its left.
     #[must_use]
     pub fn metric(&self) -> Option<&MetricRef> {
@@ -155,6 +172,14 @@ impl Check {
 }
 
 impl Expr {
+    fn has_baseline(&self) -> bool {
+        match self {
+            Self::Baseline(_) => true,
+            Self::Metric(_) | Self::Constant(..) => false,
+            Self::Binary(left, _, right) => left.has_baseline() || right.has_baseline(),
+        }
+    }
+
     /// The first metric in it.
     #[must_use]
     pub fn metric(&self) -> Option<&MetricRef> {
