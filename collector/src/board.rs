@@ -3,34 +3,33 @@
 //! A source that was to speak and did not is *silent*: its thread hangs in a driver, or lags. The board finds
 //! that out by itself, tells every reader, and serves no number of a silent source.
 
+mod readers;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use orrery_telemetry::judge::Alert;
 use orrery_telemetry::{
-    DeviceIdentity, DeviceSample, Event, Heartbeat, Sample, SourceStatus, UnixTime, write_line, write_sample,
+    DeviceIdentity, DeviceSample, Event, Heartbeat, Sample, SourceStatus, UnixTime, write_sample,
 };
 use orrery_units::SimDuration;
 use tokio::sync::mpsc::Sender;
 
+pub(crate) use self::readers::{LINES_PER_READER, Line, MOST_READERS, text_of};
+use self::readers::{Readers, line_of};
 use crate::judging::Verdict;
 use crate::sampler::Message;
 use crate::source::{LOST_REMEDY, SourceError};
 use crate::store::{Feed, Store, StoreStatus};
 
-/// Lines that wait for one slow reader of the stream before lines are left out.
-pub(crate) const LINES_PER_READER: usize = 64;
-/// Readers of the stream at one time: windows of people, and room for those that are opened anew. An assumption;
-/// whatever there are more of reads `/metrics`.
-pub(crate) const MOST_READERS: usize = 64;
-/// The longest time between two heartbeats.
+/// The shortest and the longest time between two heartbeats.
+const FASTEST_HEARTBEAT: Duration = Duration::from_secs(1);
 const SLOWEST_HEARTBEAT: Duration = Duration::from_secs(5);
-/// How often the board looks for silent sources and due heartbeats.
-const WATCH: Duration = Duration::from_millis(50);
+/// How often the board looks for silent sources, due heartbeats and samples to be told.
+const WATCH: Duration = Duration::from_millis(200);
 /// What every reading may take beyond its three intervals: a driver that wakes a device up takes its time.
 const ALLOWANCE: Duration = Duration::from_secs(1);
 /// What the opening of a source may take, as an assumption: a driver that initialises its devices takes seconds.
@@ -73,10 +72,10 @@ pub struct Board {
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     sources: Vec<Entry>,
-    readers: Vec<Reader>,
+    readers: Readers,
     next_heartbeat: Option<Instant>,
     verdict: Verdict,
     /// Messages taken since the start.
@@ -100,28 +99,20 @@ struct Entry {
     next_try: Option<(Instant, UnixTime)>,
 }
 
-/// A line of the stream, in UTF-8 and with its end. One text for all readers, so that those who are slow cost no memory
-/// each.
-pub(crate) type Line = Bytes;
-
-/// `line` as text.
-pub(crate) fn text_of(line: &Line) -> &str {
-    str::from_utf8(line).expect("lines are JSON")
-}
-
-#[derive(Debug)]
-struct Reader {
-    lines: Sender<Line>,
-    missed: u64,
-}
-
 impl Board {
     /// An empty board for sources that are read every `interval`.
     pub(crate) fn new(interval: Duration) -> Self {
         Self {
             interval,
             feed: None,
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner {
+                sources: Vec::new(),
+                readers: Readers::new(interval),
+                next_heartbeat: None,
+                verdict: Verdict::default(),
+                num_changes: 0,
+                closed: false,
+            }),
         }
     }
 
@@ -170,9 +161,8 @@ impl Board {
     pub fn snapshot(&self) -> Snapshot {
         let now = Instant::now();
         let mut inner = self.lock();
-        inner.forget_gone_readers();
         Snapshot {
-            num_readers: inner.readers.len(),
+            num_readers: inner.readers.count(),
             statuses: inner.statuses_at(now),
             samples: inner.latest_at(now),
             store: self.store().map(|store| store.status()),
@@ -183,11 +173,11 @@ impl Board {
     /// What a page rests on now.
     pub(crate) fn stamp(&self, now: Instant) -> Stamp {
         let mut inner = self.lock();
-        inner.forget_gone_readers();
+        let num_readers = inner.readers.count();
         let sources = inner.sources.iter();
         Stamp {
             num_changes: inner.num_changes,
-            num_readers: inner.readers.len(),
+            num_readers,
             sources: sources
                 .map(|entry| (entry.dropped.load(Ordering::Relaxed), entry.is_silent_at(now)))
                 .collect(),
@@ -204,25 +194,22 @@ impl Board {
     #[must_use]
     pub(crate) fn subscribe(&self, lines: Sender<Line>) -> bool {
         let now = Instant::now();
-        let mut reader = Reader { lines, missed: 0 };
         let mut inner = self.lock();
-        inner.forget_gone_readers();
-        if inner.readers.len() >= MOST_READERS {
+        if inner.readers.count() >= MOST_READERS {
             return false;
         }
-        reader.send(&line_of(&self.heartbeat()), &[]);
-        for line in inner.status_lines(now) {
-            reader.send(&line, &[]);
-        }
-        for sample in inner.latest_at(now) {
-            reader.send(&write_sample(&sample).into(), &[]);
-        }
-        for alert in &inner.verdict.alerts {
-            reader.send(&line_of(&Event::Alert(alert.clone())), &[]);
-        }
+        let mut beginning = vec![line_of(&self.heartbeat())];
+        beginning.extend(inner.status_lines(now));
+        let latest = inner.latest_at(now);
+        beginning.extend(latest.iter().map(|sample| Line::from(write_sample(sample))));
+        let alerts = inner.verdict.alerts.iter();
+        beginning.extend(alerts.map(|alert| line_of(&Event::Alert(alert.clone()))));
+        // Those who are there are told first what this one knows already.
+        inner.tell_gathered(now);
         // A closed board drops the sender, which ends the stream.
-        if !inner.closed {
-            inner.readers.push(reader);
+        inner.readers.add(lines, &beginning);
+        if inner.closed {
+            inner.readers.clear();
         }
         true
     }
@@ -274,7 +261,7 @@ impl Board {
 
     /// The time between two heartbeats, as promised.
     fn beat(&self) -> Duration {
-        self.interval.min(SLOWEST_HEARTBEAT)
+        self.interval.clamp(FASTEST_HEARTBEAT, SLOWEST_HEARTBEAT)
     }
 
     fn take(&self, message: Message, now: Instant) {
@@ -326,10 +313,10 @@ impl Board {
         };
         inner.tell_changes(now);
         if let Some(sample) = sample {
-            inner.tell_line(|| write_sample(&sample).into(), now);
+            let are_told = inner.gather(sample, now);
             // The heartbeat goes with the sample where samples come as often, and readers wake once for both. It
             // waits a little longer for the next one than it would alone, well within the patience of readers.
-            if inner.next_heartbeat.is_some_and(|at| at <= now + self.beat() / 2) {
+            if are_told && inner.next_heartbeat.is_some_and(|at| at <= now + self.beat() / 2) {
                 inner.tell(&self.heartbeat(), now);
                 inner.next_heartbeat = Some(now + self.beat() * 5 / 4);
             }
@@ -340,6 +327,7 @@ impl Board {
     fn watch(&self, now: Instant) -> bool {
         let mut inner = self.lock();
         inner.tell_changes(now);
+        inner.tell_due(now);
         if inner.next_heartbeat.is_none_or(|at| now >= at) {
             // Sent at half of the promised time, so that a late thread does not break the promise.
             inner.next_heartbeat = Some(now + self.beat() / 2);
@@ -354,19 +342,13 @@ impl Board {
 }
 
 impl Inner {
-    /// Frees the places of the readers that went away since the last line.
-    fn forget_gone_readers(&mut self) {
-        self.readers.retain(|reader| !reader.lines.is_closed());
-    }
-
     fn statuses_at(&self, now: Instant) -> Vec<SourceStatus> {
         self.sources.iter().map(|entry| entry.status_at(now)).collect()
     }
 
     /// The status of every source, as lines of the stream.
     fn status_lines(&self, now: Instant) -> Vec<Line> {
-        let statuses = self.statuses_at(now).into_iter();
-        statuses.map(|status| line_of(&Event::Source(status))).collect()
+        status_lines(&self.sources, now)
     }
 
     fn latest_at(&self, now: Instant) -> Vec<Arc<Sample>> {
@@ -394,25 +376,34 @@ impl Inner {
             self.tell(&change, now);
         }
     }
+}
+
+/// The readers are told beside the sources, whose statuses some of them need.
+impl Inner {
+    fn gather(&mut self, sample: Arc<Sample>, now: Instant) -> bool {
+        let Self { readers, sources, .. } = self;
+        readers.gather(sample, now, &|| status_lines(sources, now))
+    }
+
+    fn tell_due(&mut self, now: Instant) {
+        let Self { readers, sources, .. } = self;
+        readers.tell_due(now, &|| status_lines(sources, now));
+    }
+
+    fn tell_gathered(&mut self, now: Instant) {
+        let Self { readers, sources, .. } = self;
+        readers.tell_gathered(now, &|| status_lines(sources, now));
+    }
 
     fn tell(&mut self, event: &Event, now: Instant) {
-        self.tell_line(|| line_of(event), now);
+        let Self { readers, sources, .. } = self;
+        readers.tell(event, now, &|| status_lines(sources, now));
     }
+}
 
-    fn tell_line(&mut self, line: impl FnOnce() -> Line, now: Instant) {
-        // Most of what a sample costs is its line, and often nobody reads.
-        if self.readers.is_empty() {
-            return;
-        }
-        let line = line();
-        let has_gaps = self.readers.iter().any(|reader| reader.missed > 0);
-        let statuses = if has_gaps {
-            self.status_lines(now)
-        } else {
-            Vec::new()
-        };
-        self.readers.retain_mut(|reader| reader.send(&line, &statuses));
-    }
+fn status_lines(sources: &[Entry], now: Instant) -> Vec<Line> {
+    let statuses = sources.iter().map(|entry| entry.status_at(now));
+    statuses.map(|status| line_of(&Event::Source(status))).collect()
 }
 
 impl Entry {
@@ -441,32 +432,6 @@ impl Entry {
         status.dropped = self.dropped.load(Ordering::Relaxed);
         status
     }
-}
-
-impl Reader {
-    /// Sends a line if there is room, else counts it; whether the reader is still there.
-    ///
-    /// A reader that missed lines is told so, and `statuses`, since one of those may have been among them: a
-    /// source that is silent is told once. They go together, when there is room for all and for the line.
-    fn send(&mut self, line: &Line, statuses: &[Line]) -> bool {
-        if self.missed > 0 && self.lines.capacity() > 1 + statuses.len() {
-            let missed = line_of(&Event::Missed(self.missed));
-            let together = std::iter::once(&missed).chain(statuses);
-            // The board alone sends, so that the room stays; a reader that left wants none of it.
-            if together.cloned().all(|line| self.lines.try_send(line).is_ok()) {
-                self.missed = 0;
-            }
-        }
-        if self.lines.try_send(line.clone()).is_err() {
-            self.missed += 1;
-        }
-        !self.lines.is_closed()
-    }
-}
-
-/// A line of the stream.
-fn line_of(event: &Event) -> Line {
-    write_line(event).into()
 }
 
 /// The status of a source that gives nothing.

@@ -13,13 +13,15 @@ mod table;
 mod verdict;
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use orrery_telemetry::{Absence, DeviceIdentity, DeviceSample, Origin, Sample, SourceStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -164,7 +166,54 @@ fn encode_sources(encoder: &mut DescriptorEncoder<'_>, samples: &[Arc<Sample>]) 
 }
 
 /// A device, with the labels that tell which it is.
-type Placed<'a> = (Labels, &'a DeviceSample);
+type Placed<'a> = (Place, &'a DeviceSample);
+
+/// Labels that go before the own labels of many rows, escaped and put together once: what they cost otherwise is most of
+/// a page. The library writes the name of a label as it comes, so that all of them go as one label, whose name is
+/// everything up to the value of the last.
+#[derive(Clone, Debug)]
+struct Place {
+    labels: Labels,
+    before_last: String,
+}
+
+impl Place {
+    fn new(labels: Labels) -> Self {
+        let mut before_last = String::new();
+        if let [most @ .., (last, _)] = labels.as_slice() {
+            for (name, value) in most {
+                let value = value
+                    .replace('\\', "\\\\")
+                    .replace('"', "\\\"")
+                    .replace('\n', "\\n");
+                before_last.extend([name, "=\"", &value, "\","]);
+            }
+            before_last.push_str(last);
+        }
+        Self { labels, before_last }
+    }
+}
+
+/// One row of a device: where it is, and its own labels.
+#[derive(Clone, Copy, Debug)]
+struct RowLabels<'a> {
+    place: &'a Place,
+    own: &'a [Label],
+}
+
+impl EncodeLabelSet for RowLabels<'_> {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        if let Some((_, last)) = self.place.labels.last() {
+            let mut label = encoder.encode_label();
+            let mut name = label.encode_label_key()?;
+            name.write_str(&self.place.before_last)?;
+            let mut value = name.encode_label_value()?;
+            value.write_str(last)?;
+            value.finish()?;
+        }
+        self.own.encode(encoder)
+    }
+}
 
 /// The readings of every device, with what was not read, which comes last. Most of a page is this: labels of a device
 /// are written out once for all its rows, and its rows once for both.
@@ -176,18 +225,18 @@ fn encode_readings(
         .iter()
         .flat_map(|sample| sample.devices.iter().map(move |device| (sample, device)));
     let devices: Vec<Placed<'_>> = devices
-        .map(|(sample, device)| (place_labels(sample, &device.identity), device))
+        .map(|(sample, device)| (Place::new(place_labels(sample, &device.identity)), device))
         .collect();
     let mut absent = Vec::new();
     for metric in table::all() {
-        let rows: Vec<(&Labels, table::Rows)> = devices
+        let rows: Vec<(&Place, table::Rows)> = devices
             .iter()
             .map(|(place, device)| (place, (metric.rows)(device)))
             .collect();
         for (place, rows) in &rows {
             let reasons = rows.iter().map(|(own, number)| (own, number.absence()));
             let lacks = lacks(|| metric.full_name(), reasons).into_iter();
-            absent.extend(lacks.map(|(own, number)| ([place, own.as_slice()].concat(), number)));
+            absent.extend(lacks.map(|(own, number)| ([&place.labels, own.as_slice()].concat(), number)));
         }
         let numbers = rows.iter().flat_map(|(place, rows)| {
             rows.iter()
@@ -200,7 +249,7 @@ fn encode_readings(
         let unit = metric.unit.map(unit_of);
         let mut family = encoder.encode_descriptor(metric.name, metric.help, unit.as_ref(), metric.kind)?;
         for (place, own, number) in numbers {
-            let labels = (place.as_slice(), own.as_slice());
+            let labels = RowLabels { place, own };
             number.encode(&mut family.encode_family(&labels)?, metric.kind)?;
         }
     }
@@ -344,4 +393,72 @@ fn info(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, rows: &[Lab
         family.encode_info(labels)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::metrics::family::Family;
+    use prometheus_client::metrics::gauge::Gauge;
+
+    use super::*;
+
+    /// One gauge with `labels`, as the library prints it.
+    fn page<L: Clone + fmt::Debug + Eq + std::hash::Hash + EncodeLabelSet + Send + Sync + 'static>(
+        labels: &L,
+    ) -> String {
+        let family = Family::<L, Gauge>::default();
+        family.get_or_create(labels).set(1);
+        let mut registry = Registry::default();
+        registry.register("name", "Help", family);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    #[derive(Clone, Debug)]
+    struct Owned(Place, Labels);
+    impl PartialEq for Owned {
+        fn eq(&self, other: &Self) -> bool {
+            self.1 == other.1
+        }
+    }
+    impl Eq for Owned {}
+    impl std::hash::Hash for Owned {
+        fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+            self.1.hash(state);
+        }
+    }
+    impl EncodeLabelSet for Owned {
+        fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+            let (place, own) = (&self.0, self.1.as_slice());
+            RowLabels { place, own }.encode(encoder)
+        }
+    }
+
+    #[test]
+    fn labels_put_together_once_are_those_that_the_library_writes_one_by_one() {
+        let nasty = [
+            "plain",
+            "",
+            "a \"quoted\" \\ one",
+            "two\nlines\\n",
+            "\\",
+            "\"",
+            "Grüße",
+        ];
+        for first in nasty {
+            for last in nasty {
+                let label = |name, value: &str| (name, Cow::Owned(value.to_owned()));
+                let place = vec![label("source", first), label("node", last), label("uuid", first)];
+                for own in [Vec::new(), vec![label("link", last), label("kind", first)]] {
+                    let all = [place.as_slice(), &own].concat();
+                    for num in 0..=place.len() {
+                        let (place, rest) = all.split_at(num);
+                        let written = page(&Owned(Place::new(place.to_vec()), rest.to_vec()));
+                        assert_eq!(written, page(&all), "{num} of {all:?}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -217,7 +217,7 @@ fn nobody_waits_for_a_source_that_does_not_run() {
 
 #[test]
 fn heartbeats_keep_their_promise() {
-    for (interval, promise) in [(SECOND / 10, SECOND / 10), (60 * SECOND, 5 * SECOND)] {
+    for (interval, promise) in [(SECOND / 10, SECOND), (60 * SECOND, 5 * SECOND)] {
         let (board, start) = (Board::new(interval), Instant::now());
         let mut reader = subscribe(&board, 64);
         let first = read_line(text_of(&reader.try_recv().unwrap())).unwrap();
@@ -236,23 +236,66 @@ fn heartbeats_keep_their_promise() {
 
 #[test]
 fn a_heartbeat_goes_with_every_sample_and_wakes_nobody_in_between() {
-    let board = Board::new(SECOND / 10);
-    board.add_source("nvml", Arc::default());
-    let start = Instant::now();
+    let (board, start) = (board(), Instant::now());
     let mut reader = subscribe(&board, 64);
     board.watch(start);
     for number in 1..=10 {
         num_heartbeats(&mut reader);
-        let at = start + SECOND / 10 * number;
+        let at = start + SECOND * number;
         take_sample(&board, u64::from(number), at);
         assert_eq!(num_heartbeats(&mut reader), 1, "with sample {number}");
-        board.watch(at + SECOND / 20);
-        board.watch(at + SECOND / 10);
+        board.watch(at + SECOND / 2);
+        board.watch(at + SECOND);
         assert_eq!(num_heartbeats(&mut reader), 0, "after sample {number}");
     }
     // The source is quiet: heartbeats come by themselves again.
-    board.watch(start + SECOND + SECOND / 8);
+    board.watch(start + 10 * SECOND + 5 * SECOND / 4);
     assert_eq!(num_heartbeats(&mut reader), 1);
+}
+
+/// The numbers of the samples among `events`; of anything else, none.
+fn sequences(events: &[Event]) -> Vec<Option<u64>> {
+    let sequence = |event: &Event| match event {
+        Event::Sample(sample) => Some(sample.sequence),
+        _ => None,
+    };
+    events.iter().map(sequence).collect()
+}
+
+#[test]
+fn samples_that_come_fast_are_told_together_in_order_and_once() {
+    let (board, start) = (Board::new(SECOND / 10), Instant::now());
+    board.add_source("nvml", Arc::default());
+    let mut reader = subscribe(&board, 64);
+    let take = |sequence: u32| take_sample(&board, sequence.into(), start + SECOND / 10 * sequence);
+    take(0);
+    assert_eq!(
+        sequences(&news(&mut reader)),
+        [None, None, Some(0)],
+        "being opened, up"
+    );
+    take(1);
+    take(2);
+    assert_eq!(news(&mut reader), []);
+    take(3);
+    assert_eq!(sequences(&news(&mut reader)), [1, 2, 3].map(Some));
+    // Somebody else comes: he gets the last one, and the others what led to it.
+    take(4);
+    take(5);
+    let mut late = subscribe(&board, 64);
+    assert_eq!(sequences(&news(&mut late)), [None, Some(5)]);
+    assert_eq!(sequences(&news(&mut reader)), [4, 5].map(Some));
+    // What comes last does not wait for another.
+    take(6);
+    board.watch(start + SECOND);
+    assert_eq!(sequences(&news(&mut late)), [Some(6)]);
+    take(11);
+    board.take(failure("gone", None), start + 12 * SECOND / 10);
+    assert_eq!(
+        sequences(&news(&mut late)),
+        [Some(11), None],
+        "in the order of things"
+    );
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod links;
 mod memory;
 mod partitions;
 mod processes;
+mod values;
 mod xids;
 
 use std::collections::BTreeMap;
@@ -131,7 +132,7 @@ impl NvmlSource {
     }
 
     /// What `known` gave in a reading that began at `began`.
-    fn sample(&self, known: &Known, answer: Option<DeviceSample>, began: UnixTime) -> DeviceSample {
+    fn sample(&self, known: &Known, answer: Option<Box<DeviceSample>>, began: UnixTime) -> DeviceSample {
         let index = known.identity.index;
         let state = match &answer {
             None => DeviceState::Silent,
@@ -145,7 +146,7 @@ impl NvmlSource {
         DeviceSample {
             identity: known.identity.clone(),
             presence: Some(self.memory.note(index, state, began)),
-            ..answer.unwrap_or_else(silent)
+            ..answer.map_or_else(silent, |answer| *answer)
         }
     }
 }
@@ -192,7 +193,7 @@ impl Source for NvmlSource {
         };
         let began = wall_clock();
         let mut answers = self.crew.ask(Order::Read, patience);
-        let mut readings: BTreeMap<u32, DeviceSample> = BTreeMap::new();
+        let mut readings: BTreeMap<u32, Box<DeviceSample>> = BTreeMap::new();
         for known in &mut self.devices {
             let Some(answer) = answers.remove(&known.identity.index) else {
                 continue;

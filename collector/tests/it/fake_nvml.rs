@@ -20,7 +20,7 @@ pub(crate) fn device(uuid: &str, more: &Value) -> Value {
         "power_milliwatts": [512_250], "power_limit_milliwatts": [700_000],
         "energy_millijoules": [1_000_000, 2_500_000],
         "sm_clock_megahertz": [1755], "memory_clock_megahertz": [2619],
-        "temperature_celsius": [61, 88], "throttle_bits": [0, 0x44],
+        "temperature_celsius": [88], "throttle_bits": [0, 0x44],
         "gpm": {"1": 97.0, "2": 83.0, "3": 31.0, "5": 46.5, "10": 52.0, "12": 11.0, "60": 2.0, "61": 3.0,
             "6": 0.0, "7": 46.0, "9": 0.5, "11": 1.0, "13": 2.0, "20": 4.0, "21": 5.0},
         "performance_state": [0],
@@ -215,6 +215,26 @@ fn a_lost_device_is_lost_alone_and_keeps_its_name() {
             .all(|(_, absence)| **absence == Absence::DeviceLost)
     );
     assert!(devices[2].is_lost() && devices[2].identity.uuid.starts_with("unknown-"));
+}
+
+#[test]
+fn a_device_that_is_lost_has_no_number_left_whatever_call_lost_it() {
+    // The second reading asks for less than the first: what it does not ask for is no longer true all the same.
+    let devices: Vec<Value> = (10..100)
+        .map(|calls| device(&format!("GPU-{calls}"), &json!({"lost_after": calls})))
+        .collect();
+    let devices = once(&devices);
+    let lost: Vec<&DeviceSample> = devices.iter().filter(|device| device.is_lost()).collect();
+    assert!(lost.len() > 20 && lost.len() < devices.len(), "{}", lost.len());
+    for device in lost {
+        let nothing = DeviceSample {
+            facts: device.facts.clone(),
+            xids: device.xids.clone(),
+            presence: device.presence,
+            ..DeviceSample::absent(device.identity.clone(), &Absence::DeviceLost)
+        };
+        assert_eq!(*device, nothing);
+    }
 }
 
 #[test]

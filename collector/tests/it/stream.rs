@@ -73,14 +73,15 @@ fn heartbeats_come_as_promised_when_there_is_nothing_else() {
     let daemon = Daemon::start(&settings(Vec::new())).unwrap();
     let mut stream = Listener::new(daemon.address());
     let promised = Duration::from_secs_f64(stream.heartbeat().next_within.as_secs());
-    assert_eq!(promised, Duration::from_millis(100));
+    // Not more often than a second, however often sources are read.
+    assert_eq!(promised, Duration::from_secs(1));
     let start = Instant::now();
-    for _ in 0..10 {
+    for _ in 0..5 {
         stream.heartbeat();
     }
-    // Ten promised times, and room for a busy machine.
+    // Five promised times, and room for a busy machine.
     assert!(
-        start.elapsed() < 10 * promised + Duration::from_secs(2),
+        start.elapsed() < 5 * promised + Duration::from_secs(2),
         "{:?}",
         start.elapsed()
     );

@@ -5,7 +5,6 @@
 //! whatever happens to it.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,32 +18,44 @@ impl<Order, Answer, Any: FnMut(Order) -> Answer + Send + 'static> Work<Order, An
 
 /// The threads of the devices, by their numbers.
 pub(super) struct Crew<Order, Answer> {
-    table: Arc<Table<Answer>>,
-    orders: BTreeMap<u32, SyncSender<(u64, Order)>>,
+    table: Arc<Table<Order, Answer>>,
     round: u64,
 }
 
-struct Table<Answer> {
-    seats: Mutex<BTreeMap<u32, Seat<Answer>>>,
+struct Table<Order, Answer> {
+    seats: Mutex<Seats<Order, Answer>>,
+    /// There are orders, or there will be none any more. One call wakes all threads, whatever their number.
+    called: Condvar,
+    /// All have answered a round, or a thread ended.
     changed: Condvar,
 }
 
-/// Where one thread puts its answer.
-struct Seat<Answer> {
-    /// The round whose call it is in.
-    in_call: Option<u64>,
-    /// With the round that it answers.
+struct Seats<Order, Answer> {
+    of: BTreeMap<u32, Seat<Order, Answer>>,
+    /// Whether the crew is let go.
+    is_closed: bool,
+}
+
+/// Where one thread finds its order and puts its answer; the number before each is its round.
+struct Seat<Order, Answer> {
+    order: Option<(u64, Order)>,
+    /// The round whose order was given and is not answered.
+    open: Option<u64>,
     answer: Option<(u64, Answer)>,
 }
 
 impl<Order: Copy + Send + 'static, Answer: Send + 'static> Crew<Order, Answer> {
     pub(super) fn new() -> Self {
+        let seats = Seats {
+            of: BTreeMap::new(),
+            is_closed: false,
+        };
         Self {
             table: Arc::new(Table {
-                seats: Mutex::default(),
+                seats: Mutex::new(seats),
+                called: Condvar::new(),
                 changed: Condvar::new(),
             }),
-            orders: BTreeMap::new(),
             round: 0,
         }
     }
@@ -59,12 +70,12 @@ impl<Order: Copy + Send + 'static, Answer: Send + 'static> Crew<Order, Answer> {
         work: impl Work<Order, Answer>,
         at_end: impl Send + 'static,
     ) -> std::io::Result<()> {
-        let (orders, ordered) = sync_channel(1);
         let seat = Seat {
-            in_call: None,
+            order: None,
+            open: None,
             answer: None,
         };
-        self.table.lock().insert(index, seat);
+        self.table.lock().of.insert(index, seat);
         let leaver = Leaver {
             table: self.table.clone(),
             index,
@@ -72,22 +83,21 @@ impl<Order: Copy + Send + 'static, Answer: Send + 'static> Crew<Order, Answer> {
         let name = format!("device-{index}");
         // A thread that could not be started drops what it was given.
         thread::Builder::new().name(name).spawn(move || {
-            run(&leaver, &ordered, work);
+            run(&leaver, work);
             drop(at_end);
             drop(leaver);
         })?;
-        self.orders.insert(index, orders);
         Ok(())
     }
 
     /// Whether device `index` has a thread.
     pub(super) fn has(&self, index: u32) -> bool {
-        self.table.lock().contains_key(&index)
+        self.table.lock().of.contains_key(&index)
     }
 
     /// Whether a thread is in a call of an earlier round.
     pub(super) fn has_stuck(&self) -> bool {
-        self.table.lock().values().any(|seat| seat.in_call.is_some())
+        self.table.lock().of.values().any(|seat| seat.open.is_some())
     }
 
     /// Gives `order` to every device that is in no call, and waits until all have answered, or for `patience`; what
@@ -97,14 +107,17 @@ impl<Order: Copy + Send + 'static, Answer: Send + 'static> Crew<Order, Answer> {
         let deadline = Instant::now() + patience;
         let round = self.round;
         let mut seats = self.table.lock();
-        for (index, orders) in &self.orders {
-            let Some(seat) = seats.get_mut(index).filter(|seat| seat.in_call.is_none()) else {
-                continue;
+        for seat in seats.of.values_mut().filter(|seat| seat.open.is_none()) {
+            *seat = Seat {
+                order: Some((round, order)),
+                open: Some(round),
+                answer: None,
             };
-            seat.answer = None;
-            seat.in_call = orders.try_send((round, order)).is_ok().then_some(round);
         }
-        while is_open(&seats, round) {
+        drop(seats);
+        self.table.called.notify_all();
+        let mut seats = self.table.lock();
+        while seats.are_open(round) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -112,7 +125,7 @@ impl<Order: Copy + Send + 'static, Answer: Send + 'static> Crew<Order, Answer> {
             let waited = self.table.changed.wait_timeout(seats, left);
             seats = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let taken = seats.iter_mut().filter_map(|(&index, seat)| {
+        let taken = seats.of.iter_mut().filter_map(|(&index, seat)| {
             let answer = seat.answer.take().filter(|(of, _)| *of == round);
             Some((index, answer?.1))
         });
@@ -122,59 +135,72 @@ impl<Order: Copy + Send + 'static, Answer: Send + 'static> Crew<Order, Answer> {
 
 impl<Order, Answer> Drop for Crew<Order, Answer> {
     fn drop(&mut self) {
-        // A thread without orders to come ends.
-        self.orders.clear();
-        let seats = self.table.lock();
+        let mut seats = self.table.lock();
+        seats.is_closed = true;
+        self.table.called.notify_all();
         let waited = self
             .table
             .changed
-            .wait_timeout_while(seats, FAREWELL, |seats| !seats.is_empty());
+            .wait_timeout_while(seats, FAREWELL, |seats| !seats.of.is_empty());
         // Whoever is in a call that hangs is left behind, with what it holds.
         drop(waited);
     }
 }
 
-impl<Answer> Table<Answer> {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Seat<Answer>>> {
+impl<Order, Answer> Table<Order, Answer> {
+    fn lock(&self) -> MutexGuard<'_, Seats<Order, Answer>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the next order of device `index`; none once the crew is let go.
+    fn next_order(&self, index: u32) -> Option<(u64, Order)> {
+        let mut seats = self.lock();
+        loop {
+            if seats.is_closed {
+                return None;
+            }
+            if let Some(order) = seats.of.get_mut(&index)?.order.take() {
+                return Some(order);
+            }
+            seats = self.called.wait(seats).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
-fn run<Order, Answer>(
-    leaver: &Leaver<Answer>,
-    ordered: &Receiver<(u64, Order)>,
-    mut work: impl Work<Order, Answer>,
-) {
-    while let Ok((round, order)) = ordered.recv() {
+impl<Order, Answer> Seats<Order, Answer> {
+    /// Whether somebody has not answered `round`.
+    fn are_open(&self, round: u64) -> bool {
+        self.of.values().any(|seat| seat.open == Some(round))
+    }
+}
+
+fn run<Order, Answer>(leaver: &Leaver<Order, Answer>, mut work: impl Work<Order, Answer>) {
+    let Leaver { table, index } = leaver;
+    while let Some((round, order)) = table.next_order(*index) {
         let answer = work(order);
-        let mut seats = leaver.table.lock();
-        if let Some(seat) = seats.get_mut(&leaver.index) {
-            seat.in_call = None;
+        let mut seats = table.lock();
+        if let Some(seat) = seats.of.get_mut(index) {
+            seat.open = None;
             seat.answer = Some((round, answer));
         }
         // The last one of its round wakes whoever waits, once for all of them.
-        let is_last = !is_open(&seats, round);
+        let is_last = !seats.are_open(round);
         drop(seats);
         if is_last {
-            leaver.table.changed.notify_all();
+            table.changed.notify_all();
         }
     }
 }
 
-/// Whether somebody is still in a call of `round`.
-fn is_open<Answer>(seats: &BTreeMap<u32, Seat<Answer>>, round: u64) -> bool {
-    seats.values().any(|seat| seat.in_call == Some(round))
-}
-
 /// Frees the seat of its thread.
-struct Leaver<Answer> {
-    table: Arc<Table<Answer>>,
+struct Leaver<Order, Answer> {
+    table: Arc<Table<Order, Answer>>,
     index: u32,
 }
 
-impl<Answer> Drop for Leaver<Answer> {
+impl<Order, Answer> Drop for Leaver<Order, Answer> {
     fn drop(&mut self) {
-        self.table.lock().remove(&self.index);
+        self.table.lock().of.remove(&self.index);
         self.table.changed.notify_all();
     }
 }

@@ -3,23 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nvml_wrapper::bitmasks::device::ThrottleReasons;
-use nvml_wrapper::enum_wrappers::device::{
-    Clock, EccCounter, MemoryError, PerformanceState as State, TemperatureSensor, TemperatureThreshold,
-};
+use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
 use nvml_wrapper::{Device, Nvml};
 use nvml_wrapper_sys::bindings::field_id as id;
-use orrery_telemetry::{
-    Absence, Celsius, DeviceIdentity, DeviceSample, Ecc, Facts, Hertz, Links, Mig, Nanoseconds, Pcie,
-    PerformanceState, Process, Reading, RecoveryAction, RemappedRows, Throttle, ThrottleTimes,
-};
-use orrery_units::{Bytes, Joules, Ratio, Watts};
+use orrery_telemetry::{Absence, Celsius, DeviceIdentity, DeviceSample, Facts, Hertz, RecoveryAction};
+use orrery_units::{Bytes, Ratio};
 
 use super::activity::Gpm;
-use super::asked::{Answers, Asked};
-use super::fault::{absence, is_of_all, reading, source_error};
+use super::asked::Asked;
+use super::fault::{absence, is_of_all, source_error};
 use super::fields::Field;
 use super::memory::Memory;
+use super::values::{
+    ecc, facts, is_final, joules, performance_state, remapped_rows, small, throttle_times, throttles, watts,
+};
 use super::{links, partitions, processes};
 use crate::source::SourceError;
 
@@ -43,8 +40,9 @@ pub(super) struct Answer {
     pub(super) uuid: Option<String>,
     /// Its model, once it told it.
     pub(super) model: Option<String>,
-    /// Its readings, under a name that is not its own; an error concerns the driver as a whole.
-    pub(super) sample: Result<DeviceSample, SourceError>,
+    /// Its readings, under a name that is not its own; an error concerns the driver as a whole. They are large, and
+    /// go through several hands.
+    pub(super) sample: Result<Box<DeviceSample>, SourceError>,
 }
 
 /// What a thread knows of its device.
@@ -55,22 +53,13 @@ pub(super) struct Reader {
     until_slow: u32,
     asked: Asked,
     gpm: Gpm,
-    facts: Option<Facts>,
-    slow: Slow,
+    /// The last readings, of which what is not due stays as it is.
+    last: Box<DeviceSample>,
+    has_facts: bool,
     processes: processes::Known,
     memory: Arc<Memory>,
     uuid: Option<String>,
     model: Option<String>,
-}
-
-/// What is read less often.
-struct Slow {
-    ecc: Ecc,
-    links: Reading<Links>,
-    pcie: Pcie,
-    processes: Reading<Vec<Process>>,
-    mig: Mig,
-    power_limit: Reading<Watts>,
 }
 
 /// How many readings there are to one that is due every `pace`, at least one.
@@ -86,24 +75,56 @@ fn readings_per(pace: Duration, interval: Duration) -> u32 {
     number
 }
 
+const fn field(id: u32) -> Field {
+    Field { id, scope: 0 }
+}
+
+/// The fields that are asked with every reading.
+const FIELDS: [Field; 6 + links::FIELDS.len()] = {
+    let [
+        sent,
+        received,
+        sent_bytes,
+        received_bytes,
+        pcie_sent,
+        pcie_received,
+    ] = links::FIELDS;
+    [
+        field(id::NVML_FI_DEV_POWER_INSTANT),
+        field(id::NVML_FI_DEV_POWER_AVERAGE),
+        field(id::NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP),
+        field(id::NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN),
+        field(id::NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN),
+        field(id::NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN),
+        sent,
+        received,
+        sent_bytes,
+        received_bytes,
+        pcie_sent,
+        pcie_received,
+    ]
+};
+
+/// The fields of what is read once a second.
+const SLOW_FIELDS: [Field; 6] = [
+    field(id::NVML_FI_DEV_MEMORY_TEMP),
+    field(id::NVML_FI_DEV_REMAPPED_COR),
+    field(id::NVML_FI_DEV_REMAPPED_UNC),
+    field(id::NVML_FI_DEV_REMAPPED_PENDING),
+    field(id::NVML_FI_DEV_REMAPPED_FAILURE),
+    field(id::NVML_FI_DEV_GET_GPU_RECOVERY_ACTION),
+];
+
 impl Reader {
     pub(super) fn new(index: u32, interval: Duration, memory: Arc<Memory>) -> Self {
-        let not_yet = Absence::NotYet;
         Self {
             index,
             slow_pace: readings_per(SLOW_PACE, interval),
             until_slow: 0,
             asked: Asked::default(),
             gpm: Gpm::new(readings_per(ACTIVITY_PACE, interval)),
-            facts: None,
-            slow: Slow {
-                ecc: Ecc::absent(&not_yet),
-                links: Reading::absent(Absence::NotYet),
-                pcie: Pcie::absent(&not_yet),
-                processes: Reading::absent(Absence::NotYet),
-                mig: Mig::absent(&not_yet),
-                power_limit: Reading::absent(Absence::NotYet),
-            },
+            last: Box::new(DeviceSample::absent(nobody(index), &Absence::NotYet)),
+            has_facts: false,
             processes: processes::Known::default(),
             memory,
             uuid: None,
@@ -119,17 +140,24 @@ impl Reader {
                 match order {
                     Order::Prepare => {
                         self.gpm.prepare(&device);
-                        Ok(DeviceSample::absent(self.nobody(), &Absence::NotYet))
+                        Ok(Box::new(DeviceSample::absent(
+                            nobody(self.index),
+                            &Absence::NotYet,
+                        )))
                     }
-                    Order::Read => Ok(self.read(nvml, &device)),
+                    Order::Read => {
+                        self.read(nvml, &device);
+                        if self.last.is_lost() {
+                            // What is not due would still be a number.
+                            Ok(self.lost(&Absence::DeviceLost))
+                        } else {
+                            Ok(self.last.clone())
+                        }
+                    }
                 }
             }
             Err(fault) if is_of_all(&fault) => Err(source_error(&fault)),
-            Err(fault) => {
-                self.gpm.forget();
-                self.until_slow = 0;
-                Ok(self.unread(&absence(&fault)))
-            }
+            Err(fault) => Ok(self.lost(&absence(&fault))),
         };
         Answer {
             uuid: self.uuid.clone(),
@@ -139,22 +167,19 @@ impl Reader {
     }
 
     /// A device that cannot be read now: what it is, and which errors it threw, is known all the same.
-    fn unread(&self, reason: &Absence) -> DeviceSample {
-        DeviceSample {
-            facts: self.facts.clone().unwrap_or_else(|| Facts::absent(reason)),
+    fn lost(&mut self, reason: &Absence) -> Box<DeviceSample> {
+        self.gpm.forget();
+        self.until_slow = 0;
+        let facts = &self.last.facts;
+        Box::new(DeviceSample {
+            facts: if self.has_facts {
+                facts.clone()
+            } else {
+                Facts::absent(reason)
+            },
             xids: self.memory.xids(self.index),
-            ..DeviceSample::absent(self.nobody(), reason)
-        }
-    }
-
-    /// The name of a device that is not known here.
-    fn nobody(&self) -> DeviceIdentity {
-        DeviceIdentity {
-            node: String::new(),
-            index: self.index,
-            uuid: String::new(),
-            model: String::new(),
-        }
+            ..DeviceSample::absent(nobody(self.index), reason)
+        })
     }
 
     /// Asks the device for the names that it did not tell yet; one that fails to tell is asked again next time.
@@ -163,224 +188,90 @@ impl Reader {
         self.model = self.model.take().or_else(|| device.name().ok());
     }
 
-    fn read(&mut self, nvml: &'static Nvml, device: &Device<'static>) -> DeviceSample {
+    /// Reads what is due. A question costs a driver microseconds to milliseconds, so that what cannot change much
+    /// between two readings is asked for less often.
+    fn read(&mut self, nvml: &'static Nvml, device: &Device<'static>) {
         if self.until_slow == 0 {
             self.read_slow(nvml, device);
             self.until_slow = self.slow_pace;
         }
         self.until_slow -= 1;
-        let Self { asked, .. } = self;
+        let Self { asked, last, .. } = self;
+        let utilization = asked.ask("utilization", || device.utilization_rates());
+        last.utilization = utilization.map(|rates| Ratio::clamped(f64::from(rates.gpu) / 100.0));
         let memory = asked.ask("memory", || device.memory_info());
         let bytes = |part: fn(&nvml_wrapper::struct_wrappers::device::MemoryInfo) -> u64| {
             memory.clone().map(|info| Bytes::new(part(&info)))
         };
-        let utilization = asked.ask("utilization", || device.utilization_rates());
-        let fields = asked.ask_fields(device, &fields());
-        DeviceSample {
-            utilization: utilization.map(|rates| Ratio::clamped(f64::from(rates.gpu) / 100.0)),
-            memory_used: bytes(|info| info.used),
-            memory_free: bytes(|info| info.free),
-            memory_reserved: bytes(|info| info.reserved),
-            memory_total: bytes(|info| info.total),
-            power: asked.ask("power", || device.power_usage()).map(watts),
-            power_limit: self.slow.power_limit.clone(),
-            energy: asked
-                .ask("energy", || device.total_energy_consumption())
-                .map(joules),
-            sm_clock: asked
-                .ask("SM clock", || device.clock_info(Clock::SM))
-                .map(Hertz::from_megahertz),
-            memory_clock: asked
-                .ask("memory clock", || device.clock_info(Clock::Memory))
-                .map(Hertz::from_megahertz),
-            temperature: asked
-                .ask("temperature", || device.temperature(TemperatureSensor::Gpu))
-                .map(|degrees| Celsius(f64::from(degrees))),
-            throttles: asked
-                .ask("throttles", || device.current_throttle_reasons())
-                .map(throttles),
-            activity: self.gpm.read(nvml, device, asked),
-            presence: None,
-            memory_temperature: small(fields.number(id::NVML_FI_DEV_MEMORY_TEMP))
-                .map(|degrees| Celsius(f64::from(degrees))),
-            performance_state: asked
-                .ask("performance state", || device.performance_state())
-                .and_then(performance_state),
-            power_instant: small(fields.number(id::NVML_FI_DEV_POWER_INSTANT)).map(watts),
-            power_average: small(fields.number(id::NVML_FI_DEV_POWER_AVERAGE)).map(watts),
-            throttle_times: throttle_times(&fields),
-            ecc: self.slow.ecc.clone(),
-            remapped_rows: remapped_rows(&fields),
-            xids: self.memory.xids(self.index),
-            recovery: fields
-                .number(id::NVML_FI_DEV_GET_GPU_RECOVERY_ACTION)
-                .map(RecoveryAction::from_number),
-            nvlink: links::nvlink(&fields, self.slow.links.clone()),
-            pcie: links::pcie(&fields, &self.slow.pcie),
-            processes: self.slow.processes.clone(),
-            mig: self.slow.mig.clone(),
-            ..self.unread(&Absence::NotYet)
-        }
+        last.memory_used = bytes(|info| info.used);
+        last.memory_free = bytes(|info| info.free);
+        last.memory_reserved = bytes(|info| info.reserved);
+        last.memory_total = bytes(|info| info.total);
+        last.power = asked.ask("power", || device.power_usage()).map(watts);
+        last.energy = asked
+            .ask("energy", || device.total_energy_consumption())
+            .map(joules);
+        last.sm_clock = asked
+            .ask("SM clock", || device.clock_info(Clock::SM))
+            .map(Hertz::from_megahertz);
+        last.throttles = asked
+            .ask("throttles", || device.current_throttle_reasons())
+            .map(throttles);
+        last.activity = self.gpm.read(nvml, device, asked);
+        let fields = asked.ask_fields(device, &FIELDS);
+        last.power_instant = small(fields.number(id::NVML_FI_DEV_POWER_INSTANT)).map(watts);
+        last.power_average = small(fields.number(id::NVML_FI_DEV_POWER_AVERAGE)).map(watts);
+        last.throttle_times = throttle_times(&fields);
+        links::count(&fields, &mut last.nvlink, &mut last.pcie);
+        last.xids = self.memory.xids(self.index);
     }
 
     fn read_slow(&mut self, nvml: &'static Nvml, device: &Device<'_>) {
-        let Self { asked, .. } = self;
-        let was_divided = self.slow.mig.is_enabled.value().copied();
-        self.slow.mig = partitions::mig(device, asked);
-        if was_divided.is_some_and(|was| Some(&was) != self.slow.mig.is_enabled.value()) {
+        let Self { asked, last, .. } = self;
+        let was_divided = last.mig.is_enabled.value().copied();
+        last.mig = partitions::mig(device, asked);
+        if was_divided.is_some_and(|was| Some(&was) != last.mig.is_enabled.value()) {
             // A device that is divided answers less than one that is not.
             asked.forget();
         }
-        self.slow.ecc = ecc(device, asked);
-        self.slow.links = links::links(device, asked);
-        self.slow.pcie = links::pcie_state(device, asked);
-        self.slow.processes = self.processes.read(device, asked);
-        self.slow.power_limit = asked
+        last.power_limit = asked
             .ask("power limit", || device.enforced_power_limit())
             .map(watts);
-        if self
-            .facts
-            .as_ref()
-            .is_none_or(|facts| facts.absences().any(|(_, why)| !is_final(why)))
-        {
-            self.facts = Some(facts(nvml, device, asked));
+        last.memory_clock = asked
+            .ask("memory clock", || device.clock_info(Clock::Memory))
+            .map(Hertz::from_megahertz);
+        last.temperature = asked
+            .ask("temperature", || device.temperature(TemperatureSensor::Gpu))
+            .map(|degrees| Celsius(f64::from(degrees)));
+        last.performance_state = asked
+            .ask("performance state", || device.performance_state())
+            .and_then(performance_state);
+        last.ecc = ecc(device, asked);
+        last.nvlink.links = links::links(device, asked);
+        links::state(device, asked, &mut last.pcie);
+        last.processes = self.processes.read(device, asked);
+        let fields = asked.ask_fields(device, &SLOW_FIELDS);
+        last.memory_temperature =
+            small(fields.number(id::NVML_FI_DEV_MEMORY_TEMP)).map(|degrees| Celsius(f64::from(degrees)));
+        last.remapped_rows = remapped_rows(&fields);
+        last.recovery = fields
+            .number(id::NVML_FI_DEV_GET_GPU_RECOVERY_ACTION)
+            .map(RecoveryAction::from_number);
+        if !self.has_facts || last.facts.absences().any(|(_, why)| !is_final(why)) {
+            last.facts = facts(nvml, device, asked);
+            self.has_facts = true;
         }
     }
 }
 
-/// Whether a fact that is absent because of `reason` stays so.
-fn is_final(reason: &Absence) -> bool {
-    matches!(
-        reason,
-        Absence::NotSupported | Absence::DriverTooOld | Absence::NoPermission
-    )
-}
-
-/// The fields that are asked with every reading.
-fn fields() -> Vec<Field> {
-    let own = [
-        id::NVML_FI_DEV_MEMORY_TEMP,
-        id::NVML_FI_DEV_POWER_INSTANT,
-        id::NVML_FI_DEV_POWER_AVERAGE,
-        id::NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP,
-        id::NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN,
-        id::NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN,
-        id::NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN,
-        id::NVML_FI_DEV_REMAPPED_COR,
-        id::NVML_FI_DEV_REMAPPED_UNC,
-        id::NVML_FI_DEV_REMAPPED_PENDING,
-        id::NVML_FI_DEV_REMAPPED_FAILURE,
-        id::NVML_FI_DEV_GET_GPU_RECOVERY_ACTION,
-    ];
-    own.map(|id| Field { id, scope: 0 })
-        .into_iter()
-        .chain(links::FIELDS)
-        .collect()
-}
-
-fn throttle_times(fields: &Answers) -> ThrottleTimes {
-    let time = |id| fields.number(id).map(Nanoseconds::new);
-    ThrottleTimes {
-        power_cap: time(id::NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP),
-        thermal_software: time(id::NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN),
-        thermal_hardware: time(id::NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN),
-        power_brake: time(id::NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN),
+/// The name of device `index`, which is not known here.
+fn nobody(index: u32) -> DeviceIdentity {
+    DeviceIdentity {
+        node: String::new(),
+        index,
+        uuid: String::new(),
+        model: String::new(),
     }
-}
-
-fn remapped_rows(fields: &Answers) -> RemappedRows {
-    RemappedRows {
-        correctable: fields.number(id::NVML_FI_DEV_REMAPPED_COR),
-        uncorrectable: fields.number(id::NVML_FI_DEV_REMAPPED_UNC),
-        pending: fields
-            .number(id::NVML_FI_DEV_REMAPPED_PENDING)
-            .map(|number| number != 0),
-        failure: fields
-            .number(id::NVML_FI_DEV_REMAPPED_FAILURE)
-            .map(|number| number != 0),
-    }
-}
-
-fn ecc(device: &Device<'_>, asked: &mut Asked) -> Ecc {
-    use EccCounter::{Aggregate, Volatile};
-    use MemoryError::{Corrected, Uncorrected};
-    let mut count = |name, kind, since| asked.ask(name, || device.total_ecc_errors(kind, since));
-    Ecc {
-        corrected_volatile: count("corrected errors", Corrected, Volatile),
-        uncorrected_volatile: count("uncorrected errors", Uncorrected, Volatile),
-        corrected_aggregate: count("corrected errors ever", Corrected, Aggregate),
-        uncorrected_aggregate: count("uncorrected errors ever", Uncorrected, Aggregate),
-    }
-}
-
-fn facts(nvml: &Nvml, device: &Device<'_>, asked: &mut Asked) -> Facts {
-    Facts {
-        driver: reading(nvml.sys_driver_version()),
-        vbios: asked.ask("VBIOS", || device.vbios_version()),
-        serial: asked.ask("serial number", || device.serial()),
-        pci_bus_id: asked
-            .ask("PCI address", || device.pci_info())
-            .map(|info| info.bus_id),
-        architecture: asked
-            .ask("architecture", || device.architecture())
-            .map(|name| name.to_string()),
-        numa_node: asked.ask("NUMA node", || device.numa_node_id()),
-        max_sm_clock: asked
-            .ask("highest SM clock", || device.max_clock_info(Clock::SM))
-            .map(Hertz::from_megahertz),
-        slowdown_temperature: asked
-            .ask("slowdown temperature", || {
-                device.temperature_threshold(TemperatureThreshold::Slowdown)
-            })
-            .map(|degrees| Celsius(f64::from(degrees))),
-    }
-}
-
-/// A number that fits its place; one that does not is none.
-fn small(number: Reading<u64>) -> Reading<u32> {
-    number.and_then(|number| {
-        u32::try_from(number)
-            .map_err(|_too_large| Absence::NotANumber)
-            .into()
-    })
-}
-
-fn watts(milliwatts: u32) -> Watts {
-    Watts(f64::from(milliwatts) / 1000.0)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "exact below 9 TJ")]
-fn joules(millijoules: u64) -> Joules {
-    Joules(millijoules as f64 / 1000.0)
-}
-
-fn performance_state(state: State) -> Reading<PerformanceState> {
-    // The unknown state is 32 in nvml.h.
-    let number = state.as_c();
-    (number <= 15)
-        .then_some(PerformanceState(number))
-        .ok_or(Absence::NotANumber)
-        .into()
-}
-
-fn throttles(reasons: ThrottleReasons) -> Vec<Throttle> {
-    let flags = [
-        (ThrottleReasons::SW_POWER_CAP, Throttle::PowerCap),
-        (ThrottleReasons::SW_THERMAL_SLOWDOWN, Throttle::ThermalSoftware),
-        (ThrottleReasons::HW_THERMAL_SLOWDOWN, Throttle::ThermalHardware),
-        (ThrottleReasons::HW_POWER_BRAKE_SLOWDOWN, Throttle::PowerBrake),
-        (ThrottleReasons::HW_SLOWDOWN, Throttle::Hardware),
-        (ThrottleReasons::SYNC_BOOST, Throttle::SyncBoost),
-        (
-            ThrottleReasons::APPLICATIONS_CLOCKS_SETTING,
-            Throttle::ApplicationsClocksSetting,
-        ),
-    ];
-    flags
-        .into_iter()
-        .filter(|&(flag, _)| reasons.contains(flag))
-        .map(|(_, throttle)| throttle)
-        .collect()
 }
 
 #[cfg(test)]
@@ -402,27 +293,6 @@ mod tests {
                 wanted,
                 "{pace} by {interval}"
             );
-        }
-    }
-
-    #[test]
-    fn every_bit_that_holds_a_clock_down_has_its_name() {
-        let found = throttles(ThrottleReasons::from_bits_truncate(0x1ff));
-        assert_eq!(found.len(), Throttle::ALL.len(), "{found:?}");
-        // The numbers of nvml.h.
-        for (bit, throttle) in [
-            (0x2, Throttle::ApplicationsClocksSetting),
-            (0x4, Throttle::PowerCap),
-            (0x8, Throttle::Hardware),
-            (0x10, Throttle::SyncBoost),
-            (0x20, Throttle::ThermalSoftware),
-            (0x40, Throttle::ThermalHardware),
-            (0x80, Throttle::PowerBrake),
-        ] {
-            assert_eq!(throttles(ThrottleReasons::from_bits_truncate(bit)), [throttle]);
-        }
-        for not_held in [0, 0x1, 0x100] {
-            assert_eq!(throttles(ThrottleReasons::from_bits_truncate(not_held)), []);
         }
     }
 }

@@ -12,7 +12,7 @@ use super::fields::{ALL_LINKS, Field, FieldValue};
 const MOST_LINKS: u32 = 18;
 const KIBIBYTE: u64 = 1024;
 
-/// The fields of [`nvlink`] and [`pcie`] that are asked with every reading. On Blackwell the counters of bytes take the
+/// The fields of [`count`] that are asked with every reading. On Blackwell the counters of bytes take the
 /// place of those of KiB.
 pub(super) const FIELDS: [Field; 6] = [
     Field {
@@ -54,40 +54,27 @@ const OF_LINK: [u32; 9] = [
     id::NVML_FI_DEV_NVLINK_COUNT_EFFECTIVE_ERRORS,
 ];
 
-/// What went over all links, from the answers to [`FIELDS`], with `links` by themselves.
-pub(super) fn nvlink(answers: &Answers, links: Reading<Links>) -> NvLink {
-    NvLink {
-        receive: received(answers, ALL_LINKS),
-        transmit: sent(answers, ALL_LINKS),
-        links,
-    }
-}
-
-/// The PCIe link, from the answers to [`FIELDS`] and what `slow` knows of the rest.
-pub(super) fn pcie(answers: &Answers, slow: &Pcie) -> Pcie {
+/// Takes what went over all links, and over PCIe, from the answers to [`FIELDS`].
+pub(super) fn count(answers: &Answers, nvlink: &mut NvLink, pcie: &mut Pcie) {
+    nvlink.receive = received(answers, ALL_LINKS);
+    nvlink.transmit = sent(answers, ALL_LINKS);
     let (receive, transmit) = (
         answers.of(id::NVML_FI_DEV_PCIE_COUNT_RX_BYTES, 0),
         answers.of(id::NVML_FI_DEV_PCIE_COUNT_TX_BYTES, 0),
     );
     let bytes = |value: FieldValue| Bytes::new(value.number);
-    Pcie {
-        width: receive.clone().map(|value| value.width),
-        receive: receive.map(bytes),
-        transmit: transmit.map(bytes),
-        ..slow.clone()
-    }
+    pcie.width = receive.clone().map(|value| value.width);
+    pcie.receive = receive.map(bytes);
+    pcie.transmit = transmit.map(bytes);
 }
 
-/// The replays, generation and lanes of the PCIe link.
-pub(super) fn pcie_state(device: &Device<'_>, asked: &mut Asked) -> Pcie {
-    Pcie {
-        replays: asked
-            .ask("PCIe replays", || device.pcie_replay_counter())
-            .map(u64::from),
-        generation: asked.ask("PCIe generation", || device.current_pcie_link_gen()),
-        lanes: asked.ask("PCIe lanes", || device.current_pcie_link_width()),
-        ..Pcie::default()
-    }
+/// Takes the replays, generation and lanes of the PCIe link.
+pub(super) fn state(device: &Device<'_>, asked: &mut Asked, pcie: &mut Pcie) {
+    pcie.replays = asked
+        .ask("PCIe replays", || device.pcie_replay_counter())
+        .map(u64::from);
+    pcie.generation = asked.ask("PCIe generation", || device.current_pcie_link_gen());
+    pcie.lanes = asked.ask("PCIe lanes", || device.current_pcie_link_width());
 }
 
 /// The links by themselves.
