@@ -10,6 +10,7 @@ use orrery_telemetry::trainer::{Job, Jobs};
 use orrery_telemetry::{Sample, UnixTime};
 use orrery_units::SimDuration;
 
+use super::waits::Waits;
 use super::{JobFigures, Prepared, Verdict};
 use crate::Board;
 use crate::board::wall_clock;
@@ -33,6 +34,7 @@ pub(crate) struct Clerk {
     shared: Shared,
     judge: Judge,
     profile: Option<Profile>,
+    waits: Waits,
     every: Duration,
 }
 
@@ -44,6 +46,7 @@ impl Clerk {
             shared,
             judge: Judge::new(prepared.rules),
             profile: prepared.profile,
+            waits: Waits::default(),
             every: interval.max(LEAST),
         }
     }
@@ -66,6 +69,8 @@ impl Clerk {
             .collect();
         frame.jobs = jobs.take(at, FORGOTTEN_AFTER);
         drop(jobs);
+        self.waits.hear(&snapshot.samples, at);
+        self.waits.give(&mut frame.jobs, &slurm, &snapshot.samples);
         for job in &mut frame.jobs {
             if job.devices.is_empty() {
                 job.devices = devices_of(slurm.get(&job.name).copied(), &snapshot.samples);

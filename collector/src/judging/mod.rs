@@ -8,6 +8,7 @@ mod files;
 mod follow;
 mod socket;
 mod trainers;
+mod waits;
 
 use std::path::PathBuf;
 

@@ -266,9 +266,8 @@ impl Cluster {
         let collects = if collects { 0.08 * STEP_SECS } else { 0.0 };
         let step = (slowest + STEP_SECS * COMMUNICATION) * slow + stall + collects;
         // Everybody waits for what stalls, and for the slowest.
-        let waits = times
-            .iter()
-            .map(|time| SimDuration::from_secs(step - stall - collects - time * slow));
+        let wait = |time: &f64| SimDuration::from_secs(step - stall - collects - time * slow);
+        let waits = (0..).zip(times.iter().map(wait));
         let ill = if self.has(FaultKind::ExpertImbalance) && slot.places.start == 0 {
             1.7
         } else {

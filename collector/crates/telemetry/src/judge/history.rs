@@ -161,7 +161,7 @@ pub(super) struct JobHistory {
     pub(super) imbalance: Trail,
     pub(super) recent_imbalance: VecDeque<f64>,
     pub(super) recent_times: VecDeque<f64>,
-    pub(super) recent_waits: VecDeque<Vec<f64>>,
+    pub(super) recent_waits: VecDeque<BTreeMap<u32, f64>>,
     /// The last step, and when it was told.
     pub(super) last_step: Option<(u64, UnixTime)>,
     pub(super) retries: Option<u64>,
@@ -218,7 +218,11 @@ impl JobHistory {
                 if self.recent_waits.len() == RECENT_WAITS {
                     self.recent_waits.pop_front();
                 }
-                let waits = step.waits.iter().map(|wait| wait.as_secs()).collect();
+                let waits = step
+                    .waits
+                    .iter()
+                    .map(|(&rank, wait)| (rank, wait.as_secs()))
+                    .collect();
                 self.recent_waits.push_back(waits);
             }
         }

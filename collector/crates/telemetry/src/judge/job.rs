@@ -1,5 +1,7 @@
 //! What the judge is told of a job: its steps, its ranks, its allocator and its collectives.
 
+use std::collections::BTreeMap;
+
 use orrery_units::{Bytes, Ratio, SimDuration};
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +41,8 @@ pub struct Step {
     pub mfu: Option<Ratio>,
     /// Load of the fullest expert over that of the mean one, in the worst layer.
     pub imbalance: Option<f64>,
-    /// Time for which each rank waited in collectives, in the order of ranks.
-    pub waits: Vec<SimDuration>,
+    /// Time for which ranks waited in collectives; those of which nobody told are not there.
+    pub waits: BTreeMap<u32, SimDuration>,
 }
 
 /// What the allocator of a framework holds, as [`torch.cuda.memory_stats`] tells it.

@@ -16,6 +16,7 @@
 //! ```
 
 mod alert;
+mod arrivals;
 mod frame;
 mod history;
 mod hysteresis;
@@ -26,6 +27,7 @@ mod statistics;
 mod xid;
 
 pub use alert::{Alert, Evidence, Rule, Severity, Subject};
+pub use arrivals::{Arrivals, RankProcess};
 pub use frame::{DeviceView, Figure, Frame, NicState};
 pub use job::{Allocator, CollectiveTiming, JobState, LastCollective, Step};
 pub use settings::{Hysteresis, Preset, Rules, RulesError, Thresholds};

@@ -9,6 +9,8 @@
 //! {"schema":"trainer/1","job":"pretrain","step":{"number":120,"time":7.4,"tokens":1048576,"expert_loads":[[310,290,…],…],"waits":[0.4,0.1,…]}}
 //! ```
 
+use std::collections::BTreeMap;
+
 use orrery_units::{Bytes, SimDuration};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -170,10 +172,11 @@ impl ToldStep {
             .max_by(f64::total_cmp)
     }
 
-    /// The waits as times.
+    /// The waits as times, by rank.
     #[must_use]
-    pub(super) fn waited(&self) -> Vec<SimDuration> {
-        self.waits.iter().copied().map(SimDuration::from_secs).collect()
+    pub(super) fn waited(&self) -> BTreeMap<u32, SimDuration> {
+        let waits = self.waits.iter().copied().map(SimDuration::from_secs);
+        (0..).zip(waits).collect()
     }
 }
 

@@ -3,6 +3,8 @@
 //! A collective ends when its last rank arrives, so every other rank waits and the last one does not. Why it is last
 //! is looked for among its clock, what throttles it, its PCIe link and the retransmits of its ports.
 
+use std::collections::BTreeMap;
+
 use orrery_units::{significant, with_si_prefix};
 
 use super::super::history::{History, JobHistory, recent};
@@ -22,7 +24,7 @@ pub(super) fn look(context: &Context<'_>, history: &History, findings: &mut Find
         };
         let Some(waits) = waits(of_job) else { continue };
         let straggler = straggler(context, of_job, &waits);
-        for (rank, _) in (0u32..).zip(&waits) {
+        for &rank in waits.keys() {
             let found = straggler.filter(|found| found.rank == rank);
             let symptom = found.map(|found| found.symptom(context, history, job));
             let subject = Subject::Rank {
@@ -34,19 +36,19 @@ pub(super) fn look(context: &Context<'_>, history: &History, findings: &mut Find
     }
 }
 
-/// The wait of each rank, as the median over the last steps.
-fn waits(history: &JobHistory) -> Option<Vec<f64>> {
+/// The wait of each rank of which the last step told, as the median over the last steps.
+fn waits(history: &JobHistory) -> Option<BTreeMap<u32, f64>> {
     let last = history.recent_waits.back()?;
-    let same: Vec<&Vec<f64>> = history
+    let same: Vec<&BTreeMap<u32, f64>> = history
         .recent_waits
         .iter()
-        .filter(|waits| waits.len() == last.len())
+        .filter(|waits| waits.keys().eq(last.keys()))
         .collect();
     if same.len() < 5 {
         return None;
     }
-    (0..last.len())
-        .map(|rank| median(same.iter().map(|waits| waits[rank])))
+    last.keys()
+        .map(|rank| Some((*rank, median(same.iter().map(|waits| waits[rank]))?)))
         .collect()
 }
 
@@ -59,11 +61,12 @@ struct Found {
     step: f64,
 }
 
-fn straggler(context: &Context<'_>, history: &JobHistory, waits: &[f64]) -> Option<Found> {
+fn straggler(context: &Context<'_>, history: &JobHistory, waits: &BTreeMap<u32, f64>) -> Option<Found> {
     let step = recent(&history.recent_times)?;
-    let (rank, &wait) = (0u32..).zip(waits).min_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    let (&rank, &wait) = waits.iter().min_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    let waits: Vec<f64> = waits.values().copied().collect();
     // The floor is a share of the step, not of the wait: who waits for next to nothing waits for nobody.
-    let fleet = Fleet::of(waits, 0.0)?;
+    let fleet = Fleet::of(&waits, 0.0)?;
     let least = context.thresholds().straggler.get() * step;
     let is_apart = fleet.median - wait > fleet.apart.max(least);
     is_apart.then_some(Found {
