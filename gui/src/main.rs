@@ -76,6 +76,7 @@ fn show(arguments: &Arguments) -> Exit {
             Err(why) => return say(&why, Exit::Invalid),
         }
     }
+    let only_runs = scenarios.is_empty() && !runs.is_empty();
     let access = Access::read(
         arguments.collector_token.as_deref(),
         arguments.collector_ca.as_deref(),
@@ -89,7 +90,8 @@ fn show(arguments: &Arguments) -> Exit {
     let start = Start {
         scenarios,
         runs: runs.into_iter().cloned().collect(),
-        run_at_once: !explores,
+        // What was stored or recorded is looked at, and nothing else is simulated for it.
+        run_at_once: !explores && !only_runs,
         search_at_once: explores,
         collectors: own.chain(arguments.collector.iter().cloned()).collect(),
         access,

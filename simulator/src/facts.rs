@@ -51,7 +51,7 @@ pub(crate) fn of_plan(plan: &Plan, driver: &TrainingDriver<'_>) -> RunFacts {
             .map(|&cause| cause.to_owned())
             .collect(),
         stages: (0..plan.layout.pp).map(|rank| format!("stage {rank}")).collect(),
-        ranks: ranks(driver),
+        ranks: ranks(driver, plan.cluster.node.num_devices),
         warmup_steps: plan.training.warmup_steps as usize,
         expert_imbalance: expert_imbalance(plan),
         networks: Vec::new(),
@@ -219,7 +219,7 @@ pub(crate) fn work(plan: &Plan) -> StepWork {
     }
 }
 
-fn ranks(driver: &TrainingDriver<'_>) -> Vec<Rank> {
+fn ranks(driver: &TrainingDriver<'_>, devices_per_node: u32) -> Vec<Rank> {
     let resources = driver.resources();
     let mut compute: Vec<Option<LaneId>> = vec![None; resources.programs.len()];
     for (lane, of) in resources.lanes.iter_enumerated() {
@@ -231,9 +231,11 @@ fn ranks(driver: &TrainingDriver<'_>) -> Vec<Rank> {
     driver
         .ranks()
         .zip(resources.programs.ids())
-        .map(|((_, pipeline_rank), program)| Rank {
+        .map(|((rank, pipeline_rank), program)| Rank {
             name: name(program),
             stage: pipeline_rank as usize,
+            // Ranks lie on devices in their order; one that stands for several lies on many nodes.
+            node: (driver.multiplicity() == 1).then_some(u64::from(rank / devices_per_node)),
             compute_lane: compute[program.index()].expect("every rank has a lane named compute"),
             stands_for: driver.multiplicity(),
         })

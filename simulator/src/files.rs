@@ -87,6 +87,37 @@ pub fn read_recording(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_binary| fail("it is no text"))
 }
 
+/// The beginning of the text that [`read_recording`] gives, without reading all of it; empty of what is no text.
+#[must_use]
+pub fn head_of_recording(path: &Path) -> String {
+    const HEAD: u64 = 4096;
+    let ends = |end: &str| path.extension().is_some_and(|other| other == end);
+    let Ok(file) = fs::File::open(path) else {
+        return String::new();
+    };
+    if ends("parquet") {
+        let reader = SerializedFileReader::new(file);
+        let names = |reader: SerializedFileReader<fs::File>| {
+            let fields = reader.metadata().file_metadata().schema().get_fields().iter();
+            fields
+                .map(|field| field.name().to_owned())
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        return reader.map(names).unwrap_or_default();
+    }
+    let mut bytes = Vec::new();
+    let read = match ends("gz") {
+        true => flate2::read::GzDecoder::new(file)
+            .take(HEAD)
+            .read_to_end(&mut bytes),
+        false => file.take(HEAD).read_to_end(&mut bytes),
+    };
+    // The last letter may be cut.
+    read.map(|_length| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
+}
+
 /// The rows of a Parquet file as CSV, a column of the same name for each of its own.
 fn table_of_parquet(file: fs::File) -> Result<String, String> {
     let reader = SerializedFileReader::new(file).map_err(|fault| format!("no Parquet file: {fault}"))?;

@@ -20,6 +20,7 @@ pub mod outline;
 mod picture;
 pub mod pipeline;
 mod power;
+pub mod routing;
 pub mod sheet;
 pub mod stages;
 pub mod sweep;

@@ -497,6 +497,7 @@ mod tests {
             ranks: vec![Rank {
                 name: "rank 0".to_owned(),
                 stage: 0,
+                node: None,
                 compute_lane: LaneId::new(0),
                 stands_for: 1,
             }],

@@ -120,6 +120,7 @@ fn facts(run: &Run) -> RunFacts {
             .map(|rank| Rank {
                 name: format!("rank {rank}"),
                 stage: rank % run.stages,
+                node: None,
                 compute_lane: LaneId::new(u32::try_from(rank).expect("few ranks")),
                 stands_for: u32::try_from(rank % 3 + 1).expect("a few"),
             })

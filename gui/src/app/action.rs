@@ -29,6 +29,8 @@ pub enum Action {
     Search,
     /// The run that others are held against becomes one that is held against it.
     SwapSides,
+    /// Select the rank that the others wait for, and go to its lane.
+    GoToWaitedFor,
     /// Put the panels in this order.
     Arrange(Arrangement),
     /// Show the sources, or hide them.
@@ -81,7 +83,7 @@ const CONTROL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
 
 impl Action {
     /// Every action, in the order of menus, palette and key list.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Open,
         Self::OpenExample,
         Self::Save,
@@ -92,6 +94,7 @@ impl Action {
         Self::Stop,
         Self::Search,
         Self::SwapSides,
+        Self::GoToWaitedFor,
         Self::Arrange(Arrangement::Overview),
         Self::Arrange(Arrangement::Observe),
         Self::Arrange(Arrangement::Plan),
@@ -124,6 +127,7 @@ impl Action {
             Self::Stop => "Stop",
             Self::Search => "Search layouts",
             Self::SwapSides => "Swap A and B",
+            Self::GoToWaitedFor => "Go to the rank that is waited for",
             Self::Arrange(Arrangement::Overview) => "Layout: overview (reset)",
             Self::Arrange(Arrangement::Observe) => "Layout: observe",
             Self::Arrange(Arrangement::Plan) => "Layout: plan",
@@ -147,7 +151,9 @@ impl Action {
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Open => "Opens a scenario, a stored run or a recorded trace beside what is open.",
+            Self::Open => {
+                "Opens a scenario, a stored run, a recorded trace or a recorded load of experts beside what is open."
+            }
             Self::OpenExample => "Opens DeepSeek-V3 on 2,048 H800, which ships with the program.",
             Self::Save => "Writes the scenario in front to its file.",
             Self::SaveAs => "Writes the scenario in front to another file, and goes on with that.",
@@ -157,6 +163,9 @@ impl Action {
             Self::Stop => "Stops the run or the search under way and keeps what it has.",
             Self::Search => "Estimates every legal layout of the scenario in front and simulates the best.",
             Self::SwapSides => "What was A in the comparison is B, and the other way round.",
+            Self::GoToWaitedFor => {
+                "Selects the straggler of the run in front, or else its slowest rank, and goes to its lane in the timeline."
+            }
             Self::Arrange(Arrangement::Overview) => "Plan at the left, timeline and fleet at the right.",
             Self::Arrange(Arrangement::Observe) => "The fleet, with the timeline below.",
             Self::Arrange(Arrangement::Plan) => "The plan at the left, the timeline beside it.",
@@ -182,6 +191,38 @@ impl Action {
         }
     }
 
+    /// Other words that people look for it by.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Open => "load import histogram routing counts trace profile recording kineto nsight eplb",
+            Self::OpenExample => "demo sample template",
+            Self::Save | Self::SaveAs => "write store",
+            Self::Run => "simulate start",
+            Self::Stop => "cancel abort",
+            Self::Search => "find best layout parallelism sweep optimise tensor pipeline expert",
+            Self::SwapSides => "baseline exchange",
+            Self::GoToWaitedFor => "straggler slowest drags node imbalance wait",
+            Self::Arrange(Arrangement::Overview) => "home default",
+            Self::Arrange(Arrangement::Observe) => "fleet monitor gpus devices nodes live alerts",
+            Self::Arrange(Arrangement::Plan) => "scenario editor form",
+            Self::Arrange(Arrangement::Timeline) => "trace spans gantt",
+            Self::Arrange(Arrangement::Compare) => "difference why slower waterfall runs",
+            Self::Arrange(Arrangement::Experts) => "eplb balance moe load imbalance routing",
+            Self::Arrange(Arrangement::Explore) => "size cluster how many gpus pareto tornado sweep",
+            Self::Arrange(Arrangement::Report) => "sheet decision export html pdf png csv print",
+            Self::Arrange(Arrangement::Calibrate) => {
+                "trust accuracy error measured kernels collectives roofline"
+            }
+            Self::ShowSources => "left panel tree files",
+            Self::ShowInspector => "right panel details properties",
+            Self::ShowStrip => "bottom panel range",
+            Self::SwitchColours | Self::SystemColours => "theme mode appearance",
+            Self::Keys => "shortcuts help cheat sheet keyboard",
+            Self::Close | Self::Quit | Self::Palette => "",
+        }
+    }
+
     /// The menu it is in.
     #[must_use]
     pub const fn menu(self) -> Menu {
@@ -189,7 +230,7 @@ impl Action {
             Self::Open | Self::OpenExample | Self::Save | Self::SaveAs | Self::Close | Self::Quit => {
                 Menu::File
             }
-            Self::Run | Self::Stop | Self::Search | Self::SwapSides => Menu::Run,
+            Self::Run | Self::Stop | Self::Search | Self::SwapSides | Self::GoToWaitedFor => Menu::Run,
             Self::Arrange(_)
             | Self::ShowSources
             | Self::ShowInspector
@@ -228,6 +269,7 @@ impl Action {
             Self::Arrange(Arrangement::Report) => &const { [control(Key::Num8)] },
             Self::Arrange(Arrangement::Calibrate) => &const { [control(Key::Num9)] },
             Self::Search => &const { [control(Key::L)] },
+            Self::GoToWaitedFor => &const { [control(Key::G)] },
             Self::Palette => {
                 &const {
                     [
@@ -263,6 +305,7 @@ impl Action {
             (Self::Run, _) => document.run_refusal(),
             (Self::Stop, _) if !is_running => Some("nothing is under way"),
             (Self::Search, _) => document.search_refusal(),
+            (Self::GoToWaitedFor, _) => document.waited_for_refusal(),
             (Self::SwapSides, _) if document.runs.kept.is_empty() => Some("there is no run to compare"),
             (Self::Save | Self::SaveAs | Self::Close, None) => Some("no scenario is open"),
             (Self::Save, Some(kept)) => {

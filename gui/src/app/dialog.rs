@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use eframe::egui::{self, Align, Id, Layout, Modal, Ui};
 
-use super::App;
 use super::keeping::Then;
 use super::path::{PathField, Purpose, path};
+use super::{App, Shows};
 use crate::document::{Document, Expected, Save, same, short_name};
 
 /// Width of a question.
@@ -75,7 +75,7 @@ impl App {
         }
         match answer {
             Answer::Cancel => self.stay(),
-            Answer::Open(file) => self.open_files(vec![file]),
+            Answer::Open(file) => self.open_files(vec![file], Shows::InFront),
             Answer::SaveTo(id, file, then) => self.write(id, file, Expected::Nothing, then),
             Answer::SaveAs(id, then) => self.save_as(id, then),
             Answer::Save(id, then) => self.save(id, then),

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::{self, ViewportCommand};
 
-use super::App;
 use super::dialog::Dialog;
 use super::path::{PathField, Purpose};
+use super::{App, Shows};
 use crate::document::{
     Disk, Document, Expected, Home, Refusal, Save, Scenario, list, look, save, short_name,
 };
@@ -81,7 +81,7 @@ impl App {
         let dropped = context.input(|input| input.raw.dropped_files.clone());
         if !dropped.is_empty() {
             let files = dropped.iter().map(|file| file.path().display().to_string());
-            self.open_files(files.collect());
+            self.open_files(files.collect(), Shows::InFront);
         }
         self.look_at_files(context);
     }
@@ -290,7 +290,7 @@ impl App {
         }
     }
 
-    fn bring_in(&mut self, scenario: Scenario) {
+    pub(super) fn bring_in(&mut self, scenario: Scenario) {
         self.opens();
         Arc::make_mut(&mut self.document).bring_in(scenario);
         self.run_when_checked = false;

@@ -11,7 +11,7 @@ use super::arrangement::Pane;
 use super::keeping::Then;
 use super::overlay::{Overlay, Palette};
 use super::session::Colours;
-use super::{App, Command};
+use super::{App, Command, Shows};
 use crate::document::{Elsewhere, Event, Feed, Running, Text, Wanted, check, run};
 
 /// How often progress is read.
@@ -74,7 +74,7 @@ impl App {
                 self.run_when_checked = false;
             }
             Command::Do(action) => self.act(action),
-            Command::OpenFile(file) => self.open_files(vec![file]),
+            Command::OpenFile(file) => self.open_files(vec![file], Shows::InFront),
             Command::StopOpening(id) => self.stop_opening(id),
             Command::Side(side, run) => {
                 self.layout.bring_up(Pane::Compare);
@@ -94,6 +94,8 @@ impl App {
             Command::ShowSheet(run) => {
                 self.layout.bring_up(Pane::Report);
                 self.show_sheet(run);
+                // The timeline is of the same run.
+                Arc::make_mut(&mut self.document).runs.view(Some(run));
             }
             Command::WriteSheet(sheet, path) => self.write_sheet(*sheet, path),
             Command::Close(id) => self.close(id),
@@ -144,6 +146,7 @@ impl App {
                 self.layout.bring_up(Pane::Explore);
                 self.start_search(&Wanted::default());
             }
+            (Action::GoToWaitedFor, _) => self.go_to_waited_for(),
             (Action::SwapSides, _) => Arc::make_mut(&mut self.document).runs.swap(),
             (Action::Arrange(arrangement), _) => self.layout.tree = arrangement.tree(),
             (Action::SwitchColours, _) => self.colours = Colours::switched(self.commands.context.theme()),

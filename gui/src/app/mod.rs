@@ -84,7 +84,7 @@ pub enum Command {
     Front(usize),
     /// What menus, keys and the palette offer.
     Do(Action),
-    /// Open this file, be it a scenario, a stored run or a trace.
+    /// Open this file, be it a scenario, a stored run, a trace or a recorded load of experts.
     OpenFile(String),
     /// Stop opening what has this id.
     StopOpening(u64),
@@ -165,6 +165,22 @@ impl Commands {
     }
 }
 
+/// Something that is being opened.
+struct Opens {
+    id: u64,
+    watch: traces::Watch,
+    shows: Shows,
+}
+
+/// Where the panel goes that shows what was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shows {
+    /// To the front: a person asked for it.
+    InFront,
+    /// Nowhere: the window began with it, and with panels where they were asked for.
+    Beside,
+}
+
 /// The application.
 #[expect(missing_debug_implementations, reason = "a wake-up call is a closure")]
 pub struct App {
@@ -185,8 +201,8 @@ pub struct App {
     measuring: Option<MeasureWatch>,
     /// The program that measures.
     calibrator: PathBuf,
-    /// What is being opened, by its id.
-    openings: Vec<(u64, traces::Watch)>,
+    /// What is being opened.
+    openings: Vec<Opens>,
     /// Steps of runs that threads arrange.
     arranging: Vec<(u64, StepExtent)>,
     run_number: u64,
@@ -231,7 +247,11 @@ impl App {
             None => session.panels.clone(),
         };
         let is_named = !start.scenarios.is_empty() || !start.runs.is_empty();
-        let (document, notice) = opened(start.scenarios, &session);
+        let (document, notice) = match start.scenarios.is_empty() && is_named {
+            // A run or a load alone is looked at, and no scenario beside it.
+            true => (Document::default(), None),
+            false => opened(start.scenarios, &session),
+        };
         let mut app = Self {
             document: Arc::new(document),
             commands,
@@ -276,7 +296,7 @@ impl App {
             session.runs
         };
         for files in opens {
-            app.open_files(files);
+            app.open_files(files, Shows::Beside);
         }
         app
     }

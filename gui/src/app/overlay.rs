@@ -32,6 +32,8 @@ pub(super) struct Palette {
 struct Line {
     name: String,
     meaning: String,
+    /// Other words that it is found by.
+    words: &'static str,
     keys: String,
     /// Why it can do nothing now, if so.
     refusal: Option<&'static str>,
@@ -208,6 +210,7 @@ fn lines(context: &egui::Context, document: &Document) -> Vec<Line> {
         .map(|action| Line {
             name: action.name().to_owned(),
             meaning: action.meaning().to_owned(),
+            words: action.words(),
             keys: action.keys(context),
             refusal: action.refusal(document),
             command: Command::Do(action),
@@ -217,6 +220,7 @@ fn lines(context: &egui::Context, document: &Document) -> Vec<Line> {
     lines.extend(others.map(|place| Line {
         name: format!("Go to {}", short_name(document.file_of(place))),
         meaning: document.file_of(place).to_owned(),
+        words: "",
         keys: String::new(),
         refusal: None,
         command: Command::Front(place),
@@ -228,7 +232,10 @@ fn lines(context: &egui::Context, document: &Document) -> Vec<Line> {
 fn narrowed(lines: Vec<Line>, query: &str) -> Vec<Line> {
     let mut found: Vec<(u8, Line)> = lines
         .into_iter()
-        .filter_map(|line| rank(&line.name, &line.meaning, query).map(|rank| (rank, line)))
+        .filter_map(|line| {
+            let meaning = format!("{} {}", line.meaning, line.words);
+            rank(&line.name, &meaning, query).map(|rank| (rank, line))
+        })
         .collect();
     found.sort_by_key(|(rank, _)| *rank);
     found.into_iter().map(|(_, line)| line).collect()

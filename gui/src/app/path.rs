@@ -14,7 +14,7 @@ use crate::theme;
 /// What a path is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// A scenario, a stored run or a trace is read from it.
+    /// A scenario, a stored run, a trace or a recorded load is read from it.
     Open,
     /// The scenario with this id is written to it.
     Save { id: u64, then: Then },
@@ -127,7 +127,7 @@ pub(super) fn path(
     field: &mut PathField,
 ) -> Option<Answer> {
     let (title, verb) = match purpose {
-        Purpose::Open => ("Open a scenario, a run or a trace", "Open file"),
+        Purpose::Open => ("Open a scenario, a run, a trace or a recorded load", "Open file"),
         Purpose::Save { .. } => ("Save the scenario as", "Save file"),
     };
     ui.heading(title);
@@ -159,7 +159,7 @@ pub(super) fn path(
     }
     match purpose {
         Purpose::Open => {
-            ui.weak("A folder of traces, one of each rank, opens as a whole. Files may also be dropped on the window.");
+            ui.weak("A folder of traces, one of each rank, opens as a whole. A table or dump of expert loads (CSV, JSON, Parquet) becomes a comparison of balancers. Files may also be dropped on the window.");
         }
         Purpose::Save { .. } => {
             ui.weak("What the scenario refers to is found relative to its file.");

@@ -99,7 +99,9 @@ impl Photographer {
     /// What the picture still waits for.
     fn missing(&self, document: &Document) -> Option<&'static str> {
         let explored = document.explore.found.is_some() || document.explore.fault.is_some();
-        let ran = document.finished.is_some() || document.fault.is_some() || explored;
+        // Where no scenario is open, nothing runs: something was opened to be looked at.
+        let opened = document.shelf.is_empty() && !document.runs.kept.is_empty();
+        let ran = document.finished.is_some() || document.fault.is_some() || explored || opened;
         let faulty = document.checked.is_some() && document.plan.is_none();
         if !ran && !faulty {
             return Some("the run is not over");

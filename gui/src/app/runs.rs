@@ -5,25 +5,25 @@ use std::sync::Arc;
 use eframe::egui;
 use orrery::traces;
 
-use super::App;
 use super::arrangement::Pane;
 use super::logic::PROGRESS_EVERY;
-use crate::document::{Item, Opening, OpeningNews, arrange, open};
+use super::{App, Opens, Shows};
+use crate::document::{Item, Of, Opening, OpeningNews, arrange, open};
 
 impl App {
     /// Opens `files` on a thread; those that are traces are of one run.
-    pub(super) fn open_files(&mut self, files: Vec<String>) {
+    pub(super) fn open_files(&mut self, files: Vec<String>, shows: Shows) {
         let watch = traces::Watch::default();
         let id = Arc::make_mut(&mut self.document).runs.next_opening();
         let (out, wake) = (self.events.0.clone(), Arc::clone(&self.wake));
         open(files, id, watch.clone(), out, wake);
-        self.openings.push((id, watch));
+        self.openings.push(Opens { id, watch, shows });
     }
 
     /// Asks whatever opens as `id` to stop.
     pub(super) fn stop_opening(&mut self, id: u64) {
-        for (_, watch) in self.openings.iter().filter(|(other, _)| *other == id) {
-            watch.cancel();
+        for opens in self.openings.iter().filter(|opens| opens.id == id) {
+            opens.watch.cancel();
         }
         let opening = &mut Arc::make_mut(&mut self.document).runs.opening;
         for opening in opening.iter_mut().filter(|opening| opening.id == id) {
@@ -33,8 +33,8 @@ impl App {
 
     /// Asks all that opens to stop.
     pub(super) fn stop_openings(&self) {
-        for (_, watch) in &self.openings {
-            watch.cancel();
+        for opens in &self.openings {
+            opens.watch.cancel();
         }
     }
 
@@ -52,13 +52,21 @@ impl App {
                 };
                 Arc::make_mut(&mut self.document).runs.opening.push(opening);
             }
-            OpeningNews::Found(run) => {
-                let runs = &mut Arc::make_mut(&mut self.document).runs;
-                let id = runs.keep(*run);
-                runs.view(Some(id));
+            OpeningNews::Load(scenario) => {
+                self.opens();
+                self.bring_in(scenario);
+                self.layout.bring_up(Pane::Experts);
+                self.run_when_checked = true;
+            }
+            OpeningNews::Found(opening, run) => {
+                let id = Arc::make_mut(&mut self.document).runs.keep(*run);
+                self.show_opened(id, opening);
+            }
+            OpeningNews::Explained(files, words) => {
+                Arc::make_mut(&mut self.document).runs.explain(&files, &words);
             }
             OpeningNews::Ended(id, fault) => {
-                self.openings.retain(|(other, _)| *other != id);
+                self.openings.retain(|opens| opens.id != id);
                 let runs = &mut Arc::make_mut(&mut self.document).runs;
                 runs.opening.retain(|opening| opening.id != id);
                 if let Some(why) = fault {
@@ -69,6 +77,28 @@ impl App {
                 self.arranging.retain(|other| *other != (id, step));
                 Arc::make_mut(&mut self.document).runs.arranged(id, step, &model);
             }
+        }
+    }
+
+    /// Looks at the run with `id`, which was opened as `opening`; where a person asked for it, a panel comes to the front
+    /// that shows it: the timeline, or the sheet of a run that has none.
+    fn show_opened(&mut self, id: u64, opening: u64) {
+        let document = Arc::make_mut(&mut self.document);
+        document.runs.view(Some(id));
+        let asked = self.openings.iter().find(|opens| opens.id == opening);
+        if asked.is_none_or(|opens| opens.shows == Shows::Beside) {
+            return;
+        }
+        document.selection.item = Some(Item::Run(id));
+        let has_spans = document.runs.viewed().is_some_and(|run| run.whole.is_some());
+        if self.layout.is_shown(Pane::Compare) {
+            return;
+        }
+        if self.layout.is_shown(Pane::Report) || !has_spans {
+            self.layout.bring_up(Pane::Report);
+            self.show_sheet(id);
+        } else {
+            self.layout.bring_up(Pane::Timeline);
         }
     }
 
@@ -84,6 +114,17 @@ impl App {
         }
     }
 
+    /// Selects a span of the rank that the others wait for, and brings the timeline up, which goes there.
+    pub(super) fn go_to_waited_for(&mut self) {
+        let found = self.document.span_to_look_at();
+        let Some((model, span)) = found.map(|(model, span)| (Arc::clone(model), span)) else {
+            return;
+        };
+        let selection = &mut Arc::make_mut(&mut self.document).selection;
+        selection.item = Some(Item::Span(Of::new(&model), span));
+        self.layout.bring_up(Pane::Timeline);
+    }
+
     /// Tells panels whether the inspector says what there is to say of what is looked at.
     pub(super) fn attend_to_selection(&mut self) {
         let is_inspected = self.layout.sides.inspector;
@@ -97,9 +138,9 @@ impl App {
         if !self.document.runs.opening.is_empty() {
             let runs = &mut Arc::make_mut(&mut self.document).runs;
             for opening in &mut runs.opening {
-                let watch = self.openings.iter().find(|(id, _)| *id == opening.id);
-                if let Some((_, watch)) = watch {
-                    let (phase, done, all) = watch.progress();
+                let opens = self.openings.iter().find(|opens| opens.id == opening.id);
+                if let Some(opens) = opens {
+                    let (phase, done, all) = opens.watch.progress();
                     (opening.phase, opening.done) = (phase, (done, all));
                 }
             }

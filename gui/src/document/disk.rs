@@ -14,8 +14,10 @@ use super::keeping::{Elsewhere, Scenario};
 const LONGEST: u64 = 1 << 20;
 /// Entries of a folder that are listed at most.
 const LISTED: usize = 200;
-/// How names of files end that can be opened: scenarios, stored runs and traces.
-const ENDINGS: [&str; 6] = [".toml", ".json", ".json.gz", ".jsonl", ".parquet", ".sqlite"];
+/// How names of files end that can be opened: scenarios, stored runs, traces and recorded loads.
+const ENDINGS: [&str; 8] = [
+    ".toml", ".json", ".json.gz", ".jsonl", ".parquet", ".sqlite", ".csv", ".csv.gz",
+];
 
 /// What a thread has to say of the disk.
 #[derive(Debug)]

@@ -1,11 +1,12 @@
 //! What is known of the thing that is looked at: its figures, and where they come from. No widget is known here.
 
 use orrery::sheet::Sheet;
+use orrery_report::render::percent;
 use orrery_units::significant;
 use serde_json::Value;
 
 use super::fleet::readings;
-use super::{Device, Document, Item, Node, Run, Standing};
+use super::{Device, Document, Item, Node, Of, Run, Standing};
 
 /// What figures are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +110,14 @@ impl Document {
     pub fn facts(&self, now: f64) -> Option<Facts> {
         match &self.selection.item {
             None => self.facts_in_front(),
-            Some(Item::Span(of, span)) => Some(of.get()?.facts(*span)),
+            Some(Item::Span(of, span)) => {
+                let model = of.get()?;
+                let mut facts = model.facts(*span);
+                if self.timeline().is_some_and(|front| of.is(front)) {
+                    self.put_waiting(&mut facts, model.group_of(*span));
+                }
+                Some(facts)
+            }
             Some(Item::Link(of, place)) => {
                 let model = of.get()?;
                 let interval = self
@@ -129,6 +137,31 @@ impl Document {
                 Some(of_run(run))
             }
             Some(Item::Profile) => self.facts_of_profile(),
+        }
+    }
+
+    /// Adds how far `rank` of the timeline in front is waited for, and whom the others wait for most.
+    fn put_waiting(&self, facts: &mut Facts, rank: &str) {
+        let Some(waited) = self.waited_for() else { return };
+        if let Some(share) = waited.share_of(rank) {
+            facts.put(
+                "waiting that ends with this rank",
+                format!("{} of all", percent(share)),
+            );
+        }
+        let look_at = waited.to_look_at();
+        if look_at.name == rank {
+            facts.verdict = waited.sentence();
+        } else if let Some((model, span)) = self.span_to_look_at() {
+            facts.related.push(Related {
+                how: if waited.stands_out() {
+                    "the others wait for"
+                } else {
+                    "computes longest"
+                },
+                words: look_at.called(),
+                item: Item::Span(Of::new(model), span),
+            });
         }
     }
 
@@ -228,6 +261,9 @@ fn of_run(run: &Run) -> Facts {
         Footing::Simulated
     };
     let mut facts = of_result(&run.result, run.title(), footing);
+    if !run.explained.is_empty() {
+        facts.verdict = format!("{}\n{}", run.explained, facts.verdict);
+    }
     facts.basis.push(format!("from {}", run.source));
     facts.basis.extend(run.notes.iter().cloned());
     facts
@@ -239,7 +275,7 @@ fn of_result(result: &Value, title: String, footing: Footing) -> Facts {
     let Ok(sheet) = Sheet::of(result) else {
         return facts;
     };
-    facts.verdict = sheet.verdict;
+    facts.verdict = [sheet.verdict, sheet.waiting].join("\n").trim_end().to_owned();
     facts.rows.extend(sheet.figures.into_iter().map(|figure| {
         let shown = match figure.interval.as_str() {
             "" => figure.shown,

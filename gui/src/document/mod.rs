@@ -23,10 +23,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orrery::outline::Outline;
-use orrery_report::Check;
 use orrery_report::render::Headline;
+use orrery_report::{Check, WaitedFor};
 use orrery_scenario::{Diagnostic, Loaded};
-use orrery_timeline::Timeline;
+use orrery_timeline::{SpanId, Timeline};
 
 pub use access::Access;
 pub use calibrate::{Calibrate, Judging};
@@ -189,6 +189,8 @@ pub struct Finished {
     pub timeline: Option<Arc<crate::TimelineModel>>,
     /// Every figure (`result/1`).
     pub result: Arc<serde_json::Value>,
+    /// Whom its ranks wait for; none where nobody waits.
+    pub waited_for: Option<WaitedFor>,
     /// Loads of experts under each policy; none of a training run.
     pub experts: Option<Arc<crate::ExpertsModel>>,
     /// What crossed the links of the cluster; none if none were shared.
@@ -230,6 +232,37 @@ impl Document {
         };
         let chosen = self.runs.viewed().and_then(|run| run.whole.as_ref());
         chosen.or_else(own).filter(|model| !model.is_empty())
+    }
+
+    /// Whom the ranks of [`timeline`](Self::timeline) wait for; none where nobody waits, or nobody knows.
+    #[must_use]
+    pub fn waited_for(&self) -> Option<&WaitedFor> {
+        match self.runs.viewed().filter(|run| run.whole.is_some()) {
+            Some(run) => run.waited_for.as_ref(),
+            None => self.finished.as_ref()?.waited_for.as_ref(),
+        }
+    }
+
+    /// The longest computation of the rank to look at in [`timeline`](Self::timeline), with that timeline: of the one
+    /// that is waited for, or else of the one that computes longest.
+    #[must_use]
+    pub fn span_to_look_at(&self) -> Option<(&Arc<crate::TimelineModel>, SpanId)> {
+        let model = self.timeline()?;
+        let rank = &self.waited_for()?.to_look_at().name;
+        Some((model, model.longest_of(rank)?))
+    }
+
+    /// Why nobody can be led to the rank that is waited for, if so.
+    #[must_use]
+    pub fn waited_for_refusal(&self) -> Option<&'static str> {
+        if self.timeline().is_none() {
+            return Some("no run with a timeline is in front");
+        }
+        if self.waited_for().is_none() {
+            return Some("no rank of this run waits for another, as far as it says");
+        }
+        let kept = self.span_to_look_at().is_some();
+        (!kept).then_some("the timeline of this run kept no span of that rank")
     }
 
     /// Why the scenario cannot be run now, if it cannot.

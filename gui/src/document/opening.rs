@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::thread;
 
 use orrery::files;
-use orrery::traces::{self, TraceFault, TraceKind, Watch};
+use orrery::routing;
+use orrery::traces::{self, Opened, TraceFault, TraceKind, Watch};
 use orrery_report::render;
 use orrery_timeline::{StepExtent, read_chrome_trace};
 
 use super::disk::{self, Disk};
 use super::job::{Event, Out, guarded, send};
-use super::{Run, Wake};
+use super::{Run, Scenario, Wake};
 use crate::TimelineModel;
 
 /// Spans of a recording that are kept for eyes.
@@ -27,6 +28,10 @@ enum Sort {
     Scenario,
     StoredRun,
     Trace,
+    /// A recorded load of experts.
+    Load,
+    /// A file of Orrery that is none of these, and what it is for.
+    Other(&'static str),
 }
 
 /// What a thread says of what it opens.
@@ -34,8 +39,12 @@ enum Sort {
 pub(crate) enum News {
     /// It takes a while, and is called this.
     Began(u64, String),
-    /// One of the runs of it.
-    Found(Box<Run>),
+    /// A scenario on a recorded load of experts, to be run at once.
+    Load(Scenario),
+    /// One of the runs of what is opened as this number.
+    Found(u64, Box<Run>),
+    /// Why the steps of the run that was opened from these files took longer than they had to.
+    Explained(Vec<String>, String),
     /// It is over; why it was not opened, if that is so.
     Ended(u64, Option<String>),
     /// A step of the run with this id was arranged.
@@ -57,6 +66,11 @@ fn open_all(files: Vec<String>, id: u64, watch: &Watch, out: &Out, wake: &Wake) 
         match sort_of(Path::new(&file)) {
             Sort::Scenario => send(out, wake, Event::Disk(Disk::Opened(disk::scenario(&file)))),
             Sort::Trace => traces.push(PathBuf::from(file)),
+            Sort::Other(what) => faults.push(format!("{what}: {file}")),
+            Sort::Load => match load(Path::new(&file)) {
+                Ok(scenario) => send(out, wake, Event::Opening(News::Load(scenario))),
+                Err(fault) => faults.push(fault),
+            },
             Sort::StoredRun => {
                 send(
                     out,
@@ -64,7 +78,7 @@ fn open_all(files: Vec<String>, id: u64, watch: &Watch, out: &Out, wake: &Wake) 
                     Event::Opening(News::Began(id, name_of(Path::new(&file)))),
                 );
                 match stored(&file) {
-                    Ok(run) => send(out, wake, Event::Opening(News::Found(Box::new(run)))),
+                    Ok(run) => send(out, wake, Event::Opening(News::Found(id, Box::new(run)))),
                     Err(fault) => faults.push(fault),
                 }
             }
@@ -78,7 +92,15 @@ fn open_all(files: Vec<String>, id: u64, watch: &Watch, out: &Out, wake: &Wake) 
         };
         send(out, wake, Event::Opening(News::Began(id, name.clone())));
         match recorded(&traces, &name, watch) {
-            Ok(run) => send(out, wake, Event::Opening(News::Found(Box::new(run)))),
+            Ok((run, opened)) => {
+                let files = run.files.clone();
+                send(out, wake, Event::Opening(News::Found(id, Box::new(run))));
+                // Looked at already while that is found out.
+                if let Ok(replayed) = traces::replay(&opened.recording, watch) {
+                    let words = replayed.attribution.verdict();
+                    send(out, wake, Event::Opening(News::Explained(files, words)));
+                }
+            }
             Err(TraceFault::Cancelled(_)) => {}
             Err(TraceFault::Files(fault)) => faults.push(fault),
         }
@@ -117,10 +139,20 @@ fn sort_of(path: &Path) -> Sort {
     let text = String::from_utf8_lossy(&head);
     let text = text.trim_start();
     let named = |ending: &str| path.to_string_lossy().ends_with(ending);
+    let packed = named(".gz") || named(".parquet");
+    if packed && routing::is_recorded(path) {
+        return Sort::Load;
+    }
     let compressed =
         head.starts_with(&[0x1f, 0x8b]) || head.starts_with(b"PAR1") || head.starts_with(b"SQLite format 3");
     if compressed {
         return Sort::Trace;
+    }
+    if let Some(what) = other(text) {
+        return Sort::Other(what);
+    }
+    if !named(".toml") && routing::is_recorded(path) {
+        return Sort::Load;
     }
     match text.starts_with('{') || text.starts_with('[') {
         // A table of TOML begins with a bracket as well.
@@ -135,6 +167,52 @@ fn sort_of(path: &Path) -> Sort {
 #[must_use]
 pub fn is_scenario(file: &str) -> bool {
     sort_of(Path::new(file)) == Sort::Scenario
+}
+
+/// What the JSON that begins with `head` is, where it is one of Orrery's own files that the window opens nowhere.
+fn other(head: &str) -> Option<&'static str> {
+    let schema = head.split_once("\"schema\"")?.1.trim_start().strip_prefix(':')?;
+    let name = schema.trim_start().strip_prefix('"')?.split(['/', '"']).next()?;
+    let known = [
+        (
+            "experts",
+            "fitted laws of kernels of experts, no load: a scenario names one by `law` under [experts]",
+        ),
+        (
+            "profile",
+            "a profile: a scenario names it by `profile` under [calibration]",
+        ),
+        (
+            "tuning",
+            "fitted parameters of steps: a scenario names them by `tuning` under [calibration]",
+        ),
+        (
+            "platforms",
+            "fitted parameters of collectives: `orrery collective` and `orrery validate` read them",
+        ),
+        (
+            "replay",
+            "what `orrery replay` said: open the traces that it was asked about",
+        ),
+    ];
+    known
+        .iter()
+        .find(|(other, _)| *other == name)
+        .map(|(_, what)| *what)
+}
+
+/// The scenario that compares balancers on the recorded load in `path`: the one that was saved beside it, or else a new
+/// one.
+fn load(path: &Path) -> Result<Scenario, String> {
+    let recording = routing::read(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.split('.').next().unwrap_or_default();
+    let file = path.with_file_name(format!("{stem}-eplb.scenario.toml"));
+    let file = file.display().to_string();
+    if Path::new(&file).is_file() {
+        return disk::scenario(&file);
+    }
+    Ok(Scenario::new(&file, &routing::scenario(&recording, &name)?))
 }
 
 /// Whether `head` begins a stored run.
@@ -169,7 +247,7 @@ fn stored(path: &str) -> Result<Run, String> {
 }
 
 /// What was recorded in the files or folders at `paths`.
-fn recorded(paths: &[PathBuf], name: &str, watch: &Watch) -> Result<Run, TraceFault> {
+fn recorded(paths: &[PathBuf], name: &str, watch: &Watch) -> Result<(Run, Opened), TraceFault> {
     let opened = traces::open(paths, TraceKind::Any, watch)?;
     let report = traces::measured(&opened, name)?;
     let mut notes = opened.notes.clone();
@@ -207,7 +285,7 @@ fn recorded(paths: &[PathBuf], name: &str, watch: &Watch) -> Result<Run, TraceFa
     let model = Arc::new(TimelineModel::measured(timeline));
     let files = paths.iter().map(|path| path.display().to_string());
     let run = Run::new(&source, Arc::new(render::json(&report)), Some(model), notes);
-    Ok(run.opened_from(files.collect()))
+    Ok((run.opened_from(files.collect()), opened))
 }
 
 /// Arranges `step` of `run`.
@@ -249,10 +327,21 @@ mod tests {
                 put("traces/x.json", b"{}").parent().unwrap().to_owned(),
                 Sort::Trace,
             ),
+            (put("loads.csv", b"layer,expert,count\n0,0,1\n"), Sort::Load),
+            (put("dump.json", b"{\"logical_count\": [[1, 2]]}"), Sort::Load),
             (PathBuf::from("scenarios/no-such.scenario.toml"), Sort::Scenario),
         ];
         for (path, sort) in cases {
             assert_eq!(sort_of(&path), sort, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn laws_of_experts_are_neither_loads_nor_traces_and_say_what_they_are() {
+        let laws = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/experts/imbalanced.experts.json");
+        match sort_of(&laws) {
+            Sort::Other(what) => assert!(what.contains("[experts]"), "{what}"),
+            other => panic!("{other:?}"),
         }
     }
 

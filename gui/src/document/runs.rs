@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use orrery::compare::{Comparison, is_recorded};
 use orrery::traces::Phase;
+use orrery_report::WaitedFor;
 use orrery_timeline::StepExtent;
 use orrery_units::Bytes;
 use serde_json::Value;
@@ -28,6 +29,10 @@ pub struct Run {
     pub recorded: bool,
     /// Every figure of it (`result/1`).
     pub result: Arc<Value>,
+    /// Whom its ranks wait for; none where nobody waits, or the run does not say it.
+    pub waited_for: Option<WaitedFor>,
+    /// Why a recorded step took longer than it had to, in a sentence; empty until it is known.
+    pub explained: String,
     /// What was kept for eyes, if anything was.
     pub whole: Option<Arc<TimelineModel>>,
     /// What is to be known of it before it is believed.
@@ -95,6 +100,8 @@ impl Run {
             name: result["scenario"].as_str().unwrap_or("run").to_owned(),
             source: source.to_owned(),
             recorded: is_recorded(&result),
+            waited_for: WaitedFor::of(&result),
+            explained: String::new(),
             whole: whole.filter(|model| !model.is_empty()),
             result,
             notes,
@@ -193,6 +200,13 @@ impl Runs {
             if self.sides[side].shows(id) {
                 self.put(side, None);
             }
+        }
+    }
+
+    /// Why the steps of the newest run that was opened from `files` took longer than they had to.
+    pub(crate) fn explain(&mut self, files: &[String], words: &str) {
+        if let Some(run) = self.kept.iter_mut().rev().find(|run| run.files == files) {
+            Arc::make_mut(run).explained = words.to_owned();
         }
     }
 

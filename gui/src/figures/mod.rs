@@ -2,6 +2,8 @@
 
 mod memory;
 mod tornado;
+mod waiting;
 
 pub(crate) use memory::memory;
 pub(crate) use tornado::tornado;
+pub(crate) use waiting::waiting;

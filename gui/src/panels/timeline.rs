@@ -5,7 +5,7 @@ use eframe::egui::{self, Ui};
 use crate::app::{Command, Commands};
 use crate::document::Run;
 use crate::timeline::{self, Shared, View};
-use crate::{Document, theme};
+use crate::{Document, figures, theme};
 
 /// Draws the panel.
 pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: &Commands) {
@@ -17,6 +17,10 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
         Some(run) => chosen(ui, document, run, commands),
         None => marks(ui, document),
     }
+    if let Some(run) = document.runs.viewed().filter(|run| !run.explained.is_empty()) {
+        ui.label(&run.explained);
+    }
+    figures::waiting(ui, document, document.waited_for(), commands);
     let shared = Shared {
         selection: &document.selection,
         commands,

@@ -93,16 +93,20 @@ impl TimelineModel {
     }
 
     /// Name of `span` with its lane.
-    pub(super) fn called(&self, span: SpanId) -> String {
+    pub(crate) fn called(&self, span: SpanId) -> String {
         let (lane, _) = self.place(span);
         format!("{} on {}", self.name(span), self.lane_name(lane))
     }
 
     /// The rank on which `span` ran, if its lanes are those of a rank.
     pub(crate) fn rank_of(&self, span: SpanId) -> Option<usize> {
+        self.group_of(span).strip_prefix("rank ")?.parse().ok()
+    }
+
+    /// Whose lanes `span` is on, such as `rank 3`.
+    pub(crate) fn group_of(&self, span: SpanId) -> &str {
         let (lane, _) = self.place(span);
-        let group = &self.groups[self.lanes[lane].group].name;
-        group.strip_prefix("rank ")?.parse().ok()
+        &self.groups[self.lanes[lane].group].name
     }
 
     /// FLOPs and bytes with their rates, as far as there are any.

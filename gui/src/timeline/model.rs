@@ -199,6 +199,22 @@ impl TimelineModel {
         &self.kind(self.span(span).kind).name
     }
 
+    /// The longest computation of the lanes of `group`, such as `rank 3`; where it computes nowhere, its longest span.
+    pub(crate) fn longest_of(&self, group: &str) -> Option<SpanId> {
+        let group = self.groups.iter().find(|other| other.name == group)?;
+        let spans = self.lanes[group.lanes.clone()].iter().flat_map(|lane| {
+            let length = |at: usize| lane.ends[at] - lane.starts[at];
+            (0..lane.spans.len()).map(move |at| {
+                (
+                    self.kind(lane.kind_of(at)).class == OpClass::Compute,
+                    length(at),
+                    lane.spans[at],
+                )
+            })
+        });
+        spans.max().map(|(.., span)| span)
+    }
+
     /// Spans that were released by the end of span number `span`. Looks at every span.
     pub(super) fn released_by(&self, span: SpanId) -> Vec<SpanId> {
         let spans = (0..).zip(self.timeline.spans());

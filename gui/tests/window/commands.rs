@@ -1,15 +1,12 @@
 //! Menus, palette, keys, colours and layouts, all from one table; and what the window remembers.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use eframe::egui::accesskit::Role;
-use eframe::egui::{DroppedFile, Key, Modifiers, Theme};
+use eframe::egui::{Key, Modifiers, Theme};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use orrery_gui::{Action, App, Arrangement, Menu, Scenario, Start};
 
-use crate::support::{SMALL, open, open_text, shows, typed, until, until_checked};
+use crate::support::{SMALL, drop_on, open, open_text, shows, typed, until, until_checked};
 
 fn theme(harness: &Harness<'_, App>) -> Theme {
     harness.ctx.theme()
@@ -135,19 +132,6 @@ fn layouts_show_what_they_say() {
     }
 }
 
-#[derive(Debug)]
-struct Dropped(PathBuf);
-
-impl DroppedFile for Dropped {
-    fn path(&self) -> &std::path::Path {
-        &self.0
-    }
-
-    fn bytes(&self) -> Result<Vec<u8>, String> {
-        std::fs::read(&self.0).map_err(|fault| fault.to_string())
-    }
-}
-
 #[test]
 fn a_dropped_file_is_opened_and_a_trace_by_mistake_is_said() {
     let folder = tempfile::tempdir().unwrap();
@@ -155,11 +139,11 @@ fn a_dropped_file_is_opened_and_a_trace_by_mistake_is_said() {
     let text = SMALL.replace("steps = 2", "steps = 7");
     std::fs::write(&file, &text).unwrap();
     let mut harness = open_text(SMALL);
-    harness.input_mut().dropped_files.push(Arc::new(Dropped(file)));
+    drop_on(&mut harness, file);
     until(&mut harness, "the dropped file", |harness| typed(harness) == text);
     let trace = folder.path().join("trace.json");
     std::fs::write(&trace, vec![b' '; 2 << 20]).unwrap();
-    harness.input_mut().dropped_files.push(Arc::new(Dropped(trace)));
+    drop_on(&mut harness, trace);
     until(&mut harness, "the refusal", |harness| {
         shows(harness, "this is no scenario")
     });
@@ -219,6 +203,54 @@ fn the_next_window_begins_as_the_last_one_ended() {
         shows(&harness, "no such file or folder"),
         "what is missing is said"
     );
+}
+
+#[test]
+fn a_run_that_is_opened_comes_to_the_front_and_one_alone_starts_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run.json");
+    let stored =
+        r#"{"schema": "result/1", "scenario": "stored", "title": "A stored run", "seed": 1, "metrics": {}}"#;
+    std::fs::write(&run, stored).unwrap();
+    let mut harness = open(Start {
+        scenarios: vec![Scenario::new("small.scenario.toml", SMALL)],
+        arrangement: Some(Arrangement::Experts),
+        ..Start::default()
+    });
+    drop_on(&mut harness, run.clone());
+    until(&mut harness, "its sheet: it has no timeline", |harness| {
+        shows(harness, "Export to") && shows(harness, "A stored run")
+    });
+    let document = harness.state().document();
+    assert_eq!(document.selection.item, Some(orrery_gui::Item::Run(1)));
+    let mut alone = open(Start {
+        runs: vec![run.display().to_string()],
+        ..Start::default()
+    });
+    until(&mut alone, "the run", |harness| {
+        !harness.state().document().runs.kept.is_empty()
+    });
+    alone.run_steps(20);
+    let document = alone.state().document();
+    assert!(
+        document.shelf.is_empty() && document.running.is_none(),
+        "nothing else is simulated"
+    );
+}
+
+#[test]
+fn a_tab_keeps_its_place_when_its_scenario_is_edited() {
+    let mut harness = open(Start {
+        scenarios: ["one", "two"]
+            .map(|name| Scenario::new(&format!("{name}.scenario.toml"), SMALL))
+            .into(),
+        ..Start::default()
+    });
+    let place = |harness: &Harness<'_, App>| harness.get_by_role_and_label(Role::Button, "two").rect();
+    let before = place(&harness);
+    crate::support::retype(&mut harness, &SMALL.replace("steps = 2", "steps = 3"));
+    harness.get_by_role_and_label(Role::Button, "one •");
+    assert_eq!(place(&harness), before);
 }
 
 #[test]

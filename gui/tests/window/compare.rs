@@ -102,6 +102,13 @@ fn a_recorded_trace_is_opened_beside_a_run_and_moves_with_it() {
         shows(&harness, "MEASURED") && shows(&harness, "SIMULATED"),
         "each says which it is"
     );
+    until_document(&mut harness, "what its step loses", |document| {
+        document
+            .runs
+            .kept
+            .iter()
+            .any(|run| run.recorded && run.explained.starts_with("The step takes what it needs"))
+    });
     harness.get_by_label_contains("step 1 of 2").click();
     harness.run_steps(3);
     harness.get_by_label_contains("step 2: ").click();

@@ -45,7 +45,7 @@ fn policies_are_run_and_two_of_them_are_held_beside_each_other() {
     until_document(&mut harness, "the end", |document| document.finished.is_some());
     harness.get_by_label("Every expectation holds.");
     assert!(
-        shows(&harness, "Layers of experts take "),
+        shows(&harness, "Balancing pays: oracle saves "),
         "the verdict is a sentence"
     );
     harness.get_by_role_and_label(Role::Button, "A: static");

@@ -71,6 +71,23 @@ fn a_collector_is_lost_with_a_reason_and_live_again_when_it_is_back() {
 }
 
 #[test]
+fn no_cell_of_a_node_is_cut_off_in_the_overview() {
+    let daemon = daemon(any_port());
+    let mut harness = open_on(&[format!("http://{}", daemon.address())]);
+    let last = "demo-node-0 device 7: ";
+    until_shown(&mut harness, last);
+    let cell = harness.get_by_label_contains(last).rect();
+    let words = "Click a device for its readings";
+    let beside = harness.get_by_label_contains(words).rect();
+    assert!(
+        cell.right() < beside.left() || cell.bottom() < beside.top(),
+        "{cell:?} lies under {beside:?}"
+    );
+    assert!(cell.right() < harness.get_by_label("Inspector").rect().left());
+    drop(daemon);
+}
+
+#[test]
 fn the_demonstration_is_marked_wherever_it_shows() {
     let daemon = daemon(any_port());
     let mut harness = open_on(&[format!("http://{}", daemon.address())]);

@@ -9,6 +9,7 @@ mod experts;
 mod explore;
 mod fleet;
 mod links;
+mod loads;
 mod plan;
 mod report;
 mod save;

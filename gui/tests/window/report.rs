@@ -23,6 +23,12 @@ fn the_sheet_of_a_run_is_made_up_and_exported_in_every_form() {
     });
     assert!(shows(&harness, "SIMULATED, NOT MEASURED"), "it says what it is");
     assert!(shows(&harness, "memory headroom"));
+    let document = harness.state().document();
+    let waiting = document
+        .waited_for()
+        .expect("stages wait for each other")
+        .sentence();
+    assert!(shows(&harness, &waiting), "{waiting}");
     assert!(
         shows(&harness, "What decides the step"),
         "its scenario is open as it was"
@@ -59,6 +65,7 @@ fn the_sheet_of_a_run_is_made_up_and_exported_in_every_form() {
     let html = std::fs::read_to_string(path.with_extension("html")).unwrap();
     assert!(html.contains("Buy &lt;two&gt; nodes."), "the memo is text");
     assert!(html.contains("simulated, not measured"));
+    assert!(html.contains(&waiting), "whom the ranks wait for");
     assert!(!html.contains("<h2>Expectations"), "a section was left out");
     let csv = std::fs::read_to_string(path.with_extension("csv")).unwrap();
     assert!(csv.lines().any(|line| line.starts_with("figure,MFU,0.")), "{csv}");

@@ -276,11 +276,11 @@ fn a_file_that_cannot_be_opened_says_why_where_it_was_typed() {
     type_path(&mut harness, "no/such.toml");
     click(&mut harness, "Open file");
     until_shown(&mut harness, "no such file or folder: no/such.toml");
-    harness.get_by_label("Open a scenario, a run or a trace");
+    harness.get_by_label("Open a scenario, a run, a trace or a recorded load");
     harness.key_press(Key::Escape);
     harness.run_steps(3);
     assert!(
-        !shows(&harness, "Open a scenario, a run or a trace"),
+        !shows(&harness, "Open a scenario, a run, a trace or a recorded load"),
         "Escape leaves it"
     );
 }

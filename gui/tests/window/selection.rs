@@ -3,7 +3,7 @@
 use eframe::egui::accesskit::Role;
 use eframe::egui::{Event, Key, Modifiers, PointerButton, Pos2};
 use egui_kittest::Harness;
-use egui_kittest::kittest::Queryable as _;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use orrery_collector::{Daemon, Settings, SourceKind};
 use orrery_gui::{App, Arrangement, Document, Item, Scenario, Start};
 
@@ -103,6 +103,54 @@ fn a_span_is_inspected_and_leads_to_what_released_it() {
     harness.run_steps(2);
     press(&mut harness, Key::Period);
     harness.get_by_label("step, layer, microbatch");
+}
+
+#[test]
+fn the_rank_that_is_waited_for_is_named_and_gone_to() {
+    let mut harness = ran(SMALL);
+    let document = harness.state().document();
+    let waited = document
+        .waited_for()
+        .expect("two stages wait for each other")
+        .clone();
+    assert!(shows(&harness, &waited.sentence()), "{}", waited.sentence());
+    let rank = waited.to_look_at().name.clone();
+    harness.get_by_label("Plan").click();
+    harness.run_steps(3);
+    assert!(
+        shows(&harness, &waited.sentence()),
+        "the plan's results say it too"
+    );
+    for query in ["straggler", "slowest", "rank"] {
+        harness.key_press_modifiers(Modifiers::COMMAND, Key::K);
+        harness.run_steps(3);
+        harness.get_by_label("Find a command").type_text(query);
+        harness.run_steps(3);
+        let found = harness.query_all_by_role(Role::Button);
+        let labels: Vec<String> = found.filter_map(|node| node.accesskit_node().label()).collect();
+        assert!(
+            labels
+                .iter()
+                .any(|label| label.starts_with("Go to the rank that is waited for")),
+            "{query}: {labels:?}"
+        );
+        harness.key_press(Key::Escape);
+        harness.run_steps(3);
+    }
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::G);
+    harness.run_steps(4);
+    let spoken = format!("on {rank} · ");
+    until(&mut harness, "its lane", |harness| {
+        let canvases = harness.query_all_by_role(Role::Canvas);
+        canvases
+            .filter_map(|canvas| canvas.accesskit_node().label())
+            .any(|label| label.contains(&spoken) && label.contains(" selected"))
+    });
+    harness.get_by_label("waiting that ends with this rank");
+    assert!(
+        shows(&harness, &format!("Go to {rank}")),
+        "the button of the same name"
+    );
 }
 
 #[test]

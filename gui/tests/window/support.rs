@@ -1,9 +1,11 @@
 //! A window without a renderer, and patience.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use eframe::egui::{Key, Modifiers};
+use eframe::egui::{DroppedFile, Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use orrery_gui::{App, Document, Scenario, Start};
@@ -23,6 +25,25 @@ pub(crate) fn open(start: Start) -> Harness<'static, App> {
         .build_eframe(|context| App::new(&context.egui_ctx, start));
     harness.run_steps(2);
     harness
+}
+
+/// A file that is dropped.
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|fault| fault.to_string())
+    }
+}
+
+/// Drops `file` on the window.
+pub(crate) fn drop_on(harness: &mut Harness<'_, App>, file: PathBuf) {
+    harness.input_mut().dropped_files.push(Arc::new(Dropped(file)));
 }
 
 /// A window on one scenario, which is not run.

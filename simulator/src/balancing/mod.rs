@@ -161,6 +161,7 @@ fn describe(group: &ExpertGroup, outcome: &Outcome, replications: usize, balance
     let report = &mut balanced.report;
     report.replications = replications;
     report.steps = outcome.steps;
+    report.layers = group.experts.layers;
     let mut start = 0;
     for (name, steps) in group.load.kind.phases(group.load.steps) {
         report.phases.push((name, start));

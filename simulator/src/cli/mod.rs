@@ -225,7 +225,10 @@ pub(crate) struct RoutingArgs {
     /// A task or domain of it, or half of its tokens, such as `law` or `law/first-half`; every one by default.
     #[arg(long, value_name = "PART")]
     pub(crate) select: Option<String>,
-    /// Where to write the load; standard output by default.
+    /// A whole scenario that compares balancers on the recording itself, instead of a load by its law.
+    #[arg(long, conflicts_with = "select")]
+    pub(crate) scenario: bool,
+    /// Where to write the load or the scenario; standard output by default.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

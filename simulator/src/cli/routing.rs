@@ -8,12 +8,15 @@ use orrery_experts::record::{self, Part, RecordError, Recording};
 
 use super::{Console, Failure, RoutingArgs};
 use crate::exit::Exit;
-use crate::files;
+use crate::{files, routing};
 
 /// Fits a law to each part of a recording: what fits is said layer by layer on standard error, and the load of a
 /// scenario that follows it is the result.
 pub(crate) fn routing(args: &RoutingArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
     let file = &args.file;
+    if args.scenario {
+        return whole(args, console);
+    }
     let fail = |fault: String| Failure::invalid(format!("cannot import: {fault}: {}", file.display()));
     let text = files::read_recording(file).map_err(Failure::missing)?;
     let recording = record::read(&text).map_err(|fault| fail(fault.to_string()))?;
@@ -39,6 +42,25 @@ pub(crate) fn routing(args: &RoutingArgs, console: &mut Console<'_>) -> anyhow::
         file.file_name().unwrap_or_default().display()
     );
     write(&scenario, args.output.as_deref(), console)
+}
+
+/// Writes the scenario that compares balancers on a recording.
+fn whole(args: &RoutingArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+    let recording = routing::read(&args.file).map_err(Failure::missing)?;
+    let path = seen_from(&args.file, args.output.as_deref());
+    let scenario = routing::scenario(&recording, &path).map_err(Failure::invalid)?;
+    write(&scenario, args.output.as_deref(), console)
+}
+
+/// `file` as a scenario in `output` names it: relative to it where it lies beside it.
+fn seen_from(file: &Path, output: Option<&Path>) -> String {
+    let beside = output.is_some_and(|output| output.parent() == file.parent());
+    let path = match (beside, file.file_name()) {
+        (true, Some(name)) => Path::new(name).to_owned(),
+        _ if output.is_some() => file.canonicalize().unwrap_or_else(|_gone| file.to_owned()),
+        _ => file.to_owned(),
+    };
+    path.display().to_string()
 }
 
 /// What is fitted: a part of a recording, or half of its tokens.
@@ -112,21 +134,7 @@ impl Chosen {
 
 /// A phase of a load by the fitted law, its parameters the medians over layers.
 fn phase(name: &str, fitted: &RecordingFit) -> String {
-    // Names of phases are those of metrics: small letters, digits and hyphens.
-    let name: String = match name {
-        "" => "recorded".to_owned(),
-        name => name
-            .to_ascii_lowercase()
-            .chars()
-            .map(|letter| {
-                if letter.is_ascii_alphanumeric() {
-                    letter
-                } else {
-                    '-'
-                }
-            })
-            .collect(),
-    };
+    let name = routing::phase_name(name);
     let skew = match fitted.law {
         Law::Balanced | Law::Uniform => "kind = \"uniform\"".to_owned(),
         Law::LogNormal { sigma } => format!("kind = \"lognormal\", sigma = {sigma:.4}"),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use orrery_replay::{Attribution, CauseKind, Slowdown};
+use orrery_replay::Slowdown;
 use orrery_report::render;
 use orrery_timeline::write_chrome_trace;
 use orrery_trace::kineto::ExchangeLoad;
@@ -214,7 +214,7 @@ fn human(opened: &Opened, replayed: &Replayed) -> String {
         recording.steps.len(),
         recording.parties().len()
     ));
-    line(verdict(attribution));
+    line(attribution.verdict());
     line(String::new());
     let ideal = attribution.ideal.as_secs();
     for (name, time) in [
@@ -289,28 +289,6 @@ fn changed(outcomes: &[Outcome], replayed: &Replayed) -> String {
         );
     }
     text
-}
-
-/// One sentence: how much is lost, and to what.
-fn verdict(attribution: &Attribution) -> String {
-    let slowdown = attribution.slowdown();
-    let first = attribution.causes.first().filter(|cause| cause.share > 0.1);
-    match first {
-        Some(cause) if slowdown > 1.01 => format!(
-            "The step takes {slowdown:.4} x what it needs, first of all for its {}: {}.",
-            cause.kind.words(),
-            match cause.evidence.as_str() {
-                "" if cause.kind == CauseKind::Communication =>
-                    "transfers are slower than such ones mostly are",
-                "" => "see below",
-                evidence => evidence,
-            }
-        ),
-        _ if slowdown > 1.01 => {
-            format!("The step takes {slowdown:.4} x what it needs; no single cause stands out.")
-        }
-        _ => "The step takes what it needs: no operation takes much longer than its like.".to_owned(),
-    }
 }
 
 /// Who waited for whom.

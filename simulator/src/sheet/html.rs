@@ -58,6 +58,9 @@ fn head(page: &mut String, sheet: &Sheet) {
         put!(page, "<p class=\"bad\">Partial results: {}</p>\n", escape(why));
     }
     put!(page, "<p class=\"verdict\">{}</p>\n", escape(&sheet.verdict));
+    if !sheet.waiting.is_empty() {
+        put!(page, "<p>{}</p>\n", escape(&sheet.waiting));
+    }
     for line in sheet.memo.lines().filter(|line| !line.trim().is_empty()) {
         put!(page, "<p class=\"memo\">{}</p>\n", escape(line));
     }

@@ -7,7 +7,7 @@ mod picture;
 
 use std::path::Path;
 
-use orrery_report::render;
+use orrery_report::{WaitedFor, render};
 use orrery_timeline::find_metric;
 use orrery_units::{Bytes, Evidence, SimDuration, significant, with_si_prefix};
 use serde_json::Value;
@@ -87,6 +87,8 @@ pub struct Sheet {
     pub subject: Vec<(&'static str, String)>,
     /// One sentence on what limits the run.
     pub verdict: String,
+    /// Whom the ranks wait for, in a sentence or two; empty where nobody waits, or nobody knows.
+    pub waiting: String,
     /// Why the figures cover a part of the run only, if they do.
     pub partial: Option<String>,
     /// Whether the run was recorded rather than simulated.
@@ -158,6 +160,7 @@ impl Sheet {
                 .filter(|(_, words)| !words.is_empty())
                 .collect(),
             verdict: text("verdict"),
+            waiting: WaitedFor::of(run).map_or_else(String::new, |waited| waited.sentence()),
             partial: run["partial"].as_str().map(str::to_owned),
             recorded,
             figures,

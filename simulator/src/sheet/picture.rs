@@ -127,6 +127,7 @@ impl<B: DrawingBackend> Pen<'_, '_, B> {
         }
         self.y += 12;
         self.paragraph(&sheet.verdict, BODY + 4, INK)?;
+        self.paragraph(&sheet.waiting, BODY, INK)?;
         if let Some(why) = &sheet.partial {
             self.paragraph(&format!("Partial results: {why}"), BODY, BAD)?;
         }

@@ -42,7 +42,6 @@ pub fn measured(opened: &Opened, name: &str) -> Result<Report, String> {
 }
 
 fn facts(recording: &Recording, name: &str, devices: &[String]) -> Result<RunFacts, String> {
-    let lanes = compute_lanes(recording);
     let mut stages: Vec<u32> = recording
         .programs
         .iter()
@@ -50,24 +49,7 @@ fn facts(recording: &Recording, name: &str, devices: &[String]) -> Result<RunFac
         .collect();
     stages.sort_unstable();
     stages.dedup();
-    let ranks = recording.programs.iter_enumerated().map(|(id, program)| {
-        let stage = stages
-            .iter()
-            .position(|&stage| Some(stage) == program.stage)
-            .unwrap_or(0);
-        Ok(Rank {
-            name: program.name.clone(),
-            stage,
-            compute_lane: lanes[id].ok_or_else(|| {
-                format!(
-                    "{} did nothing on a device\n  = help: leave its file out, or record its device as well",
-                    program.name
-                )
-            })?,
-            stands_for: 1,
-        })
-    });
-    let ranks: Vec<Rank> = ranks.collect::<Result<_, String>>()?;
+    let ranks = ranks(recording, &stages)?;
     let stages = match stages.is_empty() {
         true => vec!["stage 0".to_owned()],
         false => stages.iter().map(|stage| format!("stage {stage}")).collect(),
@@ -112,6 +94,31 @@ fn facts(recording: &Recording, name: &str, devices: &[String]) -> Result<RunFac
         power: None,
         assumptions: Vec::new(),
     })
+}
+
+/// The ranks, each with its place among `stages` and the lane that is broken down.
+fn ranks(recording: &Recording, stages: &[u32]) -> Result<Vec<Rank>, String> {
+    let lanes = compute_lanes(recording);
+    let ranks = recording.programs.iter_enumerated().map(|(id, program)| {
+        let stage = stages
+            .iter()
+            .position(|&stage| Some(stage) == program.stage)
+            .unwrap_or(0);
+        Ok(Rank {
+            name: program.name.clone(),
+            stage,
+            // A recording names ranks, not where they ran.
+            node: None,
+            compute_lane: lanes[id].ok_or_else(|| {
+                format!(
+                    "{} did nothing on a device\n  = help: leave its file out, or record its device as well",
+                    program.name
+                )
+            })?,
+            stands_for: 1,
+        })
+    });
+    ranks.collect()
 }
 
 /// What each kind's compute is, where kernels were recorded: their names say it.

@@ -12,8 +12,9 @@ use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 use eframe::egui::{ScrollArea, Ui};
+use orrery_timeline::Statistic;
 
-use crate::app::{Command, Commands};
+use crate::app::{Action, Command, Commands};
 use crate::document::{Item, Of};
 use crate::{Document, theme};
 use heat::Heat;
@@ -86,6 +87,9 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         if let Some(finished) = finished {
             ui.strong(&finished.verdict);
+            if !model.about().is_empty() {
+                ui.weak(model.about());
+            }
             if let Some(why) = &finished.partial {
                 ui.colored_label(theme::warn(ui.visuals()), format!("Partial results: {why}"));
             }
@@ -115,8 +119,12 @@ fn nothing(ui: &mut Ui, document: &Document, commands: &Commands) {
             ui.label("A run is under way.");
         }
         ui.label("A scenario of kind \"balancing\" compares policies on the loads of experts over time.");
-        ui.label("Loads come from laws, from recorded counts (SGLang, vLLM), or from traces that carry the split sizes of their all-to-alls: `orrery import` writes them to expert-load.csv.");
+        ui.label("Open a recorded load, a table of counts or of routed tokens or a dump of SGLang or vLLM, and what EPLB is worth for it is said here. Traces that carry the split sizes of their all-to-alls have one as well: `orrery import kineto` writes it to expert-load.csv.");
         ui.add_space(6.0);
+        let open = ui.button("Open a recorded load…");
+        if open.on_hover_text("CSV (also .gz), JSON or Parquet; or drop the file on the window").clicked() {
+            commands.send(Command::Do(Action::Open));
+        }
         for (name, file) in EXAMPLES {
             if ui.button(format!("Open: {name}")).on_hover_text(file).clicked() {
                 commands.send(Command::OpenFile(file.to_owned()));
@@ -136,6 +144,7 @@ fn policies(
     ScrollArea::horizontal()
         .id_salt("totals")
         .show(ui, |ui| tables::totals(ui, model));
+    tables::worth(ui, model);
     ui.add_space(4.0);
     ui.horizontal_wrapped(|ui| {
         choice(ui, "A", model, &mut view.first);
@@ -198,27 +207,30 @@ fn choice(ui: &mut Ui, side: &str, model: &ExpertsModel, chosen: &mut usize) {
     });
 }
 
-/// Plans on recordings, each with the layer of the middle and the worst.
+/// Plans on recordings, each with its layers.
 fn recorded(ui: &mut Ui, model: &ExpertsModel) {
     if model.recorded().is_empty() {
         return;
     }
     ui.add_space(8.0);
     ui.heading("Plans on recordings");
+    ui.label(
+        "Tokens of the busiest device over the mean of all devices: 1 is perfect balance, 2 means that one device has \
+         twice its share and the others wait for it. The layer in which a plan does best, the layer in the middle, and \
+         the layer in which it does worst.",
+    );
     eframe::egui::Grid::new("recorded").striped(true).show(ui, |ui| {
-        for head in ["plan", "layers", "least", "most"] {
+        for head in ["plan", "layers", "best layer", "median layer", "worst layer"] {
             ui.weak(head);
         }
         ui.end_row();
         for (id, layers) in model.recorded() {
             ui.strong(id);
             ui.label(layers.len().to_string());
-            let least = layers.iter().copied().fold(f64::INFINITY, f64::min);
-            ui.label(orrery_units::significant(least, 4));
-            ui.label(orrery_units::significant(
-                layers.iter().copied().fold(0.0, f64::max),
-                4,
-            ));
+            for statistic in [Statistic::Min, Statistic::P50, Statistic::Max] {
+                let left = statistic.of(layers).unwrap_or(0.0);
+                ui.label(orrery_units::significant(left, 4));
+            }
             ui.end_row();
         }
     });

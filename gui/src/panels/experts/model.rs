@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use orrery::balancing::{Tables, placement_json};
-use orrery_report::{BalancingReport, LoadFrame, PolicyReport, SweepReport};
+use orrery_report::{BalancingReport, LoadFrame, PolicyReport, SweepReport, Worth};
 use orrery_units::significant;
 
 use crate::document::{Facts, Footing, Load};
@@ -91,6 +91,16 @@ impl ExpertsModel {
 
     pub(super) fn recorded(&self) -> &[(String, Vec<f64>)] {
         &self.report.recorded
+    }
+
+    /// What was said of the scenario, and of what it assumes.
+    pub(super) fn about(&self) -> &str {
+        &self.report.identity.notes
+    }
+
+    /// What every policy but the first is worth beside the first.
+    pub(super) fn worth(&self) -> Vec<Worth> {
+        self.report.worth()
     }
 
     /// Seconds of all steps of each policy, and the seconds that it saves beside the first.

@@ -39,6 +39,16 @@ pub(super) fn totals(ui: &mut Ui, model: &ExpertsModel) {
     });
 }
 
+/// What each policy is worth beside the first, a sentence or two for each.
+pub(super) fn worth(ui: &mut Ui, model: &ExpertsModel) {
+    for (at, worth) in (1..).zip(model.worth()) {
+        ui.horizontal_wrapped(|ui| {
+            swatch(ui, at);
+            ui.label(worth.sentence());
+        });
+    }
+}
+
 /// The mark of a policy in lines and tables.
 pub(super) fn swatch(ui: &mut Ui, policy: usize) {
     let (rect, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());

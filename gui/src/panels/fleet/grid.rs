@@ -2,7 +2,7 @@
 
 use eframe::egui::{
     Align, Align2, Color32, FontId, Layout, Rect, Response, RichText, Role, ScrollArea, Sense, Shape, Stroke,
-    StrokeKind, Ui, UiBuilder, Visuals, WidgetInfo, pos2, vec2,
+    StrokeKind, Ui, UiBuilder, Vec2, Visuals, WidgetInfo, pos2, vec2,
 };
 
 use super::{device, one_line};
@@ -13,10 +13,23 @@ use crate::theme;
 const NAMES: f32 = 132.0;
 /// Height of a row.
 const ROW: f32 = 34.0;
+/// Height of a line of cells where those of a node need several.
+const LOW_ROW: f32 = 24.0;
+/// Beside all cells, for the bar that scrolls them.
+const MARGIN: f32 = 12.0;
 /// Least and greatest width of a cell.
 const CELL: [f32; 2] = [46.0, 76.0];
 /// Between two cells, and two rows.
 const GAP: f32 = 3.0;
+
+/// How many of `most` cells stand beside each other in `room`, as evenly many in each line as may be, and their width.
+fn across(room: f32, most: usize) -> (usize, f32) {
+    let [least, greatest] = CELL;
+    let most = most.max(1);
+    let fit = ((room / (least + GAP)).floor().max(1.0) as usize).min(most);
+    let columns = most.div_ceil(most.div_ceil(fit));
+    (columns, (room / columns as f32 - GAP).clamp(least, greatest))
+}
 
 /// Draws every node, each device coloured by `metric`; the device that was clicked.
 pub(super) fn show(
@@ -32,36 +45,46 @@ pub(super) fn show(
         .map(|node| node.devices.len())
         .max()
         .unwrap_or(1);
-    let [least, greatest] = CELL;
-    let room = (ui.available_width() - NAMES - 12.0) / most.max(1) as f32 - GAP;
-    let width = room.clamp(least, greatest);
+    let (columns, width) = across(ui.available_width() - NAMES - MARGIN, most);
+    let lines = most.div_ceil(columns);
+    let height = if lines > 1 { LOW_ROW } else { ROW };
     ui.spacing_mut().item_spacing = vec2(GAP, GAP);
     let scale = fleet.scale(metric);
-    ScrollArea::both()
-        .auto_shrink([false, false])
-        .show_rows(ui, ROW, fleet.nodes.len(), |ui, rows| {
+    ScrollArea::both().auto_shrink([false, false]).show_rows(
+        ui,
+        lines as f32 * (height + GAP) - GAP,
+        fleet.nodes.len(),
+        |ui, rows| {
             for place in rows {
                 let node = &fleet.nodes[place];
                 let standing = fleet.standing(node, now);
+                let mut cell = |ui: &mut Ui, number: usize| {
+                    let cell = Cell {
+                        fleet,
+                        metric,
+                        scale,
+                        place,
+                        number,
+                        live: standing == Standing::Live,
+                    };
+                    let id = fleet.id_of(node, &node.devices[number]);
+                    let size = vec2(width, height);
+                    if cell.show(ui, size, selected == Some(&id)).clicked() {
+                        clicked = Some(id);
+                    }
+                };
                 ui.horizontal(|ui| {
                     name(ui, node, &standing, now);
-                    for number in 0..node.devices.len() {
-                        let cell = Cell {
-                            fleet,
-                            metric,
-                            scale,
-                            place,
-                            number,
-                            live: standing == Standing::Live,
-                        };
-                        let id = fleet.id_of(node, &node.devices[number]);
-                        if cell.show(ui, width, selected == Some(&id)).clicked() {
-                            clicked = Some(id);
+                    ui.vertical(|ui| {
+                        for line in 0..lines {
+                            let end = node.devices.len().min((line + 1) * columns);
+                            ui.horizontal(|ui| (line * columns..end).for_each(|number| cell(ui, number)));
                         }
-                    }
+                    });
                 });
             }
-        });
+        },
+    );
     clicked
 }
 
@@ -110,8 +133,8 @@ impl Cell<'_> {
         &self.node().devices[self.number]
     }
 
-    fn show(&self, ui: &mut Ui, width: f32, is_selected: bool) -> Response {
-        let (rect, response) = ui.allocate_exact_size(vec2(width, ROW), Sense::click());
+    fn show(&self, ui: &mut Ui, size: Vec2, is_selected: bool) -> Response {
+        let (rect, response) = ui.allocate_exact_size(size, Sense::click());
         let value = self.metric.of(&self.device().sample);
         let shown = value
             .as_ref()
@@ -176,4 +199,19 @@ fn mark(ui: &Ui, rect: Rect) {
     ];
     let edge = Stroke::new(1.0, Color32::BLACK);
     ui.painter().add(Shape::convex_polygon(points, theme::MARK, edge));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::across;
+
+    #[test]
+    fn cells_that_do_not_fit_beside_each_other_stand_in_even_lines() {
+        assert_eq!(across(900.0, 8).0, 8);
+        assert_eq!(across(250.0, 8).0, 4, "five would fit, and leave a line of three");
+        assert_eq!(across(200.0, 8).0, 4);
+        assert_eq!(across(10.0, 8).0, 1);
+        let (columns, width) = across(200.0, 8);
+        assert!(columns as f32 * width <= 200.0, "{width}");
+    }
 }

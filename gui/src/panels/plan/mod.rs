@@ -10,7 +10,8 @@ mod outline;
 use std::rc::Rc;
 
 use eframe::egui::{
-    Button, CentralPanel, Frame, Label, Panel, ProgressBar, RichText, Role, ScrollArea, Ui, WidgetInfo,
+    Button, CentralPanel, Color32, Frame, Label, Panel, ProgressBar, RichText, Role, ScrollArea, Ui,
+    WidgetInfo,
 };
 use orrery_scenario::{Diagnostic, Fix, fixes};
 use orrery_units::with_si_prefix;
@@ -184,9 +185,21 @@ fn tabs(ui: &mut Ui, document: &Document, commands: &Commands) {
     for (place, shelved) in document.shelf.iter().enumerate() {
         let file = document.file_of(place);
         let name = short_name(file);
-        let mark = if document.is_edited(place) { " •" } else { "" };
+        let is_edited = document.is_edited(place);
         let is_front = place == document.front;
-        let tab = ui.selectable_label(is_front, format!("{name}{mark}"));
+        // Its place is always there, so that no tab moves when one is edited.
+        let mark = RichText::new("•");
+        let mark = match is_edited {
+            true => mark,
+            false => mark.color(Color32::TRANSPARENT),
+        };
+        let tab = ui.add(Button::selectable(is_front, (RichText::new(name), mark)));
+        let label = if is_edited {
+            format!("{name} •")
+        } else {
+            name.to_owned()
+        };
+        tab.widget_info(|| WidgetInfo::selected(Role::Button, true, is_front, &label));
         if tab.on_hover_text(file).clicked() {
             commands.send(Command::Front(place));
         }

@@ -7,7 +7,7 @@ use orrery_scenario::{Diagnostic, Severity};
 use super::{Jump, View};
 use crate::app::{Command, Commands};
 use crate::document::{Finished, Item};
-use crate::{Document, theme};
+use crate::{Document, figures, theme};
 
 /// Draws the faults of the text, if there are any, and the results of the last run.
 pub(super) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: &Commands) {
@@ -26,7 +26,7 @@ pub(super) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
         ui.colored_label(theme::bad(ui.visuals()), format!("The run failed: {fault}"));
     }
     if let Some(finished) = &document.finished {
-        results(ui, finished, document.revision);
+        results(ui, document, finished, commands);
     }
 }
 
@@ -124,10 +124,10 @@ fn quick_fixes(
     }
 }
 
-fn results(ui: &mut Ui, finished: &Finished, revision: u64) {
+fn results(ui: &mut Ui, document: &Document, finished: &Finished, commands: &Commands) {
     ui.add_space(4.0);
     ui.strong(format!("Results of {}", finished.name));
-    if finished.revision != revision {
+    if finished.revision != document.revision {
         ui.colored_label(
             theme::warn(ui.visuals()),
             "The scenario was edited since this run.",
@@ -149,6 +149,7 @@ fn results(ui: &mut Ui, finished: &Finished, revision: u64) {
         None => ui.colored_label(theme::good(ui.visuals()), "Every expectation holds."),
     };
     ui.label(&finished.verdict);
+    figures::waiting(ui, document, finished.waited_for.as_ref(), commands);
     for check in &finished.checks {
         expectation(ui, check);
     }

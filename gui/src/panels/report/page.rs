@@ -33,6 +33,9 @@ pub(super) fn show(ui: &mut Ui, sheet: &Sheet) {
     }
     ui.add_space(4.0);
     ui.label(RichText::new(&sheet.verdict).size(15.0));
+    if !sheet.waiting.is_empty() {
+        ui.label(&sheet.waiting);
+    }
     if let Some(why) = &sheet.partial {
         ui.colored_label(theme::bad(ui.visuals()), format!("Partial results: {why}"));
     }

@@ -3,13 +3,16 @@
 mod model;
 
 use eframe::egui::{
-    Align, Button, CollapsingHeader, Color32, Layout, RichText, Role, ScrollArea, Sense, Ui, Visuals,
-    WidgetInfo, vec2,
+    Align, AtomExt as _, Button, CollapsingHeader, Color32, IntoAtoms as _, Layout, RichText, Role,
+    ScrollArea, Sense, TextStyle, TextWrapMode, Ui, Visuals, WidgetInfo, WidgetText, vec2,
 };
 
 use crate::app::{Action, Command, Commands};
 use crate::{Document, theme};
 use model::{Entry, Mood, sections};
+
+/// Room that is left to how an entry does, at least, where its name leaves any.
+const STATE: f32 = 24.0;
 
 /// Draws the panel.
 pub(crate) fn show(ui: &mut Ui, document: &Document, commands: &Commands) {
@@ -87,7 +90,15 @@ fn named(ui: &mut Ui, entry: &Entry, commands: &Commands) {
     let state = RichText::new(&entry.state)
         .small()
         .color(ui.visuals().weak_text_color());
-    let words = (RichText::new(&entry.name), state);
+    // How it does gives way before what it is called, and leaves it all the room where that is not enough: the dot tells.
+    let name = RichText::new(&entry.name);
+    let whole = WidgetText::from(name.clone());
+    let whole = whole.into_galley(ui, Some(TextWrapMode::Extend), f32::INFINITY, TextStyle::Button);
+    let room = ui.available_width() - 2.0 * ui.spacing().button_padding.x - STATE;
+    let words = match whole.size().x <= room {
+        true => (name.atom_shrink(false), state.atom_shrink(true)).into_atoms(),
+        false => name.into_atoms(),
+    };
     let button = match entry.click.is_some() {
         true => Button::selectable(entry.is_chosen, words).truncate(),
         false => Button::new(words).frame(false).truncate(),

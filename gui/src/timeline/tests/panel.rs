@@ -46,6 +46,7 @@ fn finished(timeline: Option<TimelineModel>) -> Finished {
         name: "small".to_owned(),
         revision: 0,
         headlines: Vec::new(),
+        waited_for: None,
         verdict: String::new(),
         checks: Vec::new(),
         failed: false,

@@ -7,10 +7,15 @@ use orrery_units::{KindId, ProgramId, SimDuration};
 
 use crate::causes::Causes;
 use crate::timing::mean;
-use crate::{Cause, Ends, Graph, Timing};
+use crate::{Cause, CauseKind, Ends, Graph, Timing};
 
 /// Parts of one sort that are looked at: those that take longest beside their ideal. Each is a timing of everything.
 const MOST_PARTS: usize = 256;
+
+/// Share of the loss from which on a cause is named as the first.
+const WORTH_NAMING: f64 = 0.1;
+/// Steps that take less than this beside the ideal one lose nothing.
+const NO_LOSS: f64 = 1.01;
 
 /// A part of the job, and how much slower than ideal the step is when that part alone keeps its measured times.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +60,32 @@ impl Attribution {
     #[must_use]
     pub fn delay_slowdown(&self) -> f64 {
         ratio(self.measured, self.without_delays)
+    }
+
+    /// How much is lost, and to what first of all, in a sentence.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        let slowdown = self.slowdown();
+        let first = self.causes.first().filter(|cause| cause.share > WORTH_NAMING);
+        match first {
+            Some(cause) if slowdown > NO_LOSS => {
+                let evidence = match (cause.evidence.as_str(), cause.kind) {
+                    ("", CauseKind::Communication) => {
+                        ": transfers are slower than such ones mostly are".to_owned()
+                    }
+                    ("", _) => String::new(),
+                    (evidence, _) => format!(": {evidence}"),
+                };
+                format!(
+                    "The step takes {slowdown:.4} x what it needs, first of all for its {}{evidence}.",
+                    cause.kind.words()
+                )
+            }
+            _ if slowdown > NO_LOSS => {
+                format!("The step takes {slowdown:.4} x what it needs; no single cause stands out.")
+            }
+            _ => "The step takes what it needs: no operation takes much longer than its like.".to_owned(),
+        }
     }
 }
 

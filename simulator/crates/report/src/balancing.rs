@@ -18,6 +18,8 @@ pub struct BalancingReport {
     pub replications: usize,
     /// Steps of each.
     pub steps: u64,
+    /// Layers of experts of the model; zero without a load.
+    pub layers: u32,
     /// Names of the stretches of steps, each with its first step.
     pub phases: Vec<(String, u64)>,
     /// Policies, in the order of the scenario; the first is what others are compared with.

@@ -137,6 +137,8 @@ pub struct Rank {
     pub name: String,
     /// Its stage, an index into [`RunFacts::stages`].
     pub stage: usize,
+    /// The node of its device, where that is known.
+    pub node: Option<u64>,
     /// The lane whose time is broken down.
     pub compute_lane: LaneId,
     /// Devices it stands for.

@@ -18,7 +18,9 @@ mod power;
 mod rank;
 pub mod render;
 mod verdict;
+mod waited_for;
 mod waterfall;
+mod worth;
 
 use orrery_timeline::Totals;
 use orrery_units::{Bytes, Evidence, significant, with_si_prefix};
@@ -38,7 +40,9 @@ pub use network::{KindLoad, LinkLoad, Network, NetworkFacts, PairLoad, TrafficMa
 pub use phases::{Phase, RankPhases};
 pub use power::{Activity, Power};
 pub use rank::{RankLoad, Ranks};
+pub use waited_for::{RankPace, WaitedFor};
 pub use waterfall::{Cause, Waterfall, WorkShares};
+pub use worth::Worth;
 
 /// Why the last step took as long as it did.
 #[derive(Clone, Debug)]

@@ -11,6 +11,10 @@ pub struct RankLoad {
     pub name: String,
     /// Its stage.
     pub stage: String,
+    /// The node of its device, where that is known.
+    pub node: Option<u64>,
+    /// Ranks that it stands for: others are exact copies of it.
+    pub stands_for: u32,
     /// Seconds of compute in a step.
     pub compute: f64,
     /// Seconds it waited for peers in a step.
@@ -45,6 +49,8 @@ impl Ranks {
             .map(|rank| RankLoad {
                 name: rank.name.clone(),
                 stage: facts.stages[rank.stage].clone(),
+                node: rank.node,
+                stands_for: rank.stands_for,
                 compute: 0.0,
                 imbalance_wait: 0.0,
                 caused_wait: 0.0,

@@ -81,6 +81,7 @@ fn facts() -> RunFacts {
     let rank = |name: &str, number: u32| Rank {
         name: name.to_owned(),
         stage: number as usize,
+        node: Some(0),
         compute_lane: LaneId::new(number),
         stands_for: 1,
     };

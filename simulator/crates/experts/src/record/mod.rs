@@ -119,6 +119,18 @@ pub fn read(text: &str) -> Result<Recording, RecordError> {
     Ok(recording)
 }
 
+/// Whether the text that begins with `head` is a recording, as far as its beginning tells: a dump by its keys, a table
+/// by its columns.
+#[must_use]
+pub fn begins(head: &str) -> bool {
+    let start = head.trim_start_matches('\u{feff}').trim_start();
+    if start.starts_with('{') || start.starts_with('[') {
+        dump::begins(start)
+    } else {
+        table::begins(start)
+    }
+}
+
 /// Refuses what is no text by its first bytes, with the reason; `None` for what may be text.
 #[must_use]
 pub fn refuse(bytes: &[u8]) -> Option<RecordError> {

@@ -65,12 +65,23 @@ impl Tokens {
     }
 }
 
-pub(super) fn read(text: &str) -> Result<Recording, RecordError> {
-    let skipped: usize = text
-        .split_inclusive('\n')
+/// Bytes of the lines of remarks that a table begins with.
+fn remarks(text: &str) -> usize {
+    text.split_inclusive('\n')
         .take_while(|line| line.starts_with('#') || line.starts_with("\"#"))
         .map(str::len)
-        .sum();
+        .sum()
+}
+
+/// Whether the text that begins with `start` is such a table, by its columns.
+pub(super) fn begins(start: &str) -> bool {
+    let header = start[remarks(start)..].lines().next().unwrap_or_default();
+    let header: StringRecord = header.split(',').collect();
+    Columns::of(&header).is_ok()
+}
+
+pub(super) fn read(text: &str) -> Result<Recording, RecordError> {
+    let skipped = remarks(text);
     let lines_before = text[..skipped].lines().count() as u64;
     let mut reader = csv::ReaderBuilder::new()
         .comment(Some(b'#'))

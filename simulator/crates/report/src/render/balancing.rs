@@ -1,13 +1,11 @@
 //! The terminal's look and `result/1` of a balancing run.
 
-use std::fmt::Write as _;
-
 use orrery_units::{Bytes, significant, with_si_prefix};
 use serde_json::{Map, Value, json};
 
 use super::text::{check_line, line, put, rests_on, right, table};
 use super::{balancing_verdict, json as looks};
-use crate::{BalancingReport, PolicyReport, StepTerms, SweepReport, SweepValue};
+use crate::{BalancingReport, PolicyReport, StepTerms, SweepReport, SweepValue, Worth};
 
 /// Most points of a series in a file; more are averaged.
 const MOST_POINTS: usize = 500;
@@ -84,6 +82,10 @@ fn policies(out: &mut String, report: &BalancingReport) {
     }
     right(&mut table, &[1, 2, 3, 4, 5, 6, 7, 8]);
     put(out, &table);
+    for worth in report.worth() {
+        line(out, &worth.sentence());
+    }
+    out.push('\n');
     line(out, &replications(report));
     for policy in &report.policies {
         line(out, &format!("{}: {}", policy.id, policy.about));
@@ -167,7 +169,12 @@ fn recorded(out: &mut String, report: &BalancingReport) {
     if report.recorded.is_empty() {
         return;
     }
-    let mut table = table(&["plan", "median layer", "mean", "worst"]);
+    let mut table = table(&[
+        "busiest device over mean under plan",
+        "median layer",
+        "mean",
+        "worst layer",
+    ]);
     for (id, _) in &report.recorded {
         let value = |statistic: &str| {
             let key = format!("eplb.plan_imbalance{{plan='{id}'}}.{statistic}");
@@ -208,6 +215,7 @@ pub fn balancing_json(report: &BalancingReport) -> Value {
     put("steps", json!(report.steps));
     put("partial", json!(report.partial));
     put("verdict", json!(balancing_verdict(report)));
+    put("worth", report.worth().iter().map(worth).collect());
     put("metrics", json!(report.metrics.values()));
     put("intervals", looks::intervals(&report.metrics));
     put("provenance", looks::provenance(report.provenance));
@@ -235,16 +243,18 @@ pub fn balancing_json(report: &BalancingReport) -> Value {
             .collect(),
     );
     put("sweeps", report.sweeps.iter().map(sweep).collect());
-    put(
-        "recorded",
-        report
-            .recorded
-            .iter()
-            .map(|(id, layers)| json!({"id": id, "imbalance_of_layers": layers}))
-            .collect(),
-    );
+    let recorded = report.recorded.iter();
+    let plan = |(id, layers): &(String, Vec<f64>)| json!({"id": id, "imbalance_of_layers": layers});
+    put("recorded", recorded.map(plan).collect());
     put("assumptions", looks::assumptions(&report.assumptions));
     Value::Object(object)
+}
+
+fn worth(worth: &Worth) -> Value {
+    json!({
+        "policy": worth.policy, "saved_s": worth.saved, "migration_s": worth.migration, "pays_from": worth.pays_from,
+        "sentence": worth.sentence(),
+    })
 }
 
 /// A policy, with its loads of devices in the first steps and in the last.
@@ -298,34 +308,51 @@ pub(super) fn thinned(series: &[f32]) -> Vec<f64> {
     series.chunks(each).map(mean).collect()
 }
 
-/// What balancing bought, in a sentence.
+/// Whether balancing pays, in a sentence; what each policy is worth is said with its table.
 pub(super) fn verdict(report: &BalancingReport) -> String {
     let totals = report.totals();
     let Some(&(first, base, _)) = totals.first() else {
-        let (plans, checks) = (report.recorded.len(), report.checks.len());
-        return format!("{plans} plans on recordings, {checks} expectations.");
+        return of_plans(report);
     };
-    let best = totals
-        .iter()
-        .min_by(|a, b| a.1.total_cmp(&b.1))
-        .copied()
-        .unwrap_or((first, base, 0.0));
-    let mut sentence = format!(
-        "Layers of experts take {} of {} steps under {first}",
-        with_si_prefix(base, "s"),
-        report.steps
-    );
-    let end = if best.0 == first {
-        write!(sentence, "; nothing else is faster.")
-    } else {
-        let share = if base > 0.0 { best.2 / base * 100.0 } else { 0.0 };
-        write!(
-            sentence,
-            "; {} gives back {} of them, {share:.1} %.",
-            best.0,
-            with_si_prefix(best.2, "s")
-        )
+    let (all, steps) = (with_si_prefix(base, "s"), report.steps);
+    let best = report
+        .worth()
+        .into_iter()
+        .max_by(|a, b| a.saved.total_cmp(&b.saved));
+    match best {
+        Some(best) if best.pays() => format!(
+            "Balancing pays: {} saves {} of the {all} that layers of experts take in {steps} steps under {first}.",
+            best.policy,
+            best.saves()
+        ),
+        Some(_) => format!(
+            "Balancing does not pay: nothing takes less than the {all} that layers of experts take in {steps} steps under \
+             {first}."
+        ),
+        None => format!("Layers of experts take {all} of {steps} steps under {first}."),
+    }
+}
+
+/// What plans on recordings leave, in a sentence.
+fn of_plans(report: &BalancingReport) -> String {
+    let left = |id: &str, statistic: &str| {
+        let key = format!("eplb.plan_imbalance{{plan='{id}'}}.{statistic}");
+        report.metrics.get(&key).unwrap_or(0.0)
     };
-    end.expect("writing to a string cannot fail");
-    sentence
+    let ids = || report.recorded.iter().map(|(id, _)| id.as_str());
+    let by = |one: &&str, other: &&str| left(one, "p50").total_cmp(&left(other, "p50"));
+    let (plans, checks) = (report.recorded.len(), report.checks.len());
+    let (Some(least), Some(most)) = (ids().min_by(by), ids().max_by(by)) else {
+        return format!("No policy and no plan; {checks} expectations.");
+    };
+    let told = |id: &str| {
+        let [middle, worst] = ["p50", "max"].map(|statistic| significant(left(id, statistic), 4));
+        format!("{id} {middle} x the mean (worst layer {worst})")
+    };
+    format!(
+        "Of {plans} plans on recordings the busiest device has, in the median layer, under {}, the least, and under {}, the \
+         most.",
+        told(least),
+        told(most)
+    )
 }

@@ -195,6 +195,7 @@ fn ranks(report: &Report) -> Value {
         })),
         "wait_caused": report.ranks.caused_wait(),
         "blamed": blamed,
+        "waited_for": report.ranks.waited_for().map(|waited| waited.json()),
     })
 }
 

@@ -156,16 +156,19 @@ fn memory(out: &mut String, report: &Report) {
 }
 
 fn ranks(out: &mut String, report: &Report) {
-    if let Some(worst) = report.ranks.worst() {
-        line(
-            out,
-            &format!(
-                "busiest rank: {} ({}), {} of compute a step",
-                worst.name,
-                worst.stage,
-                SimDuration::from_secs(worst.compute)
-            ),
-        );
+    match (report.ranks.waited_for(), report.ranks.worst()) {
+        (Some(waited), _) => line(out, &waited.sentence()),
+        (None, Some(worst)) => {
+            let time = SimDuration::from_secs(worst.compute);
+            line(
+                out,
+                &format!(
+                    "busiest rank: {} ({}), {time} of compute a step",
+                    worst.name, worst.stage
+                ),
+            );
+        }
+        (None, None) => {}
     }
     let all = report.ranks.caused_wait();
     let blamed: Vec<String> = report

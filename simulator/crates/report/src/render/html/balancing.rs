@@ -58,6 +58,9 @@ fn head(page: &mut String, report: &BalancingReport, title: &str) {
     }
     let verdict = escape(&balancing_verdict(report));
     put(page, &format!("<p class=\"verdict\">{verdict}</p>\n"));
+    for worth in report.worth() {
+        put(page, &format!("<p>{}</p>\n", escape(&worth.sentence())));
+    }
     for note in &report.notes {
         put(page, &format!("<p class=\"small\">{}</p>\n", escape(note)));
     }

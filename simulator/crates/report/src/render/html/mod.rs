@@ -252,6 +252,9 @@ fn ranks(page: &mut String, report: &Report) {
         "<p>Compute and waiting for peers in the mean step, rank by rank.</p>\n",
     );
     put(page, &picture::ranks(report));
+    if let Some(waited) = report.ranks.waited_for() {
+        put(page, &format!("<p>{}</p>\n", escape(&waited.sentence())));
+    }
     let blamed = report.ranks.blamed(10);
     if !blamed.is_empty() {
         let all = report.ranks.caused_wait();
