@@ -120,6 +120,13 @@ impl Daemon {
         daemon.fingerprint = identity.map(|identity| identity.fingerprint.clone());
         daemon.stop_server = Some(stop_server);
         let server = daemon.server(settings, &serving);
+        if let Some(token) = serving.access.token().cloned() {
+            let stop = daemon.new_stop();
+            daemon
+                .threads
+                .start("token".to_owned(), move || token.follow(&stop))
+                .map_err(StartError::Thread)?;
+        }
         let reactor = Reactor::new().map_err(StartError::Thread)?;
         let listener = reactor.register(listener).map_err(refused)?;
         let run = move || reactor.run(server.run(listener, stopped));

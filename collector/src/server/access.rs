@@ -5,11 +5,15 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
+
+use crate::threads::Stop;
 
 /// The shortest token, in characters: 128 bits as hexadecimal digits are twice as many.
 const SHORTEST: usize = 16;
@@ -21,9 +25,20 @@ const LONGEST_FILE: u64 = 64 << 10;
 /// How to make a token, for error texts.
 pub(crate) const MAKE_TOKEN: &str = "(umask 077; openssl rand -hex 32 > FILE)";
 
+/// How often a token's file is looked at: a token that leaked is to be changed, and a daemon is not to be restarted for
+/// it.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// A secret that clients show; only its digest is kept.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(crate) struct Token([u8; 32]);
+
+/// The token that a file holds, as it holds it now.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenFile {
+    path: PathBuf,
+    token: Arc<RwLock<Token>>,
+}
 
 /// Why a token cannot be used.
 #[derive(Debug, Error)]
@@ -73,12 +88,20 @@ pub(crate) enum Access {
     Everybody,
     /// Who shows the token, if there is one, or a certificate, if clients may have those.
     Shown {
-        token: Option<Token>,
+        token: Option<TokenFile>,
         by_certificate: bool,
     },
 }
 
 impl Access {
+    /// The token, if one is asked for.
+    pub(crate) const fn token(&self) -> Option<&TokenFile> {
+        match self {
+            Self::Shown { token, .. } => token.as_ref(),
+            Self::Everybody => None,
+        }
+    }
+
     /// Whether a request with `headers`, over a connection with a certificate or without, may be answered.
     pub(crate) fn check(&self, headers: &HeaderMap, has_certificate: bool) -> Result<(), Refusal> {
         let Self::Shown {
@@ -102,7 +125,7 @@ impl Access {
         let mut shown = headers.get_all(header::AUTHORIZATION).iter();
         match (shown.next(), shown.next()) {
             (None, _) => Err(Refusal::Missing),
-            (Some(shown), None) if token.is(bearer(shown.as_bytes())) => Ok(()),
+            (Some(shown), None) if token.now().is(bearer(shown.as_bytes())) => Ok(()),
             _ => Err(Refusal::Wrong),
         }
     }
@@ -135,7 +158,52 @@ impl Token {
     /// Whether `shown` is the token. Digests are compared, in constant time, so that neither length nor content
     /// of the token shows in how long it takes.
     fn is(&self, shown: &[u8]) -> bool {
-        Self::of(shown).0.ct_eq(&self.0).into()
+        self.is_same(&Self::of(shown))
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        other.0.ct_eq(&self.0).into()
+    }
+}
+
+impl TokenFile {
+    /// Reads the token in the file `path`, which nobody but its owner may read.
+    pub(crate) fn read(path: &Path) -> Result<Self, TokenError> {
+        Ok(Self {
+            path: path.to_owned(),
+            token: Arc::new(RwLock::new(Token::read(path)?)),
+        })
+    }
+
+    fn now(&self) -> Token {
+        *self.token.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes up what the file holds, until somebody wishes to stop. While it holds no token, or others may read it, the
+    /// one before is in force.
+    pub(crate) fn follow(&self, stop: &Stop) {
+        let mut is_told = false;
+        while !stop.wait(LOOK) {
+            self.look(&mut is_told);
+        }
+    }
+
+    /// Looks at the file; `is_told` is whether its fault was told.
+    fn look(&self, is_told: &mut bool) {
+        match Token::read(&self.path) {
+            Ok(token) => {
+                *is_told = false;
+                if !self.now().is_same(&token) {
+                    *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
+                    tracing::info!("the token was changed: `{}`", self.path.display());
+                }
+            }
+            Err(fault) => {
+                if !std::mem::replace(is_told, true) {
+                    tracing::warn!("the token stays the one before: {fault}");
+                }
+            }
+        }
     }
 }
 
@@ -199,10 +267,57 @@ mod tests {
             .collect()
     }
 
+    /// The token in a file that is not there.
+    fn held(text: &str) -> TokenFile {
+        TokenFile {
+            path: PathBuf::from("/nonexistent/token"),
+            token: Arc::new(RwLock::new(Token::of(text.as_bytes()))),
+        }
+    }
+
+    #[test]
+    fn a_token_that_changed_is_in_force_and_one_that_is_none_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let write = |text: &str, mode: u32| {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        write(TOKEN, 0o600);
+        let file = TokenFile::read(&path).unwrap();
+        let access = Access::Shown {
+            token: Some(file.clone()),
+            by_certificate: false,
+        };
+        let [old, new] = [TOKEN.to_owned(), TOKEN.to_uppercase()];
+        let is_let_in = |token: &str| access.check(&shown(&[&format!("Bearer {token}")]), false).is_ok();
+        let mut is_told = false;
+        // Neither a file that is being written nor one that others may read closes the door or opens it.
+        for (text, mode, wanted) in [
+            ("", 0o600, [true, false]),
+            (&new[..10], 0o600, [true, false]),
+            (&new, 0o644, [true, false]),
+            (&new, 0o600, [false, true]),
+            (&new, 0o600, [false, true]),
+            (&old, 0o600, [true, false]),
+        ] {
+            write(text, mode);
+            file.look(&mut is_told);
+            assert_eq!(
+                [&old, &new].map(|token| is_let_in(token)),
+                wanted,
+                "{text} {mode:o}"
+            );
+        }
+        std::fs::remove_file(&path).unwrap();
+        file.look(&mut is_told);
+        assert!(is_let_in(&old) && is_told);
+    }
+
     #[test]
     fn only_the_whole_token_is_right() {
         let access = Access::Shown {
-            token: Some(Token::of(TOKEN.as_bytes())),
+            token: Some(held(TOKEN)),
             by_certificate: false,
         };
         let check = |values: &[&str]| access.check(&shown(values), false);
@@ -244,7 +359,7 @@ mod tests {
             access(None, false).check(&shown(&["Bearer "]), false),
             Err(Refusal::Closed)
         );
-        let token = Token::of(TOKEN.as_bytes());
+        let token = held(TOKEN);
         assert_eq!(
             access(Some(token.clone()), false).check(&none, true),
             Err(Refusal::Missing)

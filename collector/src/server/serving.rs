@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::access::{Access, MAKE_TOKEN, Token, TokenError};
+use super::access::{Access, MAKE_TOKEN, TokenError, TokenFile};
 use super::limits::Limits;
 use super::tls::{self, Identity, Tls, TlsError};
 use crate::metrics::HostnameLabel;
@@ -81,7 +81,7 @@ impl Serving {
 
     /// Reads the token and the certificates, and makes what is to be made, in `data_dir`.
     pub(crate) fn prepare(&self, listen: IpAddr, data_dir: Option<&Path>) -> Result<Prepared, ServingError> {
-        let token = self.token_file.as_deref().map(Token::read).transpose()?;
+        let token = self.token_file.as_deref().map(TokenFile::read).transpose()?;
         // What counts is where the daemon listens, not where a request comes from: a relay on this machine would
         // make everybody local.
         let access = if listen.is_loopback() && !self.has_credentials() {

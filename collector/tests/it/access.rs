@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use orrery_collector::{Daemon, OpenSource, Settings, SourceKind};
 use tempfile::TempDir;
@@ -128,6 +128,26 @@ fn a_token_that_is_sent_in_clear_is_warned_of() {
         "{warning}"
     );
     assert!(!warning.contains(TOKEN), "a secret is not logged");
+}
+
+#[test]
+fn a_token_that_was_changed_is_asked_for_without_a_restart() {
+    let (folder, settings) = with_token("127.0.0.1:0");
+    let daemon = Daemon::start(&settings).unwrap();
+    let code_with = |token: &str| {
+        let shown = format!("Authorization: Bearer {token}\r\n");
+        let (head, _) = get_with(daemon.address(), "/metrics", &shown);
+        code(&head).to_owned()
+    };
+    let new = TOKEN.to_uppercase();
+    assert_eq!([TOKEN, &new].map(code_with), ["200", "401"]);
+    std::fs::write(folder.path().join("token"), &new).unwrap();
+    let start = Instant::now();
+    while code_with(&new) != "200" {
+        assert!(start.elapsed() < PATIENCE, "the new token is not taken up");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(code_with(TOKEN), "401");
 }
 
 #[test]
