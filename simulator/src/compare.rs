@@ -63,6 +63,8 @@ pub struct Figure {
     pub unit: &'static str,
     /// Its value in either, where it has one.
     pub values: [Option<f64>; 2],
+    /// What money is counted in, in either; empty where nobody says.
+    currencies: [String; 2],
 }
 
 impl Figure {
@@ -73,7 +75,10 @@ impl Figure {
             || "n/a".to_owned(),
             |value| match self.unit {
                 "ratio" => format!("{} %", orrery_units::significant(value * 100.0, 3)),
-                "currency" => orrery_units::significant(value, 4),
+                "currency" => {
+                    let currency = self.currencies.get(side).map_or("", String::as_str);
+                    format!("{} {currency}", orrery_units::significant(value, 4))
+                }
                 unit => quantity(value, unit),
             },
         )
@@ -206,7 +211,7 @@ impl Comparison {
             .map(|&(cause, picos)| format!("{} {}", shown(picos), cause.title()))
             .collect();
         format!(
-            "B {} per step ({a} -> {b}): {}.",
+            "{} ({a} -> {b}): {}.",
             self.pace(),
             parts.join(", "),
             a = a.step(),
@@ -214,18 +219,24 @@ impl Comparison {
         )
     }
 
-    /// `is 6.2 % slower`; where a share says little, `takes 12 times as long`.
+    /// `B's step is 69.9 % shorter, 3.32 times as fast`; where a share says little, `B's step takes 12 times as long`. A step
+    /// that is a share `r` shorter is `1 / (1 − r)` times as fast, which is said where the two differ to the eye.
     fn pace(&self) -> String {
+        let significant = orrery_units::significant;
         let relative = self.relative();
         let times = 1.0 + relative;
         if relative > 9.0 {
-            return format!("takes {} times as long", orrery_units::significant(times, 3));
+            return format!("B's step takes {} times as long", significant(times, 3));
         }
-        let faster = if self.difference() < 0 { "faster" } else { "slower" };
-        format!(
-            "is {} % {faster}",
-            orrery_units::significant(relative.abs() * 100.0, 3)
-        )
+        let share = significant(relative.abs() * 100.0, 3);
+        if self.difference() >= 0 {
+            return format!("B's step is {share} % longer");
+        }
+        if relative > -0.1 {
+            return format!("B's step is {share} % shorter");
+        }
+        let times = significant(1.0 / times, 3);
+        format!("B's step is {share} % shorter, {times} times as fast")
     }
 
     /// The comparison as a `compare/1` object.
@@ -295,6 +306,13 @@ pub fn is_recorded(run: &Value) -> bool {
     run["origin"] == "recorded"
 }
 
+/// What the money of a stored run is counted in; runs from before results said so say it among their settings.
+pub(crate) fn currency(run: &Value) -> &str {
+    let said = run["currency"].as_str();
+    said.or_else(|| run["settings"]["cost.currency"].as_str())
+        .unwrap_or_default()
+}
+
 /// Scenario and seed, the file too where these do not tell them apart.
 fn names(a: &Value, b: &Value) -> [String; 2] {
     let short = |run: &Value| match is_recorded(run) {
@@ -342,6 +360,7 @@ fn figures(a: &Value, b: &Value) -> Vec<Figure> {
                 key,
                 unit: find_metric(name).map_or("", |metric| metric.unit),
                 values: [a, b].map(|run| run["metrics"][key].as_f64()),
+                currencies: [a, b].map(|run| currency(run).to_owned()),
             }
         })
         .filter(|figure| figure.values.iter().any(Option::is_some))
@@ -400,3 +419,6 @@ pub(crate) fn short(value: Option<&str>) -> String {
     let beginning: String = value.chars().take(LONGEST).collect();
     format!("{beginning} …")
 }
+
+#[cfg(test)]
+mod tests;

@@ -319,6 +319,12 @@ impl Watch {
         self.controls.iter().any(RunControl::is_cancelled)
     }
 
+    /// Whether no replication goes on: what they give is put together.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.controls.iter().all(RunControl::is_over)
+    }
+
     /// The last progress that each replication published.
     #[must_use]
     pub fn progress(&self) -> Vec<Progress> {
@@ -549,6 +555,7 @@ mod tests {
         assert_eq!(metrics.get("mem.hbm_peak.max"), None, "nothing held memory");
         assert_eq!(done.timeline.map(|timeline| timeline.len()), Some(1));
         assert_eq!(done.stopped, None);
+        assert!(watch.is_over() && !Watch::new(1).is_over());
         watch.cancel();
         assert_eq!(watch.progress().len(), 3);
     }

@@ -312,7 +312,7 @@ fn the_command_explains_a_difference() {
     let more = [&slower[..], &["--fail-over", "1%", "--picture", "difference.svg"]].concat();
     let slower_run = run(&more);
     assert_eq!(slower_run.code, 1, "{}{}", slower_run.out, slower_run.err);
-    assert!(slower_run.out.contains("slower per step"), "{}", slower_run.out);
+    assert!(slower_run.out.contains(" % longer ("), "{}", slower_run.out);
     assert!(
         slower_run.out.contains("training.recompute"),
         "{}",

@@ -110,7 +110,7 @@ fn timeline() -> io::Result<()> {
     let first = stage.frame(Vec::new(), &mut panel);
     let mut all = |events: &dyn Fn(usize) -> Vec<Event>| {
         let frames = (0..FRAMES).map(|number| stage.frame(events(number), &mut panel));
-        Took::of(frames.collect())
+        Took::of(&frames.collect::<Vec<_>>())
     };
     let zoom = |number: usize| {
         let by = if number % 40 < 20 { 40.0 } else { -40.0 };
@@ -129,7 +129,7 @@ fn timeline() -> io::Result<()> {
     };
     let panning = all(&pan);
     let idle = all(&|_| Vec::new());
-    let millis = first.as_secs_f64() * 1e3;
+    let millis = first.wall.as_secs_f64() * 1e3;
     print(
         &format!("{SPANS} spans in {LANES} lanes: first view"),
         &format!("{millis:.1} ms"),
@@ -176,7 +176,7 @@ fn experts() -> io::Result<()> {
     }
     let moved = |number: usize| vec![Event::PointerMoved(egui::pos2(900.0 + number as f32, 500.0))];
     let frames = (0..FRAMES).map(|number| stage.app_frame(&mut app, moved(number)));
-    let took = Took::of(frames.collect());
+    let took = Took::of(&frames.collect::<Vec<_>>());
     print(
         &format!("{cells} cells of experts, the whole window, a frame"),
         &took.to_string(),
@@ -242,7 +242,7 @@ fn fleet() -> io::Result<()> {
         if stage.is_due() {
             let frame = stage.app_frame(&mut app, Vec::new());
             drawn += 1;
-            spent += frame;
+            spent += frame.wall;
             frames.push(frame);
         } else {
             thread::sleep(Duration::from_millis(2));
@@ -259,7 +259,7 @@ fn fleet() -> io::Result<()> {
     let words = format!(
         "{share:.2} % of a core in {drawn} frames of {:.1} s; {}",
         elapsed,
-        Took::of(frames)
+        Took::of(&frames)
     );
     print(
         &format!("{live} devices of {NODES} nodes live at 1 Hz"),
@@ -315,7 +315,7 @@ fn busy() -> io::Result<()> {
     });
     print(
         "a simulation, a dead collector and 500 MB of traces: a frame",
-        &Took::of(frames).to_string(),
+        &Took::of(&frames).to_string(),
         "none is long",
     )?;
     print("  the traces were open", &opened, "")?;

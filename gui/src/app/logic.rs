@@ -16,6 +16,8 @@ use crate::document::{Elsewhere, Event, Feed, Running, Text, Wanted, check, run}
 
 /// How often progress is read.
 pub(super) const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// How often it is asked whether a run that was stopped is over.
+const STOPPING_EVERY: Duration = Duration::from_millis(10);
 /// How often the ages in the fleet are drawn anew.
 const AGE_EVERY: Duration = Duration::from_secs(1);
 
@@ -199,8 +201,10 @@ impl App {
             }
             Event::Ended(number, outcome) if number == self.run_number => {
                 self.watch = None;
-                let place = document.running.as_ref().map(|running| running.place);
-                document.end_run(place.unwrap_or(document.front), outcome);
+                match document.place_of(self.run_of) {
+                    Some(place) => document.end_run(place, outcome),
+                    None => document.running = None,
+                }
             }
             Event::Expected(..) | Event::Ended(..) => {}
             Event::Disk(disk) => self.take_in_disk(disk),
@@ -229,6 +233,7 @@ impl App {
         };
         self.run_number += 1;
         let document = Arc::make_mut(&mut self.document);
+        self.run_of = document.keeping().map_or(0, |kept| kept.id);
         document.fault = None;
         document.running = Some(Running {
             place: document.front,
@@ -263,7 +268,15 @@ impl App {
         if let (Some(watch), Some(running)) = (&self.watch, &mut document.running) {
             running.elapsed = self.run_began.elapsed();
             running.tasks_done = watch.done();
-            context.request_repaint_after(PROGRESS_EVERY);
+            context.request_repaint_after(if running.stopping {
+                STOPPING_EVERY
+            } else {
+                PROGRESS_EVERY
+            });
+            // Whoever stopped it need not wait until what it gave is counted.
+            if running.stopping && watch.is_over() {
+                document.running = None;
+            }
         }
     }
 }

@@ -209,6 +209,8 @@ pub struct App {
     /// Questions about the history of devices so far.
     past_number: u64,
     run_began: Instant,
+    /// The scenario that was run last, by its id.
+    run_of: u64,
     checking: bool,
     run_when_checked: bool,
     search_when_checked: bool,
@@ -272,6 +274,7 @@ impl App {
             run_number: 0,
             past_number: 0,
             run_began: Instant::now(),
+            run_of: 0,
             checking: false,
             run_when_checked: start.run_at_once,
             search_when_checked: start.search_at_once,

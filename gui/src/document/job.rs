@@ -130,6 +130,14 @@ impl RunWatch {
         }
     }
 
+    /// Whether it goes on no more, whatever is still made of what it gave.
+    pub(crate) fn is_over(&self) -> bool {
+        match self {
+            Self::Training(watch) => watch.is_over(),
+            Self::Balancing(_) => false,
+        }
+    }
+
     /// How much is done.
     pub(crate) fn done(&self) -> u64 {
         match self {

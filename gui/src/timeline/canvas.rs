@@ -45,6 +45,7 @@ pub(super) fn show(ui: &mut Ui, model: &TimelineModel, view: &mut View) {
         grid(ui, seen, lanes, &marks);
         let first = ((viewport.top() / ROW).floor().max(0.0) as usize).min(rows.len());
         let last = ((viewport.bottom() / ROW).ceil().max(0.0) as usize).clamp(first, rows.len());
+        let mut bars = std::mem::take(&mut view.bars);
         let brush = Brush {
             model,
             view,
@@ -53,7 +54,7 @@ pub(super) fn show(ui: &mut Ui, model: &TimelineModel, view: &mut View) {
             colors: &view.colors,
             background: ui.visuals().panel_fill,
         };
-        let drawn = rows::draw(ui, &brush, &rows[first..last], first, seen, top);
+        let drawn = rows::draw(ui, &brush, &mut bars, (&rows[first..last], first), seen, top);
         let painter = ui.painter_at(Rect::from_x_y_ranges(lanes, seen.y_range()));
         interval(ui, &painter, &axis, &brush, strip, seen);
         selection(&painter, &brush, &rows, &drawn, top);
@@ -67,6 +68,7 @@ pub(super) fn show(ui: &mut Ui, model: &TimelineModel, view: &mut View) {
             tip(ui, &response, model, hovered);
         }
         let hovered = hovered.map(|hovered| hovered.span);
+        view.bars = bars;
         clicks(&response, model, view, hovered, drawn.toggled, pointer.is_some());
     });
 }

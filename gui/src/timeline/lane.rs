@@ -1,10 +1,14 @@
 //! The spans of one lane as columns, with sums by kind of any stretch of them in bounded time.
 
+use std::cmp::Reverse;
+
 use orrery_timeline::SpanId;
 use orrery_units::KindId;
 
 /// Spans between two stored sums: adding up a stretch looks at fewer than twice as many spans.
 const CHUNK: usize = 16;
+/// Spans whose kinds are told apart one by one.
+const FEW: usize = 12;
 
 /// What is told to a lane of one span, in picoseconds since the first span of the timeline.
 #[derive(Clone, Copy, Debug)]
@@ -176,27 +180,52 @@ impl Lane {
                 found: filter.finds(kind),
             });
         }
-        self.busy(from, to, scratch);
-        let mut best: Option<(bool, u64, KindId)> = None;
+        let mut best: Option<(bool, u64, Reverse<u16>)> = None;
         let mut busy = 0;
-        for (&kind, &sum) in self.kinds.iter().zip(scratch.iter()) {
+        let mut weigh = |number: u16, sum: u64| {
+            let kind = self.kinds[usize::from(number)];
             if sum == 0 || !filter.draws(kind) {
-                continue;
+                return;
             }
             busy += sum;
-            let found = filter.finds(kind);
-            if best.is_none_or(|(of_best, most, _)| (found, sum) > (of_best, most)) {
-                best = Some((found, sum, kind));
-            }
+            best = best.max(Some((filter.finds(kind), sum, Reverse(number))));
+        };
+        if to - from <= FEW {
+            self.tally(from, to).for_each(|(number, sum)| weigh(number, sum));
+        } else {
+            self.busy(from, to, scratch);
+            (0..)
+                .zip(scratch.iter())
+                .for_each(|(number, &sum)| weigh(number, sum));
         }
+        let mut best = best.map(|(found, _, Reverse(number))| (found, self.kinds[usize::from(number)]));
         if best.is_none() {
             // Nothing but spans without length: the first that is drawn, if any near the start is.
             let mut few = (from..to.min(from + CHUNK)).map(|at| self.kind_of(at));
             best = few
                 .find(|&kind| filter.draws(kind))
-                .map(|kind| (filter.finds(kind), 0, kind));
+                .map(|kind| (filter.finds(kind), kind));
         }
-        best.map(|(found, _, kind)| Dominant { kind, busy, found })
+        best.map(|(found, kind)| Dominant { kind, busy, found })
+    }
+
+    /// Kinds of the few spans `from..to`, as indices into `kinds`, with their busy time: no kind but those that occur is
+    /// looked at, which are few where a lane has many.
+    fn tally(&self, from: usize, to: usize) -> impl Iterator<Item = (u16, u64)> {
+        debug_assert!(to - from <= FEW, "{} spans are not few", to - from);
+        let mut sums = [(0_u16, 0_u64); FEW];
+        let mut len = 0;
+        for at in from..to {
+            let (kind, time) = (self.kind[at], self.ends[at] - self.starts[at]);
+            match sums[..len].iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, sum)) => *sum += time,
+                None => {
+                    sums[len] = (kind, time);
+                    len += 1;
+                }
+            }
+        }
+        sums.into_iter().take(len)
     }
 
     /// The span that runs at `instant`, or else the nearest one; `None` on an empty lane.

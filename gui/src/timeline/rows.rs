@@ -1,5 +1,7 @@
 //! The lines of the canvas: heads of groups, lanes and counters, with their names pinned at the left.
 
+use std::sync::Arc;
+
 use eframe::egui::accesskit::Role;
 use eframe::egui::{Align2, FontId, Mesh, Pos2, Rangef, Rect, Sense, Shape, Stroke, Ui, WidgetInfo, vec2};
 
@@ -27,17 +29,39 @@ pub(super) struct Drawn {
     pub(super) toggled: Option<usize>,
 }
 
-/// Draws lines `rows`, numbered from `first`, on a canvas of which the first line begins at `top`.
+/// The mesh of the frame before, whose memory the next one takes: megabytes that are given back and asked for at every
+/// frame cost more in page faults than what is drawn.
+#[derive(Debug, Default)]
+pub(super) struct Bars(Arc<Mesh>);
+
+impl Bars {
+    /// An empty mesh; in the memory of the last one, unless somebody still draws that.
+    fn begin(&mut self) -> Mesh {
+        let mut mesh = std::mem::take(&mut self.0);
+        let mut mesh = Arc::get_mut(&mut mesh).map(std::mem::take).unwrap_or_default();
+        mesh.clear();
+        mesh
+    }
+
+    /// What draws `mesh`.
+    fn end(&mut self, mesh: Mesh) -> Shape {
+        self.0 = Arc::new(mesh);
+        Shape::Mesh(Arc::clone(&self.0))
+    }
+}
+
+/// Draws lines `rows`, numbered from `first`, on a canvas of which the first line begins at `top`; their `bars` as one
+/// mesh.
 pub(super) fn draw(
     ui: &mut Ui,
     brush: &Brush<'_>,
-    rows: &[Row],
-    first: usize,
+    bars: &mut Bars,
+    (rows, first): (&[Row], usize),
     area: Rect,
     top: f32,
 ) -> Drawn {
     let mut drawn = Drawn::default();
-    let (mut mesh, mut texts) = (Mesh::default(), Vec::new());
+    let (mut mesh, mut texts) = (bars.begin(), Vec::new());
     let stripe = ui.visuals().faint_bg_color;
     for (number, &row) in rows.iter().enumerate() {
         let top = top + ROW * (first + number) as f32;
@@ -71,8 +95,10 @@ pub(super) fn draw(
     }
     // Bars and texts are clipped to the lanes at once: a clip for each would be a draw call for each.
     let painter = ui.painter_at(Rect::from_x_y_ranges(brush.lanes, area.y_range()).intersect(ui.clip_rect()));
-    painter.add(Shape::mesh(mesh));
-    painter.extend(texts);
+    painter.add(bars.end(mesh));
+    // Another clip is another mesh: texts that were appended to that of the bars would have it copied as it grows.
+    let inner = painter.clip_rect().shrink2(vec2(1.0, 0.0));
+    painter.with_clip_rect(inner).extend(texts);
     drawn
 }
 
@@ -199,4 +225,29 @@ pub(super) fn middle(model: &TimelineModel, rows: &[Row], lane: usize, top: f32)
 /// The lanes' extent from left to right within `area`.
 pub(super) fn lanes_of(area: Rect) -> Rangef {
     Rangef::new(area.left() + NAMES, area.right().max(area.left() + NAMES + 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mesh_is_drawn_in_the_memory_of_the_last_one_unless_that_is_still_drawn() {
+        let mut bars = Bars::default();
+        let mut draw = |number: f32| {
+            let mut mesh = bars.begin();
+            assert!(mesh.is_empty(), "nothing of the last frame is left");
+            let memory = mesh.vertices.capacity();
+            let corner = Pos2::new(number, 0.0);
+            mesh.add_colored_rect(Rect::from_min_size(corner, vec2(1.0, 1.0)), theme::MARK);
+            (memory, bars.end(mesh))
+        };
+        let (_, first) = draw(1.0);
+        let (memory, second) = draw(2.0);
+        assert_eq!(memory, 0, "the first is still drawn");
+        assert_ne!(first, second);
+        drop((first, second));
+        let (memory, _) = draw(3.0);
+        assert!(memory >= 4, "the second was drawn");
+    }
 }

@@ -9,6 +9,7 @@ use orrery_units::KindId;
 use super::lane::Filter;
 use super::model::TimelineModel;
 use super::palette;
+use super::rows::Bars;
 use super::window::Window;
 use crate::document::Seen;
 
@@ -43,6 +44,8 @@ pub(crate) struct View {
     pub(crate) is_explained: bool,
     /// Whether the lanes are to have the focus, so that keys go on from where a link led.
     pub(super) wants_focus: bool,
+    /// What is drawn.
+    pub(super) bars: Bars,
 }
 
 /// What a drag does.

@@ -61,11 +61,7 @@ fn two_runs_are_compared_and_swapped_and_what_differs_is_named() {
     };
     let slower = verdict(&harness);
     assert_ne!(slower, 0, "another layout takes another time");
-    let words = if slower > 0 {
-        "slower per step"
-    } else {
-        "faster per step"
-    };
+    let words = if slower > 0 { " % longer" } else { " % shorter" };
     assert!(shows(&harness, words), "the verdict is a sentence");
     harness.get_by_label_contains("to the picosecond");
     harness.get_by_label_contains("exposed tensor traffic (TP): A ");

@@ -26,7 +26,7 @@ pub(super) fn rows(sheet: &Sheet) -> String {
             "figure",
             &figure.label,
             &value,
-            figure.unit,
+            &figure.unit,
             &low,
             &high,
             &figure.shown,
@@ -72,4 +72,31 @@ pub(super) fn rows(sheet: &Sheet) -> String {
     }
     let bytes = writer.into_inner().expect("memory takes any row");
     String::from_utf8(bytes).expect("cells are text")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::sheet::Sheet;
+
+    /// The row of the cost of a day in the sheet of `run`.
+    fn cost(run: &Value) -> String {
+        let rows = Sheet::of(run).unwrap().csv();
+        let row = rows.lines().find(|row| row.starts_with("figure,cost per day"));
+        row.unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn money_has_its_currency_for_a_unit() {
+        let mut run = json!({"scenario": "one", "currency": "EUR", "metrics": {"cost.per_day.mean": 1200.0}});
+        assert_eq!(cost(&run), "figure,cost per day,1200,EUR,,,1200 EUR");
+        run["currency"] = Value::Null;
+        run["settings"] = json!({"cost.currency": "CHF"});
+        assert_eq!(
+            cost(&run),
+            "figure,cost per day,1200,CHF,,,1200 CHF",
+            "as older runs say it"
+        );
+    }
 }

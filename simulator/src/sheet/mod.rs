@@ -26,8 +26,8 @@ pub struct Figure {
     pub interval: String,
     /// The value in base units, with its interval.
     pub value: Option<(f64, Option<(f64, f64)>)>,
-    /// The base unit.
-    pub unit: &'static str,
+    /// The base unit; of money, its currency.
+    pub unit: String,
 }
 
 /// A part of a whole, such as a cause of the step.
@@ -240,7 +240,7 @@ fn figure(run: &Value, label: &str, key: &str) -> Option<Figure> {
     let metric = find_metric(key.rsplit_once('.')?.0)?;
     let interval = run["intervals"][key].as_array();
     let interval = interval.and_then(|ends| Some((ends.first()?.as_f64()?, ends.get(1)?.as_f64()?)));
-    let currency = run["settings"]["cost.currency"].as_str().unwrap_or_default();
+    let currency = compare::currency(run);
     let show = |value| render::figure(key, value, currency).unwrap_or_default();
     Some(Figure {
         label: label.to_owned(),
@@ -249,17 +249,20 @@ fn figure(run: &Value, label: &str, key: &str) -> Option<Figure> {
             format!("{} … {}", show(low), show(high))
         }),
         value: Some((value, interval)),
-        unit: metric.unit,
+        unit: match metric.unit {
+            "currency" => currency.to_owned(),
+            unit => unit.to_owned(),
+        },
     })
 }
 
-fn plain(label: &str, shown: String, value: f64, unit: &'static str) -> Figure {
+fn plain(label: &str, shown: String, value: f64, unit: &str) -> Figure {
     Figure {
         label: label.to_owned(),
         shown,
         interval: String::new(),
         value: Some((value, None)),
-        unit,
+        unit: unit.to_owned(),
     }
 }
 

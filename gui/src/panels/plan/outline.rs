@@ -106,7 +106,7 @@ fn estimates(outline: &Outline) -> Vec<Line> {
         estimated("step", format!("{} s", significant(outline.step, 3))),
         estimated("MFU", percent(outline.mfu())),
         estimated("tokens/s/GPU", significant(outline.tokens_per_device(), 3)),
-        estimated("bubble", percent(outline.bubble)),
+        estimated("pipeline bubble", percent(outline.bubble)),
         (
             "peak memory",
             format!("{peak} of {memory}, stage {stage}"),

@@ -14,6 +14,7 @@ pub struct RunControl {
 #[derive(Debug, Default)]
 struct Shared {
     cancel: AtomicBool,
+    over: AtomicBool,
     now: AtomicU64,
     step: AtomicU64,
     tasks: AtomicU64,
@@ -43,6 +44,16 @@ impl RunControl {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.shared.cancel.load(Ordering::Relaxed)
+    }
+
+    /// Whether the run goes on no more: it was stopped or is at its end, and what it gives is put together.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.shared.over.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn end(&self) {
+        self.shared.over.store(true, Ordering::Relaxed);
     }
 
     /// The last progress published. Its fields may be one publication apart from each other.

@@ -52,6 +52,7 @@ pub fn run(driver: &mut dyn Driver, options: &Options, control: &RunControl) -> 
     let mut run = Run::new(driver.resources().clone(), options);
     let stop = run.advance(driver, options, control);
     run.publish(control);
+    control.end();
     let at = run.now;
     match stop {
         Stop::Finished if run.programs.iter().all(|program| program.live == 0) => Ok(run.outcome()),

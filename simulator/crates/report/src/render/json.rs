@@ -35,6 +35,9 @@ pub fn json(report: &Report) -> Value {
     put("cluster", json!(who.cluster));
     put("layout", json!(who.layout));
     put("device", device(report));
+    if let Some(price) = &report.facts.price {
+        put("currency", json!(price.currency));
+    }
     put("replications", json!(report.replications));
     put("steps", json!(report.steps));
     put("partial", json!(report.partial));

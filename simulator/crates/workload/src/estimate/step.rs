@@ -16,6 +16,9 @@ pub struct Estimate {
     pub busy: f64,
     /// Seconds in which it waits for others to fill and drain the pipeline, messages included.
     pub bubble: f64,
+    /// Seconds in which a pipeline rank of the mean waits for others: what `train.bubble_ratio` counts. Ranks with less to
+    /// do than the slowest wait longer than that.
+    pub waits: f64,
     /// Seconds in which gradients and parameters travel and nothing hides it.
     pub data: f64,
     /// Seconds of the end of the step: norm, optimiser, agreement, and what no microbatch accounts for.
@@ -40,6 +43,7 @@ impl Parts {
         let times = passes.iter().map(|[forward, backward]| forward + backward);
         let sum: f64 = times.clone().sum();
         let slowest = times.fold(0.0, f64::max);
+        let ranks = f64::from(u32::try_from(passes.len()).unwrap_or(u32::MAX));
         let microbatches = f64::from(u32::try_from(self.order.microbatches).unwrap_or(u32::MAX));
         let chunks = f64::from(self.order.chunks.max(1));
         let (busy, fill) = match self.order.schedule {
@@ -49,6 +53,13 @@ impl Parts {
             other => self.deferred(other, &passes, tuning, microbatches),
         };
         let bubble = fill + self.messages(microbatches);
+        // A rank of time `t` works `t / max t` of the time that the slowest does.
+        let share = if slowest > 0.0 {
+            sum / (ranks * slowest)
+        } else {
+            1.0
+        };
+        let waits = fill + busy * (1.0 - share);
         let data = self.traffic(tuning, passes.first().copied().unwrap_or_default(), chunks);
         let update = self
             .sorts
@@ -63,6 +74,7 @@ impl Parts {
             step: busy + bubble + data + end,
             busy,
             bubble,
+            waits,
             data,
             end,
         }

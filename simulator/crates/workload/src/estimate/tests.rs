@@ -67,6 +67,23 @@ fn the_bubble_of_even_stages() {
     close(parts(4, 3).step(&tuning).step, 27.0);
 }
 
+/// Ranks of 3, 1.5, 1.5 and 1.5 s and eight microbatches: 28.5 s of pipeline, in which the mean rank works 15 s and the
+/// slowest 24 s.
+#[test]
+fn ranks_with_less_to_do_wait_longer() {
+    let mut uneven = parts(4, 1);
+    let mut light = uneven.sorts[0];
+    light.forward = pass(Labour::Products, 0.5, 10);
+    light.backward = pass(Labour::Products, 1.0, 10);
+    uneven.sorts.push(light);
+    uneven.ranks = vec![0, 1, 1, 1];
+    let estimate = uneven.step(&Tuning::default());
+    close(estimate.bubble, 4.5);
+    close(estimate.waits, 13.5);
+    let even = parts(4, 1).step(&Tuning::default());
+    close(even.waits, even.bubble);
+}
+
 /// Passes of 1 s forward, 1 s for inputs and 1 s for weights on four ranks, eight microbatches. ZB-H1: 3 (1 + 1 − 1); ZB-V
 /// with chunks of half: 3 · 0.5; DualPipe `(4 / 2 − 1)(1.5 + 1 − 1.5)` over 8 · 1.5; DualPipeV `3 (1.5 + 1 − 1.5)` over 8 · 3.
 #[test]
