@@ -19,8 +19,8 @@ pub use document::{
     Access, Apart, Asked, Calibrate, Collector, Course, CourseLine, Device, DeviceId, Document, Elsewhere,
     Explore, Fact, Facts, Finished, Fleet, FleetEvent, FleetMetric, Footing, History, Home, Item, Job,
     Judging, KEPT, Keeping, Link, Load, Look, Measuring, News, Node, Of, Opening, Past, Prepared, Reach,
-    Related, Run, Running, Runs, SIDES, Scenario, Searching, Seen, Selection, Sheets, Shelved, Side,
-    Standing, UnderWay, Wake, Wanted, Weighed, collector_url, is_scenario, short_name,
+    Related, Remedies, Run, Running, Runs, SIDES, Scenario, Searching, Seen, Selection, Sheets, Shelved,
+    Side, Standing, UnderWay, Wake, Wanted, Weighed, collector_url, is_scenario, short_name,
 };
 pub use panels::experts::ExpertsModel;
 pub use panels::explore::ExploreModel;

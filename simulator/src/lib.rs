@@ -15,6 +15,7 @@ pub mod exit;
 mod facts;
 pub mod files;
 pub mod kernels;
+mod loading;
 mod network;
 pub mod outline;
 mod picture;

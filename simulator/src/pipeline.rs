@@ -10,19 +10,19 @@ use std::thread::{self, Scope};
 
 use orrery_engine::{Error as EngineError, Options, Outcome, Progress, RecordPolicy, RunControl};
 use orrery_report::{Activity, Report, RunFacts};
-use orrery_scenario::{Diagnostic, LoadContext, Loaded, MetricEntry, MetricTable, Plan};
+use orrery_scenario::Plan;
 use orrery_taskgraph::{Driver, Pulled, Sink};
-use orrery_timeline::{Statistic, Timeline, Totals, registry};
+use orrery_timeline::{Timeline, Totals};
 use orrery_units::{Flops, ProgramId, Seed};
 use orrery_workload::lower::{Folding, NetworkMap, TrainingDriver};
 
-use crate::adapt::adapted;
 use crate::ahead::Ahead;
 use crate::facts;
-use crate::files::DiskSource;
 use crate::network;
 use crate::power;
 use crate::why::{self, Found};
+
+pub use crate::loading::{fixes, load, load_any, load_searchable, metric_table};
 
 /// Spans kept for eyes; more are counted as dropped.
 pub const SPAN_BUDGET: usize = 400_000;
@@ -44,58 +44,6 @@ pub struct Prepared<'p> {
     pub lookahead: u32,
     /// What became of the links of the cluster, where they are shared.
     pub network: Option<NetworkMap>,
-}
-
-/// The plan of the scenario `text` in the file `file`, with `overrides` (`--set`) laid over it.
-///
-/// # Errors
-/// Every fault of the scenario.
-pub fn load(file: &str, text: &str, overrides: &[(String, String)]) -> Result<Plan, Vec<Diagnostic>> {
-    let context = LoadContext {
-        source: &DiskSource,
-        metrics: &metric_table(),
-        overrides,
-    };
-    orrery_scenario::load(file, text, &context).map(adapted)
-}
-
-/// What the scenario `text` in the file `file` describes, whatever its kind, with `overrides` laid over it.
-///
-/// # Errors
-/// Every fault of the scenario.
-pub fn load_any(file: &str, text: &str, overrides: &[(String, String)]) -> Result<Loaded, Vec<Diagnostic>> {
-    let context = LoadContext {
-        source: &DiskSource,
-        metrics: &metric_table(),
-        overrides,
-    };
-    let loaded = orrery_scenario::load_any(file, text, &context)?;
-    Ok(match loaded {
-        Loaded::Training(plan) => Loaded::Training(Box::new(adapted(*plan))),
-        other @ Loaded::Balancing(_) => other,
-    })
-}
-
-/// The metric registry, as expectations are checked against it.
-#[must_use]
-pub fn metric_table() -> MetricTable {
-    let statistics: Vec<String> = Statistic::ALL.iter().map(|s| s.name().to_owned()).collect();
-    let entries = registry().iter().map(|metric| MetricEntry {
-        name: metric.name.to_owned(),
-        dimension: metric.dimension,
-        labels: metric
-            .labels
-            .iter()
-            .map(|label| {
-                (
-                    label.name.to_owned(),
-                    label.values.iter().map(|&v| v.to_owned()).collect(),
-                )
-            })
-            .collect(),
-        statistics: statistics.clone(),
-    });
-    MetricTable(entries.collect())
 }
 
 /// Simulates `plan` and reports on it; expectations are evaluated by [`checks`](crate::checks).

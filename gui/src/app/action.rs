@@ -297,7 +297,7 @@ impl Action {
     }
 
     /// Why it can do nothing now, if so.
-    pub(crate) fn refusal(self, document: &Document) -> Option<&'static str> {
+    pub(crate) fn refusal(self, document: &Document) -> Option<&str> {
         let runs = document.running.as_ref().is_some_and(|running| !running.stopping);
         let searches = document.explore.searching.as_ref();
         let is_running = runs || searches.is_some_and(|searching| !searching.stopping);

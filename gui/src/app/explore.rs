@@ -17,7 +17,8 @@ impl App {
             return;
         }
         let (out, wake) = (self.events.0.clone(), Arc::clone(&self.wake));
-        let Some(watch) = search(&self.document, wanted, out, wake) else {
+        self.searches += 1;
+        let Some(watch) = search(&self.document, wanted, self.searches, (out, wake)) else {
             return;
         };
         let document = Arc::make_mut(&mut self.document);
@@ -53,9 +54,12 @@ impl App {
 
     /// Takes in what a search says.
     pub(super) fn take_in_explored(&mut self, news: ExploreNews) {
-        let explore = &mut Arc::make_mut(&mut self.document).explore;
+        let document = Arc::make_mut(&mut self.document);
+        let explore = &mut document.explore;
         match news {
             ExploreNews::Found(job, model) => {
+                // What the inspector shows is of layouts that are no more; the panel says which it is among the new ones.
+                document.selection.leave_layouts();
                 explore.found = Some((job, model));
                 explore.weighed = None;
             }
@@ -85,7 +89,7 @@ impl App {
         let chosen =
             found.and_then(|(job, model)| Some((job.clone(), model.layouts.get(at)?.choice.clone())));
         if let Some((job, choice)) = chosen {
-            self.open_choice(&job, &choice, job.plan.cluster.num_nodes);
+            self.open_choice(&job, &choice, job.job.plan.cluster.num_nodes);
         }
     }
 
@@ -102,7 +106,7 @@ impl App {
     }
 
     fn open_choice(&mut self, job: &Job, choice: &LayoutChoice, nodes: u32) {
-        match choice.written(&job.text, &job.plan, nodes) {
+        match choice.written(&job.text, &job.job, nodes) {
             Ok(Written { name, text }) => {
                 let file = Path::new(&job.file).with_file_name(format!("{name}.scenario.toml"));
                 let scenario = Scenario::new(&file.to_string_lossy(), &text);

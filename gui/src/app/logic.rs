@@ -189,6 +189,11 @@ impl App {
                 // A run that was asked for is not started by a later repair.
                 self.run_when_checked &= document.plan.is_some() || revision != document.revision;
             }
+            Event::Remedied(Text { opened, revision }, remedies) => {
+                if opened == document.opened {
+                    document.remedies = Some((revision, remedies));
+                }
+            }
             Event::Outlined(Text { opened, revision }, outline) => {
                 if opened == document.opened {
                     document.outline = Some((revision, outline));

@@ -209,6 +209,8 @@ pub struct App {
     /// Questions about the history of devices so far.
     past_number: u64,
     run_began: Instant,
+    /// Searches that were begun.
+    searches: u64,
     /// The scenario that was run last, by its id.
     run_of: u64,
     checking: bool,
@@ -274,6 +276,7 @@ impl App {
             run_number: 0,
             past_number: 0,
             run_began: Instant::now(),
+            searches: 0,
             run_of: 0,
             checking: false,
             run_when_checked: start.run_at_once,

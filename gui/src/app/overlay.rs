@@ -36,7 +36,7 @@ struct Line {
     words: &'static str,
     keys: String,
     /// Why it can do nothing now, if so.
-    refusal: Option<&'static str>,
+    refusal: Option<String>,
     command: Command,
 }
 
@@ -184,7 +184,7 @@ impl Palette {
         });
         if let Some(line) = lines.get(self.chosen) {
             ui.separator();
-            match line.refusal {
+            match &line.refusal {
                 Some(refusal) => {
                     let words = format!("Not now: {refusal}.");
                     ui.colored_label(theme::warn(ui.visuals()), words);
@@ -212,7 +212,7 @@ fn lines(context: &egui::Context, document: &Document) -> Vec<Line> {
             meaning: action.meaning().to_owned(),
             words: action.words(),
             keys: action.keys(context),
-            refusal: action.refusal(document),
+            refusal: action.refusal(document).map(str::to_owned),
             command: Command::Do(action),
         })
         .collect();

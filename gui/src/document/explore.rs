@@ -10,10 +10,10 @@ use orrery::sweep::{
     Axes, Confirming, Degree, Found, Progress, Sizing, confirm, estimate, size, sizes_around,
 };
 use orrery::why::sensitivity::{Tornado, estimated};
-use orrery_scenario::{Loaded, Plan};
+use orrery_scenario::{Diagnostic, Fix, Loaded, Plan, Searchable};
 
 use super::job::{Event, Out, guarded, send};
-use super::{Document, Wake};
+use super::{Document, Remedies, Wake};
 use crate::ExploreModel;
 
 /// What is asked of a search.
@@ -25,6 +25,8 @@ pub struct Wanted {
     pub top: usize,
     /// Whether clusters of other sizes are looked at instead of other layouts of this one.
     pub sizes: bool,
+    /// A size to look at besides, in nodes.
+    pub nodes: Option<u32>,
 }
 
 /// A search under way.
@@ -53,8 +55,19 @@ pub struct Job {
     pub text: Arc<str>,
     /// The revision of the text.
     pub revision: u64,
-    /// Its plan.
-    pub plan: Arc<Plan>,
+    /// The job, whatever its own layout.
+    pub job: Arc<Searchable>,
+    /// The number of the search, which tells it from all others of this window.
+    pub number: u64,
+}
+
+impl Job {
+    /// The currency of its price, if it has one.
+    #[must_use]
+    pub fn price(&self) -> Option<&str> {
+        let price = self.job.plan.price.as_ref()?;
+        Some(&price.currency)
+    }
 }
 
 /// What is known of a layout that was chosen.
@@ -111,6 +124,7 @@ impl Default for Wanted {
             degrees: Degree::ALL.into_iter().filter(varied).collect(),
             top: 10,
             sizes: false,
+            nodes: None,
         }
     }
 }
@@ -140,9 +154,25 @@ impl Document {
         }
     }
 
+    /// The changes that mend `fault` of the text in front, as far as they are known.
+    #[must_use]
+    pub fn fixes(&self, fault: &Diagnostic) -> &[Fix] {
+        let known = self.known_remedies();
+        let at = self.diagnostics.iter().position(|known| known == fault);
+        known
+            .zip(at)
+            .and_then(|(remedies, at)| remedies.fixes.get(at))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    fn known_remedies(&self) -> Option<&Remedies> {
+        let (revision, remedies) = self.remedies.as_ref()?;
+        (*revision == self.revision).then_some(&**remedies)
+    }
+
     /// Why no search can begin now, if none can.
     #[must_use]
-    pub fn search_refusal(&self) -> Option<&'static str> {
+    pub fn search_refusal(&self) -> Option<&str> {
         if self.shelf.is_empty() {
             return Some("no scenario is open");
         }
@@ -153,30 +183,49 @@ impl Document {
             return Some("the scenario is being checked");
         }
         match self.plan.as_deref() {
-            None => Some("the scenario has errors"),
             Some(Loaded::Balancing(_)) => Some("a scenario of kind \"balancing\" has no layout to search"),
             Some(Loaded::Training(_)) => None,
+            None => match self.known_remedies().map(|remedies| &remedies.job) {
+                None => Some("the scenario is being checked"),
+                Some(Ok(_)) => None,
+                Some(Err(why)) => Some(why),
+            },
         }
     }
 
-    /// The job of a search of the text in front.
-    fn job(&self, plan: &Plan) -> Job {
+    /// The job whose layouts can be searched: of a layout that is illegal too, where another may be legal.
+    fn searchable(&self) -> Option<Arc<Searchable>> {
+        match self.plan.as_deref() {
+            Some(Loaded::Training(plan)) => Some(Arc::new(Searchable::of((**plan).clone()))),
+            Some(Loaded::Balancing(_)) => None,
+            None => self.known_remedies()?.job.as_ref().ok().map(Arc::clone),
+        }
+    }
+
+    /// The job of search `number`, of the text in front.
+    fn job(&self, job: Arc<Searchable>, number: u64) -> Job {
         Job {
-            name: plan.identity.name.clone(),
+            name: job.plan.identity.name.clone(),
             file: self.file.clone(),
             text: Arc::clone(&self.text),
             revision: self.revision,
-            plan: Arc::new(plan.clone()),
+            job,
+            number,
         }
     }
 }
 
-/// Searches what is `wanted` of the scenario in front of `document` on a thread of its own.
-pub(crate) fn search(document: &Document, wanted: &Wanted, out: Out, wake: Wake) -> Option<SearchWatch> {
-    let plan = document.training_plan()?.clone();
-    let job = document.job(&plan);
+/// Searches what is `wanted` of the scenario in front of `document`, as search `number`, on a thread of its own.
+pub(crate) fn search(
+    document: &Document,
+    wanted: &Wanted,
+    number: u64,
+    (out, wake): (Out, Wake),
+) -> Option<SearchWatch> {
+    let searchable = document.searchable()?;
+    let job = document.job(Arc::clone(&searchable), number);
     let wanted = wanted.clone();
-    let axes = Axes::of(&plan).varying(&wanted.degrees, &plan);
+    let axes = Axes::of(&searchable.plan).varying(&wanted.degrees, &searchable.written);
     let watch = SearchWatch {
         of: if wanted.sizes { 0 } else { axes.len() },
         ..SearchWatch::default()
@@ -186,8 +235,9 @@ pub(crate) fn search(document: &Document, wanted: &Wanted, out: Out, wake: Wake)
         let say = |news| send(&out, &wake, Event::Explored(news));
         let outcome = guarded(|| {
             if wanted.sizes {
-                other_sizes(&job, &plan, &wanted.degrees, &control, &say)
+                other_sizes(&job, &wanted, &control, &say)
             } else {
+                let plan = searchable.plan.clone();
                 layouts(&job, plan, &axes, wanted.top, &control, &say)
             }
         });
@@ -217,20 +267,18 @@ fn layouts(
     Ok(())
 }
 
-fn other_sizes(
-    job: &Job,
-    plan: &Plan,
-    degrees: &[Degree],
-    control: &SearchWatch,
-    say: &impl Fn(News),
-) -> Result<(), String> {
+fn other_sizes(job: &Job, wanted: &Wanted, control: &SearchWatch, say: &impl Fn(News)) -> Result<(), String> {
     let mut sizes: Vec<Sizing> = Vec::new();
-    for nodes in sizes_around(plan.cluster.num_nodes) {
+    let mut asked = sizes_around(job.job.plan.cluster.num_nodes);
+    asked.extend(wanted.nodes);
+    asked.sort_unstable();
+    asked.dedup();
+    for nodes in asked {
         if control.confirming.is_cancelled() {
             break;
         }
         let watch = (&*control.progress, &*control.confirming);
-        sizes.push(size((&job.file, &job.text), nodes, degrees, watch)?);
+        sizes.push(size((&job.file, &job.text), nodes, &wanted.degrees, watch)?);
         say(News::Sized(job.clone(), Arc::new(sizes.clone())));
     }
     Ok(())

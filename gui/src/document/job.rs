@@ -24,7 +24,7 @@ use super::measuring::News as MeasureNews;
 use super::opening::News as OpeningNews;
 use super::past::Told;
 use super::sheets::News as SheetNews;
-use super::{Document, Finished, Wake, arranged};
+use super::{Document, Finished, Remedies, Wake, arranged};
 use crate::words::grouped;
 use crate::{ExpertsModel, LinksModel};
 
@@ -33,6 +33,8 @@ use crate::{ExpertsModel, LinksModel};
 pub(crate) enum Event {
     /// A text was checked.
     Checked(Text, Result<Arc<Loaded>, Vec<Diagnostic>>),
+    /// What can be done about the faults of a text.
+    Remedied(Text, Arc<Remedies>),
     /// What is known of a text's plan before it is run.
     Outlined(Text, Arc<Outline>),
     /// The tasks of the run with this number were counted.
@@ -80,15 +82,41 @@ pub(crate) fn check(document: &Document, out: Out, wake: Wake) {
     };
     thread::spawn(move || {
         let plan = guarded(|| pipeline::load_any(&file, &text, &[]).map(Arc::new));
-        let plan = plan.unwrap_or_else(|words| Err(vec![bug(file, words)]));
-        let checked = plan.as_ref().ok().map(Arc::clone);
+        let plan = plan.unwrap_or_else(|words| Err(vec![bug(file.clone(), words)]));
+        let checked = plan.as_ref().map(Arc::clone).map_err(Clone::clone);
         send(&out, &wake, Event::Checked(which, plan));
-        if let Some(Loaded::Training(plan)) = checked.as_deref()
-            && let Ok(outline) = guarded(|| Outline::of(plan))
-        {
-            send(&out, &wake, Event::Outlined(which, Arc::new(outline)));
+        match checked.as_deref() {
+            Ok(Loaded::Training(plan)) => {
+                if let Ok(outline) = guarded(|| Outline::of(plan)) {
+                    send(&out, &wake, Event::Outlined(which, Arc::new(outline)));
+                }
+            }
+            Ok(Loaded::Balancing(_)) => {}
+            Err(faults) => {
+                if let Ok(remedies) = guarded(|| Remedies::of(&file, &text, faults)) {
+                    send(&out, &wake, Event::Remedied(which, Arc::new(remedies)));
+                }
+            }
         }
     });
+}
+
+impl Remedies {
+    /// What can be done about `faults` of `text`, the text of `file`.
+    fn of(file: &str, text: &str, faults: &[Diagnostic]) -> Self {
+        let own = |fault: &Diagnostic| match fault.file == file {
+            true => pipeline::fixes(text, fault),
+            false => Vec::new(),
+        };
+        let job = pipeline::load_searchable(file, text, &[]);
+        Self {
+            job: job.map(Arc::new).map_err(|faults| {
+                let first = faults.first().map_or("", |fault| &fault.message);
+                format!("the scenario has an error that no layout mends: {first}")
+            }),
+            fixes: faults.iter().map(own).collect(),
+        }
+    }
 }
 
 /// What `work` gives, or what to say when it panicked: a window must not wait for ever.

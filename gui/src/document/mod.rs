@@ -25,7 +25,7 @@ use std::time::Duration;
 use orrery::outline::Outline;
 use orrery_report::render::Headline;
 use orrery_report::{Check, WaitedFor};
-use orrery_scenario::{Diagnostic, Loaded};
+use orrery_scenario::{Diagnostic, Fix, Loaded, Searchable};
 use orrery_timeline::{SpanId, Timeline};
 
 pub use access::Access;
@@ -90,6 +90,8 @@ pub struct Document {
     pub opened: u64,
     /// The faults of the text of [`checked`](Self::checked).
     pub diagnostics: Arc<Vec<Diagnostic>>,
+    /// What can be done about them, and the revision that it was found for.
+    pub remedies: Option<(u64, Arc<Remedies>)>,
     /// The revision that was last checked, if any was.
     pub checked: Option<u64>,
     /// The plan of the text, if it was checked and has no fault.
@@ -120,6 +122,15 @@ pub struct Document {
     pub past: Option<Past>,
     /// The id that was given last.
     pub(crate) newest_id: u64,
+}
+
+/// What can be done about the faults of a text.
+#[derive(Clone, Debug)]
+pub struct Remedies {
+    /// Of each fault, the changes that mend it.
+    pub fixes: Vec<Vec<Fix>>,
+    /// The job whose layouts can be searched though the one that is written is illegal, or what stands in the way.
+    pub job: Result<Arc<Searchable>, String>,
 }
 
 /// A run under way.

@@ -125,6 +125,11 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Looks at no layout any more.
+    pub(crate) fn leave_layouts(&mut self) {
+        self.item = self.item.take().filter(|item| !matches!(item, Item::Layout(..)));
+    }
+
     /// What of `model` is looked at.
     #[must_use]
     pub fn seen(&self, model: &Arc<TimelineModel>) -> Seen {

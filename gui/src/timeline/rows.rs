@@ -39,7 +39,9 @@ impl Bars {
     fn begin(&mut self) -> Mesh {
         let mut mesh = std::mem::take(&mut self.0);
         let mut mesh = Arc::get_mut(&mut mesh).map(std::mem::take).unwrap_or_default();
-        mesh.clear();
+        // Its own `clear` gives the vertices back.
+        mesh.indices.clear();
+        mesh.vertices.clear();
         mesh
     }
 

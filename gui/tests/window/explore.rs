@@ -108,3 +108,108 @@ fn typed_is_kept(harness: &mut egui_kittest::Harness<'_, orrery_gui::App>) -> bo
     harness.run_steps(3);
     typed(harness).contains("steps = 4000")
 }
+
+/// Twelve devices in pipelines of eight: no layout, though others are.
+fn illegal() -> String {
+    SMALL
+        .replace("gpus = 8", "gpus = 12")
+        .replace("pp = 2", "pp = 8")
+        .replace("= 16", "= 24")
+}
+
+#[test]
+fn layouts_are_searched_though_the_one_that_is_written_is_illegal() {
+    let mut harness = open_text(&illegal());
+    until_document(&mut harness, "what can be done", |document| {
+        document.remedies.is_some()
+    });
+    assert!(harness.state().document().plan.is_none(), "it cannot be run");
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Num7);
+    harness.run_steps(3);
+    assert!(shows(&harness, "the layout that is written is not legal"));
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    until_document(&mut harness, "the search", |document| {
+        document.explore.found.is_some() && document.explore.searching.is_none()
+    });
+    harness
+        .get_by_role_and_label(Role::Button, "Open as scenario")
+        .click();
+    harness.run_steps(3);
+    until_checked(&mut harness);
+    assert!(
+        harness.state().document().plan.is_some(),
+        "the layout that was found is legal"
+    );
+}
+
+#[test]
+fn why_nothing_can_be_searched_stands_in_the_panel() {
+    let mut harness = open_text(&SMALL.replace("seq_len", "sequence"));
+    until_document(&mut harness, "what can be done", |document| {
+        document.remedies.is_some()
+    });
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Num7);
+    harness.run_steps(3);
+    assert!(shows(
+        &harness,
+        "the scenario has an error that no layout mends: "
+    ));
+    let search = harness.get_by_role_and_label(Role::Button, "Search layouts");
+    assert!(search.accesskit_node().is_disabled());
+}
+
+#[test]
+fn a_search_forgets_what_was_chosen_of_the_one_before() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    let search = |harness: &mut egui_kittest::Harness<'_, orrery_gui::App>| {
+        harness.key_press_modifiers(Modifiers::COMMAND, Key::L);
+        harness.run_steps(2);
+        until_document(harness, "the search", |document| {
+            document.explore.found.is_some() && document.explore.searching.is_none()
+        });
+        harness.run_steps(2);
+    };
+    search(&mut harness);
+    harness.get_by_label("only what fits").click();
+    harness.get_by_role_and_label(Role::Button, "MFU").click();
+    harness.run_steps(3);
+    let wanted = |harness: &egui_kittest::Harness<'_, orrery_gui::App>| {
+        let only = harness.get_by_label("only what fits");
+        only.accesskit_node().toggled() == Some(eframe::egui::accesskit::Toggled::True)
+    };
+    assert!(wanted(&harness), "it was ticked");
+    search(&mut harness);
+    assert!(!wanted(&harness), "of another search nothing is wanted yet");
+    let document = harness.state().document();
+    assert!(
+        !matches!(document.selection.item, Some(orrery_gui::Item::Layout(..))),
+        "no layout of the search before is looked at"
+    );
+}
+
+#[test]
+fn a_target_is_held_against_the_sizes() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Num7);
+    harness.run_steps(3);
+    harness.get_by_label("Cluster sizes").click();
+    harness.run_steps(3);
+    harness
+        .get_by_role_and_label(Role::Button, "Compare sizes")
+        .click();
+    until_document(&mut harness, "the sizes", |document| {
+        document.explore.sizes.is_some() && document.explore.searching.is_none()
+    });
+    harness.get_by_label("on at most").click();
+    harness.run_steps(3);
+    assert!(shows(&harness, "The smallest that meets it: 8 GPUs (1 nodes): "));
+    harness.get_by_label("within").click();
+    harness.run_steps(3);
+    assert!(
+        shows(&harness, "None of these sizes meets it:"),
+        "a month is too short"
+    );
+    assert!(shows(&harness, " days, not 30"));
+}

@@ -149,7 +149,7 @@ fn a_fault_is_mended_by_its_quick_fix() {
         .diagnostics
         .first()
         .expect("a third of eight devices is a fault");
-    let fixes = orrery_scenario::fixes(&document.text, fault);
+    let fixes = document.fixes(fault).to_vec();
     let words = format!("Fix: {}", fixes.first().expect("it proposes a value").title);
     harness.get_by_role_and_label(Role::Button, &words).click();
     harness.run_steps(3);

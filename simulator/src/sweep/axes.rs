@@ -136,10 +136,9 @@ impl Axes {
         }
     }
 
-    /// The same with exactly `degrees` varied: the others stay as `plan` has them.
+    /// The same with exactly `degrees` varied: the others stay as `own` has them.
     #[must_use]
-    pub fn varying(mut self, degrees: &[Degree], plan: &Plan) -> Self {
-        let own = LayoutChoice::of(plan);
+    pub fn varying(mut self, degrees: &[Degree], own: &LayoutChoice) -> Self {
         for degree in Degree::ALL {
             let varied = degrees.contains(&degree);
             match degree {

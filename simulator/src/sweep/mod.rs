@@ -9,9 +9,11 @@ mod found;
 pub mod points;
 mod search;
 mod sizing;
+mod target;
 
 pub use axes::{Axes, Degree};
 pub use confirm::{Confirmed, Confirming, confirm, front, regret};
 pub use found::Found;
 pub use search::{Candidate, Estimated, Infeasible, Progress, estimate, too_large};
-pub use sizing::{Best, Sizing, size, sizes_around};
+pub use sizing::{Best, Sizing, least_device_days, size, sizes_around};
+pub use target::{Answer, Takes, Target};

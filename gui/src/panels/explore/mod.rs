@@ -6,11 +6,13 @@ mod parallel;
 mod scatter;
 mod sizes;
 mod table;
+mod target;
 
 use std::sync::{Arc, Weak};
 
 use eframe::egui::{Button, CentralPanel, DragValue, Frame, Panel, ProgressBar, ScrollArea, Ui};
-use orrery::sweep::Degree;
+use orrery::sweep::{Degree, Target};
+use orrery_scenario::LayoutChoice;
 
 use crate::app::{Command, Commands};
 use crate::document::{Item, Of, Searching, Wanted};
@@ -33,8 +35,9 @@ const WIDE: f32 = 900.0;
 #[derive(Debug, Default)]
 pub(crate) struct View {
     wanted: Wanted,
-    /// The search that the rest belongs to.
+    /// What was found, as the rest knows it, and by which search.
     shown: Weak<ExploreModel>,
+    search: u64,
     filter: Filter,
     sort: (Axis, bool),
     /// The rows that pass, sorted, and what they were found by.
@@ -44,6 +47,10 @@ pub(crate) struct View {
     chosen: Option<usize>,
     /// The layout that everybody looks at, as last told.
     told: Option<usize>,
+    /// The layout that a person chose.
+    picked: Option<LayoutChoice>,
+    /// What is asked of the sizes of a cluster.
+    target: Target,
     /// The row to bring into view.
     scroll_to: Option<usize>,
     /// Where dragging began in the picture of points.
@@ -55,14 +62,34 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Makes ready for `model`; a newer state of the same search keeps what was chosen.
-    fn attend(&mut self, model: &Arc<ExploreModel>, commands: &Commands) {
+    /// Makes ready for what `search` found. A newer state of the same search keeps what a person chose; of another search
+    /// nothing is kept: its axes, its order and its place in the table say nothing of these layouts.
+    fn attend(&mut self, search: u64, model: &Arc<ExploreModel>, commands: &Commands) {
         let is_same = std::ptr::eq(self.shown.as_ptr(), Arc::as_ptr(model));
         if !is_same {
+            let picked = match self.search == search {
+                true => self.picked.take(),
+                false => {
+                    *self = Self {
+                        wanted: std::mem::take(&mut self.wanted),
+                        target: self.target,
+                        search,
+                        scroll_to: Some(0),
+                        ..Self::default()
+                    };
+                    None
+                }
+            };
             self.shown = Arc::downgrade(model);
             self.chosen = None;
-            if let Some(best) = model.best {
-                self.choose(best, commands);
+            let place = |choice: &LayoutChoice| model.layouts.iter().position(|row| row.choice == *choice);
+            match picked.as_ref().and_then(place) {
+                Some(at) => self.pick(model, at, commands),
+                None => {
+                    if let Some(best) = model.best {
+                        self.choose(best, commands);
+                    }
+                }
             }
         }
         let by = (self.filter.clone(), self.sort);
@@ -76,6 +103,7 @@ impl View {
     fn pick(&mut self, model: &Arc<ExploreModel>, at: usize, commands: &Commands) {
         self.choose(at, commands);
         self.told = Some(at);
+        self.picked = Some(model.layouts[at].choice.clone());
         commands.send(Command::Select(Some(Item::Layout(Of::new(model), at))));
     }
 
@@ -103,7 +131,7 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
     }
     if view.wanted.sizes {
         match &explore.sizes {
-            Some((job, sizes)) => sizes::show(ui, document, job, sizes, commands),
+            Some((job, sizes)) => sizes::show(ui, document, (job, sizes), &mut view.target, commands),
             None => nothing(ui, document, commands),
         }
         return;
@@ -112,7 +140,7 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
         nothing(ui, document, commands);
         return;
     };
-    view.attend(model, commands);
+    view.attend(job.number, model, commands);
     view.agree(document.selection.layout(model), commands);
     if job.revision != document.revision {
         let words = format!(
@@ -193,9 +221,13 @@ fn controls(ui: &mut Ui, document: &Document, view: &mut View, commands: &Comman
                     "Search layouts"
                 };
                 let button = ui.add_enabled(refusal.is_none(), Button::new(words));
-                let button = button.on_disabled_hover_text(refusal.unwrap_or_default());
                 if button.clicked() {
                     commands.send(Command::Search(view.wanted.clone()));
+                }
+                if let Some(why) = refusal {
+                    ui.colored_label(theme::warn(ui.visuals()), why);
+                } else if document.plan.is_none() {
+                    ui.weak("the layout that is written is not legal; others are looked for");
                 }
             }
         }
@@ -218,7 +250,9 @@ fn controls(ui: &mut Ui, document: &Document, view: &mut View, commands: &Comman
                 }
             }
         }
-        if !view.wanted.sizes {
+        if view.wanted.sizes {
+            target::size(ui, document, &mut view.wanted);
+        } else {
             ui.weak("simulate the best");
             ui.add(DragValue::new(&mut view.wanted.top).range(0..=200));
         }
@@ -335,9 +369,6 @@ fn nothing(ui: &mut Ui, document: &Document, commands: &Commands) {
         ui.label("Every legal layout of the scenario in front is estimated in closed form, and the best are simulated.");
         ui.label("What does not fit stays listed, with the reason. \"Cluster sizes\" asks the same for fewer and for more nodes.");
         ui.add_space(6.0);
-        if let Some(why) = document.search_refusal() {
-            ui.weak(why);
-        }
         let (name, file) = EXAMPLE;
         if ui.button(format!("Open: {name}")).on_hover_text(file).clicked() {
             commands.send(Command::OpenFile(file.to_owned()));

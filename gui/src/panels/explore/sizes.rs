@@ -2,9 +2,10 @@
 
 use eframe::egui::{Grid, RichText, ScrollArea, Ui};
 use egui_plot::{Line, MarkerShape, Plot, PlotPoints, Points};
-use orrery::sweep::{Best, Sizing};
+use orrery::sweep::{Best, Sizing, Target, least_device_days};
 use orrery_units::{Bytes, significant, with_si_prefix};
 
+use super::target;
 use crate::app::{Command, Commands};
 use crate::document::Job;
 use crate::words::grouped;
@@ -14,7 +15,13 @@ use crate::{Document, theme};
 const HEIGHT: f32 = 220.0;
 
 /// Draws the table and the picture.
-pub(super) fn show(ui: &mut Ui, document: &Document, job: &Job, sizes: &[Sizing], commands: &Commands) {
+pub(super) fn show(
+    ui: &mut Ui,
+    document: &Document,
+    (job, sizes): (&Job, &[Sizing]),
+    target: &mut Target,
+    commands: &Commands,
+) {
     ui.strong(format!(
         "{} on clusters of other sizes, the same global batch",
         job.name
@@ -24,17 +31,16 @@ pub(super) fn show(ui: &mut Ui, document: &Document, job: &Job, sizes: &[Sizing]
     }
     ScrollArea::horizontal()
         .id_salt("sizes")
-        .show(ui, |ui| table(ui, document, sizes, commands));
+        .show(ui, |ui| table(ui, job, sizes, commands));
+    ui.add_space(8.0);
+    target::show(ui, job.price(), target, sizes);
     ui.add_space(8.0);
     picture(ui, sizes);
 }
 
-fn table(ui: &mut Ui, document: &Document, sizes: &[Sizing], commands: &Commands) {
-    let plan = document.training_plan();
-    let own = plan.map(|plan| plan.cluster.num_nodes);
-    let currency = plan
-        .and_then(|plan| plan.price.as_ref())
-        .map_or("", |price| &price.currency);
+fn table(ui: &mut Ui, job: &Job, sizes: &[Sizing], commands: &Commands) {
+    let own = job.job.plan.cluster.num_nodes;
+    let currency = job.price().unwrap_or_default();
     Grid::new("sizes").num_columns(11).striped(true).show(ui, |ui| {
         for name in [
             "nodes",
@@ -54,7 +60,7 @@ fn table(ui: &mut Ui, document: &Document, sizes: &[Sizing], commands: &Commands
         ui.end_row();
         for sizing in sizes {
             let nodes = RichText::new(grouped(u64::from(sizing.nodes)));
-            ui.label(if own == Some(sizing.nodes) {
+            ui.label(if own == sizing.nodes {
                 nodes.strong()
             } else {
                 nodes
@@ -104,10 +110,11 @@ fn picture(ui: &mut Ui, sizes: &[Sizing]) {
         .iter()
         .filter_map(|sizing| Some((f64::from(sizing.devices), sizing.best.as_ref().ok()?)))
         .collect();
-    let Some(&(least, first)) = known.first() else {
+    let Some(spent) = least_device_days(sizes) else {
         return;
     };
     ui.strong("Days for a trillion tokens over GPUs");
+    ui.weak("Dashed: if nothing were lost between sizes. Every GPU is then as fast as on the size that spends the fewest GPU-days, where the lines touch.");
     Plot::new("days over devices")
         .height(HEIGHT)
         .allow_scroll(false)
@@ -118,7 +125,7 @@ fn picture(ui: &mut Ui, sizes: &[Sizing]) {
         .show(ui, |plot| {
             let place = |&(devices, best): &(f64, &Best)| [devices, best.days_per_trillion()];
             let days: Vec<[f64; 2]> = known.iter().map(place).collect();
-            let ideal = |&(devices, _): &(f64, &Best)| [devices, first.days_per_trillion() * least / devices];
+            let ideal = |&(devices, _): &(f64, &Best)| [devices, spent / devices];
             let ideal: Vec<[f64; 2]> = known.iter().map(ideal).collect();
             let color = theme::of_policy(0);
             plot.line(

@@ -7,13 +7,10 @@ mod form;
 mod outcome;
 mod outline;
 
-use std::rc::Rc;
-
 use eframe::egui::{
     Button, CentralPanel, Color32, Frame, Label, Panel, ProgressBar, RichText, Role, ScrollArea, Ui,
     WidgetInfo,
 };
-use orrery_scenario::{Diagnostic, Fix, fixes};
 use orrery_units::with_si_prefix;
 
 use crate::app::{Action, Command, Commands};
@@ -32,7 +29,6 @@ pub(crate) struct View {
     /// Where the editor goes.
     jump: Option<Jump>,
     form: form::Form,
-    fixes: Fixes,
     /// What is shown where there is room for one only.
     part: Part,
 }
@@ -43,27 +39,6 @@ enum Part {
     #[default]
     Text,
     Form,
-}
-
-/// What messages propose, found once for each revision.
-#[derive(Debug, Default)]
-struct Fixes {
-    revision: u64,
-    known: Vec<(Diagnostic, Rc<Vec<Fix>>)>,
-}
-
-impl Fixes {
-    fn of(&mut self, revision: u64, diagnostic: &Diagnostic, text: &str) -> Rc<Vec<Fix>> {
-        if self.revision != revision {
-            (self.revision, self.known) = (revision, Vec::new());
-        }
-        if let Some((_, fixes)) = self.known.iter().find(|(known, _)| known == diagnostic) {
-            return Rc::clone(fixes);
-        }
-        let found = Rc::new(fixes(text, diagnostic));
-        self.known.push((diagnostic.clone(), Rc::clone(&found)));
-        found
-    }
 }
 
 impl View {

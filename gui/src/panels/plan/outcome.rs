@@ -101,20 +101,23 @@ fn quick_fixes(
     diagnostic: &Diagnostic,
     (view, commands): (&mut View, &Commands),
 ) {
-    let fixes = view.fixes.of(document.revision, diagnostic, &document.text);
+    let fixes = document.fixes(diagnostic);
     if fixes.is_empty() {
         return;
     }
     let mut taken = None;
     ui.horizontal_wrapped(|ui| {
         ui.add_space(18.0);
-        for fix in fixes.iter() {
+        for fix in fixes {
             let button = Button::new(format!("Fix: {}", fix.title)).small();
-            if ui
-                .add(button)
-                .on_hover_text("Changes this in the text, and nothing else")
-                .clicked()
-            {
+            let hint = match &fix.leads_to {
+                None => {
+                    "Changes this in the text, and nothing else; this fault is then gone and no other comes"
+                        .to_owned()
+                }
+                Some(next) => format!("Changes this in the text, and nothing else. What comes next: {next}"),
+            };
+            if ui.add(button).on_hover_text(hint).clicked() {
                 taken = Some(fix.text.clone());
             }
         }

@@ -27,7 +27,7 @@ mod validate;
 pub use diagnostics::{Diagnostic, Severity};
 pub use explain::{codes, explain};
 pub use fixes::{Fix, fixes};
-pub use load::{Loaded, load, load_any};
+pub use load::{Loaded, Searchable, load, load_any, load_searchable};
 pub use plan::{BalancingPlan, Plan};
 pub use raw::SCHEMA;
 pub use relayout::{LayoutChoice, Refusal, Relayout, Written, recompute_text};

@@ -2,7 +2,7 @@
 
 mod support;
 
-use orrery_scenario::{codes, explain, fixes, render};
+use orrery_scenario::{Diagnostic, Fix, LoadContext, MemorySource, codes, explain, fixes, render};
 use support::load_with;
 
 const GOOD: &str = concat!(
@@ -31,6 +31,16 @@ check = "train.mfu.mean >= 0.35"
 fn changed(from: &str, to: &str) -> String {
     assert!(GOOD.contains(from), "{from} is not in the text");
     GOOD.replacen(from, to, 1)
+}
+
+/// The changes that mend `fault` of `text`, which refers to no other file.
+fn fixes_of(text: &str, fault: &Diagnostic) -> Vec<Fix> {
+    let context = LoadContext {
+        source: &MemorySource::default(),
+        metrics: &support::metrics(),
+        overrides: &[],
+    };
+    fixes(text, fault, &context)
 }
 
 /// Checks that `text` has the faults `expected`: `line:column code help`, one each.
@@ -208,7 +218,7 @@ fn what_a_message_proposes_is_carried_out() {
     for (from, to, fault) in FAULTS {
         let text = changed(from, to);
         let faults = load_with(&text, &[], &[]).unwrap_err();
-        let fixes = fixes(&text, &faults[0]);
+        let fixes = fixes_of(&text, &faults[0]);
         if fixes.is_empty() {
             without.push(*fault);
         }
@@ -351,4 +361,31 @@ fn every_code_is_explained() {
         assert!(explain(code).is_some_and(|text| text.len() > 30), "{code}");
     }
     assert_eq!(explain("S999"), None);
+}
+
+/// Nodes that no layout of the file divides: what is offered makes a plan, not the next fault.
+#[test]
+fn a_fix_is_followed_to_where_it_leads() {
+    let text = changed("nodes = 256", "nodes = 33");
+    let faults = load_with(&text, &[], &[]).unwrap_err();
+    let fixes = fixes_of(&text, &faults[0]);
+    assert!(!fixes.is_empty(), "{}", render(&faults));
+    for fix in &fixes {
+        let left = load_with(&fix.text, &[], &[]);
+        assert!(left.is_ok(), "`{}`:\n{}", fix.title, render(&left.unwrap_err()));
+    }
+    assert!(
+        fixes.iter().any(|fix| fix.title.contains(", ")),
+        "one key is not enough: {fixes:?}"
+    );
+}
+
+/// A fault beside it is not the fix's to mend, and does not count against it.
+#[test]
+fn a_fix_leaves_other_faults() {
+    let text = changed("nodes = 256", "nodes = 256\nnods = 3").replace("ep = 64", "ep = 48");
+    let faults = load_with(&text, &[], &[]).unwrap_err();
+    let fault = faults.iter().find(|fault| fault.message.contains("48")).unwrap();
+    let fixes = fixes_of(&text, fault);
+    assert!(fixes.iter().any(|fix| fix.leads_to.is_none()), "{fixes:?}");
 }

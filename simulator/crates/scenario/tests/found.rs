@@ -2,7 +2,7 @@
 
 mod support;
 
-use orrery_scenario::{LayoutChoice, Plan, render};
+use orrery_scenario::{LayoutChoice, Plan, Searchable, render};
 use support::load_with;
 
 const OLD: &str = r#"# A job.
@@ -49,7 +49,7 @@ fn split(plan: &Plan) -> LayoutChoice {
 #[test]
 fn a_layout_on_another_cluster_says_what_it_is_and_drops_what_was_found_of_the_old_one() {
     let old = loaded(OLD, &[]);
-    let written = split(&old).written(OLD, &old, 4).unwrap();
+    let written = split(&old).written(OLD, &Searchable::of(old.clone()), 4).unwrap();
     let new = loaded(&written.text, &[]);
     assert_eq!((new.layout.tp, new.layout.world()), (2, 32));
     assert_eq!(new.identity.name, "mixtral-4-nodes-tp2-pp1-ep8");
@@ -85,16 +85,20 @@ fn a_layout_on_another_cluster_says_what_it_is_and_drops_what_was_found_of_the_o
 #[test]
 fn a_layout_found_from_one_that_was_found_is_named_once() {
     let old = loaded(OLD, &[]);
-    let once = split(&old).written(OLD, &old, 4).unwrap();
+    let once = split(&old).written(OLD, &Searchable::of(old.clone()), 4).unwrap();
     let plan = loaded(&once.text, &[]);
-    let twice = LayoutChoice::of(&old).written(&once.text, &plan, 8).unwrap();
+    let twice = LayoutChoice::of(&old)
+        .written(&once.text, &Searchable::of(plan), 8)
+        .unwrap();
     assert_eq!(twice.name, "mixtral-8-nodes-tp1-pp1-ep8");
 }
 
 #[test]
 fn the_layout_that_a_scenario_has_keeps_its_expectations() {
     let old = loaded(OLD, &[]);
-    let written = LayoutChoice::of(&old).written(OLD, &old, 2).unwrap();
+    let written = LayoutChoice::of(&old)
+        .written(OLD, &Searchable::of(old.clone()), 2)
+        .unwrap();
     let new = loaded(&written.text, &[]);
     assert_eq!(new.expectations.len(), 2);
     assert_eq!(new.identity.notes, "measured by somebody");
@@ -105,7 +109,9 @@ fn what_another_file_expects_no_longer_fails() {
     let over = "extends = \"old.toml\"\n[scenario]\nname = \"over\"\n";
     let files = [("old.toml", OLD)];
     let plan = loaded(over, &files);
-    let written = split(&plan).written(over, &plan, 2).unwrap();
+    let written = split(&plan)
+        .written(over, &Searchable::of(plan.clone()), 2)
+        .unwrap();
     let new = loaded(&written.text, &files);
     let found = new.expectations.iter().find(|known| known.id == "mfu").unwrap();
     assert_eq!(found.level, orrery_scenario::expect::Level::Info);

@@ -31,7 +31,7 @@ pub(crate) use key::{Key, Kind, MOST};
 pub(crate) use load::SKEWS;
 pub(crate) use load::{RawLoad, RawPhase, RawSkew};
 pub(crate) use model::RawModel;
-pub(crate) use parallel::RawParallel;
+pub(crate) use parallel::{RawParallel, SCHEDULES};
 #[cfg(test)]
 pub(crate) use routing::LAWS;
 pub(crate) use routing::{RawNoise, RawRouting};

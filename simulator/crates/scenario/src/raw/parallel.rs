@@ -110,6 +110,13 @@ pub(crate) struct RawParallel {
 }
 
 impl RawParallel {
+    /// Takes out what says how the job is split, and how layers lie on the stages of that.
+    pub(crate) fn forget_degrees(&mut self) {
+        (self.tp, self.pp, self.ep, self.expert_tp, self.dp) = (None, None, None, None, None);
+        (self.schedule, self.chunks) = (None, None);
+        (self.layers_per_stage, self.first_stage_less, self.last_stage_less) = (None, None, None);
+    }
+
     pub(crate) fn read(view: View<'_>) -> Self {
         let schedule = view.table("schedule");
         Self {

@@ -135,10 +135,8 @@ impl Relayout {
         }
         let mut training = base.training.clone();
         training.recompute = recompute.clone();
-        let has_experts = base.model.has_experts();
-        let routing = has_experts.then_some(&base.routing);
-        let scopes = |term| tuning::tuning_scopes(term, &base.cluster, &training, routing);
-        base.tunings.resolve(&training.stack.name, has_experts, scopes)
+        let routing = base.model.has_experts().then_some(&base.routing);
+        tuning::resolved(&base.tunings, &base.cluster, &training, routing)
     }
 
     /// Writes `choice` where the rules read.

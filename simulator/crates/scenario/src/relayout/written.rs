@@ -8,6 +8,7 @@
 use super::LayoutChoice;
 use crate::edit::{Draft, EditError};
 use crate::expect::Expectation;
+use crate::load::Searchable;
 use crate::plan::Plan;
 
 /// Keys that say how layers lie on the stages of one layout, or what is left of the devices in it.
@@ -29,20 +30,20 @@ pub struct Written {
 }
 
 impl LayoutChoice {
-    /// The scenario `text`, whose plan is `base`, with this layout on `nodes` nodes. What it says of how layers lie on
+    /// The scenario `text`, whose job is `job`, with this layout on `nodes` nodes. What it says of how layers lie on
     /// the stages of its own is taken out; comments and everything else stay as they stand.
     ///
     /// # Errors
     /// When the text is no TOML, or has something else where these keys belong.
-    pub fn written(&self, text: &str, base: &Plan, nodes: u32) -> Result<Written, EditError> {
-        let own = Self::of(base);
+    pub fn written(&self, text: &str, job: &Searchable, nodes: u32) -> Result<Written, EditError> {
+        let (base, own) = (&job.plan, &job.written);
         let is_resized = nodes != base.cluster.num_nodes;
         let mut draft = Draft::new(text)?;
         self.lay_out(&mut draft)?;
         if is_resized {
             draft.set("cluster.nodes", &nodes.to_string())?;
         }
-        let stem = unmarked(&base.identity.name, &own, base.cluster.num_nodes);
+        let stem = unmarked(&base.identity.name, own, base.cluster.num_nodes);
         let sized = if is_resized {
             format!("-{nodes}-nodes")
         } else {
@@ -51,7 +52,7 @@ impl LayoutChoice {
         let name = format!("{stem}{sized}-{}", self.mark());
         draft.set_text("scenario.name", &name)?;
         draft.set_text("scenario.title", &self.title(base, nodes))?;
-        if is_resized || own != *self {
+        if is_resized || own != self {
             let of = format!("{own}, on {} nodes", base.cluster.num_nodes);
             disown(&mut draft, base, &of)?;
         }

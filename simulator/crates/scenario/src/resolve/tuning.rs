@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use orrery_operation::Precision;
-use orrery_profile::{Term, TuningSet};
+use orrery_profile::{Term, Tuning, TuningSet};
 
 use crate::catalog;
 use crate::diagnostics::{Fault, Faults};
@@ -15,6 +15,17 @@ use crate::source::Source;
 const EXPERTS: &str = "experts";
 /// The scope of steps whose shapes hang on how many tokens experts get, and of those whose shapes are known beforehand.
 const SHAPES: [&str; 2] = ["dropless", "static"];
+
+/// What `set` says of a job; `routing` is that of a model with experts.
+pub(crate) fn resolved(
+    set: &TuningSet,
+    cluster: &Cluster,
+    training: &Training,
+    routing: Option<&Routing>,
+) -> Tuning {
+    let scopes = |term| tuning_scopes(term, cluster, training, routing);
+    set.resolve(&training.stack.name, routing.is_some(), scopes)
+}
 
 /// The scopes of `term` for a job, the one that holds its base first.
 ///

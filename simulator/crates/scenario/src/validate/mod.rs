@@ -41,18 +41,21 @@ pub(crate) fn check_layout(
     context_divides_the_heads(raw, model, layout, place, faults);
 }
 
-/// The rules on the training settings; fills in the number of microbatches.
+/// The rules on the training settings that hold in any layout.
 pub(crate) fn check_training(
     raw: &Raw<'_>,
     cluster: &Cluster,
     model: &Model,
-    layout: &Layout,
-    training: &mut Training,
+    training: &Training,
     faults: &mut Faults,
 ) {
     warmup_leaves_a_step(raw, training, faults);
     device_has_the_format(raw, cluster, training, faults);
     recompute_names_apply(raw, model, faults);
+}
+
+/// The rules that join batch and layout; fills in the number of microbatches.
+pub(crate) fn check_batch(raw: &Raw<'_>, layout: &Layout, training: &mut Training, faults: &mut Faults) {
     if let Some(microbatches) = batch_divides(raw, layout, training, faults) {
         training.num_microbatches = microbatches;
         schedule_has_enough_microbatches(raw, layout, training, faults);

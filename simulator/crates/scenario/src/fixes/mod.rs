@@ -1,12 +1,16 @@
 //! What a message proposes, carried out.
 //!
 //! Messages end on a value that works, in the words of a scenario (`ep = 32`, `pp = one of 1 2 4`, ``use `tp` ``); each
-//! of these becomes a text that has it. A proposal that is a sentence stays one.
+//! of these becomes a text that has it. A proposal that is a sentence stays one. Every text is loaded before it is
+//! offered ([`follow`]): where a change brings up the next fault, what that one proposes is carried out with it.
+
+mod follow;
 
 use std::ops::Range;
 
 use crate::document::{Files, Item, Node, Table, parse};
 use crate::edit::Draft;
+use crate::source::LoadContext;
 use crate::{Diagnostic, diagnostics::Faults};
 
 /// Most values of a list that are offered.
@@ -21,11 +25,21 @@ pub struct Fix {
     pub title: String,
     /// The text with it.
     pub text: String,
+    /// The fault that it leads to, if no change was found that leads to none.
+    pub leads_to: Option<String>,
 }
 
-/// The changes that `fault` of `text` proposes; none if its proposal is a sentence, or belongs to another file.
+/// The changes that mend `fault` of the scenario `text`; none if its proposal is a sentence, or belongs to another file.
+///
+/// Each comes after a load of the text that it makes: changes that bring up no other fault stand first, those of one key
+/// before those of several, and where there are any, no others are offered.
 #[must_use]
-pub fn fixes(text: &str, fault: &Diagnostic) -> Vec<Fix> {
+pub fn fixes(text: &str, fault: &Diagnostic, context: &LoadContext<'_>) -> Vec<Fix> {
+    follow::to_the_end(text, fault, context)
+}
+
+/// The changes that `fault` of `text` proposes, whatever they lead to.
+fn proposed(text: &str, fault: &Diagnostic) -> Vec<Fix> {
     let Some(help) = &fault.help else {
         return Vec::new();
     };
@@ -110,7 +124,7 @@ fn carry_out(draft: &Draft, at: &At, proposal: &Proposal) -> Option<Fix> {
         }
     };
     let text = draft.to_string();
-    Some(Fix { title, text })
+    Some(Fix::new(title, text))
 }
 
 /// `text` with `value` where `span` is, if that is not a sentence.
@@ -120,7 +134,17 @@ fn in_place(text: &str, span: &Range<usize>, value: &str) -> Option<Fix> {
     }
     let text = format!("{}{value}{}", &text[..span.start], &text[span.end..]);
     let title = value.to_owned();
-    Some(Fix { title, text })
+    Some(Fix::new(title, text))
+}
+
+impl Fix {
+    const fn new(title: String, text: String) -> Self {
+        Self {
+            title,
+            text,
+            leads_to: None,
+        }
+    }
 }
 
 /// Where a fault stands.

@@ -1,11 +1,14 @@
 //! From text to plan: parse, extend, override, check, resolve, validate.
 
+mod overlay;
+mod searchable;
+
 use orrery_profile::Tuning;
 use orrery_units::Seed;
 use sha2::{Digest as _, Sha256};
 
 use crate::diagnostics::{Diagnostic, Fault, Faults};
-use crate::document::{Files, Item, Node, Place, Table, merge, parse, set};
+use crate::document::{Files, Item, Node, Place, Table, parse};
 use crate::plan::{BalancingPlan, BalancingSweep, Identity, Plan, Price, RunSettings};
 use crate::raw::{
     BALANCING, Key, ROOT, Raw, RawBalancing, RawCluster, RawExpect, RawModel, RawRun, RawScenario, SCHEMA,
@@ -16,9 +19,8 @@ use crate::resolve::{
 };
 use crate::source::LoadContext;
 use crate::{expect, validate};
-
-/// How deep `extends` may go; deeper ones are taken for a ring.
-const MOST_EXTENDS: usize = 8;
+use overlay::{extended, override_key};
+pub use searchable::{Searchable, load_searchable};
 
 /// Keys without which nothing can be said of a layout; when one is faulty, its rules are not asked.
 const DEGREES: &[&str] = &[
@@ -72,6 +74,35 @@ fn only_runs(plan: &BalancingPlan, text: &str) -> Diagnostic {
 /// # Errors
 /// Every fault of the scenario, in order of place.
 pub fn load_any(file_name: &str, text: &str, context: &LoadContext<'_>) -> Result<Loaded, Vec<Diagnostic>> {
+    read(file_name, text, context, Laying::AsWritten)
+}
+
+/// Which layout a plan is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Laying {
+    /// The one that is written.
+    AsWritten,
+    /// None yet: every degree is one, and batches need not divide. Such a plan leaves this module with a layout only.
+    NotYet,
+}
+
+impl Laying {
+    /// What `root` says, as far as it counts.
+    fn read(self, root: &Table) -> Raw<'_> {
+        let mut raw = Raw::read(root);
+        if self == Self::NotYet {
+            raw.parallel.forget_degrees();
+        }
+        raw
+    }
+}
+
+fn read(
+    file_name: &str,
+    text: &str,
+    context: &LoadContext<'_>,
+    laying: Laying,
+) -> Result<Loaded, Vec<Diagnostic>> {
     let mut files = Files::default();
     let mut faults = Faults::default();
     let file = files.add(file_name, text);
@@ -91,8 +122,14 @@ pub fn load_any(file_name: &str, text: &str, context: &LoadContext<'_>) -> Resul
     let loaded = match readable_kind(&root, &mut faults) {
         Some(ReadableKind::Training) => {
             let removed = checked(&mut root, ROOT, &mut faults);
-            plan(file_name, &root, &removed, context, &files, &mut faults)
-                .map(|plan| Loaded::Training(Box::new(plan)))
+            plan(
+                (file_name, &root),
+                (laying, &removed),
+                context,
+                &files,
+                &mut faults,
+            )
+            .map(|plan| Loaded::Training(Box::new(plan)))
         }
         Some(ReadableKind::Balancing) => {
             checked(&mut root, BALANCING, &mut faults);
@@ -118,92 +155,6 @@ enum ReadableKind {
 fn checked(root: &mut Table, keys: &[Key], faults: &mut Faults) -> Vec<String> {
     check_table("", &Place::default(), root, keys, faults);
     root.prune("", &faults.unusable())
-}
-
-/// `root` laid over what it extends.
-fn extended(
-    file_name: &str,
-    root: Table,
-    context: &LoadContext<'_>,
-    files: &mut Files,
-    faults: &mut Faults,
-    depth: usize,
-) -> Table {
-    let Some(Item {
-        node: Node::Text(path),
-        place,
-        ..
-    }) = root.get("extends")
-    else {
-        return root;
-    };
-    let (path, place) = (path.clone(), place.clone());
-    if depth >= MOST_EXTENDS {
-        let fault = Fault::new("S010", &place, "scenarios extend each other in a ring");
-        faults.push(fault.help("remove one `extends`"));
-        return root;
-    }
-    match context.source.read(file_name, &path) {
-        Ok(text) => {
-            let file = files.add(&path, &text);
-            let base = parse(file, &text, faults);
-            let mut base = extended(&path, base, context, files, faults, depth + 1);
-            merge(&mut base, root);
-            base
-        }
-        Err(why) => {
-            let fault = Fault::new("S010", &place, format!("cannot extend `{path}`: {why}"));
-            faults.push(fault.help("paths are relative to the scenario file"));
-            root
-        }
-    }
-}
-
-/// Puts the value of `--set path=value` in; a value that is no TOML is taken as text.
-fn override_key(path: &str, value: &str, root: &mut Table, files: &mut Files, faults: &mut Faults) {
-    let name = format!("--set {path}");
-    let file = files.add(&name, value);
-    let mut quiet = Faults::default();
-    let document = format!("value = {value}");
-    let parsed = parse(file, &document, &mut quiet);
-    let place = Place {
-        file,
-        span: 0..value.len(),
-    };
-    let node = match parsed.0.into_iter().next() {
-        Some((_, item)) if quiet.is_empty() => item.node,
-        _ => Node::Text(value.to_owned()),
-    };
-    let item = Item {
-        key: place.clone(),
-        place: place.clone(),
-        node: moved(node, &place),
-    };
-    let keys: Vec<&str> = path.split('.').collect();
-    if keys.iter().any(|key| key.is_empty()) || !set(root, &keys, item) {
-        let fault = Fault::new("S011", &place, format!("`{path}` is no path to a key"));
-        faults.push(fault.help("--set training.micro_batch=2"));
-    }
-}
-
-/// `node` with everything in it placed at `place`: positions in a wrapped text would mislead.
-fn moved(node: Node, place: &Place) -> Node {
-    let item = |item: Item| Item {
-        key: place.clone(),
-        place: place.clone(),
-        node: moved(item.node, place),
-    };
-    match node {
-        Node::List(items) => Node::List(items.into_iter().map(item).collect()),
-        Node::Table(table) => Node::Table(Table(
-            table
-                .0
-                .into_iter()
-                .map(|(key, value)| (key, item(value)))
-                .collect(),
-        )),
-        other => other,
-    }
 }
 
 /// The kind of the file, when its version and its kind can be read at all.
@@ -261,14 +212,13 @@ fn readable_kind(root: &Table, faults: &mut Faults) -> Option<ReadableKind> {
 
 /// The plan, as far as its pieces can be had; faults go to `faults`.
 fn plan(
-    file_name: &str,
-    root: &Table,
-    removed: &[String],
+    (file_name, root): (&str, &Table),
+    (laying, removed): (Laying, &[String]),
     context: &LoadContext<'_>,
     files: &Files,
     faults: &mut Faults,
 ) -> Option<Plan> {
-    let raw = Raw::read(root);
+    let raw = laying.read(root);
     let mut assumed = Assumptions::default();
     let cluster = cluster::cluster(&raw.cluster, (context.source, file_name), &mut assumed, faults);
     let resolved = model::model(&raw.model, file_name, context.source, &mut assumed, faults);
@@ -287,7 +237,10 @@ fn plan(
                 layout.cp_comm = layout::context_exchange(&raw.parallel, stack, layout.cp, &mut assumed);
                 validate::check_layout(&raw, cluster, model, layout, &place, faults);
                 if let Some(training) = &mut training {
-                    validate::check_training(&raw, cluster, model, layout, training, faults);
+                    validate::check_training(&raw, cluster, model, training, faults);
+                    if laying == Laying::AsWritten {
+                        validate::check_batch(&raw, layout, training, faults);
+                    }
                 }
             }
             layout
@@ -295,13 +248,10 @@ fn plan(
         _ => None,
     };
     let profile_name = raw.run.profile.as_ref();
-    let device = cluster
-        .as_ref()
-        .map_or("", |cluster| cluster.device.name.as_str());
-    let stack = training
-        .as_ref()
-        .map_or("", |training| training.stack.name.as_str());
-    let described = (device, stack);
+    let described = (
+        cluster.as_ref().map_or("", |known| known.device.name.as_str()),
+        training.as_ref().map_or("", |known| known.stack.name.as_str()),
+    );
     let source = context.source;
     let profile = profile::profile(profile_name, described, file_name, source, &mut assumed, faults);
     let tunings = tuning::set(raw.run.tuning.as_ref(), file_name, source, faults);
@@ -313,10 +263,8 @@ fn plan(
     let routing = routing::routing(&raw.routing, &resolved, &mut assumed, faults);
     let tuning = match (&cluster, &training) {
         (Some(cluster), Some(training)) if is_measured => {
-            let has_experts = resolved.model.has_experts();
-            let counted = has_experts.then_some(&routing);
-            let scopes = |term| tuning::tuning_scopes(term, cluster, training, counted);
-            tunings.resolve(&training.stack.name, has_experts, scopes)
+            let counted = resolved.model.has_experts().then_some(&routing);
+            tuning::resolved(&tunings, cluster, training, counted)
         }
         _ => Tuning::default(),
     };
