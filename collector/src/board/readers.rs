@@ -13,8 +13,8 @@ pub(crate) const LINES_PER_READER: usize = 64;
 /// whatever there are more of reads `/metrics`.
 pub(crate) const MOST_READERS: usize = 64;
 /// How long samples of a source that is read more often are gathered, so that every reader is woken, and every
-/// connection written to, for several at once: what is drawn for people does not change faster.
-const GATHER: Duration = Duration::from_millis(250);
+/// connection written to, for several at once: nobody reads numbers that change faster.
+const GATHER: Duration = Duration::from_millis(500);
 
 /// A line of the stream, in UTF-8 and with its end. One text for all readers, so that those who are slow cost no memory
 /// each.

@@ -274,26 +274,28 @@ fn samples_that_come_fast_are_told_together_in_order_and_once() {
         [None, None, Some(0)],
         "being opened, up"
     );
-    take(1);
-    take(2);
+    for sequence in 1..5 {
+        take(sequence);
+    }
     assert_eq!(news(&mut reader), []);
-    take(3);
-    assert_eq!(sequences(&news(&mut reader)), [1, 2, 3].map(Some));
-    // Somebody else comes: he gets the last one, and the others what led to it.
-    take(4);
     take(5);
-    let mut late = subscribe(&board, 64);
-    assert_eq!(sequences(&news(&mut late)), [None, Some(5)]);
-    assert_eq!(sequences(&news(&mut reader)), [4, 5].map(Some));
-    // What comes last does not wait for another.
+    assert_eq!(sequences(&news(&mut reader)), [1, 2, 3, 4, 5].map(Some));
+    // Somebody else comes: he gets the last one, and the others what led to it.
     take(6);
-    board.watch(start + SECOND);
-    assert_eq!(sequences(&news(&mut late)), [Some(6)]);
-    take(11);
-    board.take(failure("gone", None), start + 12 * SECOND / 10);
+    take(7);
+    let mut late = subscribe(&board, 64);
+    assert_eq!(sequences(&news(&mut late)), [None, Some(7)]);
+    assert_eq!(sequences(&news(&mut reader)), [6, 7].map(Some));
+    // What comes last does not wait for another.
+    take(8);
+    take(9);
+    board.watch(start + 2 * SECOND);
+    assert_eq!(sequences(&news(&mut late)), [8, 9].map(Some));
+    take(21);
+    board.take(failure("gone", None), start + 22 * SECOND / 10);
     assert_eq!(
         sequences(&news(&mut late)),
-        [Some(11), None],
+        [Some(21), None],
         "in the order of things"
     );
 }

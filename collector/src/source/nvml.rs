@@ -258,7 +258,7 @@ impl Known {
         ];
         for ((name, known), told) in names.into_iter().zip(told) {
             if let Some(name) = name {
-                known.clone_from(name);
+                name.as_ref().clone_into(known);
                 *told = true;
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! A stream begins with a `heartbeat`, a `source` line for every source, the last `sample` of each that
 //! gives some and an `alert` for each that stands. Then come samples as they are taken (of a source that is read more than
-//! four times a second a few together), a `source` line whenever a source changes (it fell silent, it is back, it is
+//! twice a second a few together), a `source` line whenever a source changes (it fell silent, it is back, it is
 //! tried again at another time), and a `heartbeat` at least every interval, or every second or five seconds where that
 //! is shorter or longer. A reader that hears nothing for longer than the last heartbeat promised has lost the collector;
 //! one that hears heartbeats and no samples has a collector whose sources are quiet, and the last `source`

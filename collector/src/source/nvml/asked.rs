@@ -1,7 +1,5 @@
 //! Which questions a device does not answer, so that it is asked them once: a driver is slow to say no.
 
-use std::collections::BTreeMap;
-
 use nvml_wrapper::Device;
 use nvml_wrapper::error::NvmlError;
 use orrery_telemetry::{Absence, Reading};
@@ -14,7 +12,8 @@ use super::fields::{self, Field, FieldValue};
 pub(super) struct Asked {
     /// Few: looked through one by one, a text of another length is another at a glance.
     calls: Vec<(&'static str, Absence)>,
-    fields: BTreeMap<Field, Absence>,
+    /// In order: looked up for every field of every reading, and seldom added to.
+    fields: Vec<(Field, Absence)>,
 }
 
 /// The answers to many fields, in the order of the fields.
@@ -48,9 +47,9 @@ impl Asked {
         let mut answers = Vec::with_capacity(fields.len());
         let mut open = Vec::with_capacity(fields.len());
         for field in fields {
-            match self.fields.get(field) {
-                Some(known) => answers.push((*field, Err(known.clone()))),
-                None => open.push(*field),
+            match self.place_of(field) {
+                Ok(place) => answers.push((*field, Err(self.fields[place].1.clone()))),
+                Err(_) => open.push(*field),
             }
         }
         if !open.is_empty() {
@@ -58,7 +57,7 @@ impl Asked {
                 Ok(values) => answers.extend(open.into_iter().zip(values).map(|(field, value)| {
                     let value = value.map_err(|fault| field_absence(&fault));
                     if let Some(reason) = value.as_ref().err().filter(|reason| is_for_good(reason)) {
-                        self.fields.insert(field, reason.clone());
+                        self.refuse(field, reason.clone());
                     }
                     (field, value)
                 })),
@@ -70,6 +69,16 @@ impl Asked {
         }
         answers.sort_unstable_by_key(|(field, _)| *field);
         Answers(answers)
+    }
+
+    fn place_of(&self, field: &Field) -> Result<usize, usize> {
+        self.fields.binary_search_by_key(field, |(known, _)| *known)
+    }
+
+    fn refuse(&mut self, field: Field, reason: Absence) {
+        if let Err(place) = self.place_of(&field) {
+            self.fields.insert(place, (field, reason));
+        }
     }
 
     /// Forgets every no: the device is divided otherwise now, or is another.

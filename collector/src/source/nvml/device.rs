@@ -37,9 +37,9 @@ pub(super) enum Order {
 /// What a device tells.
 pub(super) struct Answer {
     /// Its own name, once it told it.
-    pub(super) uuid: Option<String>,
+    pub(super) uuid: Option<Arc<str>>,
     /// Its model, once it told it.
-    pub(super) model: Option<String>,
+    pub(super) model: Option<Arc<str>>,
     /// Its readings, under a name that is not its own; an error concerns the driver as a whole. They are large, and
     /// go through several hands.
     pub(super) sample: Result<Box<DeviceSample>, SourceError>,
@@ -58,8 +58,8 @@ pub(super) struct Reader {
     has_facts: bool,
     processes: processes::Known,
     memory: Arc<Memory>,
-    uuid: Option<String>,
-    model: Option<String>,
+    uuid: Option<Arc<str>>,
+    model: Option<Arc<str>>,
 }
 
 /// How many readings there are to one that is due every `pace`, at least one.
@@ -184,8 +184,8 @@ impl Reader {
 
     /// Asks the device for the names that it did not tell yet; one that fails to tell is asked again next time.
     fn ask_names(&mut self, device: &Device<'_>) {
-        self.uuid = self.uuid.take().or_else(|| device.uuid().ok());
-        self.model = self.model.take().or_else(|| device.name().ok());
+        self.uuid = self.uuid.take().or_else(|| device.uuid().ok().map(Arc::from));
+        self.model = self.model.take().or_else(|| device.name().ok().map(Arc::from));
     }
 
     /// Reads what is due. A question costs a driver microseconds to milliseconds, so that what cannot change much
