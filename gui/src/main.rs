@@ -151,7 +151,7 @@ fn without_window(arguments: &Arguments, why: &str) -> Exit {
     let mut command = vec!["orrery".to_owned()];
     let scenarios: Vec<&String> = arguments.files.iter().filter(|file| is_scenario(file)).collect();
     if scenarios.len() < arguments.files.len() {
-        let words = "stored runs and traces are not opened; see `orrery report` and `orrery replay`";
+        let words = "stored runs, traces and recorded loads are not opened; see `orrery report`, `orrery replay` and `orrery import routing`";
         say(words, Exit::Success);
     }
     if !scenarios.is_empty() {

@@ -12,7 +12,7 @@ use super::keeping::Then;
 use super::overlay::{Overlay, Palette};
 use super::session::Colours;
 use super::{App, Command, Shows};
-use crate::document::{Elsewhere, Event, Feed, Running, Text, Wanted, check, run};
+use crate::document::{Elsewhere, Event, Feed, Item, Running, Text, Wanted, check, run};
 
 /// How often progress is read.
 pub(super) const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -80,7 +80,13 @@ impl App {
             Command::StopOpening(id) => self.stop_opening(id),
             Command::Side(side, run) => {
                 self.layout.bring_up(Pane::Compare);
-                Arc::make_mut(&mut self.document).runs.pick(side, run);
+                let document = Arc::make_mut(&mut self.document);
+                document.runs.pick(side, run);
+                // What is chosen here is what timeline and inspector speak of.
+                if let Some(run) = run {
+                    document.runs.view(Some(run));
+                    document.selection.item = Some(Item::Run(run));
+                }
             }
             Command::SideStep(side, step) => Arc::make_mut(&mut self.document).runs.show_step(side, step),
             Command::Search(wanted) => self.start_search(&wanted),

@@ -278,6 +278,12 @@ fn recorded(paths: &[PathBuf], name: &str, watch: &Watch) -> Result<(Run, Opened
         );
         notes.extend(joined.notes.iter().cloned());
     }
+    if !opened.loads.is_empty() {
+        let how = "`orrery import kineto` writes them to expert-load.csv, which opens here";
+        notes.push(format!(
+            "The split sizes of its all-to-alls are loads of ranks: {how}."
+        ));
+    }
     let timeline = opened.recording.timeline(SPANS);
     let source = paths
         .first()

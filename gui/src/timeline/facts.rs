@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use orrery_timeline::SpanId;
+use orrery_timeline::{NO_LAYER, SpanId};
 use orrery_units::{BytesPerSec, Evidence, FlopsPerSec, SimDuration};
 
 use super::axis::exact;
@@ -50,7 +50,7 @@ impl TimelineModel {
         let (layer, microbatch) = recorded.tag;
         facts.put(
             "step, layer, microbatch",
-            format!("{}, {layer}, {microbatch}", recorded.step),
+            format!("{}, {}, {microbatch}", recorded.step, layer_of(layer)),
         );
         facts.put("start", exact(from));
         facts.put("end", exact(to));
@@ -84,7 +84,9 @@ impl TimelineModel {
             format!("{} from {}", recorded.duration, exact(from)),
             format!(
                 "step {}, layer {}, microbatch {}",
-                recorded.step, recorded.tag.0, recorded.tag.1
+                recorded.step,
+                layer_of(recorded.tag.0),
+                recorded.tag.1
             ),
         ];
         lines.extend(self.work(span));
@@ -137,6 +139,14 @@ impl TimelineModel {
             Evidence::Extrapolated => "extrapolation beyond what was measured",
         };
         format!("simulated; rests on {rests}")
+    }
+}
+
+/// The number of `layer`; `none` of what belongs to none.
+fn layer_of(layer: u32) -> String {
+    match layer {
+        NO_LAYER => "none".to_owned(),
+        layer => layer.to_string(),
     }
 }
 

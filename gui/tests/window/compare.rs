@@ -68,6 +68,21 @@ fn two_runs_are_compared_and_swapped_and_what_differs_is_named() {
     harness.get_by_label("Settings").click();
     harness.run_steps(3);
     harness.get_by_label("parallel.tp");
+    // What is chosen here is what the timeline shows.
+    harness
+        .get_by_role_and_label(Role::Button, "A: #1 small, simulated")
+        .click();
+    harness.run_steps(3);
+    harness
+        .query_all_by_label("#1 small, simulated")
+        .last()
+        .expect("it can be chosen")
+        .click();
+    harness.run_steps(3);
+    assert_eq!(
+        harness.state().document().runs.viewed().map(|run| run.id),
+        Some(1)
+    );
     harness.get_by_label("Swap A and B").click();
     harness.run_steps(3);
     assert_eq!(verdict(&harness), -slower);

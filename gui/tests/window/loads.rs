@@ -1,7 +1,7 @@
 //! Recorded loads of experts, opened and judged: whether a balancer pays for them.
 
 use eframe::egui::accesskit::Role;
-use eframe::egui::{Key, Modifiers};
+use eframe::egui::{Key, Modifiers, OutputCommand};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use orrery_gui::{App, Arrangement, Home, Scenario, Start};
@@ -73,6 +73,22 @@ fn a_dropped_histogram_is_run_at_once_and_says_whether_eplb_pays() {
         "what is assumed is said"
     );
     harness.get_by_role_and_label(Role::Image, "Loads of experts");
+    harness.get_by_label("Copy the verdict").click();
+    harness.run_steps(1);
+    let copied = harness
+        .output()
+        .platform_output
+        .commands
+        .iter()
+        .find_map(|command| match command {
+            OutputCommand::CopyText(text) => Some(text.clone()),
+            _ => None,
+        });
+    let copied = copied.expect("it is on the clipboard");
+    assert!(
+        copied.starts_with("Balancing pays: ") && copied.lines().count() > 4,
+        "{copied}"
+    );
 }
 
 #[test]

@@ -147,6 +147,8 @@ fn the_rank_that_is_waited_for_is_named_and_gone_to() {
             .any(|label| label.contains(&spoken) && label.contains(" selected"))
     });
     harness.get_by_label("waiting that ends with this rank");
+    // The longest computation is the head's, which is in no layer.
+    assert!(shows(&harness, ", none, "), "it has no number");
     assert!(
         shows(&harness, &format!("Go to {rank}")),
         "the button of the same name"

@@ -301,3 +301,43 @@ fn a_placement_equals_the_example_of_the_reference() {
         Exit::Invalid
     );
 }
+
+#[test]
+fn a_recorded_load_becomes_a_scenario_whose_run_says_whether_balancing_pays() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut table = "layer,expert,count\n".to_owned();
+    for (layer, expert) in (0..2).flat_map(|layer| (0..16).map(move |expert| (layer, expert))) {
+        let count = if expert < 2 { 900 } else { 100 };
+        table.push_str(&format!("{layer},{expert},{count}\n"));
+    }
+    fs::write(folder.path().join("counts.csv"), table).unwrap();
+    let imported = orrery(
+        folder.path(),
+        &[
+            "import",
+            "routing",
+            "{}/counts.csv",
+            "--scenario",
+            "-o",
+            "{}/x.scenario.toml",
+        ],
+    );
+    assert_eq!(imported.exit, Exit::Success, "{}", imported.err);
+    let text = fs::read_to_string(folder.path().join("x.scenario.toml")).unwrap();
+    assert!(
+        text.contains("path = \"counts.csv\""),
+        "it lies beside it: {text}"
+    );
+    let ran = orrery(folder.path(), &["run", "{}/x.scenario.toml", "--out", "{}/out"]);
+    assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
+    assert!(ran.out.contains("Balancing pays: "), "{}", ran.out);
+    assert!(
+        ran.out
+            .contains("eplb lowers the imbalance, busiest device over mean: "),
+        "{}",
+        ran.out
+    );
+    let result = fs::read_to_string(folder.path().join("out/run.json")).unwrap();
+    let result: serde_json::Value = serde_json::from_str(&result).unwrap();
+    assert_eq!(result["worth"][0]["policy"], "eplb");
+}

@@ -186,9 +186,16 @@ impl Model {
             Self::Like(Known { experts: own, .. }) => {
                 let top_k = asked.top_k.unwrap_or(own.top_k as usize).min(asked.experts);
                 let known = if asked.top_k.is_some() { "" } else { " # yours" };
+                // Split sizes of all-to-alls are loads of ranks, which a table of counts does not tell.
+                let ranks = match asked.top_k {
+                    Some(_) => "",
+                    None => {
+                        " # ranks, as in expert-load.csv of `orrery import kineto`? Then write the model's"
+                    }
+                };
                 format!(
                     "[model]\nfrom = \"inline\"\nname = \"recorded\"\n\n[model.fields]\nlayers     = {}\n\
-                     experts    = {}\ntop_k      = {top_k}{known}\nhidden     = {} # yours\nexpert_ffn = {} # yours\n\
+                     experts    = {}{ranks}\ntop_k      = {top_k}{known}\nhidden     = {} # yours\nexpert_ffn = {} # yours\n\
                      # Without effect on experts.\nheads      = 1\nvocab      = 1\n\n",
                     asked.layers, asked.experts, own.hidden, own.inner
                 )

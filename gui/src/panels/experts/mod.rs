@@ -87,6 +87,10 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         if let Some(finished) = finished {
             ui.strong(&finished.verdict);
+            let copies = ui.small_button("Copy the verdict");
+            if copies.on_hover_text("What each policy is worth, as text; `orrery run --write html` writes all of it as a page").clicked() {
+                ui.ctx().copy_text(model.verdict(&finished.verdict));
+            }
             if !model.about().is_empty() {
                 ui.weak(model.about());
             }
@@ -144,7 +148,7 @@ fn policies(
     ScrollArea::horizontal()
         .id_salt("totals")
         .show(ui, |ui| tables::totals(ui, model));
-    tables::worth(ui, model);
+    tables::worth(ui, model, view.second);
     ui.add_space(4.0);
     ui.horizontal_wrapped(|ui| {
         choice(ui, "A", model, &mut view.first);

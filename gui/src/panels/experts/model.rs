@@ -103,6 +103,21 @@ impl ExpertsModel {
         self.report.worth()
     }
 
+    /// `verdict` with what each policy is worth and what the run rests on, a line each.
+    pub(super) fn verdict(&self, verdict: &str) -> String {
+        let worth = self.worth().into_iter().map(|worth| worth.sentence());
+        let rests = [self.about()]
+            .into_iter()
+            .chain(self.notes().iter().map(String::as_str));
+        let rests = rests.filter(|words| !words.is_empty()).map(str::to_owned);
+        let lines: Vec<String> = [verdict.to_owned()]
+            .into_iter()
+            .chain(worth)
+            .chain(rests)
+            .collect();
+        lines.join("\n")
+    }
+
     /// Seconds of all steps of each policy, and the seconds that it saves beside the first.
     pub(super) fn totals(&self) -> Vec<(&str, f64, f64)> {
         self.report.totals()

@@ -11,18 +11,39 @@ use super::model::ExpertsModel;
 use crate::theme;
 use crate::words::grouped;
 
-/// All steps of every policy: what it takes and what it saves beside the first.
+/// All steps of every policy: how even it is, what it takes, what it saves beside the first, and from when on it pays. What
+/// it is worth is said in words where its name is hovered.
 pub(super) fn totals(ui: &mut Ui, model: &ExpertsModel) {
+    let worth = model.worth();
+    let heads = [
+        "policy",
+        "imbalance",
+        "all steps",
+        "saved",
+        "pays from step",
+        "plans",
+        "moved",
+        "how",
+    ];
     Grid::new("policies").striped(true).show(ui, |ui| {
-        for head in ["policy", "all steps", "saved", "plans", "moved", "how"] {
+        for head in heads {
             ui.weak(head);
         }
         ui.end_row();
         for (at, (policy, (_, total, saved))) in model.policies().iter().zip(model.totals()).enumerate() {
-            ui.horizontal(|ui| {
+            let own = at.checked_sub(1).and_then(|at| worth.get(at));
+            let name = ui.horizontal(|ui| {
                 swatch(ui, at);
-                ui.strong(&policy.id);
+                ui.strong(&policy.id)
             });
+            if let Some(own) = own {
+                name.inner.on_hover_text(own.sentence());
+            }
+            // The first stands in what is said of any other.
+            let even = own
+                .map(|own| own.imbalance[1])
+                .or(worth.first().map(|first| first.imbalance[0]));
+            ui.label(even.map_or_else(String::new, |even| significant(even, 4)));
             ui.label(with_si_prefix(total, "s"));
             let color = match saved {
                 saved if saved > 0.0 => theme::good(ui.visuals()),
@@ -30,6 +51,11 @@ pub(super) fn totals(ui: &mut Ui, model: &ExpertsModel) {
                 _ => ui.visuals().weak_text_color(),
             };
             ui.colored_label(color, with_si_prefix(saved, "s"));
+            ui.label(match own.map(|own| (own.pays(), own.pays_from)) {
+                Some((true, Some(from))) => grouped(from as u64),
+                Some((false, _)) => "does not".to_owned(),
+                Some((true, None)) | None => String::new(),
+            });
             ui.label(grouped(policy.rebalances.len() as u64));
             let bytes: f64 = policy.rebalances.iter().map(|plan| plan.bytes).sum();
             ui.label(Bytes::from_f64(bytes).to_string());
@@ -39,14 +65,16 @@ pub(super) fn totals(ui: &mut Ui, model: &ExpertsModel) {
     });
 }
 
-/// What each policy is worth beside the first, a sentence or two for each.
-pub(super) fn worth(ui: &mut Ui, model: &ExpertsModel) {
-    for (at, worth) in (1..).zip(model.worth()) {
-        ui.horizontal_wrapped(|ui| {
-            swatch(ui, at);
-            ui.label(worth.sentence());
-        });
-    }
+/// What the policy at place `policy` is worth beside the first, in words.
+pub(super) fn worth(ui: &mut Ui, model: &ExpertsModel, policy: usize) {
+    let worth = model.worth();
+    let Some(own) = policy.checked_sub(1).and_then(|at| worth.get(at)) else {
+        return;
+    };
+    ui.horizontal_wrapped(|ui| {
+        swatch(ui, policy);
+        ui.label(own.sentence());
+    });
 }
 
 /// The mark of a policy in lines and tables.

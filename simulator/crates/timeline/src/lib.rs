@@ -23,6 +23,6 @@ pub use chrome_trace::{ReadTraceError, read_chrome_trace, write_chrome_trace};
 pub use kind::{Kind, KindTable, OpClass};
 pub use memory::{MemoryPeak, MemoryTotals};
 pub use metric::{CAUSES, LINKS, Label, Metric, OPERATIONS, Statistic, find_metric, registry};
-pub use span::{Counter, LaneInfo, Span, SpanId, Timeline};
+pub use span::{Counter, LaneInfo, NO_LAYER, Span, SpanId, Timeline};
 pub use steps::{StepExtent, bounds_of_steps};
 pub use totals::{Cell, LaneTotals, ProgramTotals, StepTotals, Totals};

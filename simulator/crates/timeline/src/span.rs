@@ -7,6 +7,9 @@ use crate::KindTable;
 /// The position of a span in a [`Timeline`].
 pub type SpanId = u32;
 
+/// The layer of what belongs to none, such as the head of a model.
+pub const NO_LAYER: u32 = u32::MAX;
+
 /// A lane that was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneInfo {
@@ -29,7 +32,7 @@ pub struct Span {
     pub duration: SimDuration,
     /// The step it belongs to.
     pub step: u16,
-    /// The domain's label: (major, minor).
+    /// The domain's label: (major, minor), a layer and a microbatch in training. The major part may be [`NO_LAYER`].
     pub tag: (u32, u32),
     /// The span whose end released it, if that one was recorded too.
     pub released_by: Option<SpanId>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use orrery_profile::Term;
 use orrery_scenario::plan::{GraphScope, VirtualStage};
 use orrery_taskgraph::{Sequence, Tag};
+use orrery_timeline::NO_LAYER;
 
 use super::context::Through;
 use super::costs::Direction;
@@ -234,7 +235,7 @@ impl Emit<'_, '_, '_> {
 
     fn head_tag(slot: Slot) -> Tag {
         Tag {
-            major: u32::MAX,
+            major: NO_LAYER,
             minor: slot.microbatch,
         }
     }
