@@ -8,6 +8,12 @@ use orrery_workload::estimate::{Parts, memory_parts};
 
 use crate::facts;
 
+/// Microbatches of a pipeline rank below which a run may wait longer than the closed form says.
+const FEW: u64 = 4;
+/// By how much of the step, at most: Mixtral 8x22B on H100 in seven interleaved chunks, one microbatch per rank, was found 7.1
+/// points longer, two per rank 3.8; a test holds runs to it.
+const FEW_MORE: f64 = 0.08;
+
 /// Figures of a plan that take no run; milliseconds for any plan.
 #[derive(Clone, Debug)]
 pub struct Outline {
@@ -29,6 +35,9 @@ pub struct Outline {
     pub step: f64,
     /// Share of that step in which a pipeline rank of the mean waits for others, as `train.bubble_ratio` counts it.
     pub bubble: f64,
+    /// By how much more of the step the bubble of a run may be, where microbatches are few: the closed form fills and drains
+    /// the pipeline, and does not see the holes between passes of a pipeline that is hardly ever full.
+    pub bubble_more: Option<f64>,
     /// The most that a device of each pipeline rank holds, by cause; the largest cause of all first.
     pub memory: Vec<Vec<(&'static str, Bytes)>>,
     /// What it costs, if the scenario says.
@@ -46,6 +55,8 @@ impl Outline {
         let device = facts::device(plan);
         let estimate = Parts::of(plan).step(&plan.tuning);
         let memory = memory_parts(plan);
+        let pp = u64::from(plan.layout.pp);
+        let has_few = pp > 1 && plan.training.num_microbatches < FEW * pp;
         let named = memory.into_iter().map(|parts| {
             let named = parts.into_iter().map(|(cause, bytes)| (cause.name(), bytes));
             named.filter(|(_, bytes)| *bytes > Bytes::ZERO).collect()
@@ -61,6 +72,7 @@ impl Outline {
             work: facts::work(plan),
             step: estimate.step,
             bubble: estimate.waits / estimate.step,
+            bubble_more: has_few.then_some(FEW_MORE),
             memory: named.collect(),
             price: facts::price(plan),
             assumptions: plan.assumptions.clone(),
@@ -111,7 +123,8 @@ mod tests {
 
     use super::*;
 
-    /// Claim: the bubble before a run is that of the run, by the same definition, within three points of the step.
+    /// Claim: the bubble before a run is that of the run, by the same definition: within three points of the step, but for
+    /// few microbatches, where the caution says how much more it may be.
     #[test]
     fn the_bubble_is_that_of_the_run() {
         let path = concat!(
@@ -119,21 +132,35 @@ mod tests {
             "/../scenarios/training/mixtral-8x22b-h100.scenario.toml"
         );
         let text = read_scenario(path).unwrap();
-        for (pp, schedule) in [
-            ("8", "{ kind = \"interleaved\", chunks = 7 }"),
-            ("8", "{ kind = \"1f1b\" }"),
-            ("4", "{ kind = \"interleaved\", chunks = 5 }"),
-            ("16", "{ kind = \"1f1b\" }"),
+        let interleaved = "{ kind = \"interleaved\", chunks = 7 }";
+        let plain = "{ kind = \"1f1b\" }";
+        for (nodes, pp, schedule) in [
+            ("16", "8", interleaved),
+            ("16", "8", plain),
+            ("16", "4", "{ kind = \"interleaved\", chunks = 5 }"),
+            ("16", "16", plain),
+            ("32", "8", interleaved),
+            ("32", "8", plain),
+            ("64", "8", interleaved),
+            ("64", "8", plain),
+            ("64", "4", plain),
         ] {
-            let settings = [("parallel.pp", pp), ("parallel.schedule", schedule)];
+            let settings = [
+                ("cluster.nodes", nodes),
+                ("parallel.pp", pp),
+                ("parallel.schedule", schedule),
+            ];
             let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
             let plan = load(path, &text, &settings).unwrap();
             let simulation = simulate(&plan, &Watch::new(1)).unwrap();
             let run = simulation.report.metrics.get("train.bubble_ratio.mean").unwrap();
-            let before = Outline::of(&plan).bubble;
+            let outline = Outline::of(&plan);
+            let most = outline.bubble_more.unwrap_or(0.03);
+            let more = run - outline.bubble;
             assert!(
-                (before - run).abs() < 0.03,
-                "{pp} {schedule}: {before:.3}, not {run:.3}"
+                (-0.03..most).contains(&more),
+                "{nodes} nodes, pp {pp}, {schedule}: {:.3}, in the run {run:.3}",
+                outline.bubble
             );
         }
     }

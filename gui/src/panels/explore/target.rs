@@ -21,7 +21,11 @@ pub(super) fn size(ui: &mut Ui, document: &Document, wanted: &mut Wanted) {
     });
     let mut is_asked = wanted.nodes.is_some();
     let hint = "Looks at this size as well; whole nodes";
-    if ui.checkbox(&mut is_asked, "and").on_hover_text(hint).changed() {
+    if ui
+        .checkbox(&mut is_asked, "a size of my own")
+        .on_hover_text(hint)
+        .changed()
+    {
         wanted.nodes = is_asked.then_some(own);
     }
     if let Some(nodes) = &mut wanted.nodes {
@@ -122,7 +126,7 @@ fn answer(ui: &mut Ui, currency: Option<&str>, target: &Target, sizes: &[Sizing]
     }
     if let Some(devices) = answer.between {
         let words = format!(
-            "By interpolation about {} GPUs would just meet the deadline; tick \"and\" above to look at a size near it.",
+            "By interpolation about {} GPUs would just meet the deadline; tick \"a size of my own\" above to look there.",
             grouped(devices.round() as u64)
         );
         ui.weak(words);

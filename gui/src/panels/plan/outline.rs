@@ -106,7 +106,7 @@ fn estimates(outline: &Outline) -> Vec<Line> {
         estimated("step", format!("{} s", significant(outline.step, 3))),
         estimated("MFU", percent(outline.mfu())),
         estimated("tokens/s/GPU", significant(outline.tokens_per_device(), 3)),
-        estimated("pipeline bubble", percent(outline.bubble)),
+        bubble(outline),
         (
             "peak memory",
             format!("{peak} of {memory}, stage {stage}"),
@@ -115,6 +115,22 @@ fn estimates(outline: &Outline) -> Vec<Line> {
         ),
         ("headroom", room, "memory of a device less the peak".to_owned()),
     ]
+}
+
+/// The bubble, with a caution where a run may have a longer one.
+fn bubble(outline: &Outline) -> Line {
+    let about = "share of the step in which a pipeline rank of the mean waits for others, in closed form";
+    let Some(more) = outline.bubble_more else {
+        let words = format!("≈ {}", percent(outline.bubble));
+        return ("pipeline bubble", words, about.to_owned());
+    };
+    let points = significant(more * 100.0, 2);
+    let words = format!("≈ {}, up to {points} points more", percent(outline.bubble));
+    let why = format!(
+        "{about}; with so few microbatches per pipeline rank runs were found to wait up to {points} points longer. Run \
+         simulates it"
+    );
+    ("pipeline bubble", words, why)
 }
 
 fn cost(outline: &Outline) -> Vec<Line> {
