@@ -347,12 +347,40 @@ fn of_plans(report: &BalancingReport) -> String {
     };
     let told = |id: &str| {
         let [middle, worst] = ["p50", "max"].map(|statistic| significant(left(id, statistic), 4));
-        format!("{id} {middle} x the mean (worst layer {worst})")
+        format!("{middle} x the mean load in the median layer and {worst} x in the worst")
     };
     format!(
-        "Of {plans} plans on recordings the busiest device has, in the median layer, under {}, the least, and under {}, the \
-         most.",
+        "Of {plans} plans on recordings {least} is the most even, its busiest device at {}; {most} is the least even, at {}.",
         told(least),
         told(most)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Metrics, Samples};
+
+    #[test]
+    fn the_verdict_of_plans_names_the_most_and_the_least_even_one() {
+        let plans = [("own", vec![1.0, 1.05, 1.5]), ("stale", vec![1.25, 1.625, 2.0])];
+        let mut samples = Samples::new();
+        for (id, layers) in &plans {
+            samples.insert(
+                format!("eplb.plan_imbalance{{plan='{id}'}}"),
+                vec![layers.clone()],
+            );
+        }
+        let report = BalancingReport {
+            recorded: plans.map(|(id, layers)| (id.to_owned(), layers)).into(),
+            metrics: Metrics::of_replications(&samples),
+            ..BalancingReport::default()
+        };
+        assert_eq!(
+            verdict(&report),
+            "Of 2 plans on recordings own is the most even, its busiest device at 1.05 x the mean load in the median layer \
+             and 1.5 x in the worst; stale is the least even, at 1.625 x the mean load in the median layer and 2 x in the \
+             worst."
+        );
+    }
 }
