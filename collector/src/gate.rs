@@ -5,6 +5,7 @@
 //! the profile. It never drains anything: it says what an operator, or a script of theirs, would paste.
 
 mod bench;
+mod loopback;
 mod report;
 mod worker;
 
@@ -18,7 +19,8 @@ use orrery_telemetry::judge::{Alert, Figure, Frame, Hysteresis, Judge, Rule, Rul
 use orrery_telemetry::{DeviceSample, RecoveryAction, Sample, SourceStatus};
 use orrery_units::SimDuration;
 
-pub use self::bench::{Bench, NotMeasured, Probe, reference};
+pub use self::bench::{Bench, NotMeasured, Probe, Rate, reference};
+pub use self::loopback::Loopback;
 pub use self::report::{DeviceReport, Measured, Report};
 pub use self::worker::WorkerBench;
 use crate::board::wall_clock;
@@ -126,7 +128,8 @@ impl Gate<'_> {
             for (device, rate) in devices.iter().zip(rates) {
                 let figure = rate.map(|rate| Figure {
                     name: probe.name().to_owned(),
-                    rate,
+                    rate: rate.value,
+                    through: rate.through,
                     unit: probe.unit().to_owned(),
                     profile: reference(profile, probe),
                 });

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::calibrate::WorkerArguments;
 use super::record::parse_time;
 use super::{Exit, SourceArguments, invalid};
-use crate::gate::{Gate, WorkerBench};
+use crate::gate::{Gate, Loopback, WorkerBench};
 use crate::judging::{JudgingError, read_profile};
 use crate::{Judging, SourceKind, StartError};
 
@@ -27,6 +27,13 @@ pub(super) struct CheckArguments {
     /// Thresholds and what is off, as TOML.
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
+    /// The program of perftest that writes to the node's own RDMA ports. It meets itself over a TCP port that is open for
+    /// as long as it runs.
+    #[arg(long, value_name = "PROGRAM", default_value = "ib_write_bw")]
+    ib_write_bw: PathBuf,
+    /// Judge RDMA ports by their states and counters alone.
+    #[arg(long, conflicts_with = "ib_write_bw")]
+    without_ports: bool,
     /// For people, or JSON with a node condition.
     #[arg(long, value_enum, default_value_t)]
     format: CheckFormat,
@@ -76,7 +83,11 @@ pub(super) fn check(arguments: CheckArguments) -> anyhow::Result<Exit> {
         rules,
         budget: arguments.budget,
     };
-    let report = match gate.check(&mut WorkerBench::new(arguments.worker.command()?)) {
+    let mut bench = WorkerBench::new(arguments.worker.command()?);
+    if !arguments.without_ports {
+        bench = bench.with_ports(Loopback::new("/sys".into(), arguments.ib_write_bw));
+    }
+    let report = match gate.check(&mut bench) {
         Ok(report) => report,
         Err(fault @ StartError::Thread(_)) => return Err(fault.into()),
         Err(fault) => return invalid(&fault),

@@ -25,6 +25,15 @@ pub enum Probe {
     NicLoopback,
 }
 
+/// What was measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rate {
+    /// The rate, in [`Probe::unit`].
+    pub value: f64,
+    /// What it went through, where that is not the device alone: a port with its line rate.
+    pub through: Option<String>,
+}
+
 /// Why something was not measured.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -35,14 +44,20 @@ pub struct NotMeasured {
 
 /// Measures devices. Whoever implements it keeps what may hang or die in a process of its own.
 pub trait Bench {
-    /// Measures `probe` on all `devices` at once, in `budget` or less; the rates, in [`Probe::unit`], in the order of the
+    /// Measures `probe` on all `devices` at once, in `budget` or less; the rates, in the order of the
     /// devices. Why there is no rate: a device that is in use, a library that is missing, time that is too short.
     fn measure(
         &mut self,
         devices: &[&DeviceSample],
         probe: Probe,
         budget: Duration,
-    ) -> Vec<Result<f64, NotMeasured>>;
+    ) -> Vec<Result<Rate, NotMeasured>>;
+}
+
+impl From<f64> for Rate {
+    fn from(value: f64) -> Self {
+        Self { value, through: None }
+    }
 }
 
 impl NotMeasured {

@@ -167,11 +167,10 @@ impl DeviceReport {
                         significant(100.0 * figure.rate / profile, 3)
                     )
                 });
+                let through = figure.through.as_ref().map(|through| format!(" ({through})"));
                 let rate = with_si_prefix(figure.rate, &figure.unit);
-                push(
-                    &mut line,
-                    &format!("  {} {rate}{}", figure.name, share.unwrap_or_default()),
-                );
+                let beside = share.or(through).unwrap_or_default();
+                push(&mut line, &format!("  {} {rate}{beside}", figure.name));
             }
         }
         for finding in &self.findings {
@@ -301,6 +300,7 @@ impl Report {
             let measured = device.measured.iter().map(|measured| match &measured.figure {
                 Ok(figure) => json!({
                     "probe": figure.name, "rate": figure.rate, "unit": figure.unit, "profile": figure.profile,
+                    "through": figure.through,
                 }),
                 Err(reason) => json!({"probe": measured.probe.name(), "not_measured": reason.to_string()}),
             });

@@ -10,7 +10,8 @@ use orrery_kernels::statistics::StopRule;
 use orrery_telemetry::DeviceSample;
 use orrery_units::SimDuration;
 
-use super::bench::{Bench, NotMeasured, Probe};
+use super::bench::{Bench, NotMeasured, Probe, Rate};
+use super::loopback::Loopback;
 use crate::calibrate::{Answer, OTHER, Order, Supervisor};
 use crate::conditions::{driver_identity, in_use};
 
@@ -33,6 +34,7 @@ pub struct WorkerBench {
     /// Asked once: a driver that does not tell of its devices has none to measure.
     numbers: Option<Result<Numbers, NotMeasured>>,
     workers: BTreeMap<String, Supervisor>,
+    ports: Option<Loopback>,
 }
 
 /// How long to sample where there is `budget` for all of it.
@@ -55,6 +57,16 @@ impl WorkerBench {
             command,
             numbers: None,
             workers: BTreeMap::new(),
+            ports: None,
+        }
+    }
+
+    /// The same, which measures ports too.
+    #[must_use]
+    pub fn with_ports(self, ports: Loopback) -> Self {
+        Self {
+            ports: Some(ports),
+            ..self
         }
     }
 
@@ -99,12 +111,9 @@ fn subjects(
             let place = order.iter().position(|&each| each == number).unwrap_or(0);
             let peer = order[(place + 1) % order.len()];
             let subject = probe.subject((peer != number).then_some(peer));
-            subject.map(|subject| (number, subject)).ok_or_else(|| {
-                NotMeasured::new(match probe {
-                    Probe::NicLoopback => "ports are judged by their states and counters alone",
-                    Probe::Gemm | Probe::MemoryCopy | Probe::NvLink => "no other device of this node is free",
-                })
-            })
+            subject
+                .map(|subject| (number, subject))
+                .ok_or_else(|| NotMeasured::new("no other device of this node is free"))
         })
         .collect()
 }
@@ -115,7 +124,7 @@ fn ask(
     subject: Subject,
     probe: Probe,
     budget: Duration,
-) -> Result<f64, NotMeasured> {
+) -> Result<Rate, NotMeasured> {
     let order = Order::Measure {
         device,
         subject: subject.clone(),
@@ -123,7 +132,7 @@ fn ask(
         sampling: sampling(budget),
     };
     match worker.ask(&order, budget) {
-        Ok(Answer::Measured(measured)) => Ok(probe.rate(&subject, measured.median())),
+        Ok(Answer::Measured(measured)) => Ok(probe.rate(&subject, measured.median()).into()),
         Ok(Answer::Wrong(reason)) => Err(NotMeasured::wrong(&reason)),
         Ok(Answer::Fault(reason)) => Err(NotMeasured::new(&reason)),
         Ok(_) => Err(NotMeasured::new(OTHER)),
@@ -137,7 +146,14 @@ impl Bench for WorkerBench {
         devices: &[&DeviceSample],
         probe: Probe,
         budget: Duration,
-    ) -> Vec<Result<f64, NotMeasured>> {
+    ) -> Vec<Result<Rate, NotMeasured>> {
+        if probe == Probe::NicLoopback {
+            let unasked = NotMeasured::new("ports are judged by their states and counters alone");
+            return match &self.ports {
+                Some(ports) => ports.measure(devices, budget),
+                None => vec![Err(unasked); devices.len()],
+            };
+        }
         let end = Instant::now() + budget;
         // No worker is started where nobody may measure.
         let is_any_free = devices.iter().any(|device| in_use(device).is_none());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use orrery_collector::SourceKind;
-use orrery_collector::gate::{Bench, Gate, NotMeasured, Probe, reference};
+use orrery_collector::gate::{Bench, Gate, NotMeasured, Probe, Rate, reference};
 use orrery_profile::Profile;
 use orrery_telemetry::DeviceSample;
 use orrery_telemetry::judge::Rules;
@@ -203,7 +203,7 @@ impl<F: Fn(&str, Probe) -> Option<f64>> Bench for Scripted<F> {
         devices: &[&DeviceSample],
         probe: Probe,
         budget: Duration,
-    ) -> Vec<Result<f64, NotMeasured>> {
+    ) -> Vec<Result<Rate, NotMeasured>> {
         assert!(
             budget <= Duration::from_secs(8),
             "there is no more than the budget"
@@ -211,7 +211,7 @@ impl<F: Fn(&str, Probe) -> Option<f64>> Bench for Scripted<F> {
         let rates = devices
             .iter()
             .map(|device| match (self.0(&device.identity.uuid, probe), probe) {
-                (Some(rate), _) => Ok(rate),
+                (Some(rate), _) => Ok(rate.into()),
                 (None, Probe::MemoryCopy) if device.identity.uuid == "DEMO-1-7" => {
                     Err(NotMeasured::wrong("`copy` is wrong\n  = help: it is"))
                 }

@@ -278,6 +278,7 @@ impl Machine {
         [("gemm bf16", 794e12, "FLOP/s"), ("memory copy", 2.96e12, "B/s")]
             .map(|(name, rate, unit)| Figure {
                 name: name.to_owned(),
+                through: None,
                 rate: rate * self.pace * all * if name == "gemm bf16" { slow } else { 1.0 },
                 unit: unit.to_owned(),
                 profile: Some(rate),

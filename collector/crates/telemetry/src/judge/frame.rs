@@ -86,6 +86,8 @@ pub struct DeviceView {
 pub struct Figure {
     /// What was measured, such as `gemm bf16`.
     pub name: String,
+    /// What it went through, where that is not the device alone: a port such as `mlx5_3/1, 400 Gbit/s`.
+    pub through: Option<String>,
     /// The rate: more is better.
     pub rate: f64,
     /// Its unit, such as `FLOP/s`.

@@ -49,8 +49,13 @@ fn measured(context: &Context<'_>, findings: &mut Findings<'_>) {
                 symptom(
                     Severity::Warning,
                     format!(
-                        "{} gives {}, {} of the {} of its like",
+                        "{}{} gives {}, {} of the {} of its like",
                         figure.name,
+                        figure
+                            .through
+                            .as_ref()
+                            .map(|through| format!(" ({through})"))
+                            .unwrap_or_default(),
                         rate(figure.rate),
                         percent(figure.rate / fleet.median),
                         rate(fleet.median)
