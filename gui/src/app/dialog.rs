@@ -90,8 +90,14 @@ impl App {
 fn unsaved(ui: &mut Ui, document: &Document, id: u64, then: Then) -> Option<Answer> {
     let place = document.place_of(id)?;
     let file = document.file_of(place);
-    ui.heading(format!("{} was edited", short_name(file)));
-    ui.label("What was typed is in no file yet.");
+    let name = short_name(file);
+    if document.is_edited(place) {
+        ui.heading(format!("{name} was edited"));
+        ui.label("What was typed is in no file yet.");
+    } else {
+        ui.heading(format!("{name} is in no file yet"));
+        ui.label("It was made in this window, and is gone when it is closed.");
+    }
     ui.weak(file);
     let (save, give_up) = match then {
         Then::Quit => ("Save and quit", "Quit without saving"),

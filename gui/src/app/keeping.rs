@@ -179,12 +179,12 @@ impl App {
         self.run_when_checked = false;
     }
 
-    /// Closes the scenario with `id`, after a question if it was edited.
+    /// Closes the scenario with `id`, after a question if something would be lost.
     pub(super) fn close(&mut self, id: u64) {
         let Some(place) = self.document.place_of(id) else {
             return;
         };
-        if self.document.is_edited(place) && !self.desk.given_up.contains(&id) {
+        if self.document.is_at_stake(place) && !self.desk.given_up.contains(&id) {
             self.desk.dialog = Some(Dialog::Unsaved {
                 id,
                 then: Then::Close,
@@ -201,7 +201,7 @@ impl App {
         Arc::make_mut(&mut self.document).close(place);
     }
 
-    /// Closes the window, after a question for every scenario that was edited.
+    /// Closes the window, after a question for every scenario of which something would be lost.
     pub(super) fn quit(&mut self) {
         self.desk.leaving = self.may_leave();
     }
@@ -212,7 +212,7 @@ impl App {
         let id = |place: usize| document.shelf[place].keeping.id;
         let mut places = 0..document.shelf.len();
         let at_stake =
-            places.find(|&place| document.is_edited(place) && !self.desk.given_up.contains(&id(place)));
+            places.find(|&place| document.is_at_stake(place) && !self.desk.given_up.contains(&id(place)));
         let Some(place) = at_stake else { return true };
         self.desk.dialog = Some(Dialog::Unsaved {
             id: id(place),

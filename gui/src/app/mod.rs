@@ -17,6 +17,7 @@ mod sheets;
 mod sides;
 mod ui;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -203,6 +204,8 @@ pub struct App {
     calibrator: PathBuf,
     /// What is being opened.
     openings: Vec<Opens>,
+    /// What is opened when the next of these is over, and where it shows.
+    to_open: VecDeque<(Vec<String>, Shows)>,
     /// Steps of runs that threads arrange.
     arranging: Vec<(u64, StepExtent)>,
     run_number: u64,
@@ -272,6 +275,7 @@ impl App {
             measuring: None,
             calibrator: start.calibrator.unwrap_or_else(calibrator),
             openings: Vec::new(),
+            to_open: VecDeque::new(),
             arranging: Vec::new(),
             run_number: 0,
             past_number: 0,
@@ -296,14 +300,12 @@ impl App {
             app.follow(url);
         }
         // What is named is opened instead of what is remembered.
-        let opens = if is_named {
-            start.runs.into_iter().map(|run| vec![run]).collect()
-        } else {
-            session.runs
+        let runs = match is_named {
+            true => start.runs.into_iter().map(|run| vec![run]).collect(),
+            false => session.runs,
         };
-        for files in opens {
-            app.open_files(files, Shows::Beside);
-        }
+        let is_asked_for = is_named && start.arrangement.is_none();
+        app.begin_with(runs, is_asked_for);
         app
     }
 

@@ -11,6 +11,29 @@ use super::{App, Opens, Shows};
 use crate::document::{Item, Of, Opening, OpeningNews, arrange, open};
 
 impl App {
+    /// Opens `runs`, with which the window begins. Where a person asked for them and for no scenario, they come to the
+    /// front: one by itself, more against each other.
+    pub(super) fn begin_with(&mut self, runs: Vec<Vec<String>>, is_asked_for: bool) {
+        let shows = match is_asked_for && self.document.shelf.is_empty() {
+            true => Shows::InFront,
+            false => Shows::Beside,
+        };
+        if shows == Shows::InFront && runs.len() > 1 {
+            self.layout.bring_up(Pane::Compare);
+        }
+        self.to_open = runs.into_iter().map(|files| (files, shows)).collect();
+        self.open_next();
+    }
+
+    /// Opens the next of what the window begins with, one after another; what is asked for meanwhile does not wait.
+    fn open_next(&mut self) {
+        let next = self.to_open.pop_front();
+        Arc::make_mut(&mut self.document).runs.to_come = self.to_open.len();
+        if let Some((files, shows)) = next {
+            self.open_files(files, shows);
+        }
+    }
+
     /// Opens `files` on a thread; those that are traces are of one run.
     pub(super) fn open_files(&mut self, files: Vec<String>, shows: Shows) {
         let watch = traces::Watch::default();
@@ -72,6 +95,7 @@ impl App {
                 if let Some(why) = fault {
                     self.not_opened(why);
                 }
+                self.open_next();
             }
             OpeningNews::Arranged(id, step, model) => {
                 self.arranging.retain(|other| *other != (id, step));
@@ -117,7 +141,7 @@ impl App {
     /// Selects a span of the rank that the others wait for, and brings the timeline up, which goes there.
     pub(super) fn go_to_waited_for(&mut self) {
         let found = self.document.span_to_look_at();
-        let Some((model, span)) = found.map(|(model, span)| (Arc::clone(model), span)) else {
+        let Some((model, span)) = found.map(|(model, span, _)| (Arc::clone(model), span)) else {
             return;
         };
         let selection = &mut Arc::make_mut(&mut self.document).selection;

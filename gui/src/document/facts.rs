@@ -149,15 +149,16 @@ impl Document {
                 format!("{} of all", percent(share)),
             );
         }
-        let look_at = waited.to_look_at();
-        if look_at.name == rank {
+        if waited.to_look_at().name == rank {
             facts.verdict = waited.sentence();
-        } else if let Some((model, span)) = self.span_to_look_at() {
+        } else if let Some((model, span, look_at)) = self.span_to_look_at()
+            && look_at.name != rank
+        {
             facts.related.push(Related {
-                how: if waited.stands_out() {
-                    "the others wait for"
-                } else {
-                    "computes longest"
+                how: match (waited.stands_out(), look_at.name == waited.first.name) {
+                    (true, true) => "the others wait for",
+                    (false, true) => "most of the waiting ends with",
+                    (_, false) => "computes longest",
                 },
                 words: look_at.called(),
                 item: Item::Span(Of::new(model), span),

@@ -159,6 +159,13 @@ impl Document {
         })
     }
 
+    /// Whether closing the scenario at `place` would lose something: edits, or a text that is in no file yet.
+    #[must_use]
+    pub fn is_at_stake(&self, place: usize) -> bool {
+        let home = self.shelf.get(place).map(|shelved| shelved.keeping.home);
+        home == Some(Home::New) || self.is_edited(place)
+    }
+
     /// What is kept of the scenario in front, if there is one.
     #[must_use]
     pub fn keeping(&self) -> Option<&Keeping> {

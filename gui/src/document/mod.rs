@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use orrery::outline::Outline;
 use orrery_report::render::Headline;
-use orrery_report::{Check, WaitedFor};
+use orrery_report::{Check, RankPace, WaitedFor};
 use orrery_scenario::{Diagnostic, Fix, Loaded, Searchable};
 use orrery_timeline::{SpanId, Timeline};
 
@@ -254,13 +254,17 @@ impl Document {
         }
     }
 
-    /// The longest computation of the rank to look at in [`timeline`](Self::timeline), with that timeline: of the one
-    /// that is waited for, or else of the one that computes longest.
+    /// The longest computation of the rank to look at in [`timeline`](Self::timeline), with that timeline and the
+    /// rank: of the one that is waited for or else of the one that computes longest, and of the other of the two where
+    /// the timeline kept nothing of that.
     #[must_use]
-    pub fn span_to_look_at(&self) -> Option<(&Arc<crate::TimelineModel>, SpanId)> {
+    pub fn span_to_look_at(&self) -> Option<(&Arc<crate::TimelineModel>, SpanId, &RankPace)> {
         let model = self.timeline()?;
-        let rank = &self.waited_for()?.to_look_at().name;
-        Some((model, model.longest_of(rank)?))
+        let waited = self.waited_for()?;
+        let ranks = [waited.to_look_at(), &waited.first, &waited.busiest];
+        ranks
+            .into_iter()
+            .find_map(|rank| Some((model, model.longest_of(&rank.name)?, rank)))
     }
 
     /// Why nobody can be led to the rank that is waited for, if so.
@@ -273,7 +277,7 @@ impl Document {
             return Some("no rank of this run waits for another, as far as it says");
         }
         let kept = self.span_to_look_at().is_some();
-        (!kept).then_some("the timeline of this run kept no span of that rank")
+        (!kept).then_some("the timeline of this run kept no span of the ranks that are named")
     }
 
     /// Why the scenario cannot be run now, if it cannot.

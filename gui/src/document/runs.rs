@@ -76,6 +76,8 @@ pub struct Runs {
     pub kept: Vec<Arc<Run>>,
     /// What is being opened.
     pub opening: Vec<Opening>,
+    /// How much is opened after that: one after another, so that runs have the numbers in which they were named.
+    pub to_come: usize,
     /// The sides of the comparison; the first is what the others are held against.
     pub sides: [Side; SIDES],
     /// The second and the third side against the first, where both are there, or why they cannot be compared.
@@ -173,7 +175,7 @@ impl Runs {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         let waits = |side: &Side| side.step.is_some() && side.model.is_none();
-        self.opening.is_empty() && !self.sides.iter().any(waits)
+        self.opening.is_empty() && self.to_come == 0 && !self.sides.iter().any(waits)
     }
 
     /// A new id of something to open.

@@ -36,6 +36,17 @@ fn a_text_is_edited_until_it_is_written_or_as_it_was() {
 }
 
 #[test]
+fn what_was_made_here_is_at_stake_until_it_is_in_a_file() {
+    let mut document = shelf(&["a"]);
+    assert!(!document.is_at_stake(0));
+    document.bring_in(Scenario::new("made", "made"));
+    assert!(document.is_at_stake(1) && !document.is_edited(1));
+    let id = document.shelf[1].keeping.id;
+    document.written(id, None, &"made".into());
+    assert!(!document.is_at_stake(1));
+}
+
+#[test]
 fn closing_brings_the_neighbour_to_the_front_and_the_last_leaves_none() {
     let mut document = shelf(&["a", "b", "c"]);
     document.bring_to_front(1);

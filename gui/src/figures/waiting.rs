@@ -13,7 +13,8 @@ pub(crate) fn waiting(ui: &mut Ui, document: &Document, waited: Option<&WaitedFo
         if document.waited_for() == Some(waited) {
             let action = Action::GoToWaitedFor;
             let refusal = action.refusal(document);
-            let words = format!("Go to {}", waited.to_look_at().name);
+            let led_to = document.span_to_look_at().map(|(_, _, rank)| rank);
+            let words = format!("Go to {}", led_to.unwrap_or_else(|| waited.to_look_at()).name);
             let button = ui.add_enabled(refusal.is_none(), Button::new(words).small());
             let keys = action.keys(ui.ctx());
             let button = button

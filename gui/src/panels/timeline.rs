@@ -81,6 +81,10 @@ fn nothing(ui: &mut Ui, document: &Document) {
             .is_some_and(|run| run.experts.is_some())
         {
             ui.label("Policies are compared by a closed form, which has no spans; see Experts.");
+        } else if let Some(reason) = document.finished.as_ref().and_then(|run| run.partial.as_ref()) {
+            ui.label(format!(
+                "The last run was stopped before it had a step to show ({reason}). Run it again for its timeline."
+            ));
         } else if document.finished.is_some() {
             ui.label(
                 "This run kept no timeline. Name \"timeline\" in `outputs` under [run] and run it again.",

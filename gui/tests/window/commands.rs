@@ -239,6 +239,47 @@ fn a_run_that_is_opened_comes_to_the_front_and_one_alone_starts_no_other() {
 }
 
 #[test]
+fn runs_that_are_named_at_the_start_have_their_numbers_in_that_order_and_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = |name: &str, padding: usize| {
+        let run = folder.path().join(name);
+        std::fs::create_dir(&run).unwrap();
+        let stored = format!(
+            r#"{{"schema": "result/1", "scenario": "{name}", "title": "Run {name}", "seed": 1, "metrics": {{}}}}{}"#,
+            " ".repeat(padding)
+        );
+        std::fs::write(run.join("run.json"), stored).unwrap();
+        run.display().to_string()
+    };
+    // The larger a file, the longer it is read.
+    let names = ["one", "two", "three"];
+    let runs: Vec<String> = names
+        .iter()
+        .zip([64 << 20, 8 << 20, 0])
+        .map(|(name, padding)| store(name, padding))
+        .collect();
+    let mut harness = open(Start {
+        runs: runs.clone(),
+        ..Start::default()
+    });
+    until(&mut harness, "the runs", |harness| {
+        harness.state().document().runs.kept.len() == 3
+    });
+    let kept = harness.state().document().runs.kept.clone();
+    let titles: Vec<&str> = kept.iter().map(|run| run.name.as_str()).collect();
+    assert_eq!(titles, names);
+    harness.run_steps(3);
+    harness.get_by_role_and_label(Role::Button, "A: #1 one, simulated");
+    let mut alone = open(Start {
+        runs: runs[2..].to_vec(),
+        ..Start::default()
+    });
+    until(&mut alone, "its sheet", |harness| {
+        shows(harness, "Export to") && shows(harness, "Run three")
+    });
+}
+
+#[test]
 fn a_tab_keeps_its_place_when_its_scenario_is_edited() {
     let mut harness = open(Start {
         scenarios: ["one", "two"]

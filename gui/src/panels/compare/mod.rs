@@ -132,11 +132,7 @@ fn nothing(ui: &mut Ui, document: &Document, commands: &Commands) {
 
 /// How much the run on `side` differs from the first, and by what.
 fn difference(ui: &mut Ui, document: &Document, comparison: &Comparison, side: usize, view: &mut View) {
-    let verdict = comparison.verdict();
-    let verdict = match verdict.strip_prefix("B ") {
-        Some(rest) => format!("{} {rest}", NAMES[side]),
-        None => verdict,
-    };
+    let verdict = comparison.verdict_of(NAMES[side]);
     ui.horizontal_wrapped(|ui| {
         ui.label(RichText::new(verdict).strong().size(15.0));
         if ui

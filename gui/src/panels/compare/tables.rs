@@ -1,9 +1,12 @@
 //! Figures of both runs, and what differs in how they were made.
 
-use eframe::egui::{Grid, RichText, Ui};
+use eframe::egui::{Grid, Label, RichText, Ui};
 use orrery::compare::Comparison;
 
 use crate::theme;
+
+/// Least width of a column of settings.
+const LEAST_COLUMN: f32 = 90.0;
 
 /// Figures that either run has, with what changed.
 pub(super) fn figures(ui: &mut Ui, comparison: &Comparison, other: &str) {
@@ -44,19 +47,30 @@ pub(super) fn settings(ui: &mut Ui, comparison: &Comparison, other: &str) {
         ui.label("No key of the configuration differs.");
         return;
     }
-    Grid::new("settings").num_columns(3).striped(true).show(ui, |ui| {
-        head(ui, ["key", "A", other]);
-        for setting in &comparison.settings {
-            ui.monospace(&setting.key);
-            for value in &setting.values {
-                match value {
-                    Some(value) => ui.label(cut(value)).on_hover_text(value),
-                    None => ui.label(RichText::new("not given").color(theme::faded(ui.visuals()))),
-                };
+    // Three columns in the width that there is: what is looked for stands in the last.
+    let each = ((ui.available_width() - 2.0 * ui.spacing().item_spacing.x) / 3.0).max(LEAST_COLUMN);
+    Grid::new("settings")
+        .num_columns(3)
+        .striped(true)
+        .min_col_width(each)
+        .max_col_width(each)
+        .show(ui, |ui| {
+            head(ui, ["key", "A", other]);
+            for setting in &comparison.settings {
+                ui.add(Label::new(RichText::new(&setting.key).monospace()).wrap());
+                for value in &setting.values {
+                    let words = match value {
+                        Some(value) => RichText::new(cut(value)),
+                        None => RichText::new("not given").color(theme::faded(ui.visuals())),
+                    };
+                    let label = ui.add(Label::new(words).wrap());
+                    if let Some(value) = value {
+                        label.on_hover_text(value);
+                    }
+                }
+                ui.end_row();
             }
-            ui.end_row();
-        }
-    });
+        });
 }
 
 fn head<const N: usize>(ui: &mut Ui, words: [&str; N]) {

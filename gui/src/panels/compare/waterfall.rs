@@ -182,10 +182,10 @@ fn draw(ui: &mut Ui, line: &Line, number: usize, axis: [f64; 2], width: f32, oth
     response.on_hover_text(spoken);
 }
 
-/// `+120 ms (+3.1 %)`: of what the cause takes in A, where it takes something.
+/// `+120 ms (+3.1 %)`: of what the cause takes in A, where it takes something, and a share that says something.
 fn with_share(picos: i64, a: SimDuration) -> String {
     let share = seconds(picos) / a.as_secs();
-    match a.is_zero() || share.abs() >= 10.0 {
+    match a.is_zero() || !(1e-5..10.0).contains(&share.abs()) {
         true => shown(picos),
         false => {
             let sign = if picos > 0 { "+" } else { "−" };

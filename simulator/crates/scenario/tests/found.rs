@@ -93,15 +93,22 @@ fn a_layout_found_from_one_that_was_found_is_named_once() {
     assert_eq!(twice.name, "mixtral-8-nodes-tp1-pp1-ep8");
 }
 
+/// Its text may have been edited since somebody wrote down what that scenario took: another size, another batch.
 #[test]
-fn the_layout_that_a_scenario_has_keeps_its_expectations() {
+fn the_layout_that_a_scenario_has_drops_what_was_found_as_well() {
     let old = loaded(OLD, &[]);
     let written = LayoutChoice::of(&old)
         .written(OLD, &Searchable::of(old.clone()), 2)
         .unwrap();
     let new = loaded(&written.text, &[]);
-    assert_eq!(new.expectations.len(), 2);
-    assert_eq!(new.identity.notes, "measured by somebody");
+    let kept: Vec<&str> = new.expectations.iter().map(|known| known.id.as_str()).collect();
+    assert_eq!(kept, ["fits"]);
+    let notes = &new.identity.notes;
+    assert!(
+        notes.starts_with("The layout of mixtral itself (TP1 PP1 CP1 EP8")
+            && notes.contains("measured by somebody"),
+        "{notes}"
+    );
 }
 
 #[test]

@@ -52,10 +52,11 @@ impl LayoutChoice {
         let name = format!("{stem}{sized}-{}", self.mark());
         draft.set_text("scenario.name", &name)?;
         draft.set_text("scenario.title", &self.title(base, nodes))?;
-        if is_resized || own != self {
-            let of = format!("{own}, on {} nodes", base.cluster.num_nodes);
-            disown(&mut draft, base, &of)?;
-        }
+        // Its own layout on its own nodes is a scenario anew as well: the text may have been edited since its findings were
+        // written.
+        let of = format!("{own}, on {} nodes", base.cluster.num_nodes);
+        let is_other = is_resized || own != self;
+        disown(&mut draft, base, &of, is_other)?;
         let text = draft.to_string();
         Ok(Written { name, text })
     }
@@ -98,13 +99,16 @@ fn unmarked<'a>(name: &'a str, own: &LayoutChoice, nodes: u32) -> &'a str {
     stem.strip_suffix(&format!("-{nodes}-nodes")).unwrap_or(stem)
 }
 
-/// Leaves out what `draft` says of the layout `of` which it had.
-fn disown(draft: &mut Draft, base: &Plan, of: &str) -> Result<(), EditError> {
+/// Leaves out what `draft` says of the scenario that it was made of, whose layout was `of`; whether this one `is_other`.
+fn disown(draft: &mut Draft, base: &Plan, of: &str, is_other: bool) -> Result<(), EditError> {
     let old = &base.identity;
-    let mut notes = format!(
-        "Another layout of {} ({of}), found by a search. Comments in this file were written for that one.",
-        old.name
-    );
+    let mut notes = match is_other {
+        true => format!(
+            "Another layout of {} ({of}), found by a search. Comments in this file were written for that one.",
+            old.name
+        ),
+        false => format!("The layout of {} itself ({of}), as a search found it.", old.name),
+    };
     if !old.notes.is_empty() {
         notes = format!("{notes}\nOf that one was said:\n{}", old.notes);
     }
