@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::{fs, thread};
 
 use orrery::files;
+use orrery_scenario::edit::Draft;
 
 use super::Wake;
 use super::job::{Event, Out, send};
@@ -76,7 +77,14 @@ pub(crate) struct Entry {
 /// Why it cannot be read, with the path last.
 pub(super) fn scenario(file: &str) -> Result<Scenario, String> {
     sized(file)?;
-    Scenario::read(file)
+    let scenario = Scenario::read(file)?;
+    // Of a file that is called a scenario every fault is shown in its place.
+    if !file.ends_with(".toml") && Draft::new(&scenario.text).is_err() {
+        return Err(format!(
+            "this is no scenario, stored run, trace or recorded load; a scenario is TOML: {file}"
+        ));
+    }
+    Ok(scenario)
 }
 
 /// Whether `file` may be a scenario by its size; what is not there is left to the reader.
@@ -208,6 +216,26 @@ mod tests {
         assert_eq!(held(), "three");
         let again = write(&a_save(&file, "three", Expected::Text("one".into())));
         assert_eq!(again, Ok(()), "it holds that already");
+    }
+
+    #[test]
+    fn prose_is_no_scenario_and_a_broken_one_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            fs::write(&file, text).unwrap();
+            scenario(&file.display().to_string())
+        };
+        let why = put("README.md", "# Orrery\n\nOrrery is a window.\n").unwrap_err();
+        assert!(
+            why.starts_with("this is no scenario") && why.ends_with("README.md"),
+            "{why}"
+        );
+        assert!(
+            put("broken.toml", "[scenario\n").is_ok(),
+            "its fault is shown in its place"
+        );
+        assert!(put("named.otherwise", "[scenario]\nname = \"a\"\n").is_ok());
     }
 
     #[test]
