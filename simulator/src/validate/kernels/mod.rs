@@ -137,6 +137,11 @@ pub(super) struct Entry {
     known: Result<Known, String>,
 }
 
+/// Whether `table` is one of kernels.
+pub(super) fn is_one(table: &Table) -> bool {
+    read::is_one(table)
+}
+
 /// The rows of a table of kernels; none when it is another.
 pub(super) fn entries(table: &Table, name: &str) -> Option<Vec<Entry>> {
     read::entries(table, name)

@@ -32,6 +32,9 @@ const MIXED: [&str; 6] = ["gpu", "op", "impl", "dtype", "seq_kv", "time_us"];
 /// Releases that gate within the call that is timed.
 const LIMITED: [&str; 2] = ["sglang 0.5.14", "vllm"];
 
+/// The library whose kernel for one new token depends on how many heads share keys.
+const BY_GROUP: &str = "trtllm";
+
 /// What a table is read with.
 struct Reader {
     devices: BTreeMap<(String, String), Result<(String, Peaks), String>>,
@@ -39,21 +42,32 @@ struct Reader {
     caches: BTreeMap<String, Bytes>,
 }
 
+/// How a row becomes a call.
+type ReadRow = fn(&mut Reader, &Cells) -> Result<Known, String>;
+
+/// Whether `table` has the columns of kernels.
+pub(super) fn is_one(table: &Table) -> bool {
+    reading(table).is_some()
+}
+
+/// How the rows of `table` are read; none when it has none of the columns.
+fn reading(table: &Table) -> Option<ReadRow> {
+    let kinds: [(&[&str], ReadRow); 5] = [
+        (&GEMM, gemm),
+        (&ATTENTION, attention),
+        (&LATENT, latent),
+        (&EXPERTS, experts),
+        (&MIXED, mixed),
+    ];
+    kinds
+        .into_iter()
+        .find(|(columns, _)| table.has(columns))
+        .map(|(_, read)| read)
+}
+
 /// The rows of `table`; none when it has none of the columns.
 pub(super) fn entries(table: &Table, name: &str) -> Option<Vec<Entry>> {
-    let read: fn(&mut Reader, &Cells) -> Result<Known, String> = if table.has(&GEMM) {
-        gemm
-    } else if table.has(&ATTENTION) {
-        attention
-    } else if table.has(&LATENT) {
-        latent
-    } else if table.has(&EXPERTS) {
-        experts
-    } else if table.has(&MIXED) {
-        mixed
-    } else {
-        return None;
-    };
+    let read = reading(table)?;
     let mut reader = Reader {
         devices: BTreeMap::new(),
         routings: BTreeMap::new(),
@@ -211,6 +225,7 @@ struct Heads {
     /// Widths of a query and of a value head.
     dims: (u32, u32),
     absorbed: bool,
+    kernel_by_group: bool,
 }
 
 impl Heads {
@@ -222,6 +237,7 @@ impl Heads {
             heads,
             kv_heads,
             absorbed,
+            kernel_by_group,
             ..
         } = self;
         if self.generation {
@@ -234,6 +250,7 @@ impl Heads {
                 qk_dim,
                 v_dim,
                 absorbed,
+                kernel_by_group,
                 width: cache,
             })
         } else {
@@ -308,6 +325,7 @@ fn attention(reader: &mut Reader, cells: &Cells) -> Result<Known, String> {
         kv_heads: whole(cells, "num_key_value_heads")?,
         dims: (dim, dim),
         absorbed: false,
+        kernel_by_group: names(cells).1.starts_with(BY_GROUP),
     };
     let classes = (Class::AttentionContext, Class::AttentionGeneration);
     by_phase(reader, cells, (field(cells, "attn_dtype"), &heads), classes)
@@ -326,6 +344,7 @@ fn latent(reader: &mut Reader, cells: &Cells) -> Result<Known, String> {
         kv_heads: if generation { 1 } else { heads },
         dims: if generation { (576, 512) } else { (192, 128) },
         absorbed: generation,
+        kernel_by_group: false,
     };
     let classes = (Class::LatentContext, Class::LatentGeneration);
     by_phase(reader, cells, (field(cells, "mla_dtype"), &heads), classes)
@@ -483,6 +502,7 @@ fn heads(
         kv_heads: whole(cells, "kv_heads")?,
         dims: (dim, dim),
         absorbed: false,
+        kernel_by_group: library.starts_with(BY_GROUP),
     };
     let width = widths(format)?.activation;
     Ok(Known {

@@ -60,6 +60,16 @@ fn attention_and_experts_are_predicted_without_their_shape() {
     );
 }
 
+/// Four shapes alone, of two libraries of which one has two kernels for a new token: each told from the other three.
+#[test]
+fn attention_of_one_device_is_predicted_without_its_shape() {
+    let entries = reduced("aic_attention_h100.csv.gz", |_| true);
+    let rows = rows(entries, KernelsBy::Shape, &mut |_, _| true);
+    let summary = errors(&rows, "kernels attention");
+    assert_eq!(summary.n, 4141, "every row");
+    assert!(summary.median < 0.06 && summary.p90 < 0.20, "{summary:?}");
+}
+
 /// Times of the shape or device that is left out are not read: were they all twice as long, the predictions would be
 /// the same.
 #[test]

@@ -7,6 +7,8 @@ use crate::fit::{Component, Prior};
 const QUERY_TILE: f64 = 128.0;
 /// Rows that a tensor core multiplies at least: heads that share keys fill them.
 const HEAD_TILE: f64 = 64.0;
+/// Rows of the smallest product of a warp (`mma.m16n8k16`): so many heads that share keys begin as fast as one.
+const LEAST_ROWS: f64 = 8.0;
 
 /// Causal attention over whole prompts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,6 +51,10 @@ pub struct LibraryGeneration {
     pub v_dim: u32,
     /// Whether values are a part of the keys.
     pub absorbed: bool,
+    /// Whether the library runs a kernel of its own where 2 to 16 heads share keys, and a general one elsewhere, as
+    /// TensorRT-LLM does (`kernels/decoderMaskedMultiheadAttention`: XQA beside the masked kernel). FlashAttention packs
+    /// heads into one tile whatever their number.
+    pub kernel_by_group: bool,
     /// Bytes of an element of the cache.
     pub width: f64,
 }
@@ -115,6 +121,17 @@ impl LibraryGeneration {
     fn sizes(&self) -> [f64; 4] {
         [self.sequences, self.tokens, self.heads, self.kv_heads].map(f64::from)
     }
+
+    /// Whether 2 to 16 heads share keys.
+    fn is_grouped(&self) -> bool {
+        let [.., h, kv] = self.sizes();
+        (1.5..17.0).contains(&(h / kv))
+    }
+
+    /// Whether it runs on the general kernel of a library that has two.
+    fn is_general(&self) -> bool {
+        self.kernel_by_group && !self.is_grouped()
+    }
 }
 
 impl LibraryKernel for LibraryGeneration {
@@ -122,8 +139,9 @@ impl LibraryKernel for LibraryGeneration {
     const SHAPE: &'static [usize] = &[2, 3];
 
     /// Efficiency, launch, share of the bandwidth, sharpness, least tokens of a part of the cache, seconds to combine
-    /// parts, share of the traffic that a warm cache leaves, the share of units that draws the whole bandwidth,
-    /// and seconds to begin another wave.
+    /// parts, share of the traffic that a warm cache leaves, the share of units that draws the whole bandwidth, seconds to
+    /// begin another wave, the power of a block's rows that this grows with (half way between not at all and with each), and
+    /// launch and wave of the general kernel over those of the kernel for heads that share keys.
     fn priors() -> Vec<Prior> {
         vec![
             prior(0.5, 0.6),
@@ -135,6 +153,9 @@ impl LibraryKernel for LibraryGeneration {
             prior(0.3, 1.0),
             prior(0.5, 0.8),
             prior(1e-6, 1.5),
+            prior(0.5, 0.7),
+            prior(1.0, 0.2),
+            prior(1.0, 0.7),
         ]
     }
 
@@ -146,8 +167,8 @@ impl LibraryKernel for LibraryGeneration {
     }
 
     /// The cache is split into as many parts as fill the units, of no fewer than the least tokens; it is read at the
-    /// bandwidth that the busy units draw, faster where all of it fits the last level of cache:
-    /// `launch + corner(compute, memory) + combine`.
+    /// bandwidth that the busy units draw, faster where all of it fits the last level of cache, and waves begin beside that:
+    /// `launch + corner(compute, memory, begin) + combine`.
     fn seconds(&self, parameters: &[f64]) -> f64 {
         let [
             efficiency,
@@ -159,6 +180,9 @@ impl LibraryKernel for LibraryGeneration {
             warm,
             drawing,
             wave,
+            growth,
+            general_launch,
+            general_wave,
         ] = parameters
         else {
             return f64::NAN;
@@ -179,9 +203,17 @@ impl LibraryKernel for LibraryGeneration {
         let memory = bytes / (bandwidth * share * drawn) * (1.0 - hot * (1.0 - warm.min(1.0)));
         let padded = kv * blocks * HEAD_TILE;
         let compute = 2.0 * b * padded * s * (qk + v) / (self.peaks.rate.get() * efficiency * busy);
+        let (launch, wave) = if self.is_general() {
+            let rows = h / kv / LEAST_ROWS;
+            (launch * general_launch, wave * general_wave * rows.powf(*growth))
+        } else {
+            (*launch, *wave)
+        };
+        let begin = wave * (waves - 1.0).max(0.0);
         let combined = if parts > 1.0 { *combine } else { 0.0 };
         let written = 8.0 * b * h * v * parts / bandwidth;
-        launch + overlapped(compute, memory, *sharpness) + combined + wave * (waves - 1.0).max(0.0) + written
+        let read = overlapped(compute, memory, *sharpness);
+        launch + overlapped(read, begin, *sharpness) + combined + written
     }
 
     fn peaks(&self) -> &Peaks {
@@ -199,9 +231,7 @@ impl LibraryKernel for LibraryGeneration {
             (b * kv * s).ln(),
             fill(waves),
             (h / kv).ln(),
-            // Heads that share keys run on a kernel of their own when there are 2 to 16 of them to a tile; one head to
-            // a key, and all heads to one of many, on the general kernel.
-            f64::from(u8::from((1.5..17.0).contains(&(h / kv)))),
+            f64::from(u8::from(self.is_grouped())),
         ]
     }
 }
@@ -252,16 +282,58 @@ mod tests {
             qk_dim: 128,
             v_dim: 128,
             absorbed: false,
+            kernel_by_group: false,
             width: 2.0,
         };
-        let seconds = token.seconds(&[1.0, 1e-12, 1.0, 20.0, 256.0, 1e-12, 1.0, 1.0, 1e-12]);
+        let parameters = [
+            1.0, 1e-12, 1.0, 20.0, 256.0, 1e-12, 1.0, 1.0, 1e-12, 0.5, 1.0, 1.0,
+        ];
+        let seconds = token.seconds(&parameters);
         assert!((seconds * 1e3 - 0.51215).abs() < 1e-3, "{seconds}");
         // Half the sequences leave half of the units for a second part of each cache.
         let fewer = LibraryGeneration {
             sequences: 50,
             ..token
         };
-        let half = fewer.seconds(&[1.0, 1e-12, 1.0, 20.0, 256.0, 1e-12, 1.0, 1.0, 1e-12]);
+        let half = fewer.seconds(&parameters);
         assert!((half / seconds - 0.5).abs() < 1e-2, "{half}");
+    }
+
+    /// 10,100 sequences of one token in blocks of one head of keys are 101 waves: 100 of them begin for 1 us each beside 10 us
+    /// of launch, 110 us, and little is read meanwhile. The general kernel launches for twice as long; a block with 32 rows
+    /// begins `(32 / 8)^0.5 = 2` times as long, 220 us; one with a row `(1 / 8)^0.5`, 55.4 us.
+    #[test]
+    fn waves_begin_beside_what_is_read() {
+        let seconds = |heads, kernel_by_group| {
+            let token = LibraryGeneration {
+                peaks: peaks(),
+                sequences: 10_100,
+                tokens: 1,
+                heads,
+                kv_heads: 1,
+                qk_dim: 1,
+                v_dim: 1,
+                absorbed: false,
+                kernel_by_group,
+                width: 2.0,
+            };
+            let parameters = [1.0, 10e-6, 1.0, 20.0, 256.0, 1e-12, 1.0, 1.0, 1e-6, 0.5, 2.0, 1.0];
+            token.seconds(&parameters) * 1e6
+        };
+        for (heads, kernel_by_group, micros) in [
+            (8, true, 110.0),
+            (32, true, 220.0),
+            (1, true, 55.4),
+            (32, false, 110.0),
+            (1, false, 110.0),
+        ] {
+            let found = seconds(heads, kernel_by_group);
+            // The result is 8 bytes a head.
+            let written = 8.0 * 10_100.0 * f64::from(heads) / 1e12 * 1e6;
+            assert!(
+                (found - written - micros).abs() < 0.5,
+                "{heads} heads: {found} us, not {micros}"
+            );
+        }
     }
 }
