@@ -5,14 +5,12 @@ use orrery_report::{Assumption, DeviceFacts, Identity, ModelError, Origin, Price
 use orrery_scenario::plan::{ScheduleKind, ZeroStage};
 use orrery_scenario::{Plan, catalog};
 use orrery_taskgraph::Driver as _;
-use orrery_units::{FlopsPerSec, LaneId, ProgramId, Seed, significant};
+use orrery_units::{FlopsPerSec, HALF_WIDTH_80, LaneId, ProgramId, Seed, significant};
 use orrery_workload::lower::{TrainingDriver, model_flops};
 use orrery_workload::routing::Router;
 
 use crate::pipeline::seed_of;
 
-/// Half-width of an 80 % interval over the spread of a normal law.
-const HALF_WIDTH: f64 = 1.2816;
 /// Microbatches of a step whose loads are looked at for `moe.imbalance`.
 const IMBALANCE_MICROBATCHES: u64 = 4;
 
@@ -296,7 +294,7 @@ pub(crate) fn model_error(plan: &Plan) -> ModelError {
     let unseen = || catalog::tuning().spread(TuningSet::UNSEEN, plan.model.has_experts());
     let spread = plan.tuning.spread.or_else(unseen).unwrap_or(0.0);
     ModelError {
-        time: HALF_WIDTH * spread,
+        time: HALF_WIDTH_80 * spread,
         memory: None,
     }
 }

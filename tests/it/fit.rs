@@ -69,6 +69,20 @@ fn what_cannot_be_fitted_names_the_fix() {
     let bare = orrery(&root, &["fit"]);
     assert_eq!(bare.code, 2, "{}", bare.err);
     assert!(bare.err.contains("--anchor run.json"), "{}", bare.err);
+    let mistyped = [
+        "fit",
+        "--data",
+        "tests/truth/training.csv.gz",
+        "--without",
+        "misc-010,korth-04",
+    ];
+    let mistyped = orrery(&root, &mistyped);
+    assert_eq!(mistyped.code, 2, "{}", mistyped.err);
+    assert!(
+        mistyped.err.contains("`--without korth-04`") && mistyped.err.contains("korth-004"),
+        "{}",
+        mistyped.err
+    );
     let short = write(&folder, "short.csv", "model,gpu\nllama3-8b,H100\n");
     let short = orrery(&root, &["fit", "--anchor", &short]);
     assert_eq!(short.code, 3, "{}", short.err);

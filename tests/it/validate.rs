@@ -150,6 +150,39 @@ fn bad_bounds_and_empty_folders_name_the_fix() {
     assert_eq!(bound.code, 2, "{}", bound.err);
 }
 
+/// What is to be left out must be in every table: in-sample errors of steps are none of devices left out, and those of
+/// kernels without their shape none of folds.
+#[test]
+fn an_option_that_a_table_has_nothing_for_is_refused() {
+    let root = crate::tidy::root();
+    let (steps, kernels) = ("tests/truth/training.csv.gz", "tests/truth/aic_mla_h100.csv.gz");
+    let refused = |arguments: &[&str], fix: &str| {
+        let ran = orrery(&root, &[&["validate"], arguments].concat());
+        assert_eq!(ran.code, 3, "{arguments:?}: {}", ran.err);
+        assert!(ran.out.is_empty(), "{arguments:?}: {}", ran.out);
+        assert!(ran.err.contains(fix), "{arguments:?}: {}", ran.err);
+    };
+    refused(
+        &["--truth", steps, "--leave-out", "device"],
+        "`--leave-out generation`",
+    );
+    refused(&["--truth", kernels, "--folds", "5"], "`--leave-out device`");
+    refused(
+        &["--truth", steps, kernels, "--leave-out", "model"],
+        "aic_mla_h100.csv.gz",
+    );
+    let sweep = "tests/truth/nccl/h100_dgx_1n8g_all_reduce.csv";
+    refused(&["--truth", sweep, "--folds", "5"], "a call of its own");
+    refused(
+        &["--truth", steps, "--metric", "memory", "--folds", "5"],
+        "drop `--folds`",
+    );
+    refused(
+        &["--truth", "no/such.csv", "--folds", "5"],
+        "no row could be read",
+    );
+}
+
 /// Dense steps of NeMo on H100 in BF16, as they were measured: the calibrated device and stack, none of whose rows but
 /// a few had a part in the calibration. Rows that lack a field say which.
 #[test]

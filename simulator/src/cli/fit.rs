@@ -66,6 +66,7 @@ pub(crate) fn fit(args: &FitArgs, console: &mut Console<'_>) -> anyhow::Result<E
 
 /// Every parameter, from the rows of tables that say all that their prediction needs.
 fn from_tables(args: &FitArgs) -> anyhow::Result<TuningSet> {
+    are_rows(&args.without, &args.data)?;
     let mut steps: Vec<Step> = Vec::new();
     for given in &args.data {
         let (path, every) = thinned(given);
@@ -89,6 +90,42 @@ fn from_tables(args: &FitArgs) -> anyhow::Result<TuningSet> {
     }
     note += "; kernels and collectives are those of the profiles.";
     Ok(fitted(&steps, vec![note]))
+}
+
+/// Every one of `without` is a row of the tables `data`: a mistyped one would be fitted to.
+fn are_rows(without: &[String], data: &[String]) -> anyhow::Result<()> {
+    let mut ids = Vec::new();
+    for given in data.iter().filter(|_| !without.is_empty()) {
+        let (path, _) = thinned(given);
+        ids.extend(validate::training_ids(Path::new(path)).map_err(Failure::missing)?);
+    }
+    let Some(unknown) = without.iter().find(|id| !ids.contains(id)) else {
+        return Ok(());
+    };
+    let near = near(unknown, &ids);
+    let help = if near.is_empty() {
+        String::new()
+    } else {
+        format!("\n  = help: near it: {}", near.join(", "))
+    };
+    Err(Failure::invalid(format!(
+        "`--without {unknown}` is the `id` of no row of {}{help}",
+        data.iter()
+            .map(|given| file_name(given))
+            .collect::<Vec<_>>()
+            .join(", ")
+    )))
+}
+
+/// Up to three of `ids` that are most like `unknown`, the likest first.
+fn near<'a>(unknown: &str, ids: &'a [String]) -> Vec<&'a str> {
+    let mut alike: Vec<(f64, &str)> = ids
+        .iter()
+        .map(|id| (strsim::jaro_winkler(unknown, id), id.as_str()))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .collect();
+    alike.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    alike.into_iter().take(3).map(|(_, id)| id).collect()
 }
 
 /// The last part of a path: where a file lies says nothing of what is in it.
@@ -152,6 +189,14 @@ fn anchors(own: &Own, before: &TuningSet, after: &TuningSet) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn three_ids_are_near_at_most() {
+        let ids: Vec<String> = (1..12).map(|at| format!("korth-{at:03}")).collect();
+        assert_eq!(near("korth-04", &ids)[0], "korth-004");
+        assert_eq!(near("korth-04", &ids).len(), 3);
+        assert!(near("zzz", &ids).is_empty(), "nothing is like it");
+    }
 
     #[test]
     fn a_table_may_be_thinned() {

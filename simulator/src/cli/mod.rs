@@ -399,11 +399,11 @@ pub(crate) struct ValidateArgs {
     #[arg(long)]
     pub(crate) estimate: bool,
     /// Predict training steps with parameters fitted without their fold: groups of model, device and stack are dealt
-    /// into so many.
+    /// into so many. Every table must hold steps.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     pub(crate) folds: Option<u32>,
-    /// The same, each model, source or generation of devices left out in turn; kernels are predicted without their
-    /// shape, or with `device` without their device.
+    /// The same, each model, source or generation of devices left out in turn. Kernels are always predicted without
+    /// their shape; `device` is of them alone, and predicts them without their device.
     #[arg(long, value_parser = ["model", "source", "generation", "device"], conflicts_with = "folds")]
     pub(crate) leave_out: Option<String>,
     /// Fit the platforms to the sweeps that are given, not to those that ship.

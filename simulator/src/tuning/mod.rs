@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use orrery_profile::fit::{Prior, least_squares, rounded};
 use orrery_profile::{Term, Tuning, TuningParameter, TuningSet};
 use orrery_scenario::{Plan, tuning_scopes};
+use orrery_units::HALF_WIDTH_80;
 use orrery_workload::estimate::Parts;
 
 pub use anchor::anchored;
@@ -295,12 +296,14 @@ fn spreads(steps: &[&Step], set: &TuningSet) -> Vec<(String, f64)> {
     kinds.filter_map(of).collect()
 }
 
-/// What is within the width that holds four fifths of `errors`, over 1.2816: the spread of a normal law with that
+/// What is within the width that holds four fifths of `errors`, over [`HALF_WIDTH_80`]: the spread of a normal law with that
 /// interval. None of fewer than five.
 #[must_use]
 pub fn spread(errors: &[f64]) -> Option<f64> {
     let mut widths: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
     widths.sort_by(f64::total_cmp);
     let last = widths.len().checked_sub(1).filter(|_| widths.len() >= 5)?;
-    Some(rounded(widths[(widths.len() * 4).div_ceil(5).min(last)] / 1.2816))
+    Some(rounded(
+        widths[(widths.len() * 4).div_ceil(5).min(last)] / HALF_WIDTH_80,
+    ))
 }

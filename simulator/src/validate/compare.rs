@@ -1,6 +1,7 @@
 //! Sweeps beside what the law of their platform says, the law fitted with them or without.
 
 use orrery_profile::{PlatformLaw, PlatformSet};
+use orrery_units::HALF_WIDTH_80;
 use orrery_workload::collective::law::Prepared;
 
 use super::fitting::{self, LARGE};
@@ -164,7 +165,7 @@ fn point_row(sweep: &Sweep, basis: &Basis, point: &Point, siblings: usize) -> Ro
     let band = usize::from(bytes >= LARGE);
     let call = Prepared::new(&sweep.place.machine, &point.call);
     let predicted = call.seconds(&basis.law);
-    let spread = fitting::EIGHTY * basis.spread[band];
+    let spread = HALF_WIDTH_80 * basis.spread[band];
     let name = call
         .candidates(&basis.law)
         .first()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use orrery_profile::fit::{Prior, least_squares, rounded};
 use orrery_profile::{Parameter, Platform, PlatformLaw, PlatformSet};
+use orrery_units::HALF_WIDTH_80;
 use orrery_workload::collective::law::Prepared;
 
 use super::prior::priors;
@@ -15,8 +16,6 @@ const SCATTER: f64 = 0.05;
 const ANCHOR_SCATTER: f64 = 0.02;
 /// Most that one sweep's parameter lies off its platform's, as a logarithm (assumption).
 const SWEEP_SPREAD: f64 = 0.3;
-/// Half the width of an 80 % interval in standard deviations.
-pub(super) const EIGHTY: f64 = 1.2816;
 /// Sizes from here on are large.
 pub(super) const LARGE: u64 = 1 << 20;
 
@@ -172,5 +171,5 @@ pub(super) fn spread(errors: &[f64]) -> Option<f64> {
     }
     let mut sizes: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
     sizes.sort_by(f64::total_cmp);
-    Some(rounded((sizes[sizes.len() * 4 / 5] / EIGHTY).max(0.005)))
+    Some(rounded((sizes[sizes.len() * 4 / 5] / HALF_WIDTH_80).max(0.005)))
 }

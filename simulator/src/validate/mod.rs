@@ -13,6 +13,7 @@ mod fitting;
 mod imbalanced;
 mod import;
 mod kernels;
+mod left_out;
 mod machine;
 mod memory;
 mod prior;
@@ -159,7 +160,8 @@ pub const STOPPED: &str = "the comparison was stopped";
 /// says no, the rest is left.
 ///
 /// # Errors
-/// [`STOPPED`] where `progress` said no; when a path cannot be read at all, or has no table; a file that is no known table is listed in the outcome.
+/// [`STOPPED`] where `progress` said no; when a path cannot be read at all, or has no table, or a table has nothing of what
+/// is to be left out; a file that is no known table is listed in the outcome.
 pub fn validate(
     paths: &[PathBuf],
     options: Options,
@@ -180,6 +182,7 @@ pub fn validate(
     for path in paths {
         all.extend(files(path)?);
     }
+    left_out::is_in_all(&all, options)?;
     for (done, file) in all.iter().enumerate() {
         if !progress(done, all.len() * 2) {
             return Err(STOPPED.to_owned());
@@ -300,12 +303,32 @@ fn trace_of(file: &Path) -> Option<Result<Vec<Row>, String>> {
     trace::of(&read.ok()?, &stem(file)).map(Ok)
 }
 
+/// Why a table cannot be fitted to.
+const NO_STEPS: &str = "no table of training steps";
+
 /// The measured steps of the table at `path` that can be predicted, with their facts.
 ///
 /// # Errors
 /// When it cannot be read, or is no table of training steps.
 pub fn training_steps(path: &Path) -> Result<Vec<Step>, String> {
     training_steps_of(&table::text(path)?).map_err(|fault| format!("{fault}: {}", path.display()))
+}
+
+/// The `id` of every row of the table of training steps at `path`, also of those that cannot be predicted.
+///
+/// # Errors
+/// When it cannot be read, or is no table of training steps.
+pub fn training_ids(path: &Path) -> Result<Vec<String>, String> {
+    let told = |fault: String| format!("{fault}: {}", path.display());
+    let table = table::parse(&table::text(path)?).map_err(told)?;
+    if !steps::is_one(&table) {
+        return Err(told(NO_STEPS.to_owned()));
+    }
+    Ok(table
+        .rows
+        .iter()
+        .map(|row| table::field(row, "id").to_owned())
+        .collect())
 }
 
 /// The measured steps of the table in `text`, as [`training_steps`].
@@ -315,7 +338,7 @@ pub fn training_steps(path: &Path) -> Result<Vec<Step>, String> {
 pub fn training_steps_of(text: &str) -> Result<Vec<Step>, String> {
     let table = table::parse(text)?;
     if !steps::is_one(&table) {
-        return Err("no table of training steps".to_owned());
+        return Err(NO_STEPS.to_owned());
     }
     Ok(table.rows.iter().filter_map(steps::step).collect())
 }

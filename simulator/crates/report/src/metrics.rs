@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 
 use orrery_timeline::{OPERATIONS, Statistic, StepTotals, Totals, find_metric};
-use orrery_units::{Bytes, Dimension, Evidence};
+use orrery_units::{Bytes, Dimension, Evidence, HALF_WIDTH_80};
 
 use crate::{Breakdown, Network, Power, RunFacts, State, Waterfall};
-
-/// The normal quantile that leaves 10 % on either side.
-const QUANTILE_80: f64 = 1.281_551_565_544_6;
 
 /// What a metric's interval is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -327,7 +324,7 @@ fn interval(
         }
         _ => standard_deviation(&series.samples),
     };
-    let half = (QUANTILE_80 * deviation).hypot(relative * value);
+    let half = (HALF_WIDTH_80 * deviation).hypot(relative * value);
     let name = path.split('{').next().unwrap_or(path);
     let is_share = find_metric(name).is_some_and(|metric| metric.dimension == Dimension::Number)
         && !matches!(name, "moe.imbalance" | "mem.hbm_ratio");
@@ -350,7 +347,7 @@ fn student_80(degrees: usize) -> f64 {
         3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383, 1.372,
     ];
     #[expect(clippy::cast_precision_loss, reason = "there are few replications")]
-    let of_many = || QUANTILE_80 + (QUANTILE_80.powi(3) + QUANTILE_80) / (4.0 * degrees as f64);
+    let of_many = || HALF_WIDTH_80 + (HALF_WIDTH_80.powi(3) + HALF_WIDTH_80) / (4.0 * degrees as f64);
     FEW.get(degrees.saturating_sub(1))
         .copied()
         .unwrap_or_else(of_many)

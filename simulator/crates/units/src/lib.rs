@@ -36,6 +36,6 @@ pub use format::{significant, with_si_prefix};
 pub use id::{DeviceId, GroupId, KindId, LaneId, LinkId, PathId, ProgramId};
 pub use index::IndexVec;
 pub use parse::{Dimension, ParseQuantityError, Quantity, parse_quantity};
-pub use ratio::{Factor, Ratio};
+pub use ratio::{Factor, HALF_WIDTH_80, Ratio};
 pub use seed::{Key, Seed};
 pub use time::{SimDuration, SimTime};

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use law::{Exchange, Kind, Law};
+use orrery_units::HALF_WIDTH_80;
 use read::Measured;
 
 use super::table::{parse, text};
@@ -140,7 +141,7 @@ fn row(measured: &Measured, cell: &str, predicted: Option<f64>, from: &str, spre
         (Err(field), _) => Err(field.clone()),
         (Ok(_), None) => Err("a second EP of this kernel, to fit its law without this cell".to_owned()),
         (Ok((_, seconds)), Some(predicted)) => {
-            let width = (fitting::EIGHTY * spread).exp();
+            let width = (HALF_WIDTH_80 * spread).exp();
             Ok(Compared {
                 measured: *seconds,
                 predicted,

@@ -16,8 +16,8 @@ use crate::tuning::{COUNTS, LargestRun, Worth};
 /// Figures of one table of training steps as a whole.
 #[derive(Clone, Debug, PartialEq)]
 pub(in super::super) struct Judgement {
-    /// Compared over all rows of tier A.
-    coverage_complete: f64,
+    /// Compared over all rows of tier A; none where the table has none.
+    coverage_complete: Option<f64>,
     /// Compared over all rows.
     coverage: f64,
     /// Layouts of rows that say all, and of those that leave fields to an assumption.
@@ -44,9 +44,13 @@ impl Judgement {
             let mine = outcome.cases.iter();
             ranking(mine.filter(move |case| case.is_complete == is_complete))
         };
-        let complete = rows.iter().filter(|row| tier(row) == Some("A")).copied();
+        let complete: Vec<&Row> = rows
+            .iter()
+            .filter(|row| tier(row) == Some("A"))
+            .copied()
+            .collect();
         Some(Self {
-            coverage_complete: summary(complete).coverage,
+            coverage_complete: (!complete.is_empty()).then(|| summary(complete.iter().copied()).coverage),
             coverage: summary(rows.iter().copied()).coverage,
             rankings: [of(true), of(false)],
             skills: [skill(&tier_a, true), skill(&tier_a, false)],
@@ -64,9 +68,11 @@ impl Judgement {
 
     /// A line for each figure.
     pub(in super::super) fn human(&self) -> String {
+        let complete = self.coverage_complete.map_or_else(String::new, |share| {
+            format!("{:.1} % of tier A, ", percent(share))
+        });
         let mut text = format!(
-            "predicted: {:.1} % of tier A, {:.1} % of all rows\n",
-            percent(self.coverage_complete),
+            "predicted: {complete}{:.1} % of all rows\n",
             percent(self.coverage)
         );
         for (ranking, what) in self.rankings.iter().zip(["", ", with fields assumed"]) {

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use orrery_profile::TuningSet;
 use orrery_scenario::{Plan, catalog};
-use orrery_units::Evidence;
+use orrery_units::{Evidence, HALF_WIDTH_80};
 use orrery_workload::estimate::Parts;
 use orrery_workload::lower::model_flops;
 
@@ -281,7 +281,7 @@ fn held_out(
     let mut answers = vec![None; prepared.len()];
     for ((at, step), seconds) in complete.iter().zip(tuning::held_out(&steps, leave_out)) {
         let spread = catalog::tuning().spread(TuningSet::UNSEEN, step.has_experts());
-        answers[*at] = Some(Ok(answer(seconds, 1.2816 * spread.unwrap_or(0.0))));
+        answers[*at] = Some(Ok(answer(seconds, HALF_WIDTH_80 * spread.unwrap_or(0.0))));
     }
     answers
 }

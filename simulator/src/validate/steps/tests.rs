@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::Outcome;
 use super::scenario::scenario;
 use super::*;
 
@@ -274,4 +275,32 @@ fn a_default_is_believed_of_runs_of_several_nodes() {
     };
     assert!(text("8").contains("recompute = \"none\""));
     assert!(text("64").contains("recompute = \"full\""));
+}
+
+/// Of a table without a row of tier A nothing is said of tier A: "0.0 % of tier A" would be a fault where there is none.
+#[test]
+fn tiers_that_are_not_there_are_not_judged() {
+    let judged = |tier: &str| {
+        let row = Row {
+            id: "x-1".to_owned(),
+            facts: vec![("tier", tier.to_owned())],
+            groups: Vec::new(),
+            result: Err("not asked".to_owned()),
+        };
+        let outcome = Outcome {
+            rows: vec![row],
+            ..Outcome::default()
+        };
+        Judgement::of(&outcome, false).expect("it holds steps").human()
+    };
+    assert!(
+        judged("A").starts_with("predicted: 0.0 % of tier A, 0.0 % of all rows\n"),
+        "{}",
+        judged("A")
+    );
+    assert!(
+        judged("B").starts_with("predicted: 0.0 % of all rows\n"),
+        "{}",
+        judged("B")
+    );
 }
