@@ -155,7 +155,8 @@ fn cut_experts_gather_and_scatter() {
 }
 
 /// Gradients scattered and parameters gathered: `(n − 1) / n` of what a rank holds, among 16 ranks for what all hold and
-/// among 4 for experts, in the format in which each travels.
+/// among 4 for experts, in the format in which each travels; embedding and head no narrower than activations. A module that
+/// predicts one token more is a layer and a projection `[2 H, H]` with three norms.
 #[test]
 fn gradients_and_parameters_travel_in_their_formats() {
     let (hidden, vocab) = (2048_u64, 32_000);
@@ -164,23 +165,29 @@ fn gradients_and_parameters_travel_in_their_formats() {
     let experts_held = 16 / 4 * 3 * hidden * 2048;
     // Embedding and head, with the norm before it.
     let ends = 2 * vocab * hidden + hidden;
-    let parameters =
-        |each: u64| LAYERS * (dense * each * 15 / 16 + experts_held * each * 3 / 4) + ends * each * 15 / 16;
-    for (gradients, gradient, gathered, parameter) in [
-        ("fp32", 4, "bf16", 2),
-        ("bf16", 2, "fp8", 1),
-        ("fp32", 4, "fp32", 4),
+    let layer = |each: u64| dense * each * 15 / 16 + experts_held * each * 3 / 4;
+    let projection = 2 * hidden * hidden + 3 * hidden;
+    for (gradients, gradient, gathered, [parameter, of_ends], modules) in [
+        ("fp32", 4, "bf16", [2, 2], 0),
+        ("bf16", 2, "fp8", [1, 2], 0),
+        ("bf16", 2, "fp8", [1, 2], 1),
+        ("fp32", 4, "fp32", [4, 4], 0),
     ] {
+        let parameters = |each: u64, of_ends: u64| {
+            (LAYERS + modules) * layer(each) + (modules * projection * each + ends * of_ends) * 15 / 16
+        };
+        let modules = modules.to_string();
         let found = experts(&[
             ("parallel.ep", "4"),
+            ("model.fields.mtp_layers", &modules),
             ("training.formats.gradient_traffic", gradients),
             ("training.formats.parameter_traffic", gathered),
         ]);
         check(
             &found,
             &[
-                ("gradient reduction", RANKS * parameters(gradient)),
-                ("parameter all-gather", RANKS * parameters(parameter)),
+                ("gradient reduction", RANKS * parameters(gradient, gradient)),
+                ("parameter all-gather", RANKS * parameters(parameter, of_ends)),
             ],
         );
     }

@@ -58,6 +58,20 @@ pub struct Formats {
     pub kept: Precision,
 }
 
+impl Formats {
+    /// The format in which embedding and head are held or sent where other parameters are in `format`: no narrower than
+    /// activations, for stacks that multiply in 8 bits keep both wide (DeepSeek-V3 report, section 3.3.1; Transformer
+    /// Engine holds weights of its linear layers alone in FP8).
+    #[must_use]
+    pub const fn of_ends(self, format: Precision) -> Precision {
+        if format.bits() < self.activations.bits() {
+            self.activations
+        } else {
+            format
+        }
+    }
+}
+
 /// How tokens travel to experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dispatcher {

@@ -231,8 +231,9 @@ impl Builder<'_> {
 
     fn layer(&mut self, unit: Unit, parts: &mut RankParts) {
         let (plan, model) = (self.layers.plan, self.layers.model);
-        let layer = &self.layers.costs.layers[unit.shape];
-        let bytes = [layer.reduced, layer.gathered];
+        let costs = &self.layers.costs;
+        let layer = &costs.layers[unit.shape];
+        let bytes = [costs.reduced(plan, unit), costs.gathered(plan, unit)];
         let exchanged = if layer.experts.is_some() {
             let shapes = [self.end.expert_shape, self.end.expert_tensor_shape];
             exchange(plan, model, &mut self.router, unit.layer, shapes)
@@ -440,11 +441,12 @@ pub(super) fn exchange(
 
 /// Bytes of so many parameters of embedding and head, as reduced and as gathered: (dense, experts).
 pub(super) fn ends_bytes(plan: &Plan, count: u64) -> [[Bytes; 2]; 2] {
-    let formats = &plan.training.formats;
+    let formats = plan.training.formats;
     [
-        [formats.gradient_traffic.bytes_of(count), Bytes::ZERO],
-        [formats.parameter_traffic.bytes_of(count), Bytes::ZERO],
+        formats.gradient_traffic,
+        formats.of_ends(formats.parameter_traffic),
     ]
+    .map(|format| [format.bytes_of(count), Bytes::ZERO])
 }
 
 /// Data-parallel traffic of parameters: once a step, or with every microbatch where they are sharded.

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use orrery_operation::{Attention, Collective, CollectiveOp};
+use orrery_operation::{Attention, Collective, CollectiveOp, Precision};
 use orrery_profile::Term;
 use orrery_scenario::Plan;
 use orrery_scenario::plan::{Axis, GroupShape, Layer, Layout, MlpShape, Recompute, ScheduleKind, ZeroStage};
 use orrery_units::Bytes;
 
 use super::context::ContextCost;
+use super::layer::Unit;
 use crate::block::{Block, MoeRows, Op, Shapes};
 use crate::cost::{CostModel, Kernel, Labour, Single, Transfer};
+use crate::memory::mtp_parameters;
 
 /// A block's kernels in its three directions.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,6 +78,8 @@ pub(crate) struct Costs {
     pub(crate) embedding: BlockCost,
     pub(crate) head: BlockCost,
     pub(crate) mtp_projection: BlockCost,
+    /// Parameters of that projection on one device.
+    mtp_parameters: u64,
     pub(crate) tensor_gather: Option<Transfer>,
     pub(crate) tensor_scatter: Option<Transfer>,
     pub(crate) tensor_reduce: Option<Transfer>,
@@ -117,12 +121,36 @@ impl Costs {
             embedding: block(&shapes.embedding()),
             head: block(&shapes.head()),
             mtp_projection: block(&shapes.mtp_projection()),
+            mtp_parameters: mtp_parameters(plan),
             tensor_gather: tensor(CollectiveOp::AllGather),
             tensor_scatter: tensor(CollectiveOp::ReduceScatter),
             tensor_reduce: tensor(CollectiveOp::AllReduce),
             full_recompute: plan.training.recompute == Recompute::Full,
             scratch: Vec::with_capacity(64),
         }
+    }
+
+    /// Gradients of `unit` per device as they are reduced: (dense, experts).
+    pub(crate) fn reduced(&self, plan: &Plan, unit: Unit) -> [Bytes; 2] {
+        self.on_the_way(
+            unit,
+            self.layers[unit.shape].reduced,
+            plan.training.formats.gradient_traffic,
+        )
+    }
+
+    /// Parameters of `unit` per device as they are gathered: (dense, experts).
+    pub(crate) fn gathered(&self, plan: &Plan, unit: Unit) -> [Bytes; 2] {
+        self.on_the_way(
+            unit,
+            self.layers[unit.shape].gathered,
+            plan.training.formats.parameter_traffic,
+        )
+    }
+
+    fn on_the_way(&self, unit: Unit, [dense, experts]: [Bytes; 2], format: Precision) -> [Bytes; 2] {
+        let projection = if unit.mtp { self.mtp_parameters } else { 0 };
+        [dense + format.bytes_of(projection), experts]
     }
 
     /// One layer of each distinct shape, in the order of [`layers`](Self::layers).

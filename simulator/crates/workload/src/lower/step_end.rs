@@ -95,8 +95,8 @@ fn owned_parameters(
     for chunk in 0..layout.schedule.chunks {
         let stage = &stages[layout.stage_index(pipeline, chunk) as usize];
         let mut counts = [ends_parameters(plan, stage), 0];
-        for unit in stage.units.iter() {
-            for (count, bytes) in counts.iter_mut().zip(costs.layers[unit.shape].reduced) {
+        for &unit in stage.units.iter() {
+            for (count, bytes) in counts.iter_mut().zip(costs.reduced(plan, unit)) {
                 *count += per_device(bytes);
             }
         }
@@ -189,7 +189,7 @@ impl Emit<'_, '_, '_> {
         at: usize,
         wait: Option<Sequence>,
     ) -> Option<Sequence> {
-        let [dense, experts] = self.shared.costs.layers[unit.shape].gathered;
+        let [dense, experts] = self.shared.costs.gathered(self.shared.plan, unit);
         let ends = if at == 0 {
             self.gathered_ends(chunk)
         } else {
@@ -202,20 +202,25 @@ impl Emit<'_, '_, '_> {
 
     /// Bytes of embedding and head as they are gathered.
     fn gathered_ends(&self, chunk: u32) -> Bytes {
-        let formats = &self.shared.plan.training.formats;
-        let reduced = self.ends_bytes(chunk).get();
-        Bytes::new(reduced * formats.parameter_traffic.bits() / formats.gradient_traffic.bits())
+        let formats = self.shared.plan.training.formats;
+        formats
+            .of_ends(formats.parameter_traffic)
+            .bytes_of(self.ends_of(chunk))
     }
 
     fn ends_bytes(&self, chunk: u32) -> Bytes {
+        let formats = &self.shared.plan.training.formats;
+        formats.gradient_traffic.bytes_of(self.ends_of(chunk))
+    }
+
+    fn ends_of(&self, chunk: u32) -> u64 {
         let plan = self.shared.plan;
         let stage = plan.layout.stage_index(self.cursor.member.pipeline_rank, chunk) as usize;
-        let count = ends_parameters(plan, &self.shared.stages[stage]);
-        plan.training.formats.gradient_traffic.bytes_of(count)
+        ends_parameters(plan, &self.shared.stages[stage])
     }
 
     fn reduce(&mut self, chunk: usize, unit: Unit, ends: Bytes, done: Option<Sequence>) -> Option<Sequence> {
-        let [dense, experts] = self.shared.costs.layers[unit.shape].reduced;
+        let [dense, experts] = self.shared.costs.reduced(self.shared.plan, unit);
         let op = gradient_op(self.shared.plan.layout.zero);
         self.data_collective(chunk, op, [dense + ends, experts], unit.layer, done)
     }
@@ -316,7 +321,7 @@ impl Emit<'_, '_, '_> {
         let mut last = None;
         for chunk in self.chunks_by_stage() {
             for (unit, ends) in self.units_with_ends(chunk) {
-                let [dense, experts] = self.shared.costs.layers[unit.shape].gathered;
+                let [dense, experts] = self.shared.costs.gathered(self.shared.plan, unit);
                 let ends = if ends == Bytes::ZERO {
                     Bytes::ZERO
                 } else {

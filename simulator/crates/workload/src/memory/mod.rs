@@ -24,5 +24,5 @@ pub use buffers::{context_buffers, deep_ep_buffers, framework_context, nccl_buff
 pub use cause::{CAUSES, Cause};
 pub use device_used::deep_speed_device_used;
 pub use kept::{KeptTensors, Scores};
-pub use parameters::{RankParameters, layer_parameters, rank_parameters};
+pub use parameters::{RankParameters, layer_parameters, mtp_parameters, rank_parameters};
 pub use statics::StaticMemory;

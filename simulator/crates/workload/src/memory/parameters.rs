@@ -76,16 +76,23 @@ pub fn layer_parameters(plan: &Plan, layer: &Layer) -> RankParameters {
     }
 }
 
-/// Parameters of one virtual stage on one rank. A tied head on another stage than the embedding is a copy of it,
+/// Parameters that a multi-token-prediction module has on one rank beside its layer: a `2 h x h` projection and three norms
+/// (DeepSeek-V3, section 2.2).
+///
+/// Worked: DeepSeek-V3: 2 · 7168² + 3 · 7168 = 102,781,952.
+#[must_use]
+pub fn mtp_parameters(plan: &Plan) -> u64 {
+    let hidden = plan.model.hidden;
+    (2 * hidden * hidden).div_ceil(u64::from(plan.layout.tp)) + 3 * hidden
+}
+
+/// Parameters of embedding and head of one virtual stage on one rank. A tied head on another stage than the embedding is a copy of it,
 /// as Megatron-Core keeps one; multi-token-prediction modules use the embedding and head of their rank.
-fn stage_parameters(plan: &Plan, stage: &VirtualStage) -> RankParameters {
+fn ends_parameters(plan: &Plan, stage: &VirtualStage) -> u64 {
     let (model, tp) = (&plan.model, u64::from(plan.layout.tp));
-    let layers = &model.layers[stage.layers.clone()];
-    let mut sum = layers.iter().fold(RankParameters::default(), |sum, layer| {
-        sum.and(layer_parameters(plan, layer))
-    });
+    let mut sum = 0;
     if stage.embedding {
-        sum.dense += model.embedding_parameters().div_ceil(tp);
+        sum += model.embedding_parameters().div_ceil(tp);
     }
     if stage.head {
         // Along a V, both ends are on the first rank and share one matrix.
@@ -95,14 +102,23 @@ fn stage_parameters(plan: &Plan, stage: &VirtualStage) -> RankParameters {
         } else {
             0
         };
-        sum.dense += (model.head_parameters() + copied).div_ceil(tp);
+        sum += (model.head_parameters() + copied).div_ceil(tp);
     }
+    sum
+}
+
+/// Parameters of one virtual stage on one rank.
+fn stage_parameters(plan: &Plan, stage: &VirtualStage) -> RankParameters {
+    let model = &plan.model;
+    let layers = &model.layers[stage.layers.clone()];
+    let mut sum = layers.iter().fold(RankParameters::default(), |sum, layer| {
+        sum.and(layer_parameters(plan, layer))
+    });
+    sum.dense += ends_parameters(plan, stage);
     if let Some(last) = model.layers.last() {
         for _ in 0..stage.mtp_layers {
-            // A `2 h x h` projection and three norms (DeepSeek-V3, section 2.2).
-            let projection = (2_u64 * model.hidden * model.hidden).div_ceil(tp) + 3 * model.hidden;
             sum = sum.and(layer_parameters(plan, last)).and(RankParameters {
-                dense: projection,
+                dense: mtp_parameters(plan),
                 experts: 0,
             });
         }
@@ -122,4 +138,15 @@ pub fn rank_parameters(plan: &Plan, pipeline: u32) -> RankParameters {
     stages_of(plan, pipeline).fold(RankParameters::default(), |sum, stage| {
         sum.and(stage_parameters(plan, stage))
     })
+}
+
+/// Those of [`rank_parameters`] that are embedding and head: copied on every data- and context-parallel rank.
+#[must_use]
+pub(super) fn rank_ends(plan: &Plan, pipeline: u32) -> RankParameters {
+    RankParameters {
+        dense: stages_of(plan, pipeline)
+            .map(|stage| ends_parameters(plan, stage))
+            .sum(),
+        experts: 0,
+    }
 }

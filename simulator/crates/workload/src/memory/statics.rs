@@ -7,7 +7,7 @@ use orrery_units::Bytes;
 
 use super::Cause;
 use super::buffers::{context_buffers, deep_ep_buffers, framework_context, nccl_buffers};
-use super::parameters::{RankParameters, rank_parameters};
+use super::parameters::{RankParameters, rank_ends, rank_parameters};
 
 /// The memory that does not change over a step.
 #[derive(Clone, Copy, Debug)]
@@ -30,11 +30,24 @@ impl StaticMemory {
         } else {
             held(formats.master, zero >= ZeroStage::Optimizer)
         };
+        let layers = RankParameters {
+            dense: parameters.dense - rank_ends(plan, pipeline).dense,
+            ..parameters
+        };
+        let weights = |parameters, format| {
+            share(
+                plan,
+                parameters,
+                format,
+                (zero >= ZeroStage::Parameters).then_some(1),
+            )
+        };
         let moments = held(formats.moments, zero >= ZeroStage::Optimizer) * 2;
         vec![
             (
                 Cause::Weights,
-                held(formats.weights, zero >= ZeroStage::Parameters),
+                weights(layers, formats.weights)
+                    + weights(rank_ends(plan, pipeline), formats.of_ends(formats.weights)),
             ),
             (
                 Cause::Gradients,

@@ -37,6 +37,8 @@ pub(super) struct LayerCell {
     pub(super) backward_exchanges: u64,
     /// By shape: parameter bytes as reduced and as gathered, dense and experts.
     pub(super) parameters: Vec<[[Bytes; 2]; 2]>,
+    /// The same of a multi-token-prediction module.
+    pub(super) mtp_parameters: [[Bytes; 2]; 2],
     /// By shape: bytes that a microbatch holds, and those that come back in backward.
     pub(super) held: Vec<[i64; 2]>,
     /// Of the head with its prediction modules.
@@ -53,6 +55,8 @@ pub(super) struct MeshCell {
     pub(super) data_shapes: [GroupShape; 2],
     /// By shape of layer: parameters and gradients on their way.
     pub(super) traffic: Vec<RankParts>,
+    /// The same of a multi-token-prediction module.
+    pub(super) mtp: RankParts,
     /// The same of embedding (1), head (2) and both (3).
     pub(super) ends: [RankParts; 4],
     /// Whether neighbours in the pipeline are on different nodes.
@@ -203,14 +207,21 @@ impl Surveyor {
             .collect();
         let residual = Shapes::new(plan).residual();
         let hop = |crosses| self.model.send_recv(residual, crosses).time();
-        let costs = layers.costs.layers.iter();
+        let costs = &layers.costs;
+        let parameters = |shape: usize, mtp: bool| {
+            let unit = Unit { layer: 0, shape, mtp };
+            [costs.reduced(plan, unit), costs.gathered(plan, unit)]
+        };
         let cell = LayerCell {
             units,
             mtp,
             head,
             embedding,
             backward_exchanges: 1 + u64::from(layers.costs.full_recompute),
-            parameters: costs.map(|layer| [layer.reduced, layer.gathered]).collect(),
+            parameters: (0..costs.layers.len())
+                .map(|shape| parameters(shape, false))
+                .collect(),
+            mtp_parameters: parameters(last, true),
             held,
             head_held: signed(memory.head(self.whole.model.mtp_layers)),
             context_held: context_buffers(plan).get(),
@@ -253,6 +264,7 @@ impl Surveyor {
                 .iter()
                 .map(|&bytes| traffic(bytes))
                 .collect(),
+            mtp: traffic(self.layers[&layers].mtp_parameters),
             ends,
             crosses: along(1 % layout.pp) / layout.devices_per_domain != 0,
             tied,

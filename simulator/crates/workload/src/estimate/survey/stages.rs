@@ -1,7 +1,7 @@
 //! Stages that are alike, counted.
 
 use orrery_scenario::plan::{Schedule, ZeroStage};
-use orrery_units::SimDuration;
+use orrery_units::{Bytes, SimDuration};
 
 use super::super::in_flight::{ChunkBytes, Moment};
 use super::super::memory::statics;
@@ -115,9 +115,8 @@ impl Surveyor {
         let (plan, cell) = (&self.whole, &self.layers[&layers]);
         let shapes = self.meshes[&mesh].data_shapes;
         let sharded = plan.layout.zero != ZeroStage::None;
-        let last = self.shape_of_layer.last().copied().unwrap_or(0);
         let bits = plan.training.formats.gradient_traffic.bits();
-        let per_device = |shape: usize| cell.parameters[shape][0].map(|bytes| bytes.get() * 8 / bits);
+        let per_device = |[reduced, _]: [[Bytes; 2]; 2]| reduced.map(|bytes| bytes.get() * 8 / bits);
         let mut owned = 0;
         for sort in chunks.iter().map(|&at| &sorts[at]) {
             let ends = Ends {
@@ -125,9 +124,9 @@ impl Surveyor {
                 head: sort.head,
             };
             let mut counts = [ends.count(plan), 0];
-            let units = sort.counts.iter().copied().enumerate();
-            for (shape, many) in units.chain([(last, sort.mtp)]) {
-                for (count, each) in counts.iter_mut().zip(per_device(shape)) {
+            let units = cell.parameters.iter().copied().zip(sort.counts.iter().copied());
+            for (bytes, many) in units.chain([(cell.mtp_parameters, sort.mtp)]) {
+                for (count, each) in counts.iter_mut().zip(per_device(bytes)) {
                     *count += each * u64::from(many);
                 }
             }
@@ -185,7 +184,7 @@ impl Stages {
             exchange += exchanged.time(shape, sort.pipeline) * u64::from(many);
         }
         add_times(&mut parts, &layers.mtp, sort.mtp);
-        add_times(&mut parts, &mesh.traffic[last], sort.mtp);
+        add_times(&mut parts, &mesh.mtp, sort.mtp);
         exchange += exchanged.time(last, sort.pipeline) * u64::from(sort.mtp);
         parts.forward.exchange += exchange;
         parts.backward.exchange += exchange * layers.backward_exchanges;
