@@ -340,6 +340,29 @@ fn the_command_explains_a_difference() {
     );
 }
 
+/// Without stages to wait for there is no bubble: what a rank waits for its own gradients and parameters is the end of the
+/// step, whether it is written as overlapped with the next forward, whose first layer waits, or not. What the host takes to
+/// read the norm is left, less than a hundredth of what is under way.
+#[test]
+fn what_travels_among_ranks_of_one_stage_is_no_bubble() {
+    for overlaps in ["true", "false"] {
+        let settings = [
+            ("parallel.pp", "1"),
+            ("stack.overlap_gradients", "false"),
+            ("stack.overlap_parameters", overlaps),
+        ];
+        let plan = plan(DENSE, &settings);
+        let report = explained(&plan);
+        let why = report.why.as_ref().expect("the run came to its end");
+        let step = report.waterfall.step().as_secs();
+        for rank in &why.phases {
+            let [bubble, end] =
+                [Phase::Bubble, Phase::Optimizer].map(|phase| rank.time(phase).as_secs() / step);
+            assert!(bubble < end / 100.0, "{overlaps}: {bubble} and {end} of the step");
+        }
+    }
+}
+
 #[test]
 fn the_command_draws_a_tornado_and_the_phases() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -3,12 +3,17 @@
 //! An action begins when the first of its tasks on the compute or the exchange lane stands ready and the compute lane
 //! is done with the action before; it ends with its last task on the compute lane. What lies between two actions is
 //! bubble, as in the figures of schedules, whose middle has no holes: what lies between two overlapped pairs is a part of
-//! the pairs, for there every rank goes at the pace of the slowest stage. At the end of the step only what runs counts as
-//! optimiser; waiting there is bubble too.
+//! the pairs, for there every rank goes at the pace of the slowest stage.
+//!
+//! A bubble waits for another stage. Gradients and parameters travel among ranks of the same stages: like an exchange of
+//! tokens they are under way from when they stand ready, and a part of the end of the step, also the parameters that the
+//! first action of the next step waits for. Of the agreement of all ranks only what runs is, for it waits for every stage.
 
 use orrery_report::{Phase, RankPhases};
 use orrery_scenario::Plan;
+use orrery_scenario::plan::ZeroStage;
 use orrery_taskgraph::Resources;
+use orrery_workload::lower::Kinds;
 use orrery_workload::schedule::{Action, order};
 
 use super::witness::Completed;
@@ -32,6 +37,8 @@ struct OfRank {
     until: u64,
     /// When the step was known to have begun at the last entry.
     as_of: u64,
+    /// When parameters were on their way before the first action, one after the other.
+    gathers: Vec<(u64, u64)>,
 }
 
 impl OfRank {
@@ -42,6 +49,14 @@ impl OfRank {
             self.as_of = begin;
         }
     }
+
+    /// How much of the time between `from` and `to` parameters were on their way; said once.
+    fn gathered(&mut self, from: u64, to: u64) -> u64 {
+        let spans = std::mem::take(&mut self.gathers).into_iter();
+        spans
+            .map(|(start, end)| end.min(to).saturating_sub(start.max(from)))
+            .sum()
+    }
 }
 
 /// Grows the phases of the last step.
@@ -49,6 +64,9 @@ impl OfRank {
 pub(super) struct PhasesBuilder {
     step: u16,
     roles: Vec<Role>,
+    kinds: Kinds,
+    /// Whether parameters are gathered at the beginning of a step, not with every microbatch.
+    gathers_once: bool,
     /// Phase of each action by pipeline rank.
     orders: Vec<Vec<Phase>>,
     ranks: Vec<OfRank>,
@@ -76,6 +94,8 @@ impl PhasesBuilder {
         Self {
             step,
             roles: resources.lanes.iter().map(|lane| role(lane.name)).collect(),
+            kinds: Kinds::new(),
+            gathers_once: layout.zero != ZeroStage::Parameters,
             orders: (0..layout.pp).map(phases).collect(),
             ranks: stages
                 .iter()
@@ -90,6 +110,7 @@ impl PhasesBuilder {
                     begun: u64::MAX,
                     until: 0,
                     as_of: 0,
+                    gathers: Vec::new(),
                 })
                 .collect(),
             begin: 0,
@@ -116,7 +137,11 @@ impl PhasesBuilder {
             of.begun = of.begun.min(done.ready);
         }
         let phases = &self.orders[of.phases.stage as usize];
-        // Gradients and parameters that travel at the end of the step are a part of that end.
+        let begins =
+            of.action.is_none() && self.gathers_once && done.task.kind == self.kinds.parameter_gather;
+        if begins {
+            of.gathers.push((done.ready, done.end));
+        }
         let at_end = done.task.pull as usize >= phases.len();
         if role != Role::Compute && !(role == Role::Data && at_end) {
             return;
@@ -129,7 +154,9 @@ impl PhasesBuilder {
         of.settle(self.begin);
         let idle_from = of.until.max(self.begin);
         let begun = if phase == Phase::Optimizer {
-            done.start.max(idle_from).min(done.end)
+            let reduces = done.task.kind == self.kinds.gradient_reduce;
+            let under_way = if reduces { done.ready } else { done.start };
+            under_way.max(idle_from).min(done.end)
         } else if first {
             of.begun.clamp(idle_from.min(done.start), done.start)
         } else {
@@ -148,7 +175,10 @@ impl PhasesBuilder {
         } else {
             Phase::Bubble
         };
-        of.phases.picos[idle as usize] += begun.saturating_sub(idle_from);
+        let waited = begun.saturating_sub(idle_from);
+        let gathering = of.gathered(idle_from, begun);
+        of.phases.picos[Phase::Optimizer as usize] += gathering;
+        of.phases.picos[idle as usize] += waited - gathering;
         of.phases.picos[phase as usize] += done.end.max(self.begin) - begun;
         of.until = done.end.max(of.until);
     }

@@ -13,7 +13,7 @@ pub enum Phase {
     Weight,
     /// A forward and a backward pass interleaved.
     Overlapped,
-    /// Norm, agreement and optimiser.
+    /// Gradients on their way, norm, agreement, optimiser, and parameters that the first pass waits for.
     Optimizer,
     /// Nothing: waiting for another stage, or for the last of the ranks to end the step.
     Bubble,
