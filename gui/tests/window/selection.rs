@@ -158,14 +158,15 @@ fn the_rank_that_is_waited_for_is_named_and_gone_to() {
 #[test]
 fn the_part_in_view_is_dragged_in_the_strip_and_zoomed_in_the_timeline() {
     let mut harness = ran(SMALL);
-    harness.get_by_label("Zoom in").click();
-    harness.run_steps(3);
-    let end = {
-        let document = harness.state().document();
-        let (from, to) = window(&document);
-        assert!(from > 0, "closer: {from} to {to}");
-        to + from
+    let mut shown_by = |label: &str| {
+        harness.get_by_label(label).click();
+        harness.run_steps(3);
+        window(&harness.state().document())
     };
+    let (from, to) = shown_by("Zoom in");
+    assert!(from > 0, "closer: {from} to {to}");
+    let (_, end) = shown_by("Fit");
+    shown_by("Zoom in");
     let strip = harness.get_by_role(Role::Slider).rect();
     let at = |share: f32| Pos2::new(strip.left() + strip.width() * share, strip.center().y);
     let before = window(&harness.state().document());
