@@ -123,23 +123,26 @@ fn empty(ui: &mut Ui, view: &mut View, commands: &Commands) {
     });
 }
 
-/// What wants a look, above the device that is looked at.
+/// The device that is looked at, above what wants a look: lists grow and shrink, and nothing is to move below the hand.
 fn beside(ui: &mut Ui, document: &Document, view: &mut View, (now, commands): (f64, &Commands)) {
     let fleet = &document.fleet;
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+        let selected = document.selection.device().and_then(|id| fleet.find(id));
+        if let Some((node, device)) = selected {
+            device::panel(ui, fleet, (node, device), view.metric, now);
+            past::ask_button(ui, fleet.id_of(node, device), view.metric, commands);
+            ui.separator();
+        }
         alerts::show(ui, fleet, commands);
         attention(ui, fleet, view, commands);
-        ui.separator();
-        let selected = document.selection.device().and_then(|id| fleet.find(id));
         match selected {
-            Some((node, device)) => {
-                device::panel(ui, fleet, (node, device), view.metric, now);
-                past::ask_button(ui, fleet.id_of(node, device), view.metric, commands);
-                if !document.selection.is_inspected {
-                    device::table(ui, device);
-                }
+            Some((_, device)) if !document.selection.is_inspected => {
+                ui.separator();
+                device::table(ui, device);
             }
+            Some(_) => {}
             None => {
+                ui.separator();
                 ui.weak("Click a device for its readings and its last minutes.");
             }
         }
