@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::judging::{self, Clerk, Shared, Trainers};
 use crate::metrics::Exporter;
 use crate::sampler::{Sampler, StandIn};
-use crate::server::{self, Clients, Prepared, Server};
+use crate::server::{self, Clients, Followed, Identity, Prepared, Server};
 use crate::store::Store;
 use crate::threads::{Stop, Threads};
 use crate::{
@@ -29,7 +29,7 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Daemon {
     address: SocketAddr,
-    fingerprint: Option<String>,
+    identity: Option<Followed<Identity>>,
     board: Arc<Board>,
     /// One for all sources, and one for a stand-in alone.
     stops: Vec<Arc<Stop>>,
@@ -115,16 +115,15 @@ impl Daemon {
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let (stop_server, stopped) = oneshot::channel();
-        let identity = serving.identity.as_ref();
         let mut daemon = Self::begin(settings, more, address)?;
-        daemon.fingerprint = identity.map(|identity| identity.fingerprint.clone());
+        daemon.identity.clone_from(&serving.identity);
         daemon.stop_server = Some(stop_server);
         let server = daemon.server(settings, &serving);
-        if let Some(token) = serving.access.token().cloned() {
+        if serving.has_files() {
             let stop = daemon.new_stop();
             daemon
                 .threads
-                .start("token".to_owned(), move || token.follow(&stop))
+                .start("credentials".to_owned(), move || serving.follow(&stop))
                 .map_err(StartError::Thread)?;
         }
         let reactor = Reactor::new().map_err(StartError::Thread)?;
@@ -157,7 +156,7 @@ impl Daemon {
         let judging = settings.judging.prepare()?;
         let mut daemon = Self {
             address,
-            fingerprint: None,
+            identity: None,
             board: Arc::new(Board::new(settings.interval).feeding(feed)),
             stops: Vec::new(),
             stop_server: None,
@@ -184,10 +183,10 @@ impl Daemon {
         self.address
     }
 
-    /// SHA-256 of the certificate that it shows, if it speaks TLS.
+    /// SHA-256 of the certificate that it shows now, if it speaks TLS.
     #[must_use]
-    pub fn fingerprint(&self) -> Option<&str> {
-        self.fingerprint.as_deref()
+    pub fn fingerprint(&self) -> Option<String> {
+        self.identity.as_ref().map(|identity| identity.now().fingerprint)
     }
 
     /// What it knows.
@@ -215,8 +214,13 @@ impl Daemon {
             clients: clients.clone(),
             board,
         });
-        let identity = prepared.identity.as_ref();
-        Server::new(pages, prepared.access.clone(), clients, limits, identity)
+        Server::new(
+            pages,
+            prepared.access.clone(),
+            clients,
+            limits,
+            prepared.identity.clone(),
+        )
     }
 
     fn start_sources(

@@ -23,6 +23,7 @@ use crate::metrics::{Coding, Exporter, Format, Page};
 mod access;
 mod alerts;
 mod clients;
+mod followed;
 mod limits;
 mod listen;
 mod patient;
@@ -33,11 +34,13 @@ pub use access::TokenError;
 pub(crate) use access::read_secret;
 pub(crate) use clients::Clients;
 use clients::StreamPlace;
+pub(crate) use followed::Followed;
 pub use limits::Limits;
 use listen::Peer;
 pub(crate) use listen::Server;
 pub(crate) use serving::Prepared;
 pub use serving::{Serving, ServingError};
+pub(crate) use tls::Identity;
 pub use tls::{Tls, TlsError};
 
 /// When a reader that found no place may ask again: as often as a reader hears at least.

@@ -5,15 +5,13 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 
-use crate::threads::Stop;
+use super::followed::Followed;
 
 /// The shortest token, in characters: 128 bits as hexadecimal digits are twice as many.
 const SHORTEST: usize = 16;
@@ -25,20 +23,9 @@ const LONGEST_FILE: u64 = 64 << 10;
 /// How to make a token, for error texts.
 pub(crate) const MAKE_TOKEN: &str = "(umask 077; openssl rand -hex 32 > FILE)";
 
-/// How often a token's file is looked at: a token that leaked is to be changed, and a daemon is not to be restarted for
-/// it.
-const LOOK: Duration = Duration::from_secs(5);
-
 /// A secret that clients show; only its digest is kept.
 #[derive(Clone, Copy)]
 pub(crate) struct Token([u8; 32]);
-
-/// The token that a file holds, as it holds it now.
-#[derive(Clone, Debug)]
-pub(crate) struct TokenFile {
-    path: PathBuf,
-    token: Arc<RwLock<Token>>,
-}
 
 /// Why a token cannot be used.
 #[derive(Debug, Error)]
@@ -88,14 +75,14 @@ pub(crate) enum Access {
     Everybody,
     /// Who shows the token, if there is one, or a certificate, if clients may have those.
     Shown {
-        token: Option<TokenFile>,
+        token: Option<Followed<Token>>,
         by_certificate: bool,
     },
 }
 
 impl Access {
     /// The token, if one is asked for.
-    pub(crate) const fn token(&self) -> Option<&TokenFile> {
+    pub(crate) const fn token(&self) -> Option<&Followed<Token>> {
         match self {
             Self::Shown { token, .. } => token.as_ref(),
             Self::Everybody => None,
@@ -158,52 +145,22 @@ impl Token {
     /// Whether `shown` is the token. Digests are compared, in constant time, so that neither length nor content
     /// of the token shows in how long it takes.
     fn is(&self, shown: &[u8]) -> bool {
-        self.is_same(&Self::of(shown))
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        other.0.ct_eq(&self.0).into()
+        *self == Self::of(shown)
     }
 }
 
-impl TokenFile {
-    /// Reads the token in the file `path`, which nobody but its owner may read.
-    pub(crate) fn read(path: &Path) -> Result<Self, TokenError> {
-        Ok(Self {
-            path: path.to_owned(),
-            token: Arc::new(RwLock::new(Token::read(path)?)),
-        })
-    }
+/// The token that the file `path` holds, as it holds it now.
+pub(crate) fn token_file(path: &Path) -> Result<Followed<Token>, TokenError> {
+    let file = path.to_owned();
+    Followed::new(format!("the token in `{}`", path.display()), move || {
+        Token::read(&file)
+    })
+}
 
-    fn now(&self) -> Token {
-        *self.token.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes up what the file holds, until somebody wishes to stop. While it holds no token, or others may read it, the
-    /// one before is in force.
-    pub(crate) fn follow(&self, stop: &Stop) {
-        let mut is_told = false;
-        while !stop.wait(LOOK) {
-            self.look(&mut is_told);
-        }
-    }
-
-    /// Looks at the file; `is_told` is whether its fault was told.
-    fn look(&self, is_told: &mut bool) {
-        match Token::read(&self.path) {
-            Ok(token) => {
-                *is_told = false;
-                if !self.now().is_same(&token) {
-                    *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
-                    tracing::info!("the token was changed: `{}`", self.path.display());
-                }
-            }
-            Err(fault) => {
-                if !std::mem::replace(is_told, true) {
-                    tracing::warn!("the token stays the one before: {fault}");
-                }
-            }
-        }
+/// In constant time.
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
     }
 }
 
@@ -268,11 +225,9 @@ mod tests {
     }
 
     /// The token in a file that is not there.
-    fn held(text: &str) -> TokenFile {
-        TokenFile {
-            path: PathBuf::from("/nonexistent/token"),
-            token: Arc::new(RwLock::new(Token::of(text.as_bytes()))),
-        }
+    fn held(text: &str) -> Followed<Token> {
+        let token = Token::of(text.as_bytes());
+        Followed::new("a token".to_owned(), move || Ok::<_, TokenError>(token)).unwrap()
     }
 
     #[test]
@@ -284,14 +239,13 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         };
         write(TOKEN, 0o600);
-        let file = TokenFile::read(&path).unwrap();
+        let file = token_file(&path).unwrap();
         let access = Access::Shown {
             token: Some(file.clone()),
             by_certificate: false,
         };
         let [old, new] = [TOKEN.to_owned(), TOKEN.to_uppercase()];
         let is_let_in = |token: &str| access.check(&shown(&[&format!("Bearer {token}")]), false).is_ok();
-        let mut is_told = false;
         // Neither a file that is being written nor one that others may read closes the door or opens it.
         for (text, mode, wanted) in [
             ("", 0o600, [true, false]),
@@ -302,7 +256,7 @@ mod tests {
             (&old, 0o600, [true, false]),
         ] {
             write(text, mode);
-            file.look(&mut is_told);
+            file.look();
             assert_eq!(
                 [&old, &new].map(|token| is_let_in(token)),
                 wanted,
@@ -310,8 +264,8 @@ mod tests {
             );
         }
         std::fs::remove_file(&path).unwrap();
-        file.look(&mut is_told);
-        assert!(is_let_in(&old) && is_told);
+        file.look();
+        assert!(is_let_in(&old));
     }
 
     #[test]

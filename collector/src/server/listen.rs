@@ -26,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::access::{Access, Refusal};
 use super::clients::{Answer, Clients, Place};
+use super::followed::Followed;
 use super::limits::{Limits, Pace};
 use super::patient::Patient;
 use super::tls::Identity;
@@ -58,7 +59,7 @@ pub(crate) struct Server {
     clients: Arc<Clients>,
     pace: Pace,
     limits: Limits,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Followed<Identity>>,
 }
 
 impl Server {
@@ -68,7 +69,7 @@ impl Server {
         access: Access,
         clients: Arc<Clients>,
         limits: &Limits,
-        tls: Option<&Identity>,
+        tls: Option<Followed<Identity>>,
     ) -> Self {
         Self {
             pages,
@@ -76,7 +77,7 @@ impl Server {
             clients,
             pace: Pace::new(limits.requests_per_second),
             limits: limits.clone(),
-            tls: tls.map(|identity| TlsAcceptor::from(identity.config.clone())),
+            tls,
         }
     }
 
@@ -130,13 +131,14 @@ impl Server {
         // Lines of a stream are small and wanted now; a connection that is gone already ends by itself.
         let _gone = stream.set_nodelay(true);
         let stream = Patient::new(stream, self.limits.stall);
-        let Some(acceptor) = &self.tls else {
+        let Some(identity) = &self.tls else {
             return self.clone().speak(stream, peer, false, place, called).await;
         };
         // A handshake costs more than a request.
         if !self.pace.take(peer, Instant::now()) {
             return;
         }
+        let acceptor = TlsAcceptor::from(identity.now().config);
         let shaken = tokio::time::timeout(self.limits.patience, acceptor.accept(stream)).await;
         match shaken {
             Ok(Ok(stream)) => {

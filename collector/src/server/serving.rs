@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::access::{Access, MAKE_TOKEN, TokenError, TokenFile};
+use super::access::{Access, MAKE_TOKEN, TokenError, token_file};
+use super::followed::{Followed, LOOK};
 use super::limits::Limits;
 use super::tls::{self, Identity, Tls, TlsError};
 use crate::metrics::HostnameLabel;
+use crate::threads::Stop;
 
 /// How pages are served.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +58,7 @@ pub enum ServingError {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) access: Access,
-    pub(crate) identity: Option<Identity>,
+    pub(crate) identity: Option<Followed<Identity>>,
 }
 
 impl Serving {
@@ -81,7 +83,7 @@ impl Serving {
 
     /// Reads the token and the certificates, and makes what is to be made, in `data_dir`.
     pub(crate) fn prepare(&self, listen: IpAddr, data_dir: Option<&Path>) -> Result<Prepared, ServingError> {
-        let token = self.token_file.as_deref().map(TokenFile::read).transpose()?;
+        let token = self.token_file.as_deref().map(token_file).transpose()?;
         // What counts is where the daemon listens, not where a request comes from: a relay on this machine would
         // make everybody local.
         let access = if listen.is_loopback() && !self.has_credentials() {
@@ -99,9 +101,28 @@ impl Serving {
                 (Tls::Files { .. }, None) => Path::new(""),
                 (Tls::Generated, None) => return Err(ServingError::NoDataDir),
             };
-            Ok(tls::identity(tls, self.client_ca.as_deref(), data_dir, listen)?)
+            Ok::<_, ServingError>(tls::identity(tls, self.client_ca.as_deref(), data_dir, listen)?)
         };
         let identity = self.tls.as_ref().map(identity).transpose()?;
         Ok(Prepared { access, identity })
+    }
+}
+
+impl Prepared {
+    /// Whether there are files that may change.
+    pub(crate) const fn has_files(&self) -> bool {
+        self.identity.is_some() || self.access.token().is_some()
+    }
+
+    /// Takes up the token and the certificates as their files change, until somebody wishes to stop.
+    pub(crate) fn follow(&self, stop: &Stop) {
+        while !stop.wait(LOOK) {
+            if let Some(token) = self.access.token() {
+                token.look();
+            }
+            if let Some(identity) = &self.identity {
+                identity.look();
+            }
+        }
     }
 }

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::access::{TokenError, read_secret};
+use super::followed::Followed;
 use crate::source::node_name;
 
 /// Which certificate the daemon shows.
@@ -67,24 +68,32 @@ pub enum TlsError {
 }
 
 /// What a server with TLS shows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) config: Arc<ServerConfig>,
     /// SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` prints it.
     pub(crate) fingerprint: String,
+    /// SHA-256 of all that was read for it.
+    digest: [u8; 32],
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
 }
 
 /// How long a generated certificate holds. Clients trust it by its fingerprint or as a file, not by its dates.
 const VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// What a server shows that has `tls`, listens on `listen` and keeps what it makes in `data_dir`; clients may
-/// show certificates that `client_ca` signed.
+/// show certificates that `client_ca` signed. As the files say it now.
 pub(crate) fn identity(
     tls: &Tls,
     client_ca: Option<&Path>,
     data_dir: &Path,
     listen: IpAddr,
-) -> Result<Identity, TlsError> {
+) -> Result<Followed<Identity>, TlsError> {
     let (certificate, key) = match tls {
         Tls::Generated => generated(data_dir, listen).map_err(|fault| TlsError::Generate {
             folder: data_dir.to_owned(),
@@ -92,9 +101,18 @@ pub(crate) fn identity(
         })?,
         Tls::Files { certificate, key } => (certificate.clone(), key.clone()),
     };
-    let chain = certificates(&certificate)?;
+    let client_ca = client_ca.map(Path::to_owned);
+    let name = format!("the certificate in `{}`", certificate.display());
+    Followed::new(name, move || read(&certificate, &key, client_ca.as_deref()))
+}
+
+/// What a server shows that has this certificate and its key, to clients that `client_ca` vouches for, if any.
+fn read(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Identity, TlsError> {
+    let chain = certificates(certificate)?;
     let fingerprint = fingerprint(&chain[0]);
-    let secret = read_secret(&key).map_err(TlsError::Secret)?;
+    let secret = read_secret(key).map_err(TlsError::Secret)?;
+    let mut digest = Sha256::new_with_prefix(&secret);
+    chain.iter().for_each(|certificate| digest.update(certificate));
     let key = PrivateKeyDer::from_pem_slice(&secret).map_err(|fault| TlsError::Pair(fault.to_string()))?;
     let pair = |fault: rustls::Error| TlsError::Pair(fault.to_string());
     let provider = Arc::new(default_provider());
@@ -110,6 +128,7 @@ pub(crate) fn identity(
             };
             let mut roots = RootCertStore::empty();
             for certificate in certificates(path)? {
+                digest.update(&certificate);
                 roots
                     .add(certificate)
                     .map_err(|fault| unusable(fault.to_string()))?;
@@ -127,6 +146,7 @@ pub(crate) fn identity(
     Ok(Identity {
         config: Arc::new(config),
         fingerprint,
+        digest: digest.finalize().into(),
     })
 }
 
@@ -212,7 +232,11 @@ mod tests {
     #[test]
     fn a_certificate_is_made_once_and_its_key_is_a_secret() {
         let folder = tempfile::tempdir().unwrap();
-        let make = || identity(&Tls::Generated, None, folder.path(), LISTEN).unwrap();
+        let make = || {
+            identity(&Tls::Generated, None, folder.path(), LISTEN)
+                .unwrap()
+                .now()
+        };
         let first = make();
         assert_eq!(first.fingerprint.len(), 32 * 3 - 1, "{}", first.fingerprint);
         assert_eq!(make().fingerprint, first.fingerprint);

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use orrery_collector::{Daemon, Settings, SourceKind, Tls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -190,4 +191,35 @@ fn a_daemon_with_tls_speaks_nothing_else() {
     );
     let root = folder.path().join("tls/cert.pem");
     assert!(get(daemon.address(), "/healthz", &root, None, "").is_ok());
+}
+
+#[test]
+fn a_certificate_that_was_renewed_is_shown_without_a_restart() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let (certificate, key) = old.sign("localhost");
+    let files = Tls::Files {
+        certificate: certificate.clone(),
+        key: key.clone(),
+    };
+    let daemon = Daemon::start(&settings_with(files, old.folder.path())).unwrap();
+    let first = daemon.fingerprint().expect("a certificate");
+    let is_vouched_by =
+        |authority: &Authority| get(daemon.address(), "/healthz", &authority.path(), None, "").is_ok();
+    assert!(is_vouched_by(&old) && !is_vouched_by(&new));
+    let (renewed, its_key) = new.sign("localhost");
+    // Between two files that change there is a time in which they do not fit.
+    std::fs::copy(&renewed, &certificate).unwrap();
+    std::thread::sleep(Duration::from_secs(6));
+    assert!(is_vouched_by(&old), "a certificate without its key is none");
+    std::fs::copy(&its_key, &key).unwrap();
+    let begin = Instant::now();
+    while !is_vouched_by(&new) {
+        assert!(
+            begin.elapsed() < Duration::from_secs(30),
+            "the new one is never shown"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(!is_vouched_by(&old), "the old one is shown no more");
+    assert_ne!(daemon.fingerprint().expect("a certificate"), first);
 }
