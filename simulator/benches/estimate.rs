@@ -1,6 +1,6 @@
 //! Configurations that one core estimates in a second: legality, memory and step of every layout of a search.
 //!
-//! `cargo bench -p orrery --bench estimate`. Prints the figure for DeepSeek-V3 on 2,048 H800 and for GPT-3 on 1,024 A100,
+//! `cargo bench -p orrery --bench estimate [-- NAME]`. Prints the figure for DeepSeek-V3 on 2,048 H800 and for GPT-3 on 1,024 A100,
 //! beside that of the slow twin, which makes each plan and puts it together anew.
 
 use std::io::Write as _;
@@ -29,7 +29,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ],
         ),
     ];
+    // What cargo adds are flags.
+    let named = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
     for (name, settings) in jobs {
+        if named.as_ref().is_some_and(|named| !name.contains(named)) {
+            continue;
+        }
         let path = format!("{ROOT}{name}.scenario.toml");
         let settings: Vec<(String, String)> = settings
             .iter()

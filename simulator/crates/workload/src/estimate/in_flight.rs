@@ -1,7 +1,5 @@
 //! What a pipeline rank holds at once, by chunk: the moments of a step at which it can hold most.
 
-use std::collections::BTreeSet;
-
 use orrery_scenario::plan::{Schedule, ScheduleKind};
 
 use crate::schedule::{Action, order};
@@ -52,15 +50,31 @@ impl Moment {
     }
 }
 
-/// The moments at which pipeline rank `rank` can hold most, each of which holds more of something than any other.
+/// The moments at which pipeline rank `rank` can hold most, each of which holds more of something than any other, in their
+/// order.
 pub(super) fn moments(schedule: Schedule, pp: u32, rank: u32, microbatches: u32) -> Vec<Moment> {
+    let mut most: Vec<Moment> = Vec::new();
+    look(schedule, pp, rank, microbatches, |now| {
+        // A step has thousands of moments and a handful that count: most find one that covers them at once.
+        if let Some(at) = most.iter().position(|known| known.covers(now)) {
+            most[..=at].rotate_right(1);
+            return;
+        }
+        most.retain(|known| !now.covers(known));
+        most.push(now.clone());
+    });
+    most.sort_unstable();
+    most
+}
+
+/// Shows `see` every moment of pipeline rank `rank` at which it can hold more than just before and after.
+fn look(schedule: Schedule, pp: u32, rank: u32, microbatches: u32, mut see: impl FnMut(&Moment)) {
     let chunks = schedule.chunks as usize;
     let mut now = Moment {
         held: vec![0; chunks],
         pending: vec![0; chunks],
         backward: None,
     };
-    let mut seen: BTreeSet<Moment> = BTreeSet::new();
     let mut actions = order(schedule, pp, rank, microbatches).into_iter().peekable();
     while let Some(action) = actions.next() {
         if let Some(forward) = action.forward() {
@@ -71,8 +85,8 @@ pub(super) fn moments(schedule: Schedule, pp: u32, rank: u32, microbatches: u32)
         // Before another forward pass, a forward pass only adds.
         let forward = |action: &Action| matches!(action, Action::Forward(_));
         let adds = forward(&action) && actions.peek().is_some_and(forward);
-        if !adds && !seen.contains(&now) {
-            seen.insert(now.clone());
+        if !adds {
+            see(&now);
         }
         if let (Some(slot), Action::BackwardInput(_)) = (backward, action) {
             now.pending[slot.chunk as usize] += 1;
@@ -85,9 +99,6 @@ pub(super) fn moments(schedule: Schedule, pp: u32, rank: u32, microbatches: u32)
             }
         }
     }
-    let all: Vec<Moment> = seen.into_iter().collect();
-    let most = |moment: &&Moment| !all.iter().any(|other| other != *moment && other.covers(moment));
-    all.iter().filter(most).cloned().collect()
 }
 
 /// Fewer microbatches than `microbatches` in which every rank of `pp` holds as much at once: a pipeline that is full
@@ -99,4 +110,53 @@ pub(super) fn enough(schedule: Schedule, pp: u32, microbatches: u32) -> u32 {
         _ => 2 * pp + microbatches % 2,
     };
     microbatches.min(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// All moments, each once, of which those are left that no other covers.
+    fn slow(schedule: Schedule, pp: u32, rank: u32, microbatches: u32) -> Vec<Moment> {
+        let mut seen = BTreeSet::new();
+        look(schedule, pp, rank, microbatches, |now| {
+            seen.insert(now.clone());
+        });
+        let covered = |moment: &Moment| seen.iter().any(|other| other != moment && other.covers(moment));
+        seen.iter().filter(|moment| !covered(moment)).cloned().collect()
+    }
+
+    /// Claim: every schedule, pipeline and rank has the same moments in the same order, however they are found.
+    #[test]
+    fn the_moments_that_count_are_those_that_no_other_covers() {
+        let kinds = [
+            (ScheduleKind::GPipe, 1..2),
+            (ScheduleKind::OneFOneB, 1..2),
+            (ScheduleKind::Interleaved, 2..6),
+            (ScheduleKind::ZeroBubbleH1, 1..2),
+            (ScheduleKind::ZeroBubbleV, 2..3),
+            (ScheduleKind::DualPipe, 2..3),
+            (ScheduleKind::DualPipeV, 2..3),
+        ];
+        let mut several = 0;
+        for (kind, chunks) in kinds {
+            for (chunks, pp) in chunks.flat_map(|chunks| [2, 4, 6].map(|pp| (chunks, pp))) {
+                let schedule = Schedule { kind, chunks };
+                for rank in 0..pp {
+                    for microbatches in [2 * pp, 4 * pp] {
+                        let found = moments(schedule, pp, rank, microbatches);
+                        assert_eq!(
+                            found,
+                            slow(schedule, pp, rank, microbatches),
+                            "{schedule:?} {rank}"
+                        );
+                        several += usize::from(found.len() > 2);
+                    }
+                }
+            }
+        }
+        assert!(several > 50, "{several} ranks have several moments that count");
+    }
 }
