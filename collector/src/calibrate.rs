@@ -7,6 +7,7 @@
 mod collectives;
 mod contention;
 mod day;
+mod launching;
 mod part;
 mod plan;
 mod profile;

@@ -233,6 +233,13 @@ inline void call(void (*kernel)(Arguments...), void **arguments, std::index_sequ
     kernel(*static_cast<Arguments *>(arguments[At])...);
 }
 
+// Bytes of each parameter of `kernel` into `sizes`, if there is such a place; returns how many there are.
+template <class... Arguments>
+inline unsigned int sizes(void (*)(Arguments...), unsigned int *sizes) {
+    if (sizes) ((*sizes++ = sizeof(Arguments)), ...);
+    return sizeof...(Arguments);
+}
+
 // Runs `kernel` as `launch` says; arguments[g] are those of launch g, one pointer each, as drivers take them.
 template <class... Arguments>
 inline void launch(void (*kernel)(Arguments...), const Launch &launch, void ***arguments) {

@@ -9,6 +9,7 @@
 )]
 
 mod all_reduce;
+mod batch;
 mod exchange;
 mod grouped;
 mod library;
@@ -35,6 +36,7 @@ use crate::compile::{Architecture, Cache, CompileError, Compiler};
 use crate::verify::Wrong;
 
 pub use all_reduce::MAX_RANKS;
+pub use batch::Launching;
 pub use run::{Measurement, Sampling};
 
 /// Why a device, or something on it, cannot be used.

@@ -5,6 +5,8 @@ use orrery_kernels::measure::Subject;
 use orrery_profile::fit::{ContentionRow, contention};
 use orrery_profile::{ContentionCurve, Points, Provenance, Range};
 
+use super::launching::told;
+
 /// The law of what was measured of `facts`; none where no product was measured beside two different kernels.
 pub(super) fn contention_curve(
     rows: &[(&Subject, &Measurement)],
@@ -27,8 +29,14 @@ pub(super) fn contention_curve(
     }
     let (law, fitted) = contention(&measured)?;
     let shapes = measured.iter().map(|row| row.shape).collect();
-    let note = "square products of bfloats by the library, sustained, beside blocks of `probe_mover` that copy device \
-                memory without end, each on a unit of its own";
+    let times = rows
+        .iter()
+        .filter(|(subject, _)| matches!(subject, Subject::Contention { .. }));
+    let told = told(times.map(|(_, measured)| *measured));
+    let note = format!(
+        "square products of bfloats by the library, sustained, beside blocks of `probe_mover` that copy device \
+                memory without end, each on a unit of its own{told}"
+    );
     Some(ContentionCurve {
         law,
         kernel_source: "cublaslt".to_owned(),
@@ -39,6 +47,6 @@ pub(super) fn contention_curve(
         },
         points: Points::new(shapes, 3),
         fitted,
-        provenance: provenance(None, note),
+        provenance: provenance(None, &note),
     })
 }

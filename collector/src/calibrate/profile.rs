@@ -13,6 +13,7 @@ use orrery_units::{BytesPerSec, FlopsPerSec, SimDuration};
 use super::Calibration;
 use super::collectives::collective_curves;
 use super::contention::contention_curve;
+use super::launching::told;
 use super::spec::spec_of;
 
 /// Share of a peak that dense products reach, where no data sheet says what the peak is.
@@ -113,7 +114,7 @@ fn notes(
     for taint in records.values().flat_map(|measured| &measured.taints) {
         *counts.entry(*taint).or_default() += 1;
     }
-    let told = |refuses: bool| -> String {
+    let counted = |refuses: bool| -> String {
         let counts = counts.iter().filter(|(taint, _)| taint.refuses() == refuses);
         let told: Vec<String> = counts
             .map(|(taint, count)| format!("{} {count}", taint.name()))
@@ -124,11 +125,14 @@ fn notes(
     if out > 0 {
         notes.push(format!(
             "{out} measurements are left out of every curve, for what went on meanwhile: {}.",
-            told(true)
+            counted(true)
         ));
     }
-    if !told(false).is_empty() {
-        notes.push(format!("Kept, though the device was held down: {}.", told(false)));
+    if !counted(false).is_empty() {
+        notes.push(format!(
+            "Kept, though the device was held down: {}.",
+            counted(false)
+        ));
     }
     notes
 }
@@ -194,14 +198,12 @@ fn dense_curve(
     let dense = rows
         .iter()
         .filter(|(subject, _)| matches!(subject, Subject::Dense { .. } | Subject::DenseFp8 { .. }));
-    let measured: Vec<GemmRow> = dense
-        .filter_map(|(subject, measured)| {
-            Some(GemmRow {
-                shape: subject.dense().filter(|shape| shape.precision == precision)?,
-                time: measured.median(),
-            })
-        })
-        .collect();
+    let dense = dense.filter_map(|(subject, measured)| {
+        let shape = subject.dense().filter(|shape| shape.precision == precision)?;
+        let time = measured.median();
+        Some((GemmRow { shape, time }, *measured))
+    });
+    let (measured, times): (Vec<GemmRow>, Vec<&Measurement>) = dense.unzip();
     if measured.is_empty() {
         return None;
     }
@@ -210,8 +212,8 @@ fn dense_curve(
         .iter()
         .map(|row| [row.shape.m, row.shape.n, row.shape.k])
         .collect();
-    let note = "sustained, random data, back to back";
-    let place = provenance(None, note);
+    let note = format!("sustained, random data, back to back{}", told(times));
+    let place = provenance(None, &note);
     let fit = (Law::Tiled(law), fitted);
     Some(curve(
         OpClass::Gemm,
@@ -231,13 +233,14 @@ fn grouped_curve(
     provenance: &dyn Fn(Option<&str>, &str) -> Provenance,
 ) -> Option<KernelCurve> {
     let mut hash = None;
-    let mut measured = Vec::new();
+    let (mut measured, mut times) = (Vec::new(), Vec::new());
     for (subject, time) in rows {
         let shape = subject.grouped().filter(|shape| shape.precision == precision);
         let Some(shape) = shape.filter(|_| subject.kernel_source() == source) else {
             continue;
         };
         hash = hash.or(time.source_hash.as_deref());
+        times.push(*time);
         measured.push(GroupedRow {
             products: vec![shape],
             passes: MemoryPass::default(),
@@ -263,8 +266,11 @@ fn grouped_curve(
         .flat_map(|row| &row.products)
         .map(|shape| [shape.rows, shape.n, shape.k])
         .collect();
-    let note = "sustained, random data, seeded routing without preference; contiguous rows";
-    let place = provenance(hash, note);
+    let note = format!(
+        "sustained, random data, seeded routing without preference; contiguous rows{}",
+        told(times)
+    );
+    let place = provenance(hash, &note);
     let fit = (Law::Tiled(law), fitted);
     Some(curve(
         OpClass::GroupedGemm,
@@ -306,10 +312,12 @@ fn pass_curve(
     };
     let errors: Vec<f64> = shares.iter().map(|measured| (measured / share).ln()).collect();
     let shapes = passes.iter().map(|pass| [pass.0, 0, 0]).collect();
-    let place = provenance(
-        None,
-        "copies, reads, SwiGLU, permutation and combination, sustained",
+    let times = rows.iter().filter(|(subject, _)| subject.pass().is_some());
+    let note = format!(
+        "copies, reads, SwiGLU, permutation and combination, sustained{}",
+        told(times.map(|(_, measured)| *measured))
     );
+    let place = provenance(None, &note);
     let fit = (Law::Pass(law), summary(&errors));
     Some(curve(
         OpClass::MemoryPass,

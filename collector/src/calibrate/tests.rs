@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use orrery_kernels::device::{DeviceFacts, Measurement};
+use orrery_kernels::device::{DeviceFacts, Launching, Measurement};
 use orrery_profile::{OpClass, Profile};
 
 use super::{Answer, CalibrateError, Calibration, Order, Plan, Supervisor, WorkerFault, calibrate, spec_of};
@@ -31,6 +31,7 @@ pub(super) fn measured(picos: u64) -> Measurement {
         median_interval_picos: (picos, picos),
         samples: 30,
         launches: 10,
+        launching: Launching::Graph,
         stopped: "converged".to_owned(),
         clock_hertz: Some(1.8e9),
         error: Some(1e-3),

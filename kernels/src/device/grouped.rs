@@ -4,7 +4,7 @@ use cudarc::driver::sys::{self, CUtensorMap};
 use cudarc::driver::{CudaFunction, CudaSlice, DevicePtr as _, DeviceRepr, LaunchConfig, PushKernelArg as _};
 use orrery_operation::Precision;
 
-use super::operands::{draw, fetch, int, reserve, size, upload};
+use super::operands::{draw, fetch, forget, int, reserve, size, upload};
 use super::{Device, DeviceError, driver};
 use crate::Bf16;
 use crate::catalog::Kernel;
@@ -155,6 +155,11 @@ impl Grouped {
         unsafe { launch.launch(config) }
             .map(|_| ())
             .map_err(driver("launching"))
+    }
+
+    /// Forgets the result that is checked.
+    pub(super) fn forget(&self, device: &Device) -> Result<(), DeviceError> {
+        forget(&device.stream, &self.copies[0].result)
     }
 
     pub(super) fn check(&self, device: &Device) -> Result<f64, DeviceError> {

@@ -5,7 +5,7 @@ use std::ffi::{c_int, c_void};
 use cudarc::cublas::{result, sys};
 use cudarc::driver::{CudaSlice, DevicePtr as _};
 
-use super::operands::{draw, fetch, int, reserve, size, upload};
+use super::operands::{draw, fetch, forget, int, reserve, size, upload};
 use super::{Device, DeviceError, Libraries};
 use crate::measure::Subject;
 use crate::{Bf16, verify};
@@ -193,6 +193,11 @@ impl LibraryGrouped {
         };
         done.result()
             .map_err(|fault| refused("this grouped product", &fault.0))
+    }
+
+    /// Forgets the result that is checked.
+    pub(super) fn forget(&self, device: &Device) -> Result<(), DeviceError> {
+        forget(&device.stream, &self.copies[0].result)
     }
 
     pub(super) fn check(&self, device: &Device) -> Result<f64, DeviceError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cudarc::driver::{
-    CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg as _,
+    CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg as _, result,
 };
 use orrery_units::{Bytes, Seed};
 use rand::RngExt as _;
@@ -109,6 +109,16 @@ where
         .map_err(driver("reserving memory"))
 }
 
+/// Fills `buffer` with zeros, which is no result of random data.
+pub(super) fn forget<T>(stream: &CudaStream, buffer: &CudaSlice<T>) -> Result<(), DeviceError> {
+    let forgetting = "filling memory";
+    stream.context().bind_to_thread().map_err(driver(forgetting))?;
+    let (address, _written) = buffer.device_ptr(stream);
+    // SAFETY: so many bytes are the buffer's, and every type of number here has a zero whose bits are zero.
+    unsafe { result::memset_d8_async(address, 0, buffer.num_bytes(), stream.cu_stream()) }
+        .map_err(driver(forgetting))
+}
+
 impl Operands {
     pub(super) fn of(device: &Device, subject: &Subject) -> Result<Self, DeviceError> {
         let copies = subject.copies(Bytes::new(device.facts.cache_bytes));
@@ -195,6 +205,32 @@ impl Operands {
             Self::AllReduce(all) => all.check(),
         }
         .map(Some)
+    }
+
+    /// Fills what the check looks at with what no launch leaves there.
+    pub(super) fn forget(&self, device: &Device) -> Result<(), DeviceError> {
+        match self {
+            Self::Empty(_) => Ok(()),
+            Self::Stream(stream) => stream.forget(device),
+            Self::Pass(pass) => pass.forget(device),
+            Self::Peer(peer) => peer.forget(),
+            Self::Dense(dense) => dense.forget(device),
+            Self::Grouped(grouped) => grouped.forget(device),
+            Self::LibraryGrouped(grouped) => grouped.forget(device),
+            // Never replayed.
+            Self::Exchange(_) | Self::AllReduce(_) => Ok(()),
+        }
+    }
+
+    /// The stream of which launches may be captured and replayed, or why they may not.
+    pub(super) fn replayed(&self, device: &Device) -> Result<Arc<CudaStream>, &'static str> {
+        match self {
+            Self::Exchange(_) => Err("one process drives all devices"),
+            Self::AllReduce(_) => {
+                Err("every launch has a number of its own, by which ranks wait for each other")
+            }
+            _ => Ok(Arc::clone(&device.stream)),
+        }
     }
 
     /// The streams on which launches run: a launch is over when the last of them is.

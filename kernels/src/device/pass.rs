@@ -2,7 +2,7 @@
 
 use cudarc::driver::{CudaFunction, CudaSlice, LaunchConfig, PushKernelArg as _};
 
-use super::operands::{draw, fetch, int, reserve, size, upload};
+use super::operands::{draw, fetch, forget, int, reserve, size, upload};
 use super::{Device, DeviceError, driver};
 use crate::Bf16;
 use crate::catalog::Kernel;
@@ -131,6 +131,11 @@ impl Pass {
         unsafe { launch.launch(shape) }
             .map(|_| ())
             .map_err(driver("launching"))
+    }
+
+    /// Forgets the result that is checked.
+    pub(super) fn forget(&self, device: &Device) -> Result<(), DeviceError> {
+        forget(&device.stream, &self.copies[0].1)
     }
 
     pub(super) fn check(&self, device: &Device) -> Result<f64, DeviceError> {

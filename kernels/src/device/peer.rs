@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cudarc::driver::sys::{self, CUresult};
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr as _};
 
-use super::operands::{draw_words, fetch, size, upload};
+use super::operands::{draw_words, fetch, forget, size, upload};
 use super::{Device, DeviceError, driver};
 use crate::verify;
 
@@ -71,6 +71,15 @@ impl Peer {
             )
         };
         outcome.result().map_err(driver("copying to the other device"))
+    }
+
+    /// Forgets the result that is checked.
+    pub(super) fn forget(&self) -> Result<(), DeviceError> {
+        let forgetting = forget(&self.stream_there, &self.copies[0].1);
+        forgetting.and_then(|()| {
+            let waited = self.stream_there.synchronize();
+            waited.map_err(driver("waiting for the other device"))
+        })
     }
 
     pub(super) fn check(&self, device: &Device) -> Result<f64, DeviceError> {

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use cudarc::driver::sys::CUevent_flags_enum::CU_EVENT_DEFAULT;
-use cudarc::driver::{CudaEvent, CudaSlice, CudaStream, LaunchConfig, PushKernelArg as _};
+use cudarc::driver::{CudaSlice, LaunchConfig, PushKernelArg as _};
 use orrery_units::SimDuration;
 use serde::{Deserialize, Serialize};
 
+use super::batch::{Batch, Launching, recorded};
 use super::operands::Operands;
 use super::{Device, DeviceError, driver};
 use crate::catalog::Kernel;
@@ -19,6 +19,9 @@ const GATE_LIMIT_NANOS: u64 = 2_000_000_000;
 const BATCH_SECONDS: f64 = 0.01;
 /// Most launches in a batch.
 const MOST_LAUNCHES: usize = 4096;
+
+/// Why a cold launch is no part of a graph.
+const ALONE: &str = "one launch at a time";
 
 /// How long and how often to sample.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +55,9 @@ pub struct Measurement {
     pub samples: u64,
     /// Launches in each sample.
     pub launches: u64,
+    /// How they got to the device.
+    #[serde(default)]
+    pub launching: Launching,
     /// Why sampling stopped.
     pub stopped: String,
     /// Clock of the units over the samples, in hertz, if their counters told.
@@ -79,6 +85,7 @@ impl Measurement {
             median_interval_picos: (picos(summary.median_low), picos(summary.median_high)),
             samples: summary.count as u64,
             launches: launches as u64,
+            launching: Launching::Stream(ALONE.to_owned()),
             stopped: reason.name().to_owned(),
             clock_hertz: None,
             error: None,
@@ -122,44 +129,33 @@ impl Device {
         };
         let after = self.clocks()?;
         measured.clock_hertz = clock_between(&before, &after);
-        measured.error = error;
+        measured.error = error.into_iter().chain(measured.error).reduce(f64::max);
         measured.source_hash = operands.source_hash();
         operands.finish(self)?;
         Ok(measured)
     }
 
-    /// Time of `launches` launches back to back over changing copies, for one of them: on several devices that of the
-    /// last to end.
-    fn batch(&self, operands: &Operands, launches: usize) -> Result<SimDuration, DeviceError> {
-        let streams = operands.streams(self);
-        let begun = streams
-            .iter()
-            .map(|stream| recorded(stream))
-            .collect::<Result<Vec<_>, _>>()?;
-        for launch in 0..launches {
-            operands.launch(self, launch)?;
-        }
-        let ended = streams
-            .iter()
-            .map(|stream| recorded(stream))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut longest = 0.0_f32;
-        for (begin, end) in begun.iter().zip(&ended) {
-            longest = longest.max(begin.elapsed_ms(end).map_err(driver("reading an event"))?);
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a batch has few launches")]
-        let each = f64::from(longest) / 1e3 / launches as f64;
-        Ok(SimDuration::from_secs(each))
-    }
-
+    /// Batches back to back. What a graph computes is checked as well, on a result that the launches before did not leave.
     fn sustained(&self, operands: &Operands, sampling: &Sampling) -> Result<Measurement, DeviceError> {
         let begin = Instant::now();
-        let mut once = self.batch(operands, 3)?;
-        while begin.elapsed().as_secs_f64() < sampling.warm_up.as_secs() {
-            once = self.batch(operands, launches_for(once))?;
+        let how_long = "how long a launch takes was not known";
+        let once = Batch::on_stream(self, operands, 3, how_long).time()?;
+        let once = Batch::on_stream(self, operands, launches_for(once), how_long).time()?;
+        let batch = Batch::new(self, operands, launches_for(once));
+        let mut error = None;
+        if batch.launching() == Launching::Graph {
+            operands.forget(self)?;
+            batch.time()?;
+            self.settle()?;
+            error = operands.check(self)?;
         }
-        let launches = launches_for(once);
-        self.sample(sampling, launches, || self.batch(operands, launches))
+        while begin.elapsed().as_secs_f64() < sampling.warm_up.as_secs() {
+            batch.time()?;
+        }
+        let mut measured = self.sample(sampling, batch.launches(), || batch.time())?;
+        measured.launching = batch.launching();
+        measured.error = error;
+        Ok(measured)
     }
 
     /// One launch at a time: the cache is flushed, and the stream held until the launch and both events are enqueued, so
@@ -239,15 +235,6 @@ impl Device {
             .clone_dtoh(&readings)
             .map_err(driver("reading the clock"))
     }
-}
-
-/// An event of `stream`, recorded now.
-fn recorded(stream: &CudaStream) -> Result<CudaEvent, DeviceError> {
-    // Without this flag events have no time.
-    let event = stream.context().new_event(Some(CU_EVENT_DEFAULT));
-    let event = event.map_err(driver("making an event"))?;
-    event.record(stream).map_err(driver("recording an event"))?;
-    Ok(event)
 }
 
 /// Launches that take about as long as a batch should.

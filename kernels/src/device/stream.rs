@@ -2,7 +2,7 @@
 
 use cudarc::driver::{CudaFunction, CudaSlice, PushKernelArg as _};
 
-use super::operands::{draw_words, fetch, reserve, size, upload};
+use super::operands::{draw_words, fetch, forget, reserve, size, upload};
 use super::run::wide;
 use super::{Device, DeviceError, driver};
 use crate::catalog::Kernel;
@@ -52,6 +52,11 @@ impl Stream {
         unsafe { launch.launch(wide(device.facts.num_units)) }
             .map(|_| ())
             .map_err(driver("launching"))
+    }
+
+    /// Forgets the result that is checked.
+    pub(super) fn forget(&self, device: &Device) -> Result<(), DeviceError> {
+        forget(&device.stream, &self.copies[0].1)
     }
 
     pub(super) fn check(&self, device: &Device) -> Result<f64, DeviceError> {

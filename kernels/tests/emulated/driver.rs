@@ -10,7 +10,7 @@ use std::process::Command;
 
 use orrery_kernels::catalog::{Kernel, Source};
 use orrery_kernels::compile::{Cache, Compiler, Search};
-use orrery_kernels::device::{Device, Sampling};
+use orrery_kernels::device::{Device, Measurement, Sampling};
 use orrery_kernels::measure::{Mode, Subject};
 use orrery_kernels::statistics::StopRule;
 use orrery_operation::{CollectiveOp, Precision};
@@ -48,6 +48,9 @@ fn driver(libraries: &[&str]) -> tempfile::TempDir {
     folder
 }
 
+/// What came of every subject.
+pub(crate) type Results = Vec<Result<Measurement, String>>;
+
 /// Relative errors of `subjects`, or why there is none, on a device of this major capability that runs `sources`, with
 /// `libraries` there; none where something to build them with is missing.
 fn measure(
@@ -56,6 +59,22 @@ fn measure(
     libraries: &[&str],
     subjects: &[Subject],
 ) -> Option<Vec<Result<Option<f64>, String>>> {
+    let results = measured(major, sources, libraries, subjects, &[])?.into_iter();
+    Some(
+        results
+            .map(|result| result.map(|measured| measured.error))
+            .collect(),
+    )
+}
+
+/// The same in full, by a driver that is told more by its `environment`.
+pub(crate) fn measured(
+    major: u32,
+    sources: &[Source],
+    libraries: &[&str],
+    subjects: &[Subject],
+    environment: &[(&str, &str)],
+) -> Option<Results> {
     nvrtc()?;
     let kernels = sources.iter().map(|&source| {
         let emulator = Emulator::of(source)?;
@@ -72,11 +91,12 @@ fn measure(
         .env("ORRERY_FAKE_CUDA_UNITS", "2")
         .env("ORRERY_FAKE_CUDA_DEVICES", "3")
         .env("ORRERY_FAKE_CUDA_CACHE", "20000")
+        .envs(environment.iter().copied())
         .output()
         .expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout);
     let results = text.lines().filter_map(|line| line.strip_prefix("RESULT "));
-    let results: Vec<_> = results
+    let results: Results = results
         .map(|line| serde_json::from_str(line).expect("as the child writes"))
         .collect();
     assert_eq!(
@@ -111,16 +131,14 @@ fn child() {
     };
     for subject in &subjects {
         let measured = device.measure(subject, Mode::Sustained, &sampling);
-        let result = measured
-            .map(|measured| measured.error)
-            .map_err(|fault| fault.to_string());
+        let result = measured.map_err(|fault| fault.to_string());
         let line = serde_json::to_string(&result).unwrap();
         // On a line of its own, whatever stands before it.
         writeln!(std::io::stdout(), "\nRESULT {line}").unwrap();
     }
 }
 
-const PASSES: [Subject; 6] = [
+pub(crate) const PASSES: [Subject; 6] = [
     Subject::Copy { bytes: 40_000 },
     Subject::Read { bytes: 70_000 },
     Subject::Swiglu { rows: 6, inner: 40 },

@@ -125,7 +125,9 @@ impl Emulator {
             let name = kernel.name();
             text += &format!(
                 "extern \"C\" void launch_{name}(const emulated::Launch *launch, void ***arguments) {{\n    \
-                 emulated::launch({name}, *launch, arguments);\n}}\n"
+                 emulated::launch({name}, *launch, arguments);\n}}\n\
+                 extern \"C\" unsigned int sizes_{name}(unsigned int *sizes) {{\n    \
+                 return emulated::sizes({name}, sizes);\n}}\n"
             );
         }
         Self::build(root, &text, source.file, source.text)

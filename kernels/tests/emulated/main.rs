@@ -8,6 +8,7 @@
 
 mod driver;
 mod exchange;
+mod graphs;
 mod layer;
 mod machine;
 mod products;

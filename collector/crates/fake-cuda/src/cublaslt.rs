@@ -3,6 +3,7 @@
 use std::ffi::{c_int, c_void};
 
 use crate::numbers::{from_bf16, from_e4m3, to_bf16};
+use crate::stream::enqueue;
 use crate::{SUCCESS, put, thing};
 
 /// `CUBLAS_STATUS_NOT_SUPPORTED`.
@@ -207,7 +208,8 @@ pub unsafe extern "C" fn cublasLtMatmulAlgoGetHeuristic(
 /// Multiplies, with factors of one and nothing added, and bfloats for a result.
 ///
 /// # Safety
-/// Product and layouts must be of these, and the operands matrices of those layouts.
+/// Product and layouts must be of these, the operands matrices of those layouts whenever it is done, and the stream be of
+/// these.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cublasLtMatmul(
     _handle: *mut c_void,
@@ -225,7 +227,7 @@ pub unsafe extern "C" fn cublasLtMatmul(
     _algorithm: *const c_void,
     _workspace: *mut c_void,
     _workspace_size: usize,
-    _stream: *mut c_void,
+    stream: *mut c_void,
 ) -> c_int {
     // SAFETY: as the caller says.
     let (transposed, of_first, of_second, of_result) = unsafe {
@@ -239,6 +241,24 @@ pub unsafe extern "C" fn cublasLtMatmul(
     if of_result.kind != BF16 {
         return NOT_SUPPORTED;
     }
+    let layouts = [of_first, of_second, of_result];
+    let places = [first as usize, second as usize, result as usize];
+    let work = move || {
+        // SAFETY: as the caller says.
+        unsafe { multiply(transposed, layouts, places) };
+        SUCCESS
+    };
+    // SAFETY: as the caller says.
+    unsafe { enqueue(stream, work) }
+}
+
+/// The product of matrices at these places.
+///
+/// # Safety
+/// There must be matrices of these layouts.
+unsafe fn multiply(transposed: Product, [of_first, of_second, of_result]: [Layout; 3], places: [usize; 3]) {
+    let [first, second, result] = places;
+    let (first, second) = (first as *const c_void, second as *const c_void);
     let depth = if transposed[0] {
         of_first.rows
     } else {
@@ -254,8 +274,7 @@ pub unsafe extern "C" fn cublasLtMatmul(
             });
             let place = column * of_result.stride + row;
             // SAFETY: as the caller says, and the place is within.
-            unsafe { *result.cast::<u16>().add(place) = to_bf16(products.sum()) };
+            unsafe { *(result as *mut u16).add(place) = to_bf16(products.sum()) };
         }
     }
-    SUCCESS
 }

@@ -4,6 +4,8 @@ use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::journal::note;
+use crate::stream::enqueue;
 use crate::{SUCCESS, mood, put, thing};
 
 /// `RTLD_NOW`.
@@ -19,9 +21,28 @@ unsafe extern "C" {
 struct Function {
     name: CString,
     run: Option<Run>,
+    /// Bytes of each of its parameters, where they are looked at.
+    sizes: Vec<usize>,
+}
+
+/// A parameter of a launch, as it was when the launch was made.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Parameter([u8; LONGEST]);
+
+/// A launch, as often as it is done.
+#[derive(Clone)]
+struct Launched {
+    function: &'static Function,
+    grid: [c_uint; 3],
+    block: [c_uint; 3],
+    dynamic_bytes: c_uint,
+    parameters: Vec<Parameter>,
 }
 
 type Run = unsafe extern "C" fn(*const Launch, *mut *mut *mut c_void);
+/// Writes the bytes of each parameter, and returns how many there are; writes nothing where it is given no place.
+type Sizes = unsafe extern "C" fn(*mut c_uint) -> c_uint;
 
 /// A launch as kernels built for the CPU take it (`kernels/emulator`).
 #[repr(C)]
@@ -47,10 +68,10 @@ struct TensorMap {
     rest: [u8; 84],
 }
 
-/// The function that runs the kernel `name`, if a library has it.
-fn runner(name: &CStr) -> Option<Run> {
+/// The function `what` of the kernel `name`, as an address, if a library has it.
+fn found(what: &str, name: &CStr) -> Option<*mut c_void> {
     let libraries = std::env::var("ORRERY_FAKE_CUDA_KERNELS").ok()?;
-    let wanted = CString::new(format!("launch_{}", name.to_str().ok()?)).ok()?;
+    let wanted = CString::new(format!("{what}_{}", name.to_str().ok()?)).ok()?;
     libraries.split(':').find_map(|path| {
         let path = CString::new(path).ok()?;
         // SAFETY: the library is one of kernels, built for tests; both texts end with a zero.
@@ -58,72 +79,143 @@ fn runner(name: &CStr) -> Option<Run> {
             let library = dlopen(path.as_ptr(), NOW);
             (!library.is_null()).then(|| dlsym(library, wanted.as_ptr()))?
         };
-        // SAFETY: every function of this name has this type.
-        (!found.is_null()).then(|| unsafe { std::mem::transmute::<*mut c_void, Run>(found) })
+        (!found.is_null()).then_some(found)
     })
+}
+
+/// The function that runs the kernel `name`, if a library has it.
+fn runner(name: &CStr) -> Option<Run> {
+    // SAFETY: every function of this name has this type.
+    found("launch", name).map(|found| unsafe { std::mem::transmute::<*mut c_void, Run>(found) })
+}
+
+/// Bytes of each parameter of the kernel `name`; none of a kernel that does nothing.
+fn sizes(name: &CStr) -> Vec<usize> {
+    if let Some(found) = found("sizes", name) {
+        // SAFETY: every function of this name has this type.
+        let sizes = unsafe { std::mem::transmute::<*mut c_void, Sizes>(found) };
+        // SAFETY: the second call writes as many numbers as the first one says.
+        let told = unsafe {
+            let mut told = vec![0; sizes(std::ptr::null_mut()) as usize];
+            sizes(told.as_mut_ptr());
+            told
+        };
+        return told.into_iter().map(|size| size as usize).collect();
+    }
+    if is_copy(name) { vec![8; 3] } else { Vec::new() }
+}
+
+/// Whether it is the plain copy, and done although no library has it.
+fn is_copy(name: &CStr) -> bool {
+    mood() == "copies" && name == c"bandwidth_copy"
 }
 
 /// Bytes of a parameter, at most.
 const LONGEST: usize = 128;
 
-/// Parameters of launches that wait for those of other ranks.
-static WAITING: Mutex<Vec<Vec<[u8; LONGEST]>>> = Mutex::new(Vec::new());
+/// Launches that wait for those of other ranks.
+static WAITING: Mutex<Vec<Launched>> = Mutex::new(Vec::new());
 
-/// Sizes of the parameters of kernels whose ranks wait for each other: addresses of peers, buffers, length, then the rank,
-/// how many there are, and the number of the launch.
-fn waiting_sizes(name: &CStr) -> Option<&'static [usize]> {
-    const ONE_SHOT: &[usize] = &[128, 8, 8, 4, 4, 4];
-    const RING: &[usize] = &[128, 8, 4, 4, 4];
-    match name.to_bytes() {
-        b"all_reduce_one_shot" => Some(ONE_SHOT),
-        b"all_reduce_ring" => Some(RING),
-        _ => None,
+/// Kernels whose ranks wait for each other: of their parameters the last three are the rank, how many there are, and the
+/// number of the launch.
+fn is_of_ranks(name: &CStr) -> bool {
+    [c"all_reduce_one_shot", c"all_reduce_ring"].contains(&name)
+}
+
+impl Launched {
+    /// What the caller gives, as it is now.
+    ///
+    /// # Safety
+    /// There must be an address for each parameter, of as many bytes as it has.
+    unsafe fn keep(function: &'static Function, shape: [[c_uint; 3]; 2], given: *mut *mut c_void) -> Self {
+        let kept = function.sizes.iter().enumerate().map(|(index, &size)| {
+            let mut bytes = [0; LONGEST];
+            // SAFETY: as the caller says.
+            unsafe {
+                let from = (*given.add(index)).cast::<u8>();
+                std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), size);
+            }
+            Parameter(bytes)
+        });
+        Self {
+            function,
+            grid: shape[0],
+            block: shape[1],
+            dynamic_bytes: 0,
+            parameters: kept.collect(),
+        }
+    }
+
+    /// A line that says what is done.
+    fn line(&self) -> String {
+        let mut line = format!(
+            "{} {:?} {:?}",
+            self.function.name.to_string_lossy(),
+            self.grid,
+            self.block
+        );
+        for (Parameter(bytes), &size) in self.parameters.iter().zip(&self.function.sizes) {
+            line.push(' ');
+            let digits = bytes[..size].iter().rev().map(|byte| format!("{byte:02x}"));
+            line.extend(digits);
+        }
+        line
+    }
+
+    /// The word at the beginning of a parameter.
+    fn word(&self, index: usize) -> u32 {
+        let Parameter(bytes) = &self.parameters[index];
+        u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    }
+
+    /// Does it; launches of several ranks once every rank's is there.
+    fn run(&self) -> c_int {
+        note(&self.line());
+        if is_of_ranks(&self.function.name) && !self.parameters.is_empty() {
+            let ranks = self.word(self.parameters.len() - 2);
+            let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.push(self.clone());
+            if waiting.len() >= ranks as usize {
+                together(&mut std::mem::take(&mut *waiting));
+            }
+        } else if self.function.run.is_some() {
+            together(std::slice::from_mut(&mut self.clone()));
+        } else if is_copy(&self.function.name) {
+            let long = |index: usize| {
+                let Parameter(bytes) = &self.parameters[index];
+                u64::from_ne_bytes(std::array::from_fn(|at| bytes[at]))
+            };
+            let bytes = 16 * usize::try_from(long(2)).unwrap_or(0);
+            // SAFETY: its parameters are two addresses and the number of pieces of 16 bytes.
+            unsafe { std::ptr::copy(long(0) as *const u8, long(1) as *mut u8, bytes) };
+        }
+        SUCCESS
     }
 }
 
-/// Keeps the launch, and runs all of them together once every rank's is there.
-///
-/// # Safety
-/// The parameters must be of these sizes.
-unsafe fn wait_for_ranks(
-    function: &Function,
-    sizes: &[usize],
-    [blocks, threads]: [c_uint; 2],
-    parameters: *mut *mut c_void,
-) {
-    let kept = sizes.iter().enumerate().map(|(index, &size)| {
-        let mut bytes = [0; LONGEST];
-        // SAFETY: as the caller says.
-        unsafe {
-            let from = (*parameters.add(index)).cast::<u8>();
-            std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), size);
-        }
-        bytes
-    });
-    let kept: Vec<[u8; LONGEST]> = kept.collect();
-    let ranks = kept[sizes.len() - 2];
-    let ranks = u32::from_ne_bytes([ranks[0], ranks[1], ranks[2], ranks[3]]);
-    let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
-    waiting.push(kept);
-    if waiting.len() < ranks as usize {
-        return;
-    }
-    let mut all = std::mem::take(&mut *waiting);
-    let Some(run) = function.run else { return };
+/// Runs launches of one kernel that see each other, or one alone.
+fn together(all: &mut [Launched]) {
+    let Some(first) = all.first() else { return };
+    let Some(run) = first.function.run else { return };
+    let launch = Launch {
+        grid: first.grid,
+        block: first.block,
+        dynamic_bytes: first.dynamic_bytes,
+        seed: 1,
+        grids: c_uint::try_from(all.len()).unwrap_or(1),
+        together: c_uint::from(is_of_ranks(&first.function.name)),
+    };
     let mut addresses: Vec<Vec<*mut c_void>> = all
         .iter_mut()
-        .map(|each| each.iter_mut().map(|bytes| bytes.as_mut_ptr().cast()).collect())
+        .map(|each| {
+            let parameters = each.parameters.iter_mut();
+            parameters
+                .map(|Parameter(bytes)| bytes.as_mut_ptr().cast())
+                .collect()
+        })
         .collect();
     let mut tables: Vec<*mut *mut c_void> = addresses.iter_mut().map(|each| each.as_mut_ptr()).collect();
-    let launch = Launch {
-        grid: [blocks, 1, 1],
-        block: [threads, 1, 1],
-        dynamic_bytes: 0,
-        seed: 1,
-        grids: ranks,
-        together: 1,
-    };
-    // SAFETY: a table for each rank, with an address for every parameter.
+    // SAFETY: a table for each launch, with an address for every parameter.
     unsafe { run(&raw const launch, tables.as_mut_ptr()) };
 }
 
@@ -155,9 +247,9 @@ pub unsafe extern "C" fn cuModuleGetFunction(
 ) -> c_int {
     // SAFETY: as the caller says.
     let name = unsafe { CStr::from_ptr(name) }.to_owned();
-    let run = runner(&name);
+    let (run, sizes) = (runner(&name), sizes(&name));
     // Functions live as long as the process: there are a few of them.
-    let made: &'static mut Function = Box::leak(Box::new(Function { name, run }));
+    let made: &'static mut Function = Box::leak(Box::new(Function { name, run, sizes }));
     // SAFETY: as the caller says.
     unsafe { put(function, (&raw mut *made).cast()) }
 }
@@ -168,10 +260,10 @@ pub extern "C" fn cuFuncSetAttribute(_function: *mut c_void, _attribute: c_int, 
     SUCCESS
 }
 
-/// Runs a kernel, and returns when it is done.
+/// Runs a kernel, and returns when it is done, or keeps it for the graph that is captured.
 ///
 /// # Safety
-/// The function must be one of these, and the parameters those of its kernel.
+/// The function must be one of these, the parameters those of its kernel, and the stream one of these.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuLaunchKernel(
     function: *mut c_void,
@@ -182,36 +274,16 @@ pub unsafe extern "C" fn cuLaunchKernel(
     block_y: c_uint,
     block_z: c_uint,
     shared_bytes: c_uint,
-    _stream: *mut c_void,
-    mut parameters: *mut *mut c_void,
+    stream: *mut c_void,
+    parameters: *mut *mut c_void,
     _extra: *mut *mut c_void,
 ) -> c_int {
+    let shape = [[grid_x, grid_y, grid_z], [block_x, block_y, block_z]];
+    // SAFETY: as the caller says; functions live as long as the process.
+    let mut launched = unsafe { Launched::keep(&*function.cast::<Function>(), shape, parameters) };
+    launched.dynamic_bytes = shared_bytes;
     // SAFETY: as the caller says.
-    let function = unsafe { &*function.cast::<Function>() };
-    if let Some(sizes) = waiting_sizes(&function.name) {
-        // SAFETY: as the caller says.
-        unsafe { wait_for_ranks(function, sizes, [grid_x, block_x], parameters) };
-    } else if let Some(run) = function.run {
-        let launch = Launch {
-            grid: [grid_x, grid_y, grid_z],
-            block: [block_x, block_y, block_z],
-            dynamic_bytes: shared_bytes,
-            seed: 1,
-            grids: 1,
-            together: 0,
-        };
-        // SAFETY: the parameters are those of the kernel, an address for each.
-        unsafe { run(&raw const launch, &raw mut parameters) };
-    } else if mood() == "copies" && function.name.as_c_str() == c"bandwidth_copy" {
-        // SAFETY: its parameters are two addresses and the number of pieces of 16 bytes, and it has them.
-        unsafe {
-            let from = *(*parameters).cast::<*const u8>();
-            let to = *(*parameters.add(1)).cast::<*mut u8>();
-            let pieces = *(*parameters.add(2)).cast::<i64>();
-            std::ptr::copy(from, to, 16 * usize::try_from(pieces).unwrap_or(0));
-        }
-    }
-    SUCCESS
+    unsafe { enqueue(stream, move || launched.run()) }
 }
 
 /// Describes a matrix of two dimensions.

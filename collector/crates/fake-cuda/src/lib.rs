@@ -1,7 +1,8 @@
 //! A `libcuda.so` with devices of an H100's shape, which fails as the variable `ORRERY_FAKE_CUDA` says.
 //!
 //! `no_device`: there is none. `refuse`: no stream is made. `wedge`: making one never returns. `crash`: making one ends the
-//! process. Otherwise streams are made, device memory is memory of the host, and everything is done when the call returns.
+//! process. Otherwise streams are made, device memory is memory of the host, and everything is done when the call returns, but for
+//! what is captured into a graph ([`stream`]).
 //! Kernels do nothing, so that every result that is looked at is wrong; but for those of the libraries that
 //! `ORRERY_FAKE_CUDA_KERNELS` lists (sources of kernels, built for the CPU), and with `copies` the plain copy.
 //! `cuMemHostAlloc` is missing, as functions are from drivers that are too old. Under the names of `libcublas.so`,
@@ -17,14 +18,15 @@
 
 pub mod cublas;
 pub mod cublaslt;
+mod journal;
 pub mod kernels;
 pub mod memory;
 pub mod nccl;
 mod numbers;
+pub mod stream;
 pub mod time;
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
-use std::time::Duration;
 
 /// `CUDA_SUCCESS`.
 const SUCCESS: c_int = 0;
@@ -182,35 +184,6 @@ pub unsafe extern "C" fn cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: c_int) 
 pub unsafe extern "C" fn cuDeviceGetUuid(uuid: *mut [u8; 16], device: c_int) -> c_int {
     // SAFETY: as the caller says.
     unsafe { cuDeviceGetUuid_v2(uuid, device) }
-}
-
-/// A stream, or what the mood makes of it.
-///
-/// # Safety
-/// `stream` must be valid for a write.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuStreamCreate(stream: *mut *mut c_void, _flags: c_uint) -> c_int {
-    match mood().as_str() {
-        "refuse" => return OUT_OF_MEMORY,
-        "crash" => std::process::abort(),
-        // Far longer than anybody waits.
-        "wedge" => std::thread::sleep(Duration::from_secs(3600)),
-        _ => {}
-    }
-    // SAFETY: as the caller says.
-    unsafe { put(stream, thing()) }
-}
-
-/// Everything has been done.
-#[unsafe(no_mangle)]
-pub extern "C" fn cuStreamSynchronize(_stream: *mut c_void) -> c_int {
-    SUCCESS
-}
-
-/// Ends a stream.
-#[unsafe(no_mangle)]
-pub extern "C" fn cuStreamDestroy_v2(_stream: *mut c_void) -> c_int {
-    SUCCESS
 }
 
 /// What a code is called.

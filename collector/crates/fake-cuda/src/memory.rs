@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::{Mutex, PoisonError};
 
+use crate::stream::{enqueue, not_in_capture};
 use crate::{OUT_OF_MEMORY, SUCCESS, put};
 
 /// As devices align what they reserve.
@@ -25,6 +26,10 @@ fn layout(bytes: usize) -> Option<Layout> {
 /// `address` must be valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemAlloc_v2(address: *mut u64, bytes: usize) -> c_int {
+    let permitted = not_in_capture();
+    if permitted != SUCCESS {
+        return permitted;
+    }
     let Some(layout) = layout(bytes) else {
         return OUT_OF_MEMORY;
     };
@@ -59,55 +64,69 @@ pub unsafe extern "C" fn cuMemFree_v2(address: u64) -> c_int {
 /// Fills memory.
 ///
 /// # Safety
-/// `address` must be valid for `bytes` bytes.
+/// `address` must be valid for `bytes` bytes whenever it is done, and the stream be one of these.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemsetD8Async(
     address: u64,
     value: u8,
     bytes: usize,
-    _stream: *mut c_void,
+    stream: *mut c_void,
 ) -> c_int {
+    let work = move || {
+        // SAFETY: as the caller says.
+        unsafe { std::ptr::write_bytes(address as *mut u8, value, bytes) };
+        SUCCESS
+    };
     // SAFETY: as the caller says.
-    unsafe { std::ptr::write_bytes(address as *mut u8, value, bytes) };
-    SUCCESS
+    unsafe { enqueue(stream, work) }
 }
 
 /// Copies to the device.
 ///
 /// # Safety
-/// Both must be valid for `bytes` bytes.
+/// Both must be valid for `bytes` bytes whenever it is done, and the stream be one of these.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
     to: u64,
     from: *const c_void,
     bytes: usize,
-    _stream: *mut c_void,
+    stream: *mut c_void,
 ) -> c_int {
+    let from = from as usize;
+    let work = move || {
+        // SAFETY: as the caller says.
+        unsafe { std::ptr::copy(from as *const u8, to as *mut u8, bytes) };
+        SUCCESS
+    };
     // SAFETY: as the caller says.
-    unsafe { std::ptr::copy(from.cast::<u8>(), to as *mut u8, bytes) };
-    SUCCESS
+    unsafe { enqueue(stream, work) }
 }
 
 /// Copies from the device.
 ///
 /// # Safety
-/// Both must be valid for `bytes` bytes.
+/// Both must be valid for `bytes` bytes whenever it is done, and the stream be one of these.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemcpyDtoHAsync_v2(
     to: *mut c_void,
     from: u64,
     bytes: usize,
-    _stream: *mut c_void,
+    stream: *mut c_void,
 ) -> c_int {
+    let to = to as usize;
+    let work = move || {
+        // SAFETY: as the caller says.
+        unsafe { std::ptr::copy(from as *const u8, to as *mut u8, bytes) };
+        SUCCESS
+    };
     // SAFETY: as the caller says.
-    unsafe { std::ptr::copy(from as *const u8, to.cast::<u8>(), bytes) };
-    SUCCESS
+    unsafe { enqueue(stream, work) }
 }
 
 /// Copies from one device to another.
 ///
 /// # Safety
-/// Both must be valid for `bytes` bytes.
+/// Both must be valid for `bytes` bytes whenever it is done, and the stream be one of these.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemcpyPeerAsync(
     to: u64,
@@ -115,11 +134,15 @@ pub unsafe extern "C" fn cuMemcpyPeerAsync(
     from: u64,
     _from_context: *mut c_void,
     bytes: usize,
-    _stream: *mut c_void,
+    stream: *mut c_void,
 ) -> c_int {
+    let work = move || {
+        // SAFETY: as the caller says.
+        unsafe { std::ptr::copy(from as *const u8, to as *mut u8, bytes) };
+        SUCCESS
+    };
     // SAFETY: as the caller says.
-    unsafe { std::ptr::copy(from as *const u8, to as *mut u8, bytes) };
-    SUCCESS
+    unsafe { enqueue(stream, work) }
 }
 
 /// Every device reaches every other.

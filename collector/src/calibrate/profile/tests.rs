@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use orrery_kernels::device::Launching;
 use orrery_kernels::measure::{Mode, Subject};
 use orrery_kernels::statistics::Taint;
 use orrery_operation::{CollectiveOp, Precision};
@@ -68,11 +69,41 @@ fn a_fit_finds_what_the_times_were_made_of() {
         assert_eq!(dense.kernel_source, "cublaslt");
         assert!(dense.fitted.mape < 0.2, "{:?}", dense.fitted);
     }
+    let notes = products.iter().map(|curve| curve.provenance.note.as_str());
+    for note in notes {
+        assert!(note.ends_with("; batches replayed as CUDA graphs"), "{note}");
+    }
     assert!(
         run.plan.entries.iter().all(|entry| entry.mode == Mode::Sustained),
         "cold entries have no curve"
     );
     assert_eq!(profile.contention, None, "nothing was measured beside another");
+}
+
+/// A curve says how many of its times hold those of the host, and why.
+#[test]
+fn a_curve_says_what_was_not_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = calibration(folder.path(), worker(WILLING), &["copy", "read"]);
+    let records = run.plan.entries.iter().zip(0..).map(|(entry, index)| {
+        let mut measured = measured(50_000_000);
+        if index > 0 {
+            measured.launching = Launching::Stream("ending a capture: it was refused".to_owned());
+        }
+        (entry.id(), measured)
+    });
+    let profile = profile_of(&run, &facts(), &records.collect());
+    let note = &profile.kernels[0].provenance.note;
+    assert!(
+        note.contains("3 of 4 not replayed as CUDA graphs")
+            && note.ends_with("host holds its time: ending a capture: it was refused"),
+        "{note}"
+    );
+    // What an earlier version has measured, and kept beside its profile, tells nothing of it.
+    let mut line = serde_json::to_value(measured(1)).unwrap();
+    line.as_object_mut().unwrap().remove("launching");
+    let old: Measurement = serde_json::from_value(line).unwrap();
+    assert_eq!(old.launching, Launching::default());
 }
 
 /// Sweeps made by a law of latency, fill and bandwidth come back as a curve for each collective, and copies among devices
