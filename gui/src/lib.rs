@@ -17,8 +17,8 @@ mod words;
 pub use app::{Action, App, Arrangement, Command, Menu, Start, session_path};
 pub use document::{
     Access, Apart, Asked, Calibrate, Collector, Course, CourseLine, Device, DeviceId, Document, Elsewhere,
-    Explore, Fact, Facts, Finished, Fleet, FleetEvent, FleetMetric, Footing, History, Home, Item, Job,
-    Judging, KEPT, Keeping, Link, Load, Look, Measuring, News, Node, Of, Opening, Past, Prepared, Reach,
+    Explore, Export, Fact, Facts, Finished, Fleet, FleetEvent, FleetMetric, Footing, History, Home, Item,
+    Job, Judging, KEPT, Keeping, Link, Load, Look, Measuring, News, Node, Of, Opening, Past, Prepared, Reach,
     Related, Remedies, Run, Running, Runs, SIDES, Scenario, Searching, Seen, Selection, Sheets, Shelved,
     Side, Standing, UnderWay, Wake, Wanted, Weighed, collector_url, is_scenario, short_name,
 };

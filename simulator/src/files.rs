@@ -175,6 +175,17 @@ pub fn write_with(
     fs::rename(&part, path).map_err(fail)
 }
 
+/// Makes the folder of `path`, where it is not there yet.
+///
+/// # Errors
+/// Why it cannot be made, without the path.
+pub(crate) fn folder_of(path: &Path) -> Result<(), String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.map_or(Ok(()), |folder| {
+        fs::create_dir_all(folder).map_err(|fault| phrase(&fault))
+    })
+}
+
 /// The `run.json` of a run named by its folder or by that file.
 ///
 /// # Errors

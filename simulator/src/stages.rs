@@ -136,6 +136,18 @@ impl StagesFigure {
         format!("{}: {total}{limit}: {}", bar.label, parts.join(", "))
     }
 
+    /// What `bar` holds of each cause, in the order of the causes; empty words for nothing.
+    #[must_use]
+    pub fn cells(&self, bar: &StageBar) -> Vec<String> {
+        let words = |cause: usize| {
+            let part = bar.parts.iter().find(|part| part.cause == cause);
+            part.map_or_else(String::new, |part| {
+                Bytes::from_f64(part.to - part.from).to_string()
+            })
+        };
+        (0..self.causes.len()).map(words).collect()
+    }
+
     /// Which stages are drawn, where that is not all of them.
     #[must_use]
     pub fn left_out(&self) -> Option<String> {

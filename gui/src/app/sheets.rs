@@ -36,7 +36,10 @@ impl App {
                 sheets.preparing = None;
                 sheets.prepared = Some(prepared);
             }
-            SheetNews::Written(outcome) => sheets.written = Some(outcome),
+            SheetNews::Written(export) => {
+                sheets.written.retain(|other| other.path != export.path);
+                sheets.written.insert(0, export);
+            }
         }
     }
 
@@ -44,12 +47,11 @@ impl App {
     pub(super) fn show_sheet(&mut self, run: u64) {
         let sheets = &mut Arc::make_mut(&mut self.document).sheets;
         sheets.picked = Some(run);
-        sheets.written = None;
+        sheets.written.clear();
     }
 
     /// Writes `sheet` to `path`.
     pub(super) fn write_sheet(&mut self, sheet: Sheet, path: PathBuf) {
-        Arc::make_mut(&mut self.document).sheets.written = None;
         let (out, wake) = (self.events.0.clone(), Arc::clone(&self.wake));
         write(Arc::new(sheet), path, out, wake);
     }

@@ -50,8 +50,8 @@ pub use past::{Asked, Course, CourseLine, Past, Reach};
 pub(crate) use past::{Told, ask, in_words, shown};
 pub use runs::{Opening, Run, Runs, SIDES, Side};
 pub use selection::{DeviceId, Item, Load, Look, Of, Seen, Selection};
+pub use sheets::{Export, Prepared, Sheets};
 pub(crate) use sheets::{News as SheetNews, prepare, write};
-pub use sheets::{Prepared, Sheets};
 
 /// Called from other threads when there is something new to draw.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;

@@ -29,8 +29,30 @@ pub struct Sheets {
     pub(crate) preparing: Option<u64>,
     /// The sheet that was made last.
     pub prepared: Option<Prepared>,
-    /// What became of the last export.
-    pub written: Option<Result<String, String>>,
+    /// What became of exports, the newest first, one for each file.
+    pub written: Vec<Export>,
+}
+
+/// What became of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// The file, whole.
+    pub path: PathBuf,
+    /// Whether an older file of that name gave way to it; or why nothing was written.
+    pub outcome: Result<bool, String>,
+}
+
+impl Export {
+    /// What became of it, in a sentence.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let path = self.path.display();
+        match &self.outcome {
+            Ok(false) => format!("wrote {path}"),
+            Ok(true) => format!("wrote {path}, in place of an older file"),
+            Err(why) => why.clone(),
+        }
+    }
 }
 
 /// What threads say of sheets.
@@ -39,7 +61,7 @@ pub(crate) enum News {
     /// A sheet was made.
     Prepared(Prepared),
     /// A sheet was written, or not.
-    Written(Result<String, String>),
+    Written(Export),
 }
 
 impl Document {
@@ -86,8 +108,15 @@ pub(crate) fn prepare(document: &Arc<Document>, run: &Arc<Run>, out: Out, wake: 
 /// Writes `sheet` to `path`.
 pub(crate) fn write(sheet: Arc<Sheet>, path: PathBuf, out: Out, wake: Wake) {
     thread::spawn(move || {
-        let written = guarded(|| sheet.write(&path).map(|()| path.display().to_string()));
-        let written = written.unwrap_or_else(Err);
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let outcome = guarded(|| {
+            let replaces = path.exists();
+            sheet.write(&path).map(|()| replaces)
+        });
+        let written = Export {
+            path,
+            outcome: outcome.unwrap_or_else(Err),
+        };
         send(&out, &wake, Event::Sheet(News::Written(written)));
     });
 }

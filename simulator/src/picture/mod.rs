@@ -9,6 +9,8 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use crate::files;
+
 const SIZE: (u32, u32) = (960, 600);
 
 /// Something that can be drawn on any backend.
@@ -35,14 +37,21 @@ pub(crate) fn draw(drawing: &impl Drawing, path: &Path) -> Result<(), String> {
         FontStyle::Normal,
         epaint_default_fonts::UBUNTU_LIGHT,
     );
-    match path.extension().and_then(|end| end.to_str()) {
-        Some("svg") => finish(drawing, SVGBackend::new(path, drawing.size())),
-        Some("png") => finish(drawing, BitMapBackend::new(path, drawing.size())),
-        _ => Err(format!(
+    let ending = path.extension().and_then(|end| end.to_str());
+    let Some(ending) = ending.filter(|ending| matches!(*ending, "svg" | "png")) else {
+        return Err(format!(
             "a picture is an SVG or a PNG\n  = help: end the name in `.svg` or `.png`: {}",
             path.display()
-        )),
-    }
+        ));
+    };
+    // Drawn beside it and then put in its place, so that an older picture stays whole when this one fails.
+    let part = path.with_extension(format!("part.{ending}"));
+    let drawn = files::folder_of(path).and_then(|()| match ending {
+        "svg" => finish(drawing, SVGBackend::new(&part, drawing.size())),
+        _ => finish(drawing, BitMapBackend::new(&part, drawing.size())),
+    });
+    let put = drawn.and_then(|()| std::fs::rename(&part, path).map_err(|fault| fault.to_string()));
+    put.map_err(|why| format!("cannot write: {why}: {}", path.display()))
 }
 
 fn finish<B: DrawingBackend>(drawing: &impl Drawing, backend: B) -> Result<(), String>
@@ -54,5 +63,5 @@ where
         .fill(&WHITE)
         .and_then(|()| drawing.on(&area))
         .and_then(|()| area.present());
-    drawn.map_err(|fault| format!("cannot draw: {fault}"))
+    drawn.map_err(|fault| fault.to_string())
 }

@@ -1,6 +1,8 @@
 //! The sheet as a table.
 
-use super::Sheet;
+use orrery_units::Bytes;
+
+use super::{Sheet, percent};
 
 const HEADER: [&str; 7] = ["section", "name", "value", "unit", "low", "high", "shown"];
 
@@ -11,9 +13,9 @@ pub(super) fn rows(sheet: &Sheet) -> String {
         writer.write_record(cells).expect("memory takes any row");
     };
     row(HEADER);
-    row(["sheet", "title", "", "", "", "", &sheet.title]);
-    row(["sheet", "what the figures are", "", "", "", "", sheet.mark()]);
-    row(["sheet", "verdict", "", "", "", "", &sheet.verdict]);
+    for (name, words) in about(sheet) {
+        row(["sheet", name, "", "", "", "", &words]);
+    }
     for (name, words) in &sheet.subject {
         row(["subject", name, "", "", "", "", words]);
     }
@@ -34,44 +36,73 @@ pub(super) fn rows(sheet: &Sheet) -> String {
     }
     for part in &sheet.causes {
         let value = part.value.to_string();
-        row(["step", &part.label, &value, "s", "", "", &part.shown]);
+        row(["step", &part.label, &value, "s", "", "", &part.words()]);
     }
-    for stage in &sheet.memory {
-        for part in &stage.parts {
-            let name = format!("{}: {}", stage.label, part.label);
-            row(["memory", &name, &part.value.to_string(), "B", "", "", &part.shown]);
-        }
-    }
-    for swing in &sheet.swings {
-        let (more, less) = (swing.more.to_string(), swing.less.to_string());
-        let name = format!("step with 10 % more {}", swing.label);
-        row(["sensitivity", &name, &more, "", "", "", ""]);
-        let name = format!("step with 10 % less {}", swing.label);
-        row(["sensitivity", &name, &less, "", "", "", ""]);
-    }
+    memory(sheet, &mut row);
+    swings(sheet, &mut row);
     for expected in &sheet.expected {
-        let verdict = if expected.pass { "holds" } else { "fails" };
-        row([
-            "expectation",
-            &expected.id,
-            "",
-            "",
-            "",
-            "",
-            &format!("{}: {verdict}", expected.check),
-        ]);
+        let words = format!("{}: {}; {}", expected.check, expected.word(), expected.words());
+        let words = words.trim_end_matches("; ");
+        row(["expectation", &expected.id, "", "", "", "", words]);
     }
     for (evidence, share) in &sheet.provenance {
-        row(["provenance", evidence, &share.to_string(), "", "", "", ""]);
+        let words = format!("{} of simulated time is {evidence}", percent(*share));
+        row(["provenance", evidence, &share.to_string(), "", "", "", &words]);
     }
     for (name, words) in &sheet.origin {
         row(["origin", name, "", "", "", "", words]);
     }
     for [key, value, reason] in &sheet.assumptions {
-        row(["assumption", key, "", "", "", "", &format!("{value} ({reason})")]);
+        row(["assumption", key, "", "", "", "", &format!("{value}: {reason}")]);
     }
     let bytes = writer.into_inner().expect("memory takes any row");
     String::from_utf8(bytes).expect("cells are text")
+}
+
+/// What is said of the whole sheet: names and words.
+fn about(sheet: &Sheet) -> Vec<(&'static str, String)> {
+    let mut all = vec![
+        ("title", sheet.title.clone()),
+        ("what the figures are", sheet.mark().to_owned()),
+        ("verdict", sheet.verdict.clone()),
+        ("waiting", sheet.waiting.clone()),
+        ("partial", sheet.partial_note().unwrap_or_default()),
+    ];
+    let memo = sheet.memo.lines().filter(|line| !line.trim().is_empty());
+    all.extend(memo.map(|line| ("memo", line.to_owned())));
+    all.retain(|(_, words)| !words.is_empty());
+    all
+}
+
+fn memory(sheet: &Sheet, row: &mut impl FnMut([&str; 7])) {
+    for stage in &sheet.memory {
+        let shown = Bytes::from_f64(stage.bytes).to_string();
+        let name = format!("{}: all", stage.label);
+        row(["memory", &name, &stage.bytes.to_string(), "B", "", "", &shown]);
+        for part in &stage.parts {
+            let name = format!("{}: {}", stage.label, part.label);
+            row(["memory", &name, &part.value.to_string(), "B", "", "", &part.shown]);
+        }
+    }
+    if !sheet.memory.is_empty() && sheet.capacity > 0.0 {
+        let shown = Bytes::from_f64(sheet.capacity).to_string();
+        let value = sheet.capacity.to_string();
+        row(["memory", "memory of a device", &value, "B", "", "", &shown]);
+    }
+}
+
+fn swings(sheet: &Sheet, row: &mut impl FnMut([&str; 7])) {
+    if sheet.swings.is_empty() {
+        return;
+    }
+    row(["sensitivity", "what it is", "", "", "", "", &sheet.swings_note]);
+    for swing in &sheet.swings {
+        for (word, share) in [("more", swing.more), ("less", swing.less)] {
+            let name = format!("step with 10 % {word} {}", swing.label);
+            let shown = format!("{:+.1} %", share * 100.0);
+            row(["sensitivity", &name, &share.to_string(), "", "", "", &shown]);
+        }
+    }
 }
 
 #[cfg(test)]

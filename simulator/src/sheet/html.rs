@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use orrery_report::render::escape_html as escape;
-use orrery_units::{Bytes, significant};
+use orrery_units::Bytes;
 
-use super::Sheet;
+use super::{Sheet, percent};
 use crate::stages::StagesFigure;
 
 const STYLE: &str = include_str!("style.css");
@@ -54,8 +54,8 @@ fn head(page: &mut String, sheet: &Sheet) {
     for (name, words) in &sheet.subject {
         put!(page, "<p class=\"subject\"><b>{name}</b> {}</p>\n", escape(words));
     }
-    if let Some(why) = &sheet.partial {
-        put!(page, "<p class=\"bad\">Partial results: {}</p>\n", escape(why));
+    if let Some(words) = sheet.partial_note() {
+        put!(page, "<p class=\"bad\">{}</p>\n", escape(&words));
     }
     put!(page, "<p class=\"verdict\">{}</p>\n", escape(&sheet.verdict));
     if !sheet.waiting.is_empty() {
@@ -79,6 +79,9 @@ fn figures(page: &mut String, sheet: &Sheet) {
         );
     }
     page.push_str("</section>\n");
+    if let Some(words) = sheet.interval_note() {
+        put!(page, "<p class=\"soft\">{words}</p>\n");
+    }
 }
 
 fn causes(page: &mut String, sheet: &Sheet) {
@@ -90,11 +93,10 @@ fn causes(page: &mut String, sheet: &Sheet) {
     for part in &sheet.causes {
         put!(
             page,
-            "<div class=\"bar\"><span>{}</span><em><u style=\"width:{:.2}%\"></u></em><b>{} · {} %</b></div>\n",
+            "<div class=\"bar\"><span>{}</span><em><u style=\"width:{:.2}%\"></u></em><b>{}</b></div>\n",
             escape(&part.label),
             part.share / most * 100.0,
-            escape(&part.shown),
-            significant(part.share * 100.0, 3)
+            escape(&part.words())
         );
     }
     page.push_str("</section>\n");
@@ -125,12 +127,11 @@ fn swings(page: &mut String, sheet: &Sheet) {
         };
         put!(
             page,
-            "<div class=\"bar swing\"><span>{}</span><em>{}{}</em><b>{:+.1} % / {:+.1} %</b></div>\n",
+            "<div class=\"bar swing\"><span>{}</span><em>{}{}</em><b>{}</b></div>\n",
             escape(&swing.label),
             part(swing.more, "more"),
             part(swing.less, "less"),
-            swing.more * 100.0,
-            swing.less * 100.0
+            swing.words()
         );
     }
     page.push_str("</section>\n");
@@ -166,19 +167,32 @@ fn memory(page: &mut String, sheet: &Sheet) {
         }
         put!(page, "</em><b>{}</b></div>\n", Bytes::from_f64(bar.bytes));
     }
-    page.push_str("<p class=\"soft\">");
+    let notes: Vec<String> = figure
+        .left_out()
+        .into_iter()
+        .chain(sheet.capacity_note())
+        .collect();
+    if !notes.is_empty() {
+        put!(page, "<p class=\"soft\">{}</p>\n", notes.join(" · "));
+    }
+    page.push_str("<table class=\"numbers\">\n<tr><td></td>");
     for (at, cause) in figure.causes.iter().enumerate() {
         put!(
             page,
-            "<i class=\"key\" style=\"background:{}\"></i>{} ",
+            "<td><i class=\"key\" style=\"background:{}\"></i>{}</td>",
             hue(at),
             escape(cause)
         );
     }
-    if let Some(words) = figure.left_out() {
-        put!(page, "· {words} ");
+    page.push_str("</tr>\n");
+    for bar in &figure.bars {
+        put!(page, "<tr><td>{}</td>", escape(&bar.label));
+        for words in figure.cells(bar) {
+            put!(page, "<td>{words}</td>");
+        }
+        page.push_str("</tr>\n");
     }
-    page.push_str("· the line is the memory of a device</p>\n</section>\n");
+    page.push_str("</table>\n</section>\n");
 }
 
 fn expected(page: &mut String, sheet: &Sheet) {
@@ -187,16 +201,14 @@ fn expected(page: &mut String, sheet: &Sheet) {
     }
     page.push_str("<section><h2>Expectations</h2>\n<table>\n");
     for expected in &sheet.expected {
-        let (class, word) = if expected.pass {
-            ("good", "holds")
-        } else {
-            ("bad", "fails")
-        };
+        let class = if expected.pass { "good" } else { "bad" };
         put!(
             page,
-            "<tr><td class=\"{class}\">{word}</td><td>{}</td><td><code>{}</code></td></tr>\n",
+            "<tr><td class=\"{class}\">{}</td><td>{}</td><td><code>{}</code><br>{}</td></tr>\n",
+            expected.word(),
             escape(&expected.id),
-            escape(&expected.check)
+            escape(&expected.check),
+            escape(&expected.words())
         );
     }
     page.push_str("</table>\n</section>\n");
@@ -207,8 +219,8 @@ fn origin(page: &mut String, sheet: &Sheet) {
     for (evidence, share) in &sheet.provenance {
         put!(
             page,
-            "<tr><td>{} %</td><td>of simulated time is {}</td></tr>\n",
-            significant(share * 100.0, 3),
+            "<tr><td>{}</td><td>of simulated time is {}</td></tr>\n",
+            percent(*share),
             escape(evidence)
         );
     }
@@ -224,8 +236,8 @@ fn assumptions(page: &mut String, sheet: &Sheet) {
     }
     put!(
         page,
-        "<section><details><summary>{} keys that the scenario did not say</summary>\n<table>\n",
-        sheet.assumptions.len()
+        "<section><details open><summary>{}</summary>\n<table>\n",
+        sheet.assumptions_title()
     );
     for [key, value, reason] in &sheet.assumptions {
         put!(

@@ -4,12 +4,14 @@
 mod csv;
 mod html;
 mod picture;
+mod read;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
-use orrery_report::{WaitedFor, render};
-use orrery_timeline::find_metric;
-use orrery_units::{Bytes, Evidence, SimDuration, significant, with_si_prefix};
+use orrery_report::WaitedFor;
+use orrery_units::{Bytes, SimDuration, significant};
 use serde_json::Value;
 
 use crate::compare;
@@ -74,6 +76,47 @@ pub struct Expected {
     pub check: String,
     /// Whether it holds.
     pub pass: bool,
+    /// What was found, for people; why there is nothing, where there is nothing.
+    pub found: String,
+    /// Why it is expected; may be empty.
+    pub why: String,
+}
+
+impl Part {
+    /// The part and its share of the whole, such as `452 ms · 9.91 %`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("{} · {}", self.shown, percent(self.share))
+    }
+}
+
+impl Swing {
+    /// What more and less of the resource do, such as `-4.1 % / +5.0 %`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("{:+.1} % / {:+.1} %", self.more * 100.0, self.less * 100.0)
+    }
+}
+
+impl Expected {
+    /// Whether it holds, in a word.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        if self.pass { "holds" } else { "fails" }
+    }
+
+    /// What was found and why it is expected; empty where nobody said either.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let found = (!self.found.is_empty()).then(|| format!("found {}", self.found));
+        let why = (!self.why.is_empty()).then(|| self.why.clone());
+        found.into_iter().chain(why).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// `share` as a percentage.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{} %", significant(share * 100.0, 3))
 }
 
 /// The sheet.
@@ -115,21 +158,6 @@ pub struct Sheet {
     pub assumptions: Vec<[String; 3]>,
 }
 
-/// Figures of every sheet, as far as a run has them: what they are called, and their metrics.
-const FIGURES: [(&str, &str); 11] = [
-    ("step", "train.step_time.mean"),
-    ("step, p95", "train.step_time.p95"),
-    ("tokens/s", "train.tokens_per_s.mean"),
-    ("tokens/s/GPU", "train.tokens_per_gpu_s.mean"),
-    ("MFU", "train.mfu.mean"),
-    ("pipeline bubble", "train.bubble_ratio.mean"),
-    ("exposed communication", "train.exposed_comm_ratio.mean"),
-    ("peak memory, worst rank", "mem.hbm_peak.max"),
-    ("cost per million tokens", "cost.per_mtok.mean"),
-    ("cost per day", "cost.per_day.mean"),
-    ("power per node", "power.node.mean"),
-];
-
 impl Sheet {
     /// The sheet of a stored run.
     ///
@@ -148,10 +176,6 @@ impl Sheet {
         let subject = [("model", "model"), ("cluster", "cluster"), ("layout", "layout")];
         let subject = subject.map(|(name, key)| (name, text(key)));
         let capacity = run["memory"]["capacity"].as_f64().unwrap_or(0.0);
-        let mut figures = device_figures(run);
-        figures.extend(FIGURES.iter().filter_map(|(label, key)| figure(run, label, key)));
-        figures.extend(headroom(run, capacity));
-        figures.extend(days(run));
         Ok(Self {
             title,
             memo: String::new(),
@@ -163,14 +187,14 @@ impl Sheet {
             waiting: WaitedFor::of(run).map_or_else(String::new, |waited| waited.sentence()),
             partial: run["partial"].as_str().map(str::to_owned),
             recorded,
-            figures,
-            causes: causes(run),
-            memory: memory(run),
+            figures: read::figures(run, capacity),
+            causes: read::causes(run),
+            memory: read::memory(run),
             capacity,
-            expected: expected(run),
-            provenance: provenance(run),
-            origin: origin(run, recorded),
-            assumptions: assumptions(run),
+            expected: read::expected(run),
+            provenance: read::provenance(run),
+            origin: read::origin(run, recorded),
+            assumptions: read::assumptions(run),
             ..Self::default()
         })
     }
@@ -193,6 +217,9 @@ impl Sheet {
         };
         self.swings_note =
             format!("change of the step with 10 % more and with 10 % less of a resource, {how}");
+        for (resource, why) in &tornado.left_out {
+            self.swings_note += &format!("; not {}: {why}", resource.title());
+        }
         self
     }
 
@@ -224,6 +251,36 @@ impl Sheet {
         }
     }
 
+    /// What the texts below figures are; none where no figure has an interval.
+    #[must_use]
+    pub fn interval_note(&self) -> Option<&'static str> {
+        let any = self.figures.iter().any(|figure| !figure.interval.is_empty());
+        any.then_some("Below a figure: its 80 % interval.")
+    }
+
+    /// What the line in the bars of memory is; none where nobody knows the memory of a device.
+    #[must_use]
+    pub fn capacity_note(&self) -> Option<String> {
+        let bytes = (self.capacity > 0.0).then(|| Bytes::from_f64(self.capacity))?;
+        Some(format!("the line is the memory of a device, {bytes}"))
+    }
+
+    /// Why the figures cover a part of the run only, as a sentence.
+    #[must_use]
+    pub fn partial_note(&self) -> Option<String> {
+        let why = self.partial.as_ref()?;
+        Some(format!("Partial results: {why}"))
+    }
+
+    /// The heading of what was filled in.
+    #[must_use]
+    pub fn assumptions_title(&self) -> String {
+        match self.assumptions.len() {
+            1 => "1 key that the scenario did not say".to_owned(),
+            many => format!("{many} keys that the scenario did not say"),
+        }
+    }
+
     /// What the figures are: read off devices, or made by a model.
     #[must_use]
     pub const fn mark(&self) -> &'static str {
@@ -233,167 +290,4 @@ impl Sheet {
             "simulated, not measured"
         }
     }
-}
-
-fn figure(run: &Value, label: &str, key: &str) -> Option<Figure> {
-    let value = run["metrics"][key].as_f64()?;
-    let metric = find_metric(key.rsplit_once('.')?.0)?;
-    let interval = run["intervals"][key].as_array();
-    let interval = interval.and_then(|ends| Some((ends.first()?.as_f64()?, ends.get(1)?.as_f64()?)));
-    let currency = compare::currency(run);
-    let show = |value| render::figure(key, value, currency).unwrap_or_default();
-    Some(Figure {
-        label: label.to_owned(),
-        shown: show(value),
-        interval: interval.map_or_else(String::new, |(low, high)| {
-            format!("{} … {}", show(low), show(high))
-        }),
-        value: Some((value, interval)),
-        unit: match metric.unit {
-            "currency" => currency.to_owned(),
-            unit => unit.to_owned(),
-        },
-    })
-}
-
-fn plain(label: &str, shown: String, value: f64, unit: &str) -> Figure {
-    Figure {
-        label: label.to_owned(),
-        shown,
-        interval: String::new(),
-        value: Some((value, None)),
-        unit: unit.to_owned(),
-    }
-}
-
-/// Devices and the most that they draw together.
-fn device_figures(run: &Value) -> Vec<Figure> {
-    let device = &run["device"];
-    let Some(count) = device["count"].as_f64().filter(|count| *count > 0.0) else {
-        return Vec::new();
-    };
-    let name = device["name"].as_str().unwrap_or_default();
-    let mut figures = vec![plain("GPUs", format!("{count} x {name}"), count, "")];
-    if let Some(watts) = device["power_limit_w"].as_f64() {
-        let all = watts * count;
-        figures.push(plain(
-            "power limit of all GPUs",
-            with_si_prefix(all, "W"),
-            all,
-            "W",
-        ));
-    }
-    figures
-}
-
-fn headroom(run: &Value, capacity: f64) -> Option<Figure> {
-    let peak = run["metrics"]["mem.hbm_peak.max"]
-        .as_f64()
-        .filter(|_| capacity > 0.0)?;
-    let room = capacity - peak;
-    let shown = if room < 0.0 {
-        format!("{} too much", Bytes::from_f64(-room))
-    } else {
-        let share = significant(room / capacity * 100.0, 3);
-        format!("{} ({share} %)", Bytes::from_f64(room))
-    };
-    Some(plain("memory headroom", shown, room, "B"))
-}
-
-/// Days for a trillion tokens at the mean rate.
-fn days(run: &Value) -> Option<Figure> {
-    let rate = run["metrics"]["train.tokens_per_s.mean"].as_f64()?;
-    let days = 1e12 / rate / 86_400.0;
-    let shown = format!("{} days", significant(days, 3));
-    Some(plain("time for 1 T tokens", shown, days * 86_400.0, "s"))
-}
-
-fn causes(run: &Value) -> Vec<Part> {
-    let Ok(waterfall) = compare::waterfall(run) else {
-        return Vec::new();
-    };
-    let step = waterfall.step().as_secs();
-    let mut parts: Vec<Part> = waterfall
-        .bars()
-        .map(|(cause, time)| Part {
-            label: cause.title().to_owned(),
-            value: time.as_secs(),
-            shown: time.to_string(),
-            share: time.as_secs() / step,
-        })
-        .filter(|part| part.value > 0.0)
-        .collect();
-    parts.sort_by(|a, b| b.value.total_cmp(&a.value));
-    parts
-}
-
-fn memory(run: &Value) -> Vec<Stage> {
-    let stages = run["memory"]["stages"].as_array().into_iter().flatten();
-    stages
-        .map(|stage| {
-            let bytes = stage["bytes"].as_f64().unwrap_or(0.0);
-            let causes = stage["by_cause"].as_object().into_iter().flatten();
-            let mut parts: Vec<Part> = causes
-                .filter_map(|(cause, value)| {
-                    let value = value.as_f64().filter(|value| *value > 0.0)?;
-                    Some(Part {
-                        label: cause.clone(),
-                        value,
-                        shown: Bytes::from_f64(value).to_string(),
-                        share: value / bytes,
-                    })
-                })
-                .collect();
-            parts.sort_by(|a, b| b.value.total_cmp(&a.value));
-            let label = match &stage["stage"] {
-                Value::String(name) => name.clone(),
-                number => format!("stage {number}"),
-            };
-            Stage { label, parts, bytes }
-        })
-        .collect()
-}
-
-fn expected(run: &Value) -> Vec<Expected> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let checks = run["checks"].as_array().into_iter().flatten();
-    checks
-        .map(|check| Expected {
-            id: text(&check["id"]),
-            check: text(&check["check"]),
-            pass: check["pass"].as_bool().unwrap_or(false),
-        })
-        .collect()
-}
-
-fn provenance(run: &Value) -> Vec<(String, f64)> {
-    let share = |evidence: &Evidence| {
-        Some((
-            evidence.name().to_owned(),
-            run["provenance"][evidence.name()].as_f64()?,
-        ))
-    };
-    Evidence::ALL.iter().filter_map(share).collect()
-}
-
-fn origin(run: &Value, recorded: bool) -> Vec<(&'static str, String)> {
-    let text = |key: &str| run[key].as_str().unwrap_or_default().to_owned();
-    let mut lines = vec![(if recorded { "recording" } else { "scenario" }, text("scenario"))];
-    if !recorded {
-        lines.push(("hash", text("hash").chars().take(12).collect()));
-        lines.push(("seed", run["seed"].to_string()));
-        lines.push(("profile", text("profile")));
-    }
-    lines.push(("orrery", text("version")));
-    let sources = run["profile_sources"].as_array().into_iter().flatten();
-    lines.extend(sources.filter_map(|source| Some(("source", source.as_str()?.to_owned()))));
-    lines.retain(|(_, words)| !words.is_empty());
-    lines
-}
-
-fn assumptions(run: &Value) -> Vec<[String; 3]> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let all = run["assumptions"].as_array().into_iter().flatten();
-    all.map(|one| ["key", "value", "reason"].map(|key| text(&one[key])))
-        .collect()
 }

@@ -1,14 +1,15 @@
 //! The sheet as a picture: what a page of the HTML holds, on one side, which is as long as it has to be.
 
-use orrery_units::{Bytes, significant};
+mod memory;
+mod rests;
+
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use super::{Sheet, Swing};
 use crate::picture::Drawing;
-use crate::picture::chart::{INK, SOFT, styled, width};
-use crate::stages::StagesFigure;
+use crate::picture::chart::{INK, SOFT, styled};
 
 /// A page of A4 at about 200 dots an inch; more text makes it longer.
 const SIZE: (u32, u32) = (1654, 2339);
@@ -82,6 +83,7 @@ impl Page<'_> {
         pen.memory()?;
         pen.expected()?;
         pen.foot()?;
+        pen.assumptions()?;
         Ok(pen.y)
     }
 }
@@ -94,6 +96,9 @@ impl<B: DrawingBackend> Pen<'_, '_, B> {
 
     /// `words` in as many lines as they need.
     fn paragraph(&mut self, words: &str, size: i32, colour: RGBColor) -> Result<(), Fault<B>> {
+        if words.trim().is_empty() {
+            return Ok(());
+        }
         for line in wrapped(
             words,
             LETTERS * usize::try_from(BODY).unwrap_or(1) / usize::try_from(size).unwrap_or(1),
@@ -126,11 +131,11 @@ impl<B: DrawingBackend> Pen<'_, '_, B> {
             self.paragraph(&format!("{name}: {words}"), BODY, SOFT)?;
         }
         self.y += 12;
+        if let Some(words) = sheet.partial_note() {
+            self.paragraph(&words, BODY, BAD)?;
+        }
         self.paragraph(&sheet.verdict, BODY + 4, INK)?;
         self.paragraph(&sheet.waiting, BODY, INK)?;
-        if let Some(why) = &sheet.partial {
-            self.paragraph(&format!("Partial results: {why}"), BODY, BAD)?;
-        }
         for line in sheet.memo.lines() {
             self.paragraph(line, BODY, INK)?;
         }
@@ -156,7 +161,7 @@ impl<B: DrawingBackend> Pen<'_, '_, B> {
         if column > 0 {
             self.y += 96;
         }
-        Ok(())
+        self.paragraph(sheet.interval_note().unwrap_or_default(), SMALL, SOFT)
     }
 
     /// A label, an area for bars, and a text behind it.
@@ -183,8 +188,7 @@ impl<B: DrawingBackend> Pen<'_, '_, B> {
         self.heading("Where the mean step goes")?;
         let most = sheet.causes.iter().map(|part| part.share).fold(0.0, f64::max);
         for part in &sheet.causes {
-            let text = format!("{}  {} %", part.shown, significant(part.share * 100.0, 3));
-            let (left, right, y) = self.row(&part.label, &text)?;
+            let (left, right, y) = self.row(&part.label, &part.words())?;
             self.bar((left, left + pixels(part.share / most, right - left)), y, HUES[0])?;
         }
         Ok(())
@@ -200,90 +204,12 @@ impl<B: DrawingBackend> Pen<'_, '_, B> {
         let widest = |swing: &Swing| swing.more.abs().max(swing.less.abs());
         let widest = sheet.swings.iter().map(widest).fold(1e-9, f64::max);
         for swing in &sheet.swings {
-            let text = format!("{:+.1} % / {:+.1} %", swing.more * 100.0, swing.less * 100.0);
-            let (left, right, y) = self.row(&swing.label, &text)?;
+            let (left, right, y) = self.row(&swing.label, &swing.words())?;
             let middle = i32::midpoint(left, right);
             for (share, colour) in [(swing.more, HUES[2]), (swing.less, HUES[1])] {
                 let end = middle + pixels(share / widest, (right - left) / 2);
                 self.bar((middle.min(end), middle.max(end)), y, colour)?;
             }
-        }
-        Ok(())
-    }
-
-    fn memory(&mut self) -> Result<(), Fault<B>> {
-        let figure = StagesFigure::of_sheet(self.sheet);
-        if figure.bars.is_empty() {
-            return Ok(());
-        }
-        self.heading("Memory at the peak of each stage")?;
-        let hue = |at: usize| HUES[at.min(HUES.len() - 1)];
-        for bar in &figure.bars {
-            let (left, right, y) = self.row(&bar.label, &Bytes::from_f64(bar.bytes).to_string())?;
-            let x = |bytes: f64| left + pixels(figure.share(bytes), right - left);
-            for part in &bar.parts {
-                self.bar((x(part.from), x(part.to)), y, hue(part.cause))?;
-            }
-            if figure.capacity > 0.0 {
-                let x = x(figure.capacity);
-                self.area
-                    .draw(&PathElement::new([(x, y - 15), (x, y + 15)], BAD.stroke_width(4)))?;
-            }
-        }
-        self.legend(&figure.causes, hue)
-    }
-
-    fn legend(&mut self, causes: &[String], hue: impl Fn(usize) -> RGBColor) -> Result<(), Fault<B>> {
-        let style = styled(SMALL, SOFT, HPos::Left, VPos::Center);
-        let mut x = MARGIN;
-        self.y += 8;
-        for (at, cause) in causes.iter().enumerate() {
-            let wide = 30 + width(self.area, cause, &style) + 26;
-            if x + wide > RIGHT {
-                x = MARGIN;
-                self.y += SMALL + 12;
-            }
-            let corners = [(x, self.y - 9), (x + 18, self.y + 9)];
-            self.area.draw(&Rectangle::new(corners, hue(at).filled()))?;
-            self.area.draw_text(cause, &style, (x + 28, self.y))?;
-            x += wide;
-        }
-        self.y += SMALL + 10;
-        Ok(())
-    }
-
-    fn foot(&mut self) -> Result<(), Fault<B>> {
-        let sheet = self.sheet;
-        self.heading("What it rests on")?;
-        let share =
-            |(evidence, share): &(String, f64)| format!("{} % {evidence}", significant(share * 100.0, 3));
-        let shares: Vec<String> = sheet.provenance.iter().map(share).collect();
-        if !shares.is_empty() {
-            self.paragraph(&format!("simulated time: {}", shares.join(", ")), SMALL, INK)?;
-        }
-        let origin: Vec<String> = sheet
-            .origin
-            .iter()
-            .map(|(name, words)| format!("{name} {words}"))
-            .collect();
-        self.paragraph(&origin.join(" · "), SMALL, SOFT)?;
-        Ok(())
-    }
-
-    fn expected(&mut self) -> Result<(), Fault<B>> {
-        let sheet = self.sheet;
-        if sheet.expected.is_empty() {
-            return Ok(());
-        }
-        self.heading("Expectations")?;
-        for expected in &sheet.expected {
-            let (word, colour) = if expected.pass {
-                ("pass", SOFT)
-            } else {
-                ("FAILS", BAD)
-            };
-            let words = format!("{word} {}: {}", expected.id, expected.check);
-            self.paragraph(&words, SMALL, colour)?;
         }
         Ok(())
     }
@@ -323,6 +249,8 @@ mod tests {
             id: format!("bound-{place}"),
             check: "train.mfu.mean >= 0.5".to_owned(),
             pass: place > 0,
+            found: "0.4".to_owned(),
+            why: String::new(),
         };
         let heights = [1, 90].map(|num| {
             let sheet = Sheet {

@@ -69,13 +69,12 @@ pub(super) fn show(
         let words = format!("{} is there already; click again to replace it.", file.display());
         ui.colored_label(theme::warn(ui.visuals()), words);
     }
-    match &document.sheets.written {
-        Some(Ok(file)) => {
-            ui.colored_label(theme::good(ui.visuals()), format!("wrote {file}"));
-        }
-        Some(Err(why)) => {
-            ui.colored_label(theme::bad(ui.visuals()), why);
-        }
-        None => {}
+    for export in &document.sheets.written {
+        let visuals = ui.visuals();
+        let colour = match &export.outcome {
+            Ok(_) => theme::good(visuals),
+            Err(_) => theme::bad(visuals),
+        };
+        ui.colored_label(colour, export.words());
     }
 }

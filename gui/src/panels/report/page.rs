@@ -36,8 +36,8 @@ pub(super) fn show(ui: &mut Ui, sheet: &Sheet) {
     if !sheet.waiting.is_empty() {
         ui.label(&sheet.waiting);
     }
-    if let Some(why) = &sheet.partial {
-        ui.colored_label(theme::bad(ui.visuals()), format!("Partial results: {why}"));
+    if let Some(words) = sheet.partial_note() {
+        ui.colored_label(theme::bad(ui.visuals()), words);
     }
     if !sheet.memo.is_empty() {
         ui.add_space(4.0);
@@ -45,6 +45,9 @@ pub(super) fn show(ui: &mut Ui, sheet: &Sheet) {
     }
     ui.add_space(8.0);
     figures(ui, &sheet.figures);
+    if let Some(words) = sheet.interval_note() {
+        ui.weak(words);
+    }
     causes(ui, sheet);
     swings(ui, sheet);
     memory(ui, sheet);
@@ -127,8 +130,7 @@ fn causes(ui: &mut Ui, sheet: &Sheet) {
     }
     heading(ui, "Where the mean step goes");
     for part in &sheet.causes {
-        let text = format!("{} · {} %", part.shown, significant(part.share * 100.0, 3));
-        row(ui, &part.label, &text, |ui, area| {
+        row(ui, &part.label, &part.words(), |ui, area| {
             bar(ui, area, 0.0, part.share / most, theme::of_policy(0));
         });
     }
@@ -146,8 +148,7 @@ fn swings(ui: &mut Ui, sheet: &Sheet) {
     heading(ui, "What decides the step");
     ui.weak(&sheet.swings_note);
     for swing in &sheet.swings {
-        let text = format!("{:+.1} % / {:+.1} %", swing.more * 100.0, swing.less * 100.0);
-        row(ui, &swing.label, &text, |ui, area| {
+        row(ui, &swing.label, &swing.words(), |ui, area| {
             for (share, color) in [
                 (swing.more, theme::of_policy(2)),
                 (swing.less, theme::of_policy(1)),
@@ -173,15 +174,16 @@ fn expected(ui: &mut Ui, sheet: &Sheet) {
     }
     heading(ui, "Expectations");
     for expected in &sheet.expected {
-        let (word, color) = if expected.pass {
-            ("holds", theme::good(ui.visuals()))
+        let color = if expected.pass {
+            theme::good(ui.visuals())
         } else {
-            ("fails", theme::bad(ui.visuals()))
+            theme::bad(ui.visuals())
         };
         ui.horizontal_wrapped(|ui| {
-            ui.colored_label(color, word);
+            ui.colored_label(color, expected.word());
             ui.label(&expected.id);
             ui.weak(&expected.check);
+            ui.weak(expected.words());
         });
     }
 }
@@ -200,8 +202,7 @@ fn origin(ui: &mut Ui, sheet: &Sheet) {
         ui.weak(format!("{name} {words}"));
     }
     if !sheet.assumptions.is_empty() {
-        let title = format!("{} keys that the scenario did not say", sheet.assumptions.len());
-        ui.collapsing(title, |ui| {
+        ui.collapsing(sheet.assumptions_title(), |ui| {
             for [key, value, reason] in &sheet.assumptions {
                 ui.weak(format!("{key} = {value}: {reason}"));
             }
