@@ -11,7 +11,7 @@ use orrery_taskgraph::{Driver, Pulled, Resources, Sequence, Sink, Task};
 use orrery_units::{IndexVec, ProgramId};
 
 /// Programs that are asked for together.
-const TOGETHER: usize = 32;
+const TOGETHER: usize = 128;
 
 /// A program of which the next instalment is wanted, and an empty list to put it in.
 #[derive(Debug)]

@@ -5,7 +5,6 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use orrery_units::{Seed, SimDuration, SimTime};
 
 #[path = "../src/indexed_heap.rs"]
-#[expect(dead_code, reason = "the engine uses the rest")]
 mod indexed_heap;
 #[path = "../src/queue.rs"]
 #[expect(dead_code, unused_imports, reason = "the engine uses the rest")]

@@ -82,11 +82,7 @@ fn exchange(program: ProgramId, kind: u32, number: u32) -> Task {
 }
 
 fn memory(bytes: i64) -> MemoryChange {
-    MemoryChange {
-        cause: 0,
-        bytes,
-        at_end: bytes < 0,
-    }
+    MemoryChange::new(0, bytes, bytes < 0)
 }
 
 impl Driver for Synthetic {

@@ -37,7 +37,7 @@ impl Run {
         u64::from(lane.head) ^ u64::from(program.next) ^ u64::from(device.is_idle())
     }
 
-    /// What is known of the head of a lane.
+    /// What is known of the head of a lane, and the lanes that wait for it.
     #[inline]
     fn read_head(&self, lane: u32) -> u64 {
         let lane = &self.lanes[lane as usize];
@@ -50,12 +50,14 @@ impl Run {
         seen ^= u64::from(program.is_complete(lane.head));
         if slot.record.holds() {
             seen ^= program.memory(lane.head).len() as u64;
-            seen ^= self.pools[lane.program as usize].held().unsigned_abs();
+        }
+        for waiting in program.waiting_for(lane.head) {
+            seen ^= u64::from(self.lanes[waiting as usize].head);
         }
         seen
     }
 
-    /// What is known of the task after the head, and of those that wait in other lanes of the program.
+    /// What is known of the task after the head, and of those that wait for it in other lanes of the program.
     #[inline]
     fn read_followers(&self, lane: u32) -> u64 {
         let lane = &self.lanes[lane as usize];
@@ -63,11 +65,17 @@ impl Run {
             return 0;
         }
         let program = &self.programs[lane.program as usize];
-        let next = program.mark(lane.head).next_in_lane;
-        if next == NONE {
-            return 0;
+        let read = |task: u32| {
+            if task == NONE {
+                return 0;
+            }
+            let slot = program.slot(task);
+            u64::from(slot.record.step) ^ slot.mark.issue.as_picos()
+        };
+        let mut seen = read(program.mark(lane.head).next_in_lane);
+        for waiting in program.waiting_for(lane.head) {
+            seen ^= read(self.lanes[waiting as usize].head);
         }
-        let slot = program.slot(next);
-        u64::from(slot.record.step) ^ slot.mark.issue.as_picos()
+        seen
     }
 }

@@ -130,7 +130,10 @@ impl Program {
         let slot = self.slot(sequence);
         match slot.mark.after.get(place) {
             Some(&awaited) => Some(awaited).filter(|&awaited| awaited != NONE),
-            None if slot.record.waits_for_more() => self.extra(sequence).after.get(place - AWAITED).copied(),
+            None if slot.record.waits_for_more() => {
+                let after = self.extra(sequence).after.as_ref();
+                after.and_then(|after| after.get(place - AWAITED).copied())
+            }
             None => None,
         }
     }
@@ -189,8 +192,9 @@ impl Program {
             drains_host: task.drains_host,
         };
         if !task.memory.is_empty() || task.after.len() > AWAITED {
+            let after = task.after.get(AWAITED..).filter(|after| !after.is_empty());
             self.extras[at] = Extra {
-                after: task.after.iter().skip(AWAITED).copied().collect(),
+                after: after.map(Box::from),
                 memory: std::mem::take(&mut task.memory),
             };
         }
@@ -244,6 +248,13 @@ impl Program {
             .iter()
             .find(|waiting| goes_on(waiting))
             .map(|waiting| waiting.lane)
+    }
+
+    /// Lanes whose heads wait for `sequence`.
+    #[inline]
+    pub(crate) fn waiting_for(&self, sequence: u32) -> impl Iterator<Item = u32> {
+        let waiting = self.waiting.iter().filter(move |waiting| waiting.on == sequence);
+        waiting.map(|waiting| waiting.lane)
     }
 
     /// The task that the head of `lane` waits for, if it waits for any.

@@ -1,8 +1,11 @@
 //! The event queue: one entry per owner at most, ordered by (time, class, sequence).
 //!
 //! An owner is a lane (or the alarm clock, or the shared links). Because a lane runs one task at a time it never awaits two
-//! instants, so a new time replaces the old one in place: nothing stale is ever queued, and the heap holds
+//! instants, so a new time replaces the old one in place: nothing stale is ever queued, and the queue holds
 //! as many entries as lanes are busy.
+//!
+//! The next few entries are taken out of the heap together and lie in order in front of it, so that who asks can know
+//! whose they are and read ahead for all of them at once.
 
 use orrery_units::SimTime;
 
@@ -71,9 +74,19 @@ impl Owned for Key {
     }
 }
 
+/// Entries that are taken out of the heap together: about as many as a processor has reads under way.
+pub(crate) const TOGETHER: usize = 16;
+
 /// The queue.
 #[derive(Debug)]
 pub(crate) struct Queue {
+    /// The next entries, the next one last; empty only where the heap is, and none of the heap is before any of them.
+    front: Vec<Key>,
+    /// Whether the entry of each owner is one of these.
+    is_in_front: Vec<bool>,
+    /// Whether all of them have just been taken out of the heap.
+    is_fresh: bool,
+    /// All others.
     heap: IndexedHeap<Key>,
     sequence: u64,
 }
@@ -83,6 +96,9 @@ impl Queue {
     pub(crate) fn new(owners: u32) -> Self {
         assert!(owners < 1 << OWNER_BITS, "fewer than 2^24 lanes");
         Self {
+            front: Vec::with_capacity(TOGETHER),
+            is_in_front: vec![false; owners as usize],
+            is_fresh: false,
             heap: IndexedHeap::with_owners(owners),
             sequence: 0,
         }
@@ -93,24 +109,67 @@ impl Queue {
         let key = Key::new(time, class, self.sequence, owner);
         self.sequence += 1;
         assert!(self.sequence < 1 << SEQUENCE_BITS, "fewer than 2^36 events");
-        self.heap.set(key);
+        if self.is_in_front[owner as usize] {
+            self.is_in_front[owner as usize] = false;
+            let place = self.front.iter().position(|known| known.owner() == owner);
+            self.front
+                .remove(place.expect("an entry is where its owner says"));
+        }
+        match self.front.first() {
+            Some(&last) if key < last => {
+                self.heap.remove(owner);
+                self.put_in_front(key, last);
+            }
+            _ => self.heap.set(key),
+        }
+        if self.front.is_empty() {
+            self.refill();
+        }
+    }
+
+    /// Puts `key` among the next entries, of which `last` is the last and makes room where there is none.
+    fn put_in_front(&mut self, key: Key, last: Key) {
+        if self.front.len() == TOGETHER {
+            self.front.remove(0);
+            self.is_in_front[last.owner() as usize] = false;
+            self.heap.set(last);
+        }
+        let place = self.front.partition_point(|&known| known > key);
+        self.front.insert(place, key);
+        self.is_in_front[key.owner() as usize] = true;
+    }
+
+    /// Takes the next entries out of the heap.
+    fn refill(&mut self) {
+        while self.front.len() < TOGETHER
+            && let Some(key) = self.heap.pop()
+        {
+            self.is_in_front[key.owner() as usize] = true;
+            self.front.push(key);
+        }
+        self.front.reverse();
+        self.is_fresh = true;
     }
 
     /// When the next event is due.
     #[inline]
     pub(crate) fn next_time(&self) -> Option<SimTime> {
-        self.heap.first().map(Key::time)
+        self.front.last().map(|key| key.time())
     }
 
-    /// Whose event is next.
+    /// Whose the next events are, the next one last, where that was not asked since they came out of the heap.
     #[inline]
-    pub(crate) fn next_owner(&self) -> Option<u32> {
-        self.heap.first().map(Owned::owner)
+    pub(crate) fn fresh(&mut self) -> Option<impl Iterator<Item = u32>> {
+        std::mem::take(&mut self.is_fresh).then(|| self.front.iter().map(|key| key.owner()))
     }
 
     /// Takes the next event.
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        let first = self.heap.pop()?;
+        let first = self.front.pop()?;
+        self.is_in_front[first.owner() as usize] = false;
+        if self.front.is_empty() {
+            self.refill();
+        }
         Some(Event {
             time: first.time(),
             class: first.class(),
@@ -161,10 +220,13 @@ mod tests {
         assert_eq!(queue.pop(), None);
     }
 
+    /// Claim: whatever comes and goes, entries come out as from a sorted list, and those that are told of beforehand are
+    /// the next ones.
     #[test]
     fn random_traffic_comes_out_as_from_a_sorted_list() {
         let mut queue = Queue::new(64);
         let mut list: Vec<(u64, u64, u32)> = Vec::new();
+        let mut told = 0;
         for turn in 0..20_000u64 {
             let key = Seed::new(3).at("queue", &[turn]);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 64")]
@@ -181,6 +243,11 @@ mod tests {
                 queue.set(owner, at(time), Class::End);
             } else {
                 list.sort_unstable();
+                if let Some(next) = queue.fresh().map(Vec::from_iter) {
+                    let owners = list.iter().map(|entry| entry.2).take(next.len());
+                    assert!(owners.eq(next.iter().rev().copied()), "{next:?}");
+                    told += 1;
+                }
                 let expected = (!list.is_empty()).then(|| list.remove(0));
                 let popped = queue.pop();
                 assert_eq!(
@@ -189,5 +256,6 @@ mod tests {
                 );
             }
         }
+        assert!(told > 50, "{told} times the next entries came out of the heap");
     }
 }

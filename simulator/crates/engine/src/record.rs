@@ -4,9 +4,8 @@
 //! every turn of a task's life therefore lies on one pair of cache lines, which a processor reads together; what few
 //! tasks have, or what is asked for once, lies in rings of its own.
 
-use orrery_taskgraph::{After, Meeting, MemoryChange, Tag, Task, Work};
+use orrery_taskgraph::{Meeting, MemoryChanges, Sequence, Tag, Task, Work};
 use orrery_units::{Evidence, GroupId, KindId, SimDuration, SimTime};
-use smallvec::SmallVec;
 
 use crate::lane::NONE;
 
@@ -69,15 +68,20 @@ pub(crate) struct Launch {
     pub(crate) drains_host: bool,
 }
 
-/// What few tasks have: [`Record::holds`] and [`Record::waits_for_more`] tell which.
+/// What not all tasks have: [`Record::holds`] and [`Record::waits_for_more`] tell which do.
 #[derive(Clone, Debug, Default)]
+#[repr(align(64))]
 pub(crate) struct Extra {
-    /// Tasks that it waits for beyond the first [`AWAITED`].
-    pub(crate) after: After,
-    pub(crate) memory: SmallVec<[MemoryChange; 2]>,
+    pub(crate) memory: MemoryChanges,
+    /// Tasks that it waits for beyond the first [`AWAITED`], which hardly any has.
+    pub(crate) after: Option<Box<[Sequence]>>,
 }
 
 const _: () = assert!(size_of::<Slot>() == 128, "a task is two neighbouring cache lines");
+const _: () = assert!(
+    size_of::<Extra>() <= 128,
+    "changes of memory are two neighbouring cache lines at most"
+);
 
 /// A meeting of nobody.
 const NOBODY: Meeting = Meeting {

@@ -6,6 +6,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use orrery_taskgraph::{Control, Driver, Pulled, Resources, Sink, Task};
 use orrery_timeline::{Timeline, Totals};
 use orrery_units::{Bytes, IndexVec, PathId, ProgramId, SimTime};
+use smallvec::SmallVec;
 
 use crate::control::{Progress, RunControl};
 use crate::device::Device;
@@ -13,11 +14,11 @@ use crate::error::Error;
 use crate::fluid::LinkTotals;
 use crate::lane::{Head, Lane, NONE};
 use crate::meeting::Meetings;
-use crate::memory::{CAUSES, Pool, totals};
+use crate::memory::{CAUSES, Pools};
 use crate::network::Network;
 use crate::options::Options;
 use crate::program::{Program, Supply};
-use crate::queue::{Class, Queue};
+use crate::queue::{Class, Queue, TOGETHER};
 use crate::recorder::Recorder;
 use crate::series::LinkSeries;
 use crate::tally::Tally;
@@ -109,7 +110,7 @@ pub(crate) struct Run {
     pub(crate) devices: Vec<Device>,
     pub(crate) meetings: Meetings,
     pub(crate) network: Network,
-    pub(crate) pools: Vec<Pool>,
+    pub(crate) pools: Pools,
     pub(crate) tally: Tally,
     pub(crate) recorder: Recorder,
     /// Compute tasks and delays about to start.
@@ -156,7 +157,7 @@ impl Run {
             devices: (0..resources.num_devices).map(|_| Device::new()).collect(),
             meetings: Meetings::new(&resources.groups),
             network: Network::new(&resources, options.link_samples),
-            pools: vec![Pool::default(); num_programs],
+            pools: Pools::new(num_programs),
             tally,
             recorder: Recorder::new(&options.record, &resources),
             ready: VecDeque::new(),
@@ -241,12 +242,11 @@ impl Run {
     fn handle(&mut self, driver: &mut dyn Driver) {
         let Some(event) = self.queue.pop() else { return };
         self.events += 1;
-        if let Some(next) = self
-            .queue
-            .next_owner()
-            .filter(|&next| (next as usize) < self.lanes.len())
-        {
-            self.fetch(&[next]);
+        let lanes = self.lanes.len();
+        let next = self.queue.fresh().into_iter().flatten();
+        let next: SmallVec<[u32; TOGETHER]> = next.filter(|&owner| (owner as usize) < lanes).collect();
+        if !next.is_empty() {
+            self.fetch(&next);
         }
         match event.class {
             Class::Links => self.end_flows(),
@@ -359,6 +359,7 @@ impl Run {
     fn outcome(mut self) -> Outcome {
         let paths = self.tally.take_paths();
         let (links, series) = self.network.finish(self.now);
+        self.pools.apply(&mut self.recorder);
         let mut outcome = Outcome {
             totals: self.tally.finish(),
             timeline: self.recorder.finish(),
@@ -366,7 +367,7 @@ impl Run {
             series,
             paths,
         };
-        outcome.totals.memory = totals(&self.pools, self.resources.causes.len());
+        outcome.totals.memory = self.pools.totals(self.resources.causes.len());
         outcome.totals.events = self.events;
         outcome
     }

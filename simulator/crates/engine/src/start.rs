@@ -192,12 +192,14 @@ impl Run {
     pub(crate) fn change_memory(&mut self, owner: u32, sequence: u32, at_end: bool) {
         let program = &self.programs[owner as usize];
         let step = program.record(sequence).step;
+        let is_recorded = self.recorder.wants(ProgramId::new(owner), step);
+        let mut full = false;
         let changes = program.memory(sequence).iter();
-        for &change in changes.filter(|change| change.at_end == at_end) {
-            let held = self.pools[owner as usize].apply(change, self.now, step);
-            if self.recorder.wants(ProgramId::new(owner), step) {
-                self.recorder.memory(ProgramId::new(owner), self.now, held);
-            }
+        for &change in changes.filter(|change| change.at_end() == at_end) {
+            full |= self.pools.write((owner, step), change, self.now, is_recorded);
+        }
+        if full {
+            self.pools.apply(&mut self.recorder);
         }
     }
 

@@ -87,7 +87,11 @@ impl<'a> Sink<'a> {
             "tasks are emitted with the numbers that they were made for"
         );
         let count = Sequence::try_from(tasks.len()).expect("an instalment is small");
-        self.tasks.append(tasks);
+        if self.tasks.is_empty() {
+            std::mem::swap(self.tasks, tasks);
+        } else {
+            self.tasks.append(tasks);
+        }
         self.next += count;
     }
 

@@ -26,4 +26,4 @@ mod task;
 pub use driver::{Control, Driver, Pulled, Sink, StaticDriver};
 pub use dump::dump;
 pub use resource::{CapacityChange, Lane, Link, PathUse, Resources};
-pub use task::{After, Demand, Meeting, MemoryChange, Sequence, Tag, Task, Work};
+pub use task::{After, Demand, Meeting, MemoryChange, MemoryChanges, Sequence, Tag, Task, Work};

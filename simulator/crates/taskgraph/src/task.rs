@@ -1,5 +1,7 @@
 //! One task: what it does, what it waits for, whom it meets, what it holds.
 
+use std::fmt;
+
 use orrery_units::{Bytes, BytesPerSec, Evidence, Flops, GroupId, KindId, LaneId, PathId, SimDuration};
 use smallvec::SmallVec;
 
@@ -70,14 +72,66 @@ pub struct Meeting {
 }
 
 /// Memory that a task takes or gives back, in the pool of its program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryChange {
-    /// Cause, an index into the domain's table of causes (fewer than 16).
-    pub cause: u8,
+///
+/// Cause, end and bytes in one number, so that what a layer gives back fits beside each other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct MemoryChange(i64);
+
+/// Changes of memory of one task.
+pub type MemoryChanges = SmallVec<[MemoryChange; 5]>;
+
+const CAUSE_BITS: u32 = 4;
+const END_BITS: u32 = 1;
+
+impl MemoryChange {
+    /// `bytes` taken (positive) or given back (negative) for `cause`, an index into the domain's table of causes (fewer than
+    /// 16), at the end of the task if `at_end`, else at its start.
+    ///
+    /// # Panics
+    /// When there are more causes, or as many as 256 PiB.
+    #[must_use]
+    #[inline]
+    pub fn new(cause: u8, bytes: i64, at_end: bool) -> Self {
+        assert!(cause < 1 << CAUSE_BITS, "fewer than 16 causes");
+        let shifted = bytes << (CAUSE_BITS + END_BITS);
+        assert!(
+            shifted >> (CAUSE_BITS + END_BITS) == bytes,
+            "a change of less than 256 PiB"
+        );
+        Self(shifted | (i64::from(at_end) << CAUSE_BITS) | i64::from(cause))
+    }
+
+    /// Its cause, an index into the domain's table of causes.
+    #[must_use]
+    #[inline]
+    #[expect(clippy::cast_sign_loss, reason = "masked to four bits")]
+    pub const fn cause(self) -> u8 {
+        (self.0 & ((1 << CAUSE_BITS) - 1)) as u8
+    }
+
     /// Bytes taken (positive) or given back (negative).
-    pub bytes: i64,
+    #[must_use]
+    #[inline]
+    pub const fn bytes(self) -> i64 {
+        self.0 >> (CAUSE_BITS + END_BITS)
+    }
+
     /// Whether it happens at the start of the task or at its end.
-    pub at_end: bool,
+    #[must_use]
+    #[inline]
+    pub const fn at_end(self) -> bool {
+        self.0 & (1 << CAUSE_BITS) != 0
+    }
+}
+
+impl fmt::Debug for MemoryChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryChange")
+            .field("cause", &self.cause())
+            .field("bytes", &self.bytes())
+            .field("at_end", &self.at_end())
+            .finish()
+    }
 }
 
 /// One task of a program.
@@ -102,7 +156,7 @@ pub struct Task {
     /// Whether the host waits for its completion before it issues anything further (a synchronisation).
     pub drains_host: bool,
     /// Memory taken and given back.
-    pub memory: SmallVec<[MemoryChange; 2]>,
+    pub memory: MemoryChanges,
     /// How many like activities it stands for: Totals count it so often, links are loaded so much more.
     pub multiplicity: u32,
     /// What its duration rests on.
@@ -146,7 +200,7 @@ impl Task {
             meeting: None,
             launch: SimDuration::ZERO,
             drains_host: false,
-            memory: SmallVec::new(),
+            memory: MemoryChanges::new(),
             multiplicity: 1,
             evidence: Evidence::Analytic,
             spins: false,
@@ -166,5 +220,28 @@ impl Task {
     pub fn meeting(mut self, group: GroupId, number: u32) -> Self {
         self.meeting = Some(Meeting { group, number });
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_memory_gives_back_what_it_was_made_of() {
+        for cause in [0, 7, 15] {
+            for bytes in [0, 1, -1, (1 << 58) - 1, -(1 << 58)] {
+                for at_end in [false, true] {
+                    let change = MemoryChange::new(cause, bytes, at_end);
+                    assert_eq!(
+                        (change.cause(), change.bytes(), change.at_end()),
+                        (cause, bytes, at_end)
+                    );
+                }
+            }
+        }
+        let refused =
+            |cause, bytes| std::panic::catch_unwind(|| MemoryChange::new(cause, bytes, false)).is_err();
+        assert!(refused(16, 1) && refused(0, 1 << 58) && refused(0, -(1 << 58) - 1));
     }
 }

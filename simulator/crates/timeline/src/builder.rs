@@ -10,6 +10,8 @@ pub struct TimelineBuilder {
     timeline: Timeline,
     budget: usize,
     lane_ends: Vec<SimTime>,
+    /// Points of each counter, apart from its names, so that a run of many ranks finds them near each other.
+    points: Vec<Vec<(SimTime, f64)>>,
 }
 
 impl TimelineBuilder {
@@ -23,6 +25,7 @@ impl TimelineBuilder {
             },
             budget,
             lane_ends: Vec::new(),
+            points: Vec::new(),
         }
     }
 
@@ -44,12 +47,13 @@ impl TimelineBuilder {
             unit,
             points: Vec::new(),
         });
+        self.points.push(Vec::new());
         self.timeline.counters.len() - 1
     }
 
     /// Adds a point to counter `counter`; a second point at one instant replaces the first.
     pub fn count(&mut self, counter: usize, at: SimTime, value: f64) {
-        let points = &mut self.timeline.counters[counter].points;
+        let points = &mut self.points[counter];
         match points.last_mut() {
             Some(last) if last.0 == at => last.1 = value,
             Some(last) => {
@@ -101,7 +105,10 @@ impl TimelineBuilder {
 
     /// The finished timeline.
     #[must_use]
-    pub fn finish(self) -> Timeline {
+    pub fn finish(mut self) -> Timeline {
+        for (counter, points) in self.timeline.counters.iter_mut().zip(self.points) {
+            counter.points = points;
+        }
         self.timeline
     }
 }

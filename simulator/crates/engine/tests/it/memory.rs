@@ -6,7 +6,7 @@ use orrery_units::{Bytes, LaneId};
 use crate::support::{at, cluster, compute, micros, run_all};
 
 fn change(cause: u8, bytes: i64, at_end: bool) -> MemoryChange {
-    MemoryChange { cause, bytes, at_end }
+    MemoryChange::new(cause, bytes, at_end)
 }
 
 /// Weights 100 from the first task on; activations 30 at the start of each of three tasks of 10 µs, given back

@@ -3,14 +3,11 @@
 use orrery_scenario::Plan;
 use orrery_scenario::plan::Layer;
 use orrery_taskgraph::MemoryChange;
+pub(super) use orrery_taskgraph::MemoryChanges as Changes;
 use orrery_units::Bytes;
-use smallvec::SmallVec;
 
 use crate::block::MoeRows;
 use crate::memory::{ActivationMemory, Cause, StaticMemory};
-
-/// Changes of memory at one task.
-pub(super) type Changes = SmallVec<[MemoryChange; 2]>;
 
 /// Routed tokens at which the slope of expert memory is taken: memory is linear in them.
 const PROBE: u64 = 1 << 20;
@@ -151,10 +148,10 @@ fn add_all(changes: &mut Changes, parts: &[(Cause, i64)], sign: i64, at_end: boo
 /// Adds a change of `bytes` to `changes` of one task and of one end of it: one entry per cause.
 fn add(changes: &mut Changes, cause: Cause, bytes: i64, at_end: bool) {
     let cause = cause.index();
-    if let Some(known) = changes.iter_mut().find(|change| change.cause == cause) {
-        known.bytes += bytes;
+    if let Some(known) = changes.iter_mut().find(|change| change.cause() == cause) {
+        *known = MemoryChange::new(cause, known.bytes() + bytes, known.at_end());
     } else if bytes != 0 {
-        changes.push(MemoryChange { cause, bytes, at_end });
+        changes.push(MemoryChange::new(cause, bytes, at_end));
     }
 }
 
