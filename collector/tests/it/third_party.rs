@@ -1,17 +1,19 @@
-//! Clients of NVML that others wrote (nvidia-ml-py, nvitop), driven by the same fake driver: they and the collector
+//! Clients of NVML that others wrote (nvidia-ml-py, nvitop, all-smi), driven by the same fake driver: they and the collector
 //! read the same values in every mood. Skipped by name where they are not installed.
 
-use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use orrery_telemetry::{Absence, DeviceSample, Reading, Throttle};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::fake_nvml::{device, driver, once_of};
 use crate::http::{Listener, metrics_until};
 use crate::openmetrics::check;
 use crate::process::{Driver, library};
+use crate::skips::{has_command, skip};
 
 const NAME: &str = "nvml-clients";
 
@@ -26,31 +28,30 @@ fn python() -> Option<PathBuf> {
     if python.exists() {
         return Some(python);
     }
-    let required = std::env::var("ORRERY_REQUIRE").unwrap_or_default();
-    assert!(
-        required.split(',').all(|name| name != NAME),
-        "{NAME} is required, and `{}` is not there; run collector/tests/fetch-nvml-clients.sh",
-        python.display()
+    skip(
+        NAME,
+        &format!(
+            "`{}` is not there; run collector/tests/fetch-nvml-clients.sh",
+            python.display()
+        ),
     );
-    if let Some(skips) = std::env::var_os("ORRERY_SKIPS") {
-        let mut file = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(skips)
-            .expect("it opens");
-        let reason = "nvidia-ml-py and nvitop are not installed (collector/tests/fetch-nvml-clients.sh)";
-        writeln!(file, "{NAME}: {reason}").expect("it can be written");
-    }
     None
+}
+
+/// A folder with the library under the driver's own names, by which clients look for it.
+fn library_folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["libnvidia-ml.so.1", "libnvidia-ml.so"] {
+        std::os::unix::fs::symlink(library(), folder.path().join(name)).expect("a link");
+    }
+    folder
 }
 
 /// What the client `which` reads of every device of `driver`, or none where it is not installed. The times of
 /// throttling are asked under `fields`.
 fn asked(driver: &Driver, which: &str, fields: &str) -> Option<Vec<Value>> {
     let python = python()?;
-    // The clients look for the library under the driver's own name.
-    let folder = tempfile::tempdir().expect("a folder");
-    std::os::unix::fs::symlink(library(), folder.path().join("libnvidia-ml.so.1")).expect("a link");
+    let folder = library_folder();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/read_nvml.py");
     let mut command = Command::new(python);
     command
@@ -325,5 +326,66 @@ fn nvidia_ml_py_counts_the_errors_that_we_count() {
             .filter(|row| row.name == "orrery_gpu_xid_errors_total");
         let ours = ours.find(|row| row.label("xid") == Some(code)).unwrap();
         assert_eq!(ours.value, count.to_string(), "{code}");
+    }
+}
+
+/// all-smi asks `nvidia-smi` whether there is a device before it loads the library, so one stands in for it.
+#[test]
+fn all_smi_shows_what_we_show() {
+    if !has_command("all-smi", "all-smi") {
+        return;
+    }
+    let devices = [
+        steady("GPU-11111111-2222-3333-4444-555555555555", &json!({})),
+        steady(
+            "GPU-11111111-2222-3333-4444-666666666666",
+            &json!({"gpm": null, "architecture": 7, "temperature_celsius": [41], "power_milliwatts": [99_500]}),
+        ),
+    ];
+    let driver = driver(&devices, &json!({}));
+    let folder = library_folder();
+    let list = folder.path().join("nvidia-smi");
+    std::fs::write(&list, "#!/bin/sh\necho 'GPU 0: FAKE'\n").expect("a file");
+    std::fs::set_permissions(&list, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+    let path = std::env::var("PATH").expect("it is text");
+    let mut command = Command::new("all-smi");
+    command
+        .args(["snapshot", "--include", "gpu"])
+        .env("LD_LIBRARY_PATH", folder.path())
+        .env("PATH", format!("{}:{path}", folder.path().display()));
+    let output = driver.played_by(&mut command).output().expect("it runs");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words}");
+    let read: Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
+    let ours = once_of(&driver);
+    assert_eq!(read["gpus"].as_array().map(Vec::len), Some(ours.len()), "{read}");
+    for (read, ours) in read["gpus"].as_array().into_iter().flatten().zip(&ours) {
+        let (power, limit) = (
+            ours.power.value().expect("power"),
+            ours.power_limit.value().expect("a limit"),
+        );
+        let wanted = json!({
+            "name": ours.identity.model,
+            "uuid": ours.identity.uuid,
+            "total_memory": ours.memory_total.value().expect("memory").get(),
+            "used_memory": ours.memory_used.value().expect("memory").get(),
+            "utilization": ours.utilization.value().expect("a share").get() * 100.0,
+            "power_consumption": power.0,
+            "temperature": milli(ours.temperature.value().expect("degrees").0 / 1000.0),
+            "frequency": ours.sm_clock.value().expect("a clock").get() / 1_000_000,
+            "performance_state": ours.performance_state.value().expect("a state").0,
+            "numa_node_id": ours.facts.numa_node.value().expect("a node"),
+        });
+        for (name, value) in wanted.as_object().expect("an object") {
+            assert_eq!(&read[name], value, "{name} of {}", ours.identity.uuid);
+        }
+        let detail = &read["detail"];
+        let (generation, lanes) = (
+            ours.pcie.generation.value().expect("a generation"),
+            ours.pcie.lanes.value().expect("lanes"),
+        );
+        assert_eq!(detail["power_limit_current"], format!("{:.2}", limit.0));
+        assert_eq!(detail["PCIe Generation"], generation.to_string());
+        assert_eq!(detail["PCIe Width"], format!("x{lanes}"));
     }
 }

@@ -194,9 +194,9 @@ unsafe extern "C" fn nvmlDeviceGetTemperature(device: Device, sensor: c_int, out
 // SAFETY: as stated above the exports.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn nvmlDeviceGetClockInfo(device: Device, clock: c_int, out: *mut c_uint) -> c_int {
-    // NVML_CLOCK_GRAPHICS is 0, NVML_CLOCK_SM 1, NVML_CLOCK_MEM 2.
+    // NVML_CLOCK_GRAPHICS is 0, NVML_CLOCK_SM 1, NVML_CLOCK_MEM 2; the first two are one clock on devices of data centres.
     let megahertz = |player: &mut Player| match clock {
-        1 => player.next(number(device), Call::SmClock, |script| &script.sm_clock_megahertz),
+        0 | 1 => player.next(number(device), Call::SmClock, |script| &script.sm_clock_megahertz),
         2 => player.next(number(device), Call::MemoryClock, |script| {
             &script.memory_clock_megahertz
         }),
@@ -204,4 +204,15 @@ unsafe extern "C" fn nvmlDeviceGetClockInfo(device: Device, clock: c_int, out: *
     };
     // SAFETY: passed on as the caller promises.
     unsafe { answer(out, megahertz) }
+}
+
+// SAFETY: as stated above the exports.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlDeviceGetClock(device: Device, clock: c_int, id: c_int, out: *mut c_uint) -> c_int {
+    // NVML_CLOCK_ID_CURRENT is 0; there are no clocks of applications here.
+    if id != 0 {
+        return code::NOT_SUPPORTED;
+    }
+    // SAFETY: passed on as the caller promises.
+    unsafe { nvmlDeviceGetClockInfo(device, clock, out) }
 }
