@@ -65,8 +65,23 @@ fn a_dropped_histogram_is_run_at_once_and_says_whether_eplb_pays() {
         "eplb lowers the imbalance, busiest device over mean: "
     ));
     assert!(
-        shows(&harness, "It pays: it saves ") && shows(&harness, " on, of 600 steps."),
+        shows(&harness, "It pays: it saves ") && shows(&harness, " on, of 600 steps, "),
         "from when on"
+    );
+    assert!(
+        shows(
+            &harness,
+            " % of what their MoE layers take under static (dispatch, experts and combine)"
+        ),
+        "a share of what"
+    );
+    assert!(
+        shows(&harness, " more of every device than static, "),
+        "redundant slots cost memory"
+    );
+    assert!(
+        shows(&harness, "Evidence: no balancer was timed") && shows(&harness, "R² of the sorted shares"),
+        "what it rests on, and how well the law fits"
     );
     assert!(
         shows(&harness, "does not say how wide they are"),

@@ -4,6 +4,7 @@
 //! and a test holds the two together. Replications differ in their seed alone and run beside each other.
 
 mod engine;
+mod fits;
 mod machine;
 mod measures;
 mod process;
@@ -12,14 +13,15 @@ mod sweep;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use orrery_balance::lab::{Outcome, Question, Stop, Track};
+use orrery_balance::placement::Shape;
 use orrery_experts::gate::Trained;
 use orrery_experts::load::LoadProcess;
 use orrery_report::{
     Assumption, BalancingReport, Identity, LoadFrame, Metrics, Origin, PolicyReport, RebalanceReport,
     StepTerms,
 };
-use orrery_scenario::plan::{BalancingPlan, ExpertGroup};
-use orrery_units::Evidence;
+use orrery_scenario::plan::{BalancingPlan, ExpertGroup, ExpertShape};
+use orrery_units::{Bytes, Evidence};
 
 pub use engine::{EngineLayer, layer_by_engine};
 pub use orrery_balance::placement::Tables;
@@ -168,12 +170,18 @@ fn describe(group: &ExpertGroup, outcome: &Outcome, replications: usize, balance
         start += steps;
     }
     report.frames = frames(outcome);
+    report.loads = fits::about(&group.load);
+    report.load_fits = fits::of_load(&group.load);
+    report.law_error = group.law.as_ref().map(|law| law.median_error);
+    report.device_memory = group.cluster.device.memory.as_f64();
     let described = machine::of_group(group);
+    let slot = described.machine.slot_bytes();
     report.notes = described.about;
     report.notes.push(format!(
         "{} layer-steps a policy by the closed form (busiest port, slowest device); layers do not contend",
         outcome.steps * u64::from(group.experts.layers)
     ));
+    let experts = group.experts.experts as usize;
     for (contender, track) in group.contenders.iter().zip(&outcome.tracks) {
         let rebalances = track.rebalances.iter().map(|plan| RebalanceReport {
             step: plan.step,
@@ -190,10 +198,22 @@ fn describe(group: &ExpertGroup, outcome: &Outcome, replications: usize, balance
             layer_time: track.layer_time.clone(),
             rebalances: rebalances.collect(),
             pairs: track.pairs.clone(),
+            redundant: contender.shape.slots.saturating_sub(experts),
+            redundant_bytes: redundant_bytes(contender.shape, group.experts, slot),
         });
         balanced.placements.push((contender.id.clone(), track.tables()));
     }
     report.provenance = provenance(&report.policies, described.backing);
+}
+
+/// Bytes of a device that slots beyond one for each expert hold, all layers together, `slot` bytes each.
+///
+/// Worked: 32 such slots of a layer on 32 devices, 58 layers, 42 MiB a slot: 58 · 42 MiB. Ignores what replicas take
+/// besides while they travel.
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 slots")]
+fn redundant_bytes(shape: Shape, experts: ExpertShape, slot: Bytes) -> f64 {
+    let beyond = shape.slots.saturating_sub(experts.experts as usize) as f64;
+    beyond / shape.devices.max(1) as f64 * f64::from(experts.layers) * slot.as_f64()
 }
 
 /// Where the time of a mean step goes.

@@ -328,7 +328,10 @@ fn a_recorded_load_becomes_a_scenario_whose_run_says_whether_balancing_pays() {
         text.contains("path = \"counts.csv\""),
         "it lies beside it: {text}"
     );
-    let ran = orrery(folder.path(), &["run", "{}/x.scenario.toml", "--out", "{}/out"]);
+    let ran = orrery(
+        folder.path(),
+        &["run", "{}/x.scenario.toml", "--out", "{}/out", "--write", "html"],
+    );
     assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
     assert!(ran.out.contains("Balancing pays: "), "{}", ran.out);
     assert!(
@@ -340,4 +343,21 @@ fn a_recorded_load_becomes_a_scenario_whose_run_says_whether_balancing_pays() {
     let result = fs::read_to_string(folder.path().join("out/run.json")).unwrap();
     let result: serde_json::Value = serde_json::from_str(&result).unwrap();
     assert_eq!(result["worth"][0]["policy"], "eplb");
+    let held = result["worth"][0]["redundant_bytes_per_device"].as_f64();
+    assert!(held.is_some_and(|bytes| bytes > 0.0), "{}", result["worth"][0]);
+    assert!(
+        result["load_fits"][0]["r_squared"].is_number(),
+        "{}",
+        result["load_fits"]
+    );
+    let page = fs::read_to_string(folder.path().join("out/report.html")).unwrap();
+    for form in [&ran.out, &page] {
+        for words in [
+            "of what their MoE layers take under static",
+            "Evidence: no balancer was timed",
+            "R² of the sorted",
+        ] {
+            assert!(form.contains(words), "{words}: {form}");
+        }
+    }
 }

@@ -103,6 +103,16 @@ impl ExpertsModel {
         self.report.worth()
     }
 
+    /// Memory of a device in bytes; zero where nobody knows.
+    pub(super) const fn device_memory(&self) -> f64 {
+        self.report.device_memory
+    }
+
+    /// What their worth rests on, a sentence each.
+    pub(super) fn grounds(&self) -> Vec<String> {
+        self.report.grounds()
+    }
+
     /// `verdict` with what each policy is worth and what the run rests on, a line each.
     pub(super) fn verdict(&self, verdict: &str) -> String {
         let worth = self.worth().into_iter().map(|worth| worth.sentence());
@@ -113,6 +123,7 @@ impl ExpertsModel {
         let lines: Vec<String> = [verdict.to_owned()]
             .into_iter()
             .chain(worth)
+            .chain(self.grounds())
             .chain(rests)
             .collect();
         lines.join("\n")

@@ -20,6 +20,8 @@ pub(super) fn totals(ui: &mut Ui, model: &ExpertsModel) {
         "imbalance",
         "all steps",
         "saved",
+        "of MoE layers",
+        "redundant slots hold",
         "pays from step",
         "plans",
         "moved",
@@ -27,7 +29,12 @@ pub(super) fn totals(ui: &mut Ui, model: &ExpertsModel) {
     ];
     Grid::new("policies").striped(true).show(ui, |ui| {
         for head in heads {
-            ui.weak(head);
+            let label = ui.weak(head);
+            match head {
+                "of MoE layers" => label.on_hover_text(SHARE),
+                "redundant slots hold" => label.on_hover_text(MEMORY),
+                _ => label,
+            };
         }
         ui.end_row();
         for (at, (policy, (_, total, saved))) in model.policies().iter().zip(model.totals()).enumerate() {
@@ -51,6 +58,8 @@ pub(super) fn totals(ui: &mut Ui, model: &ExpertsModel) {
                 _ => ui.visuals().weak_text_color(),
             };
             ui.colored_label(color, with_si_prefix(saved, "s"));
+            ui.colored_label(color, own.map_or_else(String::new, |own| percent(own.share())));
+            ui.label(memory(policy.redundant_bytes, model.device_memory()));
             ui.label(match own.map(|own| (own.pays(), own.pays_from)) {
                 Some((true, Some(from))) => grouped(from as u64),
                 Some((false, _)) => "does not".to_owned(),
@@ -65,6 +74,24 @@ pub(super) fn totals(ui: &mut Ui, model: &ExpertsModel) {
     });
 }
 
+/// What the share of a saving is a share of.
+const SHARE: &str = "What is saved, as a share of the time that MoE layers (dispatch, experts and combine) take under the first policy; attention and whatever else a step has are not part of it";
+/// What is held.
+const MEMORY: &str = "What slots beyond one for each expert hold of every device, all layers together, and the share of its memory";
+
+fn percent(share: f64) -> String {
+    format!("{} %", significant(share * 100.0, 3))
+}
+
+/// Bytes of a device with their share of its memory.
+fn memory(held: f64, of: f64) -> String {
+    match held > 0.0 {
+        true if of > 0.0 => format!("{} a device, {}", Bytes::from_f64(held), percent(held / of)),
+        true => format!("{} a device", Bytes::from_f64(held)),
+        false => "nothing".to_owned(),
+    }
+}
+
 /// What the policy at place `policy` is worth beside the first, in words.
 pub(super) fn worth(ui: &mut Ui, model: &ExpertsModel, policy: usize) {
     let worth = model.worth();
@@ -75,6 +102,9 @@ pub(super) fn worth(ui: &mut Ui, model: &ExpertsModel, policy: usize) {
         swatch(ui, policy);
         ui.label(own.sentence());
     });
+    for words in model.grounds() {
+        ui.weak(words);
+    }
 }
 
 /// The mark of a policy in lines and tables.

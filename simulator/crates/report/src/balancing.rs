@@ -40,6 +40,30 @@ pub struct BalancingReport {
     pub assumptions: Vec<Assumption>,
     /// Why the run ended early, if it did.
     pub partial: Option<String>,
+    /// What the loads are, in words: recorded, or drawn.
+    pub loads: String,
+    /// The law that fits each recorded load best, and how well.
+    pub load_fits: Vec<LoadFit>,
+    /// By how much the law of experts' times misses the layers that it was fitted to, as a share, in the median; none
+    /// where it was fitted to nothing.
+    pub law_error: Option<f64>,
+    /// Memory of a device in bytes; zero where nobody knows.
+    pub device_memory: f64,
+}
+
+/// The law that fits a recorded load best, and how well. The run plays the recording, not the law.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoadFit {
+    /// The phase that plays the recording.
+    pub phase: String,
+    /// The law with its parameters, the medians over layers.
+    pub law: String,
+    /// Layers that it was fitted to.
+    pub layers: usize,
+    /// R² of the sorted shares of experts in the median layer, and in the worst.
+    pub r_squared: [f64; 2],
+    /// R² of their logarithms in the median layer: how well experts fit that are rarely chosen.
+    pub log_r_squared: f64,
 }
 
 /// Where the time of a mean step goes under a policy, in seconds: terms that add up to it, and how much of the experts' is
@@ -90,6 +114,10 @@ pub struct PolicyReport {
     pub terms: StepTerms,
     /// Plans: step, replicas moved, bytes, seconds of standing still.
     pub rebalances: Vec<RebalanceReport>,
+    /// Slots of a layer beyond one for each expert.
+    pub redundant: usize,
+    /// Bytes that these hold of every device, all layers together.
+    pub redundant_bytes: f64,
     /// Bytes of a step's dispatch from each device to each other, in the end.
     pub pairs: Vec<Vec<f64>>,
 }

@@ -26,8 +26,8 @@ use orrery_timeline::Totals;
 use orrery_units::{Bytes, Evidence, significant, with_si_prefix};
 
 pub use balancing::{
-    BalancingReport, LoadFrame, PolicyReport, RebalanceReport, Samples, StepTerms, Stretch, SweepReport,
-    SweepValue,
+    BalancingReport, LoadFit, LoadFrame, PolicyReport, RebalanceReport, Samples, StepTerms, Stretch,
+    SweepReport, SweepValue,
 };
 pub use breakdown::{Breakdown, State};
 pub use check::{Check, Level, Verdict};

@@ -2,7 +2,8 @@
 
 use orrery_units::{Bytes, significant, with_si_prefix};
 
-use crate::{BalancingReport, PolicyReport};
+use crate::render::{percent, rests_on};
+use crate::{BalancingReport, LoadFit, PolicyReport};
 
 /// A policy beside the first one of its scenario.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +26,12 @@ pub struct Worth {
     pub plans: usize,
     /// Seconds of all steps that it saves, what it costs taken off.
     pub saved: f64,
+    /// Slots of a layer beyond one for each expert.
+    pub redundant: usize,
+    /// Bytes of every device that its redundant slots hold beyond those of the other policy.
+    pub held: f64,
+    /// Memory of a device in bytes; zero where nobody knows.
+    pub device_memory: f64,
     /// Steps after which it has saved more than it cost, and has so after every later one; none where it never has. In
     /// the first replication.
     pub pays_from: Option<usize>,
@@ -61,10 +68,60 @@ impl BalancingReport {
                     bytes: mean.2,
                     plans: policy.rebalances.len(),
                     saved,
+                    redundant: policy.redundant,
+                    held: policy.redundant_bytes - base.redundant_bytes,
+                    device_memory: self.device_memory,
                     pays_from: pays_from(base, policy, f64::from(self.layers)),
                 }
             })
             .collect()
+    }
+
+    /// What the worth of balancers rests on, a sentence each: where loads and times come from, and how well the laws
+    /// behind them fit.
+    #[must_use]
+    pub fn grounds(&self) -> Vec<String> {
+        if self.policies.is_empty() {
+            return Vec::new();
+        }
+        let times = self.provenance.map_or_else(String::new, |shares| {
+            format!("; of the simulated time {}", rests_on(shares))
+        });
+        let law = match self.law_error {
+            Some(error) => format!(
+                "; the law of experts' times misses the layers that it was fitted to by {} in the median",
+                percent(error)
+            ),
+            None => String::new(),
+        };
+        let loads = match self.loads.as_str() {
+            "" => String::new(),
+            loads => format!("; loads are {loads}"),
+        };
+        let evidence =
+            format!("Evidence: no balancer was timed, all of this is simulated{times}{law}{loads}.");
+        let fits = self.load_fits.iter().map(LoadFit::sentence);
+        std::iter::once(evidence).chain(fits).collect()
+    }
+}
+
+impl LoadFit {
+    /// Which law fits and how well, in a sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let [median, worst] = self.r_squared.map(|value| significant(value, 3));
+        let layers = match self.layers {
+            1 => "its layer".to_owned(),
+            many => format!("its {many} layers"),
+        };
+        format!(
+            "Recorded load {}: of the laws of popularity, {} fits {layers} best: R² of the sorted shares of experts {median} in \
+             the median layer and {worst} in the worst, {} on a scale of logarithms, where rare experts count; the run \
+             plays the recording itself.",
+            self.phase,
+            self.law,
+            significant(self.log_r_squared, 3)
+        )
     }
 }
 
@@ -100,7 +157,8 @@ impl Worth {
     /// What it gains, what it costs and whether it pays, in a few sentences.
     #[must_use]
     pub fn sentence(&self) -> String {
-        format!("{} {} {}", self.gains(), self.costs(), self.balance())
+        let parts = [self.gains(), self.costs(), self.memory(), self.balance()];
+        parts.join(" ")
     }
 
     fn gains(&self) -> String {
@@ -112,7 +170,7 @@ impl Worth {
         };
         let [long, short] = self.layers;
         format!(
-            "{} {verb} the imbalance, busiest device over mean: {} under {}, {} under it; the layers of experts of a step \
+            "{} {verb} the imbalance, busiest device over mean: {} under {}, {} under it; the MoE layers of a step \
              take {} instead of {}, {}.",
             self.policy,
             significant(before, 4),
@@ -153,33 +211,77 @@ impl Worth {
         )
     }
 
+    /// What its redundant slots hold of a device.
+    fn memory(&self) -> String {
+        let slots = match self.redundant {
+            0 => "Without redundant slots it".to_owned(),
+            1 => "Its redundant slot of a layer".to_owned(),
+            many => format!("Its {many} redundant slots of a layer"),
+        };
+        let verb = if self.redundant > 1 { "hold" } else { "holds" };
+        let held = Bytes::from_f64(self.held.abs());
+        let word = if self.held < 0.0 { "less" } else { "more" };
+        if self.held.abs() <= 0.0 {
+            return format!("{slots} {verb} no more of a device's memory than {}.", self.base);
+        }
+        let share = self.share_of_memory();
+        let share = share.map_or_else(String::new, |share| {
+            format!(", {} of its memory", percent(share.abs()))
+        });
+        format!(
+            "{slots} {verb} {held} {word} of every device than {}{share}.",
+            self.base
+        )
+    }
+
+    /// What its redundant slots hold beyond those of the other policy, as a share of a device's memory.
+    #[must_use]
+    pub fn share_of_memory(&self) -> Option<f64> {
+        (self.device_memory > 0.0).then(|| self.held / self.device_memory)
+    }
+
+    /// What it saves as a share of the time that MoE layers take under the other policy: dispatch, experts and combine of
+    /// all steps, standing still left out. The rest of a step is not simulated.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        self.saved / (self.layers[0] * self.steps_f64())
+    }
+
     fn balance(&self) -> String {
         let steps = self.steps;
+        let amount = with_si_prefix(self.saved.abs(), "s");
+        let share = percent(self.share().abs());
+        let of = format!(
+            "{share} of what their MoE layers take under {} (dispatch, experts and combine); attention and whatever else a \
+             step has are not part of it",
+            self.base
+        );
         if self.pays() {
-            return format!("It pays: it saves {} of {steps} steps.", self.saves());
+            return format!(
+                "It pays: it saves {amount}{} of {steps} steps, {of}.",
+                self.from()
+            );
         }
         if self.saved < 0.0 {
-            return format!("It does not pay: it loses {} of {steps} steps.", self.amount());
+            return format!("It does not pay: it loses {amount} of {steps} steps, {of}.");
         }
         "It neither gains nor loses.".to_owned()
     }
 
-    /// What it saves and from when on, such as `58 s, 12.1 %, from step 106 on,`.
+    /// What it saves and from when on, such as `58 s, from step 106 on,`.
     pub(crate) fn saves(&self) -> String {
-        let from = match self.pays_from {
+        let amount = with_si_prefix(self.saved.abs(), "s");
+        format!("{amount}{}", self.from())
+    }
+
+    /// From when on it saves.
+    fn from(&self) -> String {
+        match self.pays_from {
             Some(1) => ", from the first step on,".to_owned(),
             Some(from) => format!(", from step {from} on,"),
             // Of other replications than the first.
             None => ", in the mean of replications,".to_owned(),
-        };
-        format!("{}{from}", self.amount())
-    }
-
-    /// What it saves or loses, with its share.
-    fn amount(&self) -> String {
-        let all = self.layers[0] * self.steps_f64();
-        let share = significant(self.saved.abs() / all * 100.0, 3);
-        format!("{}, {share} %", with_si_prefix(self.saved.abs(), "s"))
+        }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 steps")]
@@ -191,7 +293,7 @@ impl Worth {
 /// A change in words, such as `11.4 % less`.
 fn change(share: f64) -> String {
     let word = if share > 0.0 { "more" } else { "less" };
-    format!("{} % {word}", significant(share.abs() * 100.0, 3))
+    format!("{} {word}", percent(share.abs()))
 }
 
 #[cfg(test)]
@@ -245,13 +347,19 @@ mod tests {
             bytes: 2.0 * f64::from(1_u32 << 30),
             plans: 5,
             saved: 58.0,
+            redundant: 32,
+            held: 1.5 * f64::from(1_u32 << 30),
+            device_memory: 80.0 * f64::from(1_u32 << 30),
             pays_from: Some(106),
         };
         assert_eq!(
             worth.sentence(),
-            "eplb lowers the imbalance, busiest device over mean: 1.757 under static, 1.286 under it; the layers of \
-             experts of a step take 700 ms instead of 800 ms, 12.5 % less. Moving replicas (2 GiB) costs 2 s of 600 steps: 5 \
-             plans of 400 ms, which 4 steps earn back. It pays: it saves 58 s, 12.1 %, from step 106 on, of 600 steps."
+            "eplb lowers the imbalance, busiest device over mean: 1.757 under static, 1.286 under it; the MoE layers of a \
+             step take 700 ms instead of 800 ms, 12.5 % less. Moving replicas (2 GiB) costs 2 s of 600 steps: 5 plans of \
+             400 ms, which 4 steps earn back. Its 32 redundant slots of a layer hold 1.5 GiB more of every device than \
+             static, 1.88 % of its memory. It pays: it saves 58 s, from step 106 on, of 600 steps, 12.1 % of what their MoE \
+             layers take under static (dispatch, experts and combine); attention and whatever else a step has are not part \
+             of it."
         );
         let loses = Worth {
             layers: [0.8, 0.81],
@@ -262,10 +370,54 @@ mod tests {
         assert!(
             loses
                 .sentence()
-                .ends_with("It does not pay: it loses 8 s, 1.67 % of 600 steps."),
+                .contains("It does not pay: it loses 8 s of 600 steps, 1.67 % of what their MoE layers take under static"),
             "{}",
             loses.sentence()
         );
         assert!(!loses.sentence().contains("earn back"), "nothing earns it back");
+        let lean = Worth {
+            redundant: 0,
+            held: 0.0,
+            ..loses
+        };
+        assert!(
+            lean.sentence()
+                .contains("Without redundant slots it holds no more of a device's memory than static."),
+            "{}",
+            lean.sentence()
+        );
+    }
+
+    #[test]
+    fn what_the_worth_rests_on_says_how_well_laws_fit() {
+        let report = BalancingReport {
+            policies: vec![PolicyReport::default()],
+            provenance: Some([0.0, 0.9, 0.1, 0.0]),
+            law_error: Some(0.052),
+            loads: "recorded".to_owned(),
+            load_fits: vec![LoadFit {
+                phase: "chat".to_owned(),
+                law: "log-normal (sigma 0.61)".to_owned(),
+                layers: 58,
+                r_squared: [0.962, 0.81],
+                log_r_squared: 0.7,
+            }],
+            ..BalancingReport::default()
+        };
+        assert_eq!(
+            report.grounds(),
+            [
+                "Evidence: no balancer was timed, all of this is simulated; of the simulated time 0 % measured, 90 % \
+                 interpolated, 10 % analytic, 0 % extrapolated; the law of experts' times misses the layers that it was \
+                 fitted to by 5.2 % in the median; loads are recorded.",
+                "Recorded load chat: of the laws of popularity, log-normal (sigma 0.61) fits its 58 layers best: R² of the \
+                 sorted shares of experts 0.962 in the median layer and 0.81 in the worst, 0.7 on a scale of logarithms, \
+                 where rare experts count; the run plays the recording itself."
+            ]
+        );
+        assert!(
+            BalancingReport::default().grounds().is_empty(),
+            "no policy, no worth"
+        );
     }
 }

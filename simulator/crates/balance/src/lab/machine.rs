@@ -54,6 +54,15 @@ pub struct Passes {
     pub exchanges: f64,
 }
 
+impl Machine {
+    /// Bytes that a slot of an expert holds: what moves with it, and in training its gradients.
+    #[must_use]
+    pub fn slot_bytes(&self) -> Bytes {
+        let gradients = self.training.map_or(Bytes::ZERO, |training| training.gradients);
+        self.expert_bytes + gradients
+    }
+}
+
 /// [`LibraryExperts::seconds`] for one shape and one set of parameters, as a function of a device's load that is cheap
 /// enough to be asked a hundred million times.
 ///

@@ -3,9 +3,9 @@
 use orrery_units::{Bytes, significant, with_si_prefix};
 use serde_json::{Map, Value, json};
 
-use super::text::{check_line, line, put, rests_on, right, table};
+use super::text::{check_line, line, put, right, table};
 use super::{balancing_verdict, json as looks};
-use crate::{BalancingReport, PolicyReport, StepTerms, SweepReport, SweepValue, Worth};
+use crate::{BalancingReport, LoadFit, PolicyReport, StepTerms, SweepReport, SweepValue, Worth};
 
 /// Most points of a series in a file; more are averaged.
 const MOST_POINTS: usize = 500;
@@ -82,8 +82,8 @@ fn policies(out: &mut String, report: &BalancingReport) {
     }
     right(&mut table, &[1, 2, 3, 4, 5, 6, 7, 8]);
     put(out, &table);
-    for worth in report.worth() {
-        line(out, &worth.sentence());
+    for words in report.worth().iter().map(Worth::sentence).chain(report.grounds()) {
+        line(out, &words);
     }
     out.push('\n');
     line(out, &replications(report));
@@ -122,9 +122,6 @@ fn terms(out: &mut String, report: &BalancingReport) {
         out,
         "Waiting for the slowest device is part of its experts' time; the other terms add up to the step.",
     );
-    if let Some(shares) = report.provenance {
-        line(out, &format!("simulated time rests on: {}", rests_on(shares)));
-    }
     out.push('\n');
 }
 
@@ -216,6 +213,9 @@ pub fn balancing_json(report: &BalancingReport) -> Value {
     put("partial", json!(report.partial));
     put("verdict", json!(balancing_verdict(report)));
     put("worth", report.worth().iter().map(worth).collect());
+    put("grounds", json!(report.grounds()));
+    put("load_fits", report.load_fits.iter().map(load_fit).collect());
+    put("law_error", json!(report.law_error));
     put("metrics", json!(report.metrics.values()));
     put("intervals", looks::intervals(&report.metrics));
     put("provenance", looks::provenance(report.provenance));
@@ -253,7 +253,17 @@ pub fn balancing_json(report: &BalancingReport) -> Value {
 fn worth(worth: &Worth) -> Value {
     json!({
         "policy": worth.policy, "saved_s": worth.saved, "migration_s": worth.migration, "pays_from": worth.pays_from,
+        "share_of_moe_layers": worth.share(), "redundant_slots": worth.redundant,
+        "redundant_bytes_per_device": worth.held, "share_of_device_memory": worth.share_of_memory(),
         "sentence": worth.sentence(),
+    })
+}
+
+fn load_fit(fit: &LoadFit) -> Value {
+    let [median, worst] = fit.r_squared;
+    json!({
+        "phase": fit.phase, "law": fit.law, "layers": fit.layers, "r_squared": median, "r_squared_worst": worst,
+        "log_r_squared": fit.log_r_squared,
     })
 }
 
@@ -321,15 +331,14 @@ pub(super) fn verdict(report: &BalancingReport) -> String {
         .max_by(|a, b| a.saved.total_cmp(&b.saved));
     match best {
         Some(best) if best.pays() => format!(
-            "Balancing pays: {} saves {} of the {all} that layers of experts take in {steps} steps under {first}.",
+            "Balancing pays: {} saves {} of the {all} that MoE layers take in {steps} steps under {first}.",
             best.policy,
             best.saves()
         ),
         Some(_) => format!(
-            "Balancing does not pay: nothing takes less than the {all} that layers of experts take in {steps} steps under \
-             {first}."
+            "Balancing does not pay: nothing takes less than the {all} that MoE layers take in {steps} steps under {first}."
         ),
-        None => format!("Layers of experts take {all} of {steps} steps under {first}."),
+        None => format!("MoE layers take {all} of {steps} steps under {first}."),
     }
 }
 

@@ -17,6 +17,7 @@ pub use headline::{Headline, figure, headlines, percent};
 pub use html::{balancing_html, escape as escape_html, html};
 pub use json::{benchmark, json, json_text};
 pub use junit::junit;
+pub(crate) use text::rests_on;
 pub use text::{check_line, text};
 pub use why::{waterfall_json, why_json};
 

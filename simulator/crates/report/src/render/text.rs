@@ -221,7 +221,7 @@ fn network(out: &mut String, report: &Report) {
 }
 
 /// Shares of time by the evidence that it rests on, in words.
-pub(super) fn rests_on(shares: [f64; 4]) -> String {
+pub(crate) fn rests_on(shares: [f64; 4]) -> String {
     let share = |(evidence, share): (Evidence, f64)| format!("{} {}", percent(share), evidence.name());
     Evidence::ALL
         .into_iter()

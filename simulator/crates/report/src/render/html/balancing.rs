@@ -7,7 +7,7 @@ use super::picture::{GREY, LEGEND, canvas, colour, key, label, number, pixel, qu
 use super::{TABLE_END, assumptions, begin, checks, escape, provenance, put, row, table};
 use crate::render::balancing::{replications, sweep_title, thinned};
 use crate::render::balancing_verdict;
-use crate::{BalancingReport, PolicyReport, StepTerms, SweepReport, SweepValue};
+use crate::{BalancingReport, PolicyReport, StepTerms, SweepReport, SweepValue, Worth};
 
 /// Pixels of a heat map.
 const WIDTH: f64 = 1020.0;
@@ -58,8 +58,11 @@ fn head(page: &mut String, report: &BalancingReport, title: &str) {
     }
     let verdict = escape(&balancing_verdict(report));
     put(page, &format!("<p class=\"verdict\">{verdict}</p>\n"));
-    for worth in report.worth() {
-        put(page, &format!("<p>{}</p>\n", escape(&worth.sentence())));
+    for words in report.worth().iter().map(Worth::sentence) {
+        put(page, &format!("<p>{}</p>\n", escape(&words)));
+    }
+    for words in report.grounds() {
+        put(page, &format!("<p class=\"small\">{}</p>\n", escape(&words)));
     }
     for note in &report.notes {
         put(page, &format!("<p class=\"small\">{}</p>\n", escape(note)));
