@@ -7,11 +7,14 @@
 mod collectives;
 mod contention;
 mod day;
+mod exchange;
 mod launching;
+mod links;
 mod part;
 mod plan;
 mod profile;
 mod protocol;
+mod ranks;
 mod spec;
 mod supervisor;
 mod watch;
@@ -28,11 +31,16 @@ pub use protocol::{Answer, Order};
 pub use spec::{DeviceSpec, spec_of};
 pub use supervisor::{Supervisor, WorkerFault};
 
+use links::port_link;
 use orrery_kernels::device::{DeviceFacts, Measurement};
+use orrery_kernels::measure::Subject;
 use part::{Part, PartFault};
+use profile::provenance;
+use ranks::Ranks;
 use watch::Watch;
 
 use crate::Settings;
+use crate::gate::Loopback;
 
 /// How to calibrate.
 #[derive(Clone, Debug)]
@@ -51,6 +59,8 @@ pub struct Calibration {
     pub patience: Duration,
     /// How the device's counters are read beside; nothing is watched without.
     pub watch: Option<Settings>,
+    /// How the port beside the device is written to; none is without.
+    pub ports: Option<Loopback>,
     /// Measures although somebody uses the device.
     pub even_in_use: bool,
     /// Who measures, for the profile: a name of this machine.
@@ -98,6 +108,29 @@ pub enum CalibrateError {
     },
 }
 
+/// Who measures: a worker of the device alone, or one for each device of a collective. Never both.
+struct Workers {
+    alone: Supervisor,
+    together: Ranks,
+}
+
+impl Workers {
+    /// None runs yet.
+    fn of(calibration: &Calibration) -> Self {
+        let (command, patience) = (&calibration.worker, calibration.patience);
+        Self {
+            alone: Supervisor::new(command.clone(), patience),
+            together: Ranks::new(command.clone(), patience, calibration.device),
+        }
+    }
+
+    /// Ends all of them: none holds the device any more.
+    fn let_go(&mut self) {
+        self.alone.let_go();
+        self.together.let_go();
+    }
+}
+
 /// Measures what is left of the plan, one entry after the other, and writes the profile; `progress` hears a line for each.
 ///
 /// # Errors
@@ -107,14 +140,14 @@ pub fn calibrate(
     calibration: &Calibration,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Outcome, CalibrateError> {
-    let mut supervisor = Supervisor::new(calibration.worker.clone(), calibration.patience);
-    let facts = look(calibration, &mut supervisor)?;
+    let mut workers = Workers::of(calibration);
+    let facts = look(calibration, &mut workers.alone)?;
     progress(&format!(
         "device {}: {}, {} units",
         calibration.device, facts.name, facts.num_units
     ));
     // A worker that has looked holds the device: it would be taken for its user.
-    supervisor.let_go();
+    workers.alone.let_go();
     let watch = Watch::start(calibration.watch.as_ref(), &facts.uuid);
     match watch.user() {
         Some(user) if !calibration.even_in_use => return Err(CalibrateError::InUse(user)),
@@ -132,7 +165,7 @@ pub fn calibrate(
         }
         let begin = Instant::now();
         let before = watch.fresh();
-        match measure(calibration, &mut supervisor, entry, &facts) {
+        match measure(calibration, &mut workers, entry, &facts) {
             Ok(mut measured) => {
                 measured.taints = watch.since(before.as_ref());
                 let micros = measured.median().as_secs() * 1e6;
@@ -153,11 +186,34 @@ pub fn calibrate(
     if part.is_empty() {
         return Ok(outcome);
     }
+    workers.let_go();
+    write(calibration, &facts, &part, &watch, &mut outcome)?;
+    if outcome.failed.is_empty() {
+        part.finish(&calibration.out)?;
+    }
+    Ok(outcome)
+}
+
+/// Writes the profile of what was measured, with the port beside the device if that is asked for.
+fn write(
+    calibration: &Calibration,
+    facts: &DeviceFacts,
+    part: &Part,
+    watch: &Watch,
+    outcome: &mut Outcome,
+) -> Result<(), CalibrateError> {
     let tainted = part.records().iter().filter(|(_, measured)| !measured.is_clean());
     outcome.tainted = tainted
         .map(|(id, measured)| (id.clone(), names_of(measured)))
         .collect();
-    let mut profile = profile_of(calibration, &facts, part.records());
+    let mut profile = profile_of(calibration, facts, part.records());
+    if let Some(ports) = &calibration.ports {
+        let place = |hash: Option<&str>, note: &str| provenance(calibration, facts, hash, note);
+        match port_link(ports, watch.fresh().as_ref(), &place) {
+            Ok(link) => profile.links.push(link),
+            Err(reason) => outcome.failed.push(("port".to_owned(), reason)),
+        }
+    }
     if let Some(reason) = watch.absence() {
         profile
             .notes
@@ -168,10 +224,7 @@ pub fn calibrate(
         source,
     })?;
     outcome.written = true;
-    if outcome.failed.is_empty() {
-        part.finish(&calibration.out)?;
-    }
-    Ok(outcome)
+    Ok(())
 }
 
 /// What went on during a measurement, in brackets after a space, or nothing.
@@ -202,7 +255,7 @@ pub(crate) const OTHER: &str = "the worker answered something else";
 /// One measurement, or why there is none.
 fn measure(
     calibration: &Calibration,
-    supervisor: &mut Supervisor,
+    Workers { alone, together }: &mut Workers,
     entry: &Entry,
     facts: &DeviceFacts,
 ) -> Result<Measurement, String> {
@@ -212,13 +265,20 @@ fn measure(
             "it needs {need} bytes of device memory, and there are {there}"
         ));
     }
+    if let Subject::Collective { op, bytes, ranks } = entry.subject {
+        // It has its own worker for this device.
+        alone.let_go();
+        let ranks = usize::try_from(ranks).map_err(|fault| fault.to_string())?;
+        return together.measure((op, bytes), ranks, &entry.sampling(), entry.longest());
+    }
+    together.let_go();
     let order = Order::Measure {
         device: calibration.device,
         subject: entry.subject.clone(),
         mode: entry.mode,
         sampling: entry.sampling(),
     };
-    match supervisor.ask(&order, entry.longest()) {
+    match alone.ask(&order, entry.longest()) {
         Ok(Answer::Measured(measured)) => Ok(*measured),
         Ok(Answer::Fault(reason) | Answer::Wrong(reason)) => Err(reason),
         Ok(_) => Err(OTHER.to_owned()),

@@ -19,8 +19,10 @@ use orrery_telemetry::judge::{Alert, Figure, Frame, Hysteresis, Judge, Rule, Rul
 use orrery_telemetry::{DeviceSample, RecoveryAction, Sample, SourceStatus};
 use orrery_units::SimDuration;
 
-pub use self::bench::{Bench, NotMeasured, Probe, Rate, reference};
+pub(crate) use self::bench::line_rate;
+pub use self::bench::{Bench, NotMeasured, Probe, Rate, port_reference, reference};
 pub use self::loopback::Loopback;
+pub(crate) use self::loopback::MESSAGE;
 pub use self::report::{DeviceReport, Measured, Report};
 pub use self::worker::WorkerBench;
 use crate::board::wall_clock;
@@ -129,9 +131,12 @@ impl Gate<'_> {
                 let figure = rate.map(|rate| Figure {
                     name: probe.name().to_owned(),
                     rate: rate.value,
+                    profile: match &rate.through {
+                        Some(port) => port_reference(profile, port),
+                        None => reference(profile, probe),
+                    },
                     through: rate.through,
                     unit: probe.unit().to_owned(),
-                    profile: reference(profile, probe),
                 });
                 figures
                     .entry(device.identity.uuid.clone())

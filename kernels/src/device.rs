@@ -19,6 +19,7 @@ mod pass;
 mod peer;
 mod product;
 mod run;
+mod seat;
 mod stream;
 
 use std::sync::Arc;
@@ -37,7 +38,8 @@ use crate::verify::Wrong;
 
 pub use all_reduce::MAX_RANKS;
 pub use batch::Launching;
-pub use run::{Measurement, Sampling};
+pub use run::{Measurement, Sampling, launches_for};
+pub use seat::{Identity, Seat};
 
 /// Why a device, or something on it, cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +105,23 @@ pub enum DeviceError {
         /// Devices that the driver sees.
         count: usize,
     },
+    /// A collective that one process is to measure alone.
+    #[error("a collective is measured by a process for each device, all at once")]
+    Together,
+    /// A rank that cannot be.
+    #[error("there is no rank {rank} of {ranks}")]
+    NoPlace {
+        /// The rank.
+        rank: usize,
+        /// Of how many.
+        ranks: usize,
+    },
+    /// A text that ranks cannot find each other by.
+    #[error("an identity of ranks is 256 hexadecimal digits")]
+    NoIdentity,
+    /// A rank that is to measure and has no operands.
+    #[error("no collective was begun")]
+    NothingBegun,
     /// Two devices do not reach each other's memory.
     #[error(
         "device {peer} cannot be reached from this one\n  = help: `nvidia-smi topo -p2p r` says which pairs can"

@@ -8,25 +8,34 @@ use orrery_operation::CollectiveOp;
 use orrery_profile::fit::{TransferRow, transfer};
 use orrery_profile::{CollectiveCurve, Provenance, Range};
 
+use super::launching::told;
+
+/// Sizes with their times, and how those were measured.
+type Sweep<'a> = (Vec<TransferRow>, Vec<&'a Measurement>);
+
 /// A curve for each collective and number of devices of which enough sizes were measured.
 pub(super) fn collective_curves(
     rows: &[(&Subject, &Measurement)],
     provenance: &dyn Fn(Option<&str>, &str) -> Provenance,
 ) -> Vec<CollectiveCurve> {
-    let mut sweeps: BTreeMap<(CollectiveOp, u64), Vec<TransferRow>> = BTreeMap::new();
+    let mut sweeps: BTreeMap<(CollectiveOp, u64), Sweep<'_>> = BTreeMap::new();
     for (subject, time) in rows {
         if let Subject::Collective { op, ranks, .. } = **subject {
-            sweeps.entry((op, ranks)).or_default().push(TransferRow {
+            let (sweep, times) = sweeps.entry((op, ranks)).or_default();
+            sweep.push(TransferRow {
                 bytes: subject.bytes(),
                 time: time.median(),
             });
+            times.push(*time);
         }
     }
-    let curves = sweeps.into_iter().filter_map(|((op, ranks), sweep)| {
+    let curves = sweeps.into_iter().filter_map(|((op, ranks), (sweep, times))| {
         let (law, fitted) = transfer(&sweep)?;
         let bytes = |row: &TransferRow| row.bytes.get();
-        let note = "NCCL within a node, bfloats, out of place, back to back, the last device to end; one process drives \
-                    all devices, so that the smallest sizes hold its launches";
+        let note = format!(
+            "NCCL within a node, a process for each device, bfloats, out of place, back to back, the last rank to end{}",
+            told(times)
+        );
         Some(CollectiveCurve {
             op,
             nodes: 1,
@@ -37,7 +46,7 @@ pub(super) fn collective_curves(
                 max: sweep.iter().map(bytes).max()?,
             },
             fitted,
-            provenance: provenance(None, note),
+            provenance: provenance(None, &note),
         })
     });
     curves.collect()

@@ -14,6 +14,7 @@ use super::Calibration;
 use super::collectives::collective_curves;
 use super::contention::contention_curve;
 use super::launching::told;
+use super::links::peer_link;
 use super::spec::spec_of;
 
 /// Share of a peak that dense products reach, where no data sheet says what the peak is.
@@ -21,6 +22,29 @@ const USUAL_SHARE: f64 = 0.8;
 
 /// A measured subject.
 type Row<'a> = (&'a Subject, &'a Measurement);
+
+/// Who measured, on what device and when; of the kernels of this source, or of those that are installed.
+pub(super) fn provenance(
+    calibration: &Calibration,
+    facts: &DeviceFacts,
+    hash: Option<&str>,
+    note: &str,
+) -> Provenance {
+    Provenance {
+        measured_by: calibration.measured_by.clone(),
+        source: calibration
+            .out
+            .file_name()
+            .map_or(String::new(), |name| name.to_string_lossy().into_owned()),
+        rows: format!("device {} ({})", facts.uuid, facts.name),
+        date: calibration.date.clone(),
+        version: hash.map_or_else(
+            || "as installed".to_owned(),
+            |hash| format!("source {}", &hash[..16.min(hash.len())]),
+        ),
+        note: note.to_owned(),
+    }
+}
 
 /// The profile of what was measured. What was not measured has no curve, and nothing stands for it.
 #[must_use]
@@ -37,20 +61,7 @@ pub fn profile_of(
     let spec = spec_of(&facts.name);
     let bandwidth = spec.map_or_else(|| best_bandwidth(&rows), |spec| spec.bandwidth);
     let peak = spec.map_or_else(|| best_rate(&rows), |spec| spec.bf16);
-    let provenance = |hash: Option<&str>, note: &str| Provenance {
-        measured_by: calibration.measured_by.clone(),
-        source: calibration
-            .out
-            .file_name()
-            .map_or(String::new(), |name| name.to_string_lossy().into_owned()),
-        rows: format!("device {} ({})", facts.uuid, facts.name),
-        date: calibration.date.clone(),
-        version: hash.map_or_else(
-            || "as installed".to_owned(),
-            |hash| format!("source {}", &hash[..16.min(hash.len())]),
-        ),
-        note: note.to_owned(),
-    };
+    let provenance = |hash: Option<&str>, note: &str| provenance(calibration, facts, hash, note);
     let pass = pass_curve(&rows, records, bandwidth, &provenance);
     let mut kernels = Vec::new();
     let mut start = start_law(facts, peak, bandwidth);
@@ -92,6 +103,7 @@ pub fn profile_of(
         kernels,
         collectives: collective_curves(&rows, &provenance),
         contention: contention_curve(&rows, facts, &provenance),
+        links: peer_link(&rows, &provenance).into_iter().collect(),
         ..Profile::default()
     }
 }

@@ -1,7 +1,8 @@
 //! What a worker is told and answers: one JSON object a line, over its standard input and output.
 
-use orrery_kernels::device::{DeviceFacts, Libraries, Measurement, Sampling};
+use orrery_kernels::device::{DeviceFacts, Identity, Launching, Libraries, Measurement, Sampling};
 use orrery_kernels::measure::{Mode, Subject};
+use orrery_operation::CollectiveOp;
 use serde::{Deserialize, Serialize};
 
 /// To the worker; the end of its input ends it.
@@ -28,6 +29,38 @@ pub enum Order {
         /// How long.
         sampling: Sampling,
     },
+    /// What shall ranks of collectives find each other by?
+    Identity,
+    /// Be a rank of collectives. What follows is told to all ranks at once, and carried out by all.
+    Join {
+        /// With which device.
+        device: usize,
+        /// Which rank.
+        rank: usize,
+        /// Of how many.
+        ranks: usize,
+        /// What they find each other by.
+        identity: Identity,
+    },
+    /// Make the operands of a collective, and see whether it is right.
+    Begin {
+        /// Which.
+        op: CollectiveOp,
+        /// Size, as nccl-tests counts it.
+        bytes: u64,
+    },
+    /// Batches are to be of so many launches.
+    Prepare {
+        /// Launches.
+        launches: usize,
+        /// Whether they are to be replayed from a graph.
+        replayed: bool,
+    },
+    /// Time so many batches.
+    Time {
+        /// Batches.
+        batches: usize,
+    },
 }
 
 /// From the worker.
@@ -47,6 +80,21 @@ pub enum Answer {
     Facts(DeviceFacts),
     /// What was measured.
     Measured(Box<Measurement>),
+    /// What ranks find each other by.
+    Identity(Identity),
+    /// It is a rank now.
+    Joined,
+    /// The relative error of what this rank ended with.
+    Checked(f64),
+    /// How launches of a batch get to the device, and the relative error of what a graph left.
+    Prepared {
+        /// How.
+        launching: Launching,
+        /// Of graphs alone.
+        error: Option<f64>,
+    },
+    /// Picoseconds of one launch in each batch, as this rank saw them.
+    Times(Vec<u64>),
     /// The device computes what is not true; with what to do.
     Wrong(String),
     /// Why not, with what to do.

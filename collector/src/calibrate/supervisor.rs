@@ -74,13 +74,33 @@ impl Supervisor {
     /// # Errors
     /// When it does not start, ends, is silent or answers nonsense.
     pub fn ask(&mut self, order: &Order, longest: Duration) -> Result<Answer, WorkerFault> {
+        self.tell(order)?;
+        let longest = self.patience + longest;
+        self.hear(longest).unwrap_or_else(|| {
+            self.let_go();
+            Err(WorkerFault::Silent(longest))
+        })
+    }
+
+    /// Gives an order, whose answer is heard later.
+    ///
+    /// # Errors
+    /// When it does not start, or has ended.
+    pub fn tell(&mut self, order: &Order) -> Result<(), WorkerFault> {
         let mut running = match self.running.take() {
             Some(running) => running,
             None => self.start()?,
         };
-        let answer = running.ask(order, self.patience + longest);
-        if answer.is_ok() {
-            self.running = Some(running);
+        running.tell(order)?;
+        self.running = Some(running);
+        Ok(())
+    }
+
+    /// The answer to an order that was given, if it comes within so long; one that failed is gone.
+    pub fn hear(&mut self, within: Duration) -> Option<Result<Answer, WorkerFault>> {
+        let answer = self.running.as_mut()?.hear(within);
+        if matches!(answer, Some(Err(_))) {
+            self.let_go();
         }
         answer
     }
@@ -141,16 +161,20 @@ fn keep_last(stream: impl Read, kept: &Mutex<VecDeque<String>>) {
 }
 
 impl Running {
-    fn ask(&mut self, order: &Order, longest: Duration) -> Result<Answer, WorkerFault> {
+    fn tell(&mut self, order: &Order) -> Result<(), WorkerFault> {
         let mut line = serde_json::to_vec(order).expect("an order is plain data");
         line.push(b'\n');
-        if self.orders.write_all(&line).is_err() {
-            return Err(self.ended());
+        match self.orders.write_all(&line) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.ended()),
         }
-        match self.answers.recv_timeout(longest) {
-            Ok(answer) => serde_json::from_str(&answer).map_err(|_fault| WorkerFault::Nonsense(answer)),
-            Err(RecvTimeoutError::Timeout) => Err(WorkerFault::Silent(longest)),
-            Err(RecvTimeoutError::Disconnected) => Err(self.ended()),
+    }
+
+    fn hear(&mut self, within: Duration) -> Option<Result<Answer, WorkerFault>> {
+        match self.answers.recv_timeout(within) {
+            Ok(answer) => Some(serde_json::from_str(&answer).map_err(|_fault| WorkerFault::Nonsense(answer))),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Err(self.ended())),
         }
     }
 

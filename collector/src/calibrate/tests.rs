@@ -62,6 +62,7 @@ pub(super) fn calibration(folder: &Path, worker: Vec<String>, only: &[&str]) -> 
         worker,
         patience: Duration::from_secs(10),
         watch: None,
+        ports: None,
         even_in_use: false,
         measured_by: "node-7".to_owned(),
         date: "2026-11-30".to_owned(),

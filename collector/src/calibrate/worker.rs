@@ -4,7 +4,8 @@ use std::io::{self, BufRead as _, Write as _};
 use std::path::PathBuf;
 
 use orrery_kernels::compile::{Cache, Compiler, Search};
-use orrery_kernels::device::{Device, DeviceError, Libraries};
+use orrery_kernels::device::{Device, DeviceError, Identity, Libraries, Seat};
+use orrery_units::SimDuration;
 
 use super::protocol::{Answer, Order};
 
@@ -22,10 +23,17 @@ pub struct Places {
 /// # Errors
 /// When whoever gives orders is gone.
 pub fn serve(places: &Places) -> io::Result<()> {
-    let mut open: Option<(usize, Device)> = None;
+    let mut worker = Worker {
+        places,
+        seat: None,
+        open: None,
+    };
     for line in io::stdin().lock().lines() {
         let answer = match serde_json::from_str(&line?) {
-            Ok(order) => obey(places, &mut open, order),
+            Ok(order) => worker.obey(order).unwrap_or_else(|fault| match fault {
+                DeviceError::Wrong(wrong) => Answer::Wrong(wrong.to_string()),
+                fault => Answer::Fault(fault.to_string()),
+            }),
             Err(fault) => Answer::Fault(format!("an order is not understood: {fault}")),
         };
         let mut out = io::stdout().lock();
@@ -36,50 +44,78 @@ pub fn serve(places: &Places) -> io::Result<()> {
     Ok(())
 }
 
-fn obey(places: &Places, open: &mut Option<(usize, Device)>, order: Order) -> Answer {
-    let fault = |fault: &dyn std::error::Error| Answer::Fault(fault.to_string());
-    match order {
-        Order::Libraries => Answer::Libraries {
+/// What a worker has opened so far.
+struct Worker<'a> {
+    places: &'a Places,
+    seat: Option<Seat>,
+    open: Option<(usize, Device)>,
+}
+
+impl Worker<'_> {
+    fn obey(&mut self, order: Order) -> Result<Answer, DeviceError> {
+        Ok(match order {
+            Order::Libraries => self.libraries(),
+            Order::Devices => Answer::Devices(Device::identities()?),
+            Order::Look { device } => Answer::Facts(Device::look(device)?),
+            Order::Measure {
+                device,
+                subject,
+                mode,
+                sampling,
+            } => {
+                let measured = self.device(device)?.measure(&subject, mode, &sampling)?;
+                Answer::Measured(Box::new(measured))
+            }
+            Order::Identity => Answer::Identity(Identity::new()?),
+            Order::Join {
+                device,
+                rank,
+                ranks,
+                identity,
+            } => {
+                self.seat = None;
+                self.seat = Some(Seat::take(device, &identity, rank, ranks)?);
+                Answer::Joined
+            }
+            Order::Begin { op, bytes } => Answer::Checked(self.seat()?.begin(op, bytes)?),
+            Order::Prepare { launches, replayed } => {
+                let (launching, error) = self.seat()?.prepare(launches, replayed)?;
+                Answer::Prepared { launching, error }
+            }
+            Order::Time { batches } => {
+                let times = self.seat()?.time(batches)?.into_iter();
+                Answer::Times(times.map(SimDuration::as_picos).collect())
+            }
+        })
+    }
+
+    fn libraries(&self) -> Answer {
+        Answer::Libraries {
             found: Libraries::look(),
-            nvrtc: Compiler::load(&places.search)
+            nvrtc: Compiler::load(&self.places.search)
                 .map(|compiler| {
                     let (major, minor) = compiler.version();
                     format!("{major}.{minor} at {}", compiler.path().display())
                 })
                 .map_err(|fault| fault.to_string()),
-        },
-        Order::Devices => match Device::identities() {
-            Ok(identities) => Answer::Devices(identities),
-            Err(found) => fault(&found),
-        },
-        Order::Look { device } => match Device::look(device) {
-            Ok(facts) => Answer::Facts(facts),
-            Err(found) => fault(&found),
-        },
-        Order::Measure {
-            device,
-            subject,
-            mode,
-            sampling,
-        } => {
-            if open.as_ref().is_none_or(|(index, _)| *index != device) {
-                let compiler = match Compiler::load(&places.search) {
-                    Ok(compiler) => compiler,
-                    Err(found) => return fault(&found),
-                };
-                match Device::open(device, compiler, Cache::new(places.cache.clone())) {
-                    Ok(opened) => *open = Some((device, opened)),
-                    Err(found) => return fault(&found),
-                }
-            }
-            let Some((_, device)) = open else {
-                return Answer::Fault("no device is open".to_owned());
-            };
-            match device.measure(&subject, mode, &sampling) {
-                Ok(measured) => Answer::Measured(Box::new(measured)),
-                Err(DeviceError::Wrong(wrong)) => Answer::Wrong(wrong.to_string()),
-                Err(found) => fault(&found),
-            }
         }
+    }
+
+    /// The rank that this worker is.
+    fn seat(&mut self) -> Result<&mut Seat, DeviceError> {
+        self.seat.as_mut().ok_or(DeviceError::NothingBegun)
+    }
+
+    /// Device `index`, opened if it is not.
+    fn device(&mut self, index: usize) -> Result<&Device, DeviceError> {
+        let open = match self.open.take() {
+            Some(open) if open.0 == index => open,
+            _ => {
+                let compiler = Compiler::load(&self.places.search)?;
+                let cache = Cache::new(self.places.cache.clone());
+                (index, Device::open(index, compiler, cache)?)
+            }
+        };
+        Ok(&self.open.insert(open).1)
     }
 }

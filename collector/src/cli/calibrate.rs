@@ -13,6 +13,7 @@ use crate::SourceKind;
 use crate::calibrate::worker::{self, Places};
 use crate::calibrate::{CalibrateError, Calibration, Plan, calibrate as measure, today};
 use crate::collective::tell;
+use crate::gate::Loopback;
 use crate::source::node_name;
 
 #[derive(Debug, Args)]
@@ -41,6 +42,18 @@ pub(super) struct CalibrateArguments {
     /// Longest that the worker may take to start, and beyond the plan for one measurement.
     #[arg(long, default_value = "60s", value_parser = parse_span)]
     patience: Duration,
+    /// Has perftest write to the RDMA port beside the device as well, as `check` does, so that `check` knows what such a port
+    /// carries. It meets itself over a TCP port that is open for as long as it runs.
+    #[arg(long)]
+    port: bool,
+    /// The program of perftest that does it.
+    #[arg(
+        long,
+        value_name = "PROGRAM",
+        default_value = "ib_write_bw",
+        requires = "port"
+    )]
+    ib_write_bw: PathBuf,
     /// Measures although somebody uses the device; what is measured then is marked.
     #[arg(long)]
     even_in_use: bool,
@@ -152,6 +165,9 @@ pub(super) fn calibrate(arguments: CalibrateArguments) -> anyhow::Result<Exit> {
         worker: arguments.worker.command()?,
         patience: arguments.patience,
         watch: Some(watch),
+        ports: arguments
+            .port
+            .then(|| Loopback::new("/sys".into(), arguments.ib_write_bw)),
         even_in_use: arguments.even_in_use,
         measured_by: node_name(),
         date: today(),

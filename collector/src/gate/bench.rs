@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use orrery_kernels::measure::Subject;
-use orrery_profile::{Law, Profile};
+use orrery_profile::{Law, Link, Profile};
 use orrery_telemetry::DeviceSample;
-use orrery_units::SimDuration;
+use orrery_units::{BytesPerSec, SimDuration};
 
 /// Side of the square product.
 const SIDE: u64 = 8192;
@@ -142,10 +142,14 @@ impl Probe {
 /// products of bfloats, and of passes over memory, at the very shape that is measured.
 ///
 /// A law that was fitted to long runs holds the power limit; a gate is too short for it, so that its device is measured a
-/// little fast, never slow. Links and ports have no entry of one device in profiles of version 1: those are held against
-/// the node's other devices alone.
+/// little fast, never slow. A copy to another device is held against what the profile says of that link, which was alone on
+/// it; those of the gate meet others that come the other way. Profiles from before links stood in them, and such of devices
+/// that were alone, have none. Of ports [`port_reference`] tells.
 #[must_use]
 pub fn reference(profile: &Profile, probe: Probe) -> Option<f64> {
+    if probe == Probe::NvLink {
+        return profile.link(&Link::Peer).map(BytesPerSec::get);
+    }
     let subject = probe.subject(None)?;
     let time = |law: &Law| match (probe, law) {
         (Probe::Gemm, Law::Tiled(law)) => Some(law.gemm(&subject.dense()?).alone()),
@@ -164,4 +168,17 @@ pub fn reference(profile: &Profile, probe: Probe) -> Option<f64> {
         curve.op.name() == op && format
     });
     curves.find_map(|curve| Some(probe.rate(&subject, time(&curve.law)?)))
+}
+
+/// What the profile says of a port like the one that was written `through`, such as `mlx5_3/1, 400 Gbit/s`: one of that line
+/// rate, where the profile has one.
+#[must_use]
+pub fn port_reference(profile: &Profile, through: &str) -> Option<f64> {
+    let line = line_rate(through)?;
+    profile.link(&Link::Port(line.to_owned())).map(BytesPerSec::get)
+}
+
+/// The line rate of a port that is called as [`Rate::through`] says.
+pub(crate) fn line_rate(through: &str) -> Option<&str> {
+    through.rsplit_once(", ").map(|(_, line)| line)
 }

@@ -21,7 +21,7 @@ use crate::conditions::in_use;
 /// Seconds that data are written for, and at each end of those, which do not count.
 const WRITTEN: (u32, u32) = (3, 1);
 /// Bytes of a message: as large as what collectives send, and beyond what a port needs to be busy.
-const MESSAGE: u32 = 1 << 20;
+pub(crate) const MESSAGE: u32 = 1 << 20;
 /// What both ends take beside the writing: opening the adapter, registering memory, meeting each other.
 const MEETING: Duration = Duration::from_secs(2);
 /// How long the side that answers has until it listens. The other tries again for as long.
@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const MOST_WORDS: u64 = 64 * 1024;
 
 /// Measures the ports that lie beside devices.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Loopback {
     sys: PathBuf,
     program: PathBuf,
@@ -82,7 +82,7 @@ impl Loopback {
 
     /// The rate of the port beside each of `devices`, all ports at once; a port that serves several devices is measured
     /// once. Ports beside devices that somebody uses are left alone.
-    pub(super) fn measure(
+    pub(crate) fn measure(
         &self,
         devices: &[&DeviceSample],
         budget: Duration,

@@ -163,13 +163,16 @@ impl DeviceReport {
             if let Ok(figure) = &measured.figure {
                 let share = figure.profile.map(|profile| {
                     format!(
-                        " ({} % of the profile)",
+                        "{} % of the profile",
                         significant(100.0 * figure.rate / profile, 3)
                     )
                 });
-                let through = figure.through.as_ref().map(|through| format!(" ({through})"));
+                let beside: Vec<String> = share.into_iter().chain(figure.through.clone()).collect();
+                let beside = match beside.as_slice() {
+                    [] => String::new(),
+                    beside => format!(" ({})", beside.join("; ")),
+                };
                 let rate = with_si_prefix(figure.rate, &figure.unit);
-                let beside = share.or(through).unwrap_or_default();
                 push(&mut line, &format!("  {} {rate}{beside}", figure.name));
             }
         }

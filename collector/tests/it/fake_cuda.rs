@@ -7,6 +7,11 @@ use tempfile::TempDir;
 
 /// A folder with a driver of the fake kind under the driver's name.
 pub(crate) fn driver() -> TempDir {
+    driver_with(&[])
+}
+
+/// The same, under the names of `libraries` too.
+pub(crate) fn driver_with(libraries: &[&str]) -> TempDir {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("it lies in the target folder");
@@ -19,7 +24,7 @@ pub(crate) fn driver() -> TempDir {
     assert!(built.success(), "the fake driver builds");
     let folder = tempfile::tempdir().expect("a folder");
     let library = target.join("debug/libfake_cuda.so");
-    for name in ["libcuda.so", "libcuda.so.1"] {
+    for name in ["libcuda.so", "libcuda.so.1"].iter().chain(libraries) {
         std::fs::copy(&library, folder.path().join(name)).expect("it can be copied");
     }
     folder

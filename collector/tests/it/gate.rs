@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use orrery_collector::SourceKind;
-use orrery_collector::gate::{Bench, Gate, NotMeasured, Probe, Rate, reference};
-use orrery_profile::Profile;
+use orrery_collector::gate::{Bench, Gate, NotMeasured, Probe, Rate, port_reference, reference};
+use orrery_profile::{Link, LinkReference, Profile, Provenance};
 use orrery_telemetry::DeviceSample;
 use orrery_telemetry::judge::Rules;
+use orrery_units::{Bytes, BytesPerSec};
 use serde_json::{Value, json};
 
 use crate::fake_nvml::{device, driver};
@@ -194,10 +195,76 @@ fn no_profile_and_no_device_end_with_3_and_bad_words_with_2() {
     );
 }
 
+/// A profile that knows its links: copies to a peer and ports of the line rate are held against it, others are not.
+#[test]
+fn links_are_held_against_what_the_profile_says_of_them() {
+    let mut profile = Profile::from_json(&std::fs::read_to_string(profile_path()).unwrap()).unwrap();
+    let of = |link: Link, rate: f64| LinkReference {
+        link,
+        bandwidth: BytesPerSec::new(rate),
+        bytes: Bytes::new(1 << 28),
+        provenance: Provenance::default(),
+    };
+    profile.links = vec![
+        of(Link::Peer, 380e9),
+        of(Link::Port("400 Gbit/s".to_owned()), 48e9),
+    ];
+    assert_eq!(reference(&profile, Probe::NvLink), Some(380e9));
+    assert_eq!(
+        reference(&profile, Probe::NicLoopback),
+        None,
+        "ports are told by their line rate"
+    );
+    assert_eq!(port_reference(&profile, "mlx5_3/1, 400 Gbit/s"), Some(48e9));
+    for other in ["mlx5_3/1, 200 Gbit/s", "mlx5_3/1", "400 Gbit/s"] {
+        assert_eq!(port_reference(&profile, other), None, "{other}");
+    }
+    let settings = settings(vec![SourceKind::Demo]);
+    let gate = Gate {
+        settings: &settings,
+        profile: Some(&profile),
+        rules: Rules::default(),
+        budget: Duration::from_secs(8),
+    };
+    let port = |value: f64, line: &str| Rate {
+        value,
+        through: Some(format!("mlx5_0/1, {line}")),
+    };
+    let report = gate.check(&mut Scripted(|uuid: &str, probe| match (probe, uuid) {
+        (Probe::NvLink, "DEMO-0-1") => Some(Rate::from(300e9)),
+        (Probe::NvLink, _) => Some(Rate::from(370e9)),
+        (Probe::NicLoopback, "DEMO-0-2") => Some(port(40e9, "400 Gbit/s")),
+        (Probe::NicLoopback, "DEMO-3-3") => Some(port(20e9, "200 Gbit/s")),
+        (Probe::NicLoopback, _) => Some(port(47e9, "400 Gbit/s")),
+        (Probe::Gemm | Probe::MemoryCopy, _) => None,
+    }));
+    let text = report.unwrap().text();
+    let line = |uuid: &str| text.lines().find(|line| line.contains(uuid)).unwrap();
+    for (uuid, words) in [
+        (
+            "DEMO-0-1",
+            "below-profile: nvlink: this device gives 78.9 % of what its model gave",
+        ),
+        ("DEMO-0-1", "  nvlink 300 GB/s (78.9 % of the profile)"),
+        (
+            "DEMO-0-2",
+            "below-profile: nic loopback: this device gives 83.3 % of",
+        ),
+        (
+            "DEMO-0-2",
+            "  nic loopback 40 GB/s (83.3 % of the profile; mlx5_0/1, 400 Gbit/s)",
+        ),
+        ("DEMO-3-3", "  nic loopback 20 GB/s (mlx5_0/1, 200 Gbit/s)"),
+    ] {
+        assert!(line(uuid).contains(words), "{uuid}: {words}\n{text}");
+    }
+    assert!(!line("DEMO-3-3").contains("below-profile"), "{text}");
+}
+
 /// Measures what it was told.
 struct Scripted<F>(F);
 
-impl<F: Fn(&str, Probe) -> Option<f64>> Bench for Scripted<F> {
+impl<R: Into<Rate>, F: Fn(&str, Probe) -> Option<R>> Bench for Scripted<F> {
     fn measure(
         &mut self,
         devices: &[&DeviceSample],

@@ -4,6 +4,7 @@ mod absent;
 mod access;
 mod alerts;
 mod calibrate;
+mod calibrate_ranks;
 mod collective;
 mod deploy;
 mod dialects;

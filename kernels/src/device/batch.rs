@@ -10,8 +10,7 @@ use cudarc::driver::{CudaEvent, CudaGraph, CudaStream};
 use orrery_units::SimDuration;
 use serde::{Deserialize, Serialize};
 
-use super::operands::Operands;
-use super::{Device, DeviceError, driver};
+use super::{DeviceError, driver};
 
 /// How the launches of a batch got to the device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,37 +29,34 @@ impl Default for Launching {
     }
 }
 
-/// So many launches over changing copies of their operands.
-pub(super) struct Batch<'a> {
-    device: &'a Device,
-    operands: &'a Operands,
+/// Enqueues the launch of a number.
+pub(super) type Launch<'a> = &'a dyn Fn(usize) -> Result<(), DeviceError>;
+
+/// So many launches back to back. Whoever has it says what a launch is, every time alike.
+pub(super) struct Batch {
     launches: usize,
     graph: Result<CudaGraph, String>,
 }
 
-impl<'a> Batch<'a> {
+impl Batch {
     /// A batch of one call each.
-    pub(super) fn on_stream(device: &'a Device, operands: &'a Operands, launches: usize, why: &str) -> Self {
+    pub(super) fn on_stream(launches: usize, why: &str) -> Self {
         Self {
-            device,
-            operands,
             launches,
             graph: Err(why.to_owned()),
         }
     }
 
-    /// A batch that is replayed, or one of one call each where a graph of it is refused.
-    pub(super) fn new(device: &'a Device, operands: &'a Operands, launches: usize) -> Self {
-        let graph = operands
-            .replayed(device)
+    /// A batch that is replayed on `stream`, or one of one call each where there is none, or where a graph of it is refused.
+    pub(super) fn captured(
+        launches: usize,
+        stream: Result<Arc<CudaStream>, &str>,
+        launch: Launch<'_>,
+    ) -> Self {
+        let graph = stream
             .map_err(str::to_owned)
-            .and_then(|stream| captured(device, operands, launches, &stream).map_err(|fault| reason(&fault)));
-        Self {
-            device,
-            operands,
-            launches,
-            graph,
-        }
+            .and_then(|stream| captured(launches, &stream, launch).map_err(|fault| reason(&fault)));
+        Self { launches, graph }
     }
 
     /// How its launches get to the device.
@@ -70,19 +66,18 @@ impl<'a> Batch<'a> {
             .map_or_else(|why| Launching::Stream(why.clone()), |_| Launching::Graph)
     }
 
-    pub(super) const fn launches(&self) -> usize {
-        self.launches
-    }
-
-    /// Runs it; the time of one launch, on several devices that of the last to end.
-    pub(super) fn time(&self) -> Result<SimDuration, DeviceError> {
-        let streams = self.operands.streams(self.device);
-        let begun = all_recorded(&streams)?;
+    /// Runs it on `streams`; the time of one launch, on several devices that of the last to end.
+    pub(super) fn time(
+        &self,
+        streams: &[Arc<CudaStream>],
+        launch: Launch<'_>,
+    ) -> Result<SimDuration, DeviceError> {
+        let begun = all_recorded(streams)?;
         match &self.graph {
             Ok(graph) => graph.launch().map_err(driver("launching a graph"))?,
-            Err(_) => enqueue(self.device, self.operands, self.launches)?,
+            Err(_) => (0..self.launches).try_for_each(launch)?,
         }
-        let ended = all_recorded(&streams)?;
+        let ended = all_recorded(streams)?;
         let mut longest = 0.0_f32;
         for (begin, end) in begun.iter().zip(&ended) {
             longest = longest.max(begin.elapsed_ms(end).map_err(driver("reading an event"))?);
@@ -98,22 +93,13 @@ fn reason(fault: &DeviceError) -> String {
     fault.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-fn enqueue(device: &Device, operands: &Operands, launches: usize) -> Result<(), DeviceError> {
-    (0..launches).try_for_each(|launch| operands.launch(device, launch))
-}
-
 /// A graph of so many launches on `stream`, ready on the device.
-fn captured(
-    device: &Device,
-    operands: &Operands,
-    launches: usize,
-    stream: &Arc<CudaStream>,
-) -> Result<CudaGraph, DeviceError> {
+fn captured(launches: usize, stream: &Arc<CudaStream>, launch: Launch<'_>) -> Result<CudaGraph, DeviceError> {
     // Of this thread alone: a kernel that moves memory beside may be on its way on another stream.
     stream
         .begin_capture(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
         .map_err(driver("beginning a capture"))?;
-    let enqueued = enqueue(device, operands, launches);
+    let enqueued = (0..launches).try_for_each(launch);
     // Even where a launch was refused: the stream takes no work before the capture has ended.
     let graph = stream.end_capture(CUgraphInstantiate_flags(0));
     enqueued?;

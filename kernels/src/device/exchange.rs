@@ -1,4 +1,4 @@
-//! Collectives of NCCL among devices of this node, all of them driven by this process.
+//! A rank's part of a collective of NCCL: its operands, its calls, and what it must end with.
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -7,44 +7,26 @@ use cudarc::driver::{CudaSlice, CudaStream, DevicePtr as _};
 use cudarc::nccl::{result, sys};
 use orrery_operation::CollectiveOp;
 
-use super::operands::{DRAWN, draw, repeated, size};
-use super::{Device, DeviceError, Libraries, driver};
+use super::operands::{DRAWN, draw, forget, repeated, size};
+use super::seat::{Place, refused};
+use super::{DeviceError, driver};
 use crate::{Bf16, verify};
 
 /// Numbers of a rank's result that are checked, at each end of it.
 const SAMPLED: usize = 2048;
 
-/// Names what the library refused.
-fn refused(doing: &'static str) -> impl FnOnce(result::NcclError) -> DeviceError {
-    move |code| DeviceError::Refused {
-        library: "libnccl.so",
-        doing,
-        code: format!("{:?}", code.0),
-    }
-}
-
-/// A collective of bfloats over so many devices, this one first.
+/// A rank's part of a collective of bfloats.
 pub(super) struct Exchange {
     op: CollectiveOp,
     /// Numbers that the call counts: those of the buffer, or of a rank's part of it.
     count: usize,
-    ranks: Vec<Rank>,
-}
-
-struct Rank {
+    place: Place,
     communicator: sys::ncclComm_t,
     stream: Arc<CudaStream>,
     input: CudaSlice<Bf16>,
     output: CudaSlice<Bf16>,
-    /// What the input repeats.
-    drawn: Vec<Bf16>,
-}
-
-impl Drop for Rank {
-    fn drop(&mut self) {
-        // SAFETY: made by the library, and used no more; what it says to that changes nothing.
-        let _given_back = unsafe { result::comm_destroy(self.communicator) };
-    }
+    /// What every rank's input repeats.
+    drawn: Vec<Vec<Bf16>>,
 }
 
 /// Numbers that a rank gives, that it ends with, and that the call counts, of `total` numbers as nccl-tests counts them.
@@ -82,89 +64,62 @@ pub(super) fn ends(
 }
 
 impl Exchange {
+    /// Operands of the rank at `place`, whose communicator must live as long as this does.
     pub(super) fn new(
-        device: &Device,
+        stream: &Arc<CudaStream>,
+        communicator: sys::ncclComm_t,
         op: CollectiveOp,
         bytes: u64,
-        ranks: usize,
+        place: Place,
     ) -> Result<Self, DeviceError> {
-        if !Libraries::look().nccl {
-            return Err(DeviceError::Missing {
-                library: "libnccl.so",
-                remedy: "pip install nvidia-nccl-cu12, link its `libnccl.so.2` as `libnccl.so`, and put that folder on \
-                         LD_LIBRARY_PATH",
-            });
-        }
-        let streams = device.streams(ranks)?;
-        let numbers: Result<Vec<i32>, _> = streams
-            .iter()
-            .map(|stream| i32::try_from(stream.context().ordinal()))
-            .collect();
-        let numbers = numbers.expect("there are few devices");
-        let mut communicators: Vec<sys::ncclComm_t> = vec![std::ptr::null_mut(); ranks];
-        // SAFETY: both lists have an entry for each rank.
-        unsafe {
-            result::comm_init_all(
-                communicators.as_mut_ptr(),
-                i32::try_from(ranks).expect("there are few ranks"),
-                numbers.as_ptr(),
-            )
-        }
-        .map_err(refused("to start"))?;
-        let (given, kept, count) = extents(op, size(bytes / 2), ranks);
-        let ranks = communicators.into_iter().zip(streams).zip(0..);
-        let ranks = ranks.map(|((communicator, stream), rank)| {
-            let drawn = draw(&format!("rank {rank}"), given.clamp(1, DRAWN));
-            let input = repeated(&drawn, given);
-            let input = stream
-                .clone_htod(&input)
-                .map_err(driver("copying to the device"))?;
-            let output = stream
-                .alloc_zeros(kept.max(1))
-                .map_err(driver("reserving memory"))?;
-            Ok(Rank {
-                communicator,
-                stream,
-                input,
-                output,
-                drawn,
-            })
-        });
+        let (given, kept, count) = extents(op, size(bytes / 2), place.ranks);
+        let drawn = (0..place.ranks).map(|rank| draw(&format!("rank {rank}"), given.clamp(1, DRAWN)));
+        let drawn: Vec<Vec<Bf16>> = drawn.collect();
+        let input = stream
+            .clone_htod(&repeated(&drawn[place.rank], given))
+            .map_err(driver("copying to the device"))?;
+        let output = stream
+            .alloc_zeros(kept.max(1))
+            .map_err(driver("reserving memory"))?;
         Ok(Self {
             op,
             count,
-            ranks: ranks.collect::<Result<_, DeviceError>>()?,
+            place,
+            communicator,
+            stream: Arc::clone(stream),
+            input,
+            output,
+            drawn,
         })
     }
 
-    /// Every rank's stream.
-    pub(super) fn streams(&self) -> Vec<Arc<CudaStream>> {
-        self.ranks.iter().map(|rank| Arc::clone(&rank.stream)).collect()
+    /// Forgets the result that is checked.
+    pub(super) fn forget(&self) -> Result<(), DeviceError> {
+        forget(&self.stream, &self.output)
     }
 
+    /// Enqueues this rank's calls: it is over when every rank's are.
     pub(super) fn launch(&self) -> Result<(), DeviceError> {
         result::group_start()
             .map(|_status| ())
             .map_err(refused("a group"))?;
-        for index in 0..self.ranks.len() {
-            self.enqueue(index).map_err(refused("this collective"))?;
-        }
-        result::group_end()
-            .map(|_status| ())
-            .map_err(refused("this group"))
+        let called = self.call();
+        // Even where a call was refused: a group that is left open takes every later call.
+        let ended = result::group_end();
+        called.map_err(refused("this collective"))?;
+        ended.map(|_status| ()).map_err(refused("this group"))
     }
 
-    /// The calls of one rank.
-    fn enqueue(&self, index: usize) -> Result<(), result::NcclError> {
-        let rank = &self.ranks[index];
-        let (from, _read) = rank.input.device_ptr(&rank.stream);
-        let (to, _written) = rank.output.device_ptr(&rank.stream);
+    fn call(&self) -> Result<(), result::NcclError> {
+        let (from, _read) = self.input.device_ptr(&self.stream);
+        let (to, _written) = self.output.device_ptr(&self.stream);
         let (from, to) = (from as *const c_void, to as *mut c_void);
-        let (count, communicator) = (self.count, rank.communicator);
+        let (count, communicator) = (self.count, self.communicator);
         let format = sys::ncclDataType_t::ncclBfloat16;
         let sum = sys::ncclRedOp_t::ncclSum;
-        let stream = rank.stream.cu_stream().cast();
+        let stream = self.stream.cu_stream().cast();
         let number = |peer: usize| i32::try_from(peer).expect("there are few ranks");
+        let Place { rank, ranks } = self.place;
         // SAFETY: the buffers hold as many numbers as `extents` says for this call, and live until the streams have been
         // waited for.
         unsafe {
@@ -179,7 +134,7 @@ impl Exchange {
                     result::reduce_scatter(from, to, count, format, sum, communicator, stream)?;
                 }
                 CollectiveOp::AllToAll => {
-                    for peer in 0..self.ranks.len() {
+                    for peer in 0..ranks {
                         let part = 2 * peer * count;
                         result::send(
                             from.byte_add(part),
@@ -204,8 +159,7 @@ impl Exchange {
                     return Err(result::NcclError(sys::ncclResult_t::ncclInvalidUsage));
                 }
                 CollectiveOp::SendRecv => {
-                    let ranks = self.ranks.len();
-                    let (next, before) = ((index + 1) % ranks, (index + ranks - 1) % ranks);
+                    let (next, before) = ((rank + 1) % ranks, (rank + ranks - 1) % ranks);
                     result::send(from, count, format, number(next), communicator, stream)?;
                     result::recv(to, count, format, number(before), communicator, stream)?;
                 }
@@ -214,7 +168,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Relative error at both ends of every rank's result. Sums are rounded at every step; all else is the same bits.
+    /// Relative error at both ends of this rank's result. Sums are rounded at every step; all else is the same bits.
     pub(super) fn check(&self) -> Result<f64, DeviceError> {
         let allowed = match self.op {
             CollectiveOp::AllReduce | CollectiveOp::ReduceScatter | CollectiveOp::Reduce => verify::ALLOWED.0,
@@ -224,15 +178,12 @@ impl Exchange {
             | CollectiveOp::SendRecv => 0.0,
         };
         let input = |rank: usize, at: usize| {
-            let drawn = &self.ranks[rank].drawn;
+            let drawn = &self.drawn[rank];
             f64::from(drawn[at % drawn.len()].to_f32())
         };
-        let mut pairs = Vec::new();
-        for (index, rank) in self.ranks.iter().enumerate() {
-            let place = (index, self.ranks.len());
-            let truth = |at| verify::exchanged(self.op, place, self.count, at, &input);
-            pairs.extend(ends(&rank.stream, &rank.output, truth)?);
-        }
+        let place = (self.place.rank, self.place.ranks);
+        let truth = |at| verify::exchanged(self.op, place, self.count, at, &input);
+        let pairs = ends(&self.stream, &self.output, truth)?;
         Ok(verify::within("collective", pairs.into_iter(), allowed)?)
     }
 }

@@ -9,7 +9,6 @@ use orrery_units::{Bytes, Seed};
 use rand::RngExt as _;
 
 use super::all_reduce::AllReduce;
-use super::exchange::Exchange;
 use super::grouped::Grouped;
 use super::library::LibraryGrouped;
 use super::pass::Pass;
@@ -31,7 +30,6 @@ pub(super) enum Operands {
     Dense(Box<Dense>),
     Grouped(Box<Grouped>),
     LibraryGrouped(Box<LibraryGrouped>),
-    Exchange(Exchange),
     AllReduce(Box<AllReduce>),
 }
 
@@ -154,9 +152,7 @@ impl Operands {
                     size(ranks),
                 )?)))
             }
-            Subject::Collective { op, bytes, ranks } => {
-                Exchange::new(device, op, bytes, size(ranks)).map(Self::Exchange)
-            }
+            Subject::Collective { .. } => Err(DeviceError::Together),
             Subject::Swiglu { .. } | Subject::Gather { .. } | Subject::Combine { .. } => {
                 Ok(Self::Pass(Box::new(Pass::new(device, subject, copies)?)))
             }
@@ -185,7 +181,6 @@ impl Operands {
             Self::Dense(dense) => dense.launch(device, index),
             Self::Grouped(grouped) => grouped.launch(device, index),
             Self::LibraryGrouped(grouped) => grouped.launch(device, index),
-            Self::Exchange(exchange) => exchange.launch(),
             Self::AllReduce(all) => all.launch(),
         }
     }
@@ -201,7 +196,6 @@ impl Operands {
             Self::Dense(dense) => dense.check(device),
             Self::Grouped(grouped) => grouped.check(device),
             Self::LibraryGrouped(grouped) => grouped.check(device),
-            Self::Exchange(exchange) => exchange.check(),
             Self::AllReduce(all) => all.check(),
         }
         .map(Some)
@@ -218,14 +212,13 @@ impl Operands {
             Self::Grouped(grouped) => grouped.forget(device),
             Self::LibraryGrouped(grouped) => grouped.forget(device),
             // Never replayed.
-            Self::Exchange(_) | Self::AllReduce(_) => Ok(()),
+            Self::AllReduce(_) => Ok(()),
         }
     }
 
     /// The stream of which launches may be captured and replayed, or why they may not.
     pub(super) fn replayed(&self, device: &Device) -> Result<Arc<CudaStream>, &'static str> {
         match self {
-            Self::Exchange(_) => Err("one process drives all devices"),
             Self::AllReduce(_) => {
                 Err("every launch has a number of its own, by which ranks wait for each other")
             }
@@ -236,7 +229,6 @@ impl Operands {
     /// The streams on which launches run: a launch is over when the last of them is.
     pub(super) fn streams(&self, device: &Device) -> Vec<Arc<CudaStream>> {
         match self {
-            Self::Exchange(exchange) => exchange.streams(),
             Self::AllReduce(all) => all.streams(),
             _ => vec![Arc::clone(&device.stream)],
         }
@@ -256,7 +248,7 @@ impl Operands {
             Self::Empty(_) => Kernel::Empty,
             Self::Stream(stream) => stream.kernel(),
             Self::Pass(pass) => pass.kernel(),
-            Self::Dense(_) | Self::LibraryGrouped(_) | Self::Peer(_) | Self::Exchange(_) => return None,
+            Self::Dense(_) | Self::LibraryGrouped(_) | Self::Peer(_) => return None,
             Self::Grouped(grouped) => grouped.kernel(),
             Self::AllReduce(all) => all.kernel(),
         };

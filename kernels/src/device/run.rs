@@ -72,7 +72,9 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    fn new(summary: &Summary, launches: usize, reason: StopReason) -> Self {
+    /// Of samples of so many launches each, one at a time; nothing else is known of it yet.
+    #[must_use]
+    pub fn new(summary: &Summary, launches: usize, reason: StopReason) -> Self {
         let picos = |time: SimDuration| time.as_picos();
         Self {
             p50_picos: picos(summary.p50),
@@ -139,20 +141,23 @@ impl Device {
     fn sustained(&self, operands: &Operands, sampling: &Sampling) -> Result<Measurement, DeviceError> {
         let begin = Instant::now();
         let how_long = "how long a launch takes was not known";
-        let once = Batch::on_stream(self, operands, 3, how_long).time()?;
-        let once = Batch::on_stream(self, operands, launches_for(once), how_long).time()?;
-        let batch = Batch::new(self, operands, launches_for(once));
+        let streams = operands.streams(self);
+        let launch = |index| operands.launch(self, index);
+        let once = Batch::on_stream(3, how_long).time(&streams, &launch)?;
+        let once = Batch::on_stream(launches_for(once), how_long).time(&streams, &launch)?;
+        let launches = launches_for(once);
+        let batch = Batch::captured(launches, operands.replayed(self), &launch);
         let mut error = None;
         if batch.launching() == Launching::Graph {
             operands.forget(self)?;
-            batch.time()?;
+            batch.time(&streams, &launch)?;
             self.settle()?;
             error = operands.check(self)?;
         }
         while begin.elapsed().as_secs_f64() < sampling.warm_up.as_secs() {
-            batch.time()?;
+            batch.time(&streams, &launch)?;
         }
-        let mut measured = self.sample(sampling, batch.launches(), || batch.time())?;
+        let mut measured = self.sample(sampling, launches, || batch.time(&streams, &launch))?;
         measured.launching = batch.launching();
         measured.error = error;
         Ok(measured)
@@ -237,13 +242,16 @@ impl Device {
     }
 }
 
-/// Launches that take about as long as a batch should.
+/// Launches that take about as long as a batch should, where one takes `once`.
+///
+/// Worked: of 100 µs it takes 100, of 200 ms one.
+#[must_use]
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a positive number, which the conversion saturates"
 )]
-fn launches_for(once: SimDuration) -> usize {
+pub fn launches_for(once: SimDuration) -> usize {
     let fitting = BATCH_SECONDS / once.as_secs().max(1e-9);
     (fitting as usize).clamp(1, MOST_LAUNCHES)
 }

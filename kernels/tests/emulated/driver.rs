@@ -13,7 +13,7 @@ use orrery_kernels::compile::{Cache, Compiler, Search};
 use orrery_kernels::device::{Device, Measurement, Sampling};
 use orrery_kernels::measure::{Mode, Subject};
 use orrery_kernels::statistics::StopRule;
-use orrery_operation::{CollectiveOp, Precision};
+use orrery_operation::Precision;
 use orrery_units::SimDuration;
 
 use crate::machine::Emulator;
@@ -29,7 +29,7 @@ fn nvrtc() -> Option<PathBuf> {
 }
 
 /// A folder with the fake driver under its own name and those of `libraries`.
-fn driver(libraries: &[&str]) -> tempfile::TempDir {
+pub(crate) fn driver(libraries: &[&str]) -> tempfile::TempDir {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("it lies in the target folder");
@@ -47,6 +47,9 @@ fn driver(libraries: &[&str]) -> tempfile::TempDir {
     }
     folder
 }
+
+/// Second-level cache of the devices, in bytes.
+pub(crate) const CACHE: u64 = 20_000;
 
 /// What came of every subject.
 pub(crate) type Results = Vec<Result<Measurement, String>>;
@@ -90,7 +93,7 @@ pub(crate) fn measured(
         .env("ORRERY_FAKE_CUDA_MAJOR", major.to_string())
         .env("ORRERY_FAKE_CUDA_UNITS", "2")
         .env("ORRERY_FAKE_CUDA_DEVICES", "3")
-        .env("ORRERY_FAKE_CUDA_CACHE", "20000")
+        .env("ORRERY_FAKE_CUDA_CACHE", CACHE.to_string())
         .envs(environment.iter().copied())
         .output()
         .expect("it runs");
@@ -251,51 +254,6 @@ fn dense_products_of_the_library_are_described_right() {
         fault.contains("refuses this product: CUBLAS_STATUS_NOT_SUPPORTED"),
         "{fault}"
     );
-}
-
-/// Every rank ends with what the collective says, by its own part; without the library or the devices it is told.
-#[test]
-fn collectives_among_devices_end_with_what_they_say() {
-    let of = |op, bytes, ranks| Subject::Collective { op, bytes, ranks };
-    let ops = [
-        CollectiveOp::AllReduce,
-        CollectiveOp::AllGather,
-        CollectiveOp::ReduceScatter,
-        CollectiveOp::AllToAll,
-        CollectiveOp::SendRecv,
-    ];
-    let mut subjects: Vec<Subject> = ops
-        .into_iter()
-        .flat_map(|op| [of(op, 20_000, 2), of(op, 1000, 3)])
-        .collect();
-    subjects.push(of(CollectiveOp::AllReduce, 1000, 4));
-    subjects.push(of(CollectiveOp::Reduce, 1000, 2));
-    let Some(results) = measure(9, &[], &["libnccl.so"], &subjects) else {
-        return;
-    };
-    for (subject, result) in subjects.iter().zip(&results[..10]) {
-        let error = result.clone().unwrap().unwrap();
-        let adds = matches!(
-            subject,
-            Subject::Collective {
-                op: CollectiveOp::AllReduce | CollectiveOp::ReduceScatter,
-                ..
-            }
-        );
-        assert!(error < 1e-2 && (error > 0.0) == adds, "{}: {error}", subject.id());
-    }
-    let fault = |at: usize| results[at].clone().unwrap_err();
-    assert!(
-        fault(10).contains("a collective of 4 devices, and there are 3"),
-        "{}",
-        fault(10)
-    );
-    assert!(fault(11).contains("refuses this collective"), "{}", fault(11));
-    let Some(results) = measure(9, &[], &[], &subjects[..1]) else {
-        return;
-    };
-    let fault = results[0].clone().unwrap_err();
-    assert!(fault.contains("`libnccl.so` was not found"), "{fault}");
 }
 
 /// A group for each expert that has rows, none for others; a library from before grouped products says so.

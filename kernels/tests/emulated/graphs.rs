@@ -6,8 +6,9 @@ use std::path::Path;
 use orrery_kernels::catalog::{Kernel, Source};
 use orrery_kernels::device::{Launching, Measurement};
 use orrery_kernels::measure::Subject;
+use orrery_units::Bytes;
 
-use crate::driver::{PASSES, Results, measured};
+use crate::driver::{CACHE, PASSES, Results, measured};
 
 /// What the fake driver is told of graphs.
 const GRAPHS: &str = "ORRERY_FAKE_CUDA_GRAPHS";
@@ -91,8 +92,9 @@ fn launches(journal: &Path) -> Vec<Option<usize>> {
 /// and goes round them.
 #[test]
 fn a_graph_holds_the_launches_that_would_follow_each_other() {
-    let subject = [Subject::Copy { bytes: 40_000 }];
-    let num_copies = 3;
+    let subject = [Subject::Copy { bytes: 10_000 }];
+    let num_copies = usize::try_from(subject[0].copies(Bytes::new(CACHE))).unwrap();
+    assert_eq!(num_copies, 3, "a case of this test");
     let folder = tempfile::tempdir().unwrap();
     for graphs in ["", "refuse"] {
         let journal = folder.path().join(format!("journal-{graphs}"));

@@ -13,4 +13,5 @@ mod layer;
 mod machine;
 mod products;
 mod quantized;
+mod ranks;
 mod walk;

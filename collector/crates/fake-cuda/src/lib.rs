@@ -6,7 +6,7 @@
 //! Kernels do nothing, so that every result that is looked at is wrong; but for those of the libraries that
 //! `ORRERY_FAKE_CUDA_KERNELS` lists (sources of kernels, built for the CPU), and with `copies` the plain copy.
 //! `cuMemHostAlloc` is missing, as functions are from drivers that are too old. Under the names of `libcublas.so`,
-//! `libcublasLt.so` and `libnccl.so` it multiplies and exchanges on the host, slowly.
+//! `libcublasLt.so` and `libnccl.so` it multiplies and exchanges on the host, slowly, the latter among processes ([`nccl`]).
 //!
 //! `ORRERY_FAKE_CUDA_DEVICES`, `_UNITS`, `_CACHE` and `_MAJOR` set how many devices there are, and of each its execution
 //! units, bytes of second-level cache and major compute capability.

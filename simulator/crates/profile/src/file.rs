@@ -1,6 +1,6 @@
 //! Profiles as files: plain JSON, one object.
 
-use crate::Profile;
+use crate::{Link, Profile};
 
 /// A profile that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,14 @@ impl Profile {
             ];
             (curve.library.clone(), etas)
         });
-        for (entry, parameters) in kernels.chain(collectives).chain(exchanges) {
+        let links = self.links.iter().map(|reference| {
+            let entry = match &reference.link {
+                Link::Peer => "link to a peer".to_owned(),
+                Link::Port(line) => format!("port of {line}"),
+            };
+            (entry, vec![("bandwidth", reference.bandwidth.get())])
+        });
+        for (entry, parameters) in kernels.chain(collectives).chain(exchanges).chain(links) {
             for (parameter, value) in parameters {
                 if !(value > 0.0 && value.is_finite()) {
                     return Err(ProfileError::Parameter {

@@ -12,6 +12,7 @@ pub mod fit;
 mod fits;
 mod kernel;
 mod law;
+mod link;
 mod platform;
 mod provenance;
 mod tuning;
@@ -23,6 +24,7 @@ pub use file::ProfileError;
 pub use fits::DeviceMismatch;
 pub use kernel::{KernelCurve, MaskClass, OpClass, Points, Range};
 pub use law::{AttentionLaw, Law, PassLaw, Roof, TiledLaw, UnfusedLaw, library};
+pub use link::{Link, LinkReference};
 pub use platform::{Parameter, Platform, PlatformLaw, PlatformSet};
 pub use provenance::{Fitted, Provenance};
 pub use tuning::{Term, Tuning, TuningParameter, TuningSet};
@@ -57,6 +59,9 @@ pub struct Profile {
     /// What kernels take from products beside them, where it was measured; files from before December 2026 have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contention: Option<ContentionCurve>,
+    /// Links of a node, each once, where they were measured; files from before December 2026 have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkReference>,
 }
 
 impl Profile {

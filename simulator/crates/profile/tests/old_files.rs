@@ -1,6 +1,9 @@
 //! Files that earlier versions wrote still load and come out as they went in; what is no profile says why.
 
-use orrery_profile::{ContentionCurve, ContentionLaw, Fitted, Law, Points, Profile, Provenance, Range};
+use orrery_profile::{
+    ContentionCurve, ContentionLaw, Fitted, Law, Link, LinkReference, Points, Profile, Provenance, Range,
+};
+use orrery_units::{Bytes, BytesPerSec};
 
 /// Every kind of entry once, as written in November 2026.
 const FIRST: &str = include_str!("old/profile-1-2026-11.json");
@@ -19,13 +22,19 @@ fn a_profile_of_the_first_version_loads_and_loses_nothing() {
             "{curve:?}"
         );
     }
-    assert_eq!(profile.contention, None, "it came later");
+    assert_eq!(
+        (&profile.contention, profile.links.len()),
+        (&None, 0),
+        "they came later"
+    );
     // Nothing that the file says is dropped: what is written again holds every value of it.
     let (old, new): (serde_json::Value, serde_json::Value) = (
         serde_json::from_str(FIRST).unwrap(),
         serde_json::from_str(&profile.to_json()).unwrap(),
     );
-    assert_eq!(new.get("contention"), None, "what is not there is not written");
+    for later in ["contention", "links"] {
+        assert_eq!(new.get(later), None, "what is not there is not written");
+    }
     check_holds(&new, &old, "");
 }
 
@@ -66,6 +75,32 @@ fn a_profile_with_a_law_of_contention_loads() {
     profile.contention = Some(with(-0.5));
     let fault = Profile::from_json(&profile.to_json()).unwrap_err().to_string();
     assert!(fault.contains("`contention` holds `weight` = -0.5"), "{fault}");
+}
+
+/// So are references of links.
+#[test]
+fn a_profile_with_links_loads() {
+    let mut profile = Profile::from_json(FIRST).unwrap();
+    let with = |link: Link, rate: f64| LinkReference {
+        link,
+        bandwidth: BytesPerSec::new(rate),
+        bytes: Bytes::new(1 << 28),
+        provenance: Provenance::default(),
+    };
+    let port = || Link::Port("400 Gbit/s".to_owned());
+    profile.links = vec![with(Link::Peer, 380e9), with(port(), 48e9)];
+    let text = profile.to_json();
+    assert!(
+        text.contains(r#""link": "peer""#) && text.contains(r#""port": "400 Gbit/s""#),
+        "{text}"
+    );
+    assert_eq!(Profile::from_json(&text).unwrap(), profile);
+    let zero = text.replace("48000000000.0", "0.0");
+    let fault = Profile::from_json(&zero).unwrap_err().to_string();
+    assert!(
+        fault.contains("`port of 400 Gbit/s` holds `bandwidth` = 0"),
+        "{fault}"
+    );
 }
 
 #[test]

@@ -58,6 +58,7 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
         ratios,
         exchanges: vec![nccl],
         contention: None,
+        links: Vec::new(),
     })
 }
 

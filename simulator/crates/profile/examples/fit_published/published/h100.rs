@@ -37,6 +37,7 @@ pub(crate) fn profile(truth: &Path) -> Result<Profile, Fault> {
         collectives,
         ratios,
         contention: None,
+        links: Vec::new(),
     })
 }
 

@@ -88,6 +88,7 @@ pub(crate) fn profile(truth: &Path, hopper: &Profile) -> Result<Profile, Fault> 
         ratios: hopper.ratios.clone(),
         exchanges: vec![exchange::deepep(truth, exchange::FIRST)?],
         contention: None,
+        links: Vec::new(),
     })
 }
 

@@ -142,6 +142,7 @@ fn profile(truth: &Path, hopper: &Profile, device: &Device) -> Result<Profile, F
         kernels,
         collectives,
         contention: None,
+        links: Vec::new(),
     })
 }
 
