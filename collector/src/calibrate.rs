@@ -181,7 +181,9 @@ pub fn calibrate(
                 outcome.failed.push((id, reason));
             }
         }
-        std::thread::sleep(calibration.plan.pause_after(begin.elapsed()));
+        if number < total {
+            std::thread::sleep(calibration.plan.pause_after(begin.elapsed()));
+        }
     }
     if part.is_empty() {
         return Ok(outcome);
