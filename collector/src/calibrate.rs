@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use day::today;
+pub(crate) use exchange::{Crew, measure as measure_exchange};
 pub use plan::{Entry, Plan};
 pub use profile::profile_of;
 pub use protocol::{Answer, Order};

@@ -31,7 +31,7 @@ mod serving;
 mod tls;
 
 pub use access::TokenError;
-pub(crate) use access::read_secret;
+pub(crate) use access::{MAKE_TOKEN, SHORTEST, Token, read_secret, read_token};
 pub(crate) use clients::Clients;
 use clients::StreamPlace;
 pub(crate) use followed::Followed;

@@ -5,6 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 
 use serde::{Deserialize, Serialize};
 
+use super::Transport;
+use crate::calibrate;
+
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -32,7 +35,7 @@ pub(super) struct Case {
 }
 
 /// To a rank.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Order {
     /// Everybody is here: connect to each other.
     Meet {
@@ -45,17 +48,27 @@ pub(super) enum Order {
     },
     /// Measure.
     Run(Case),
+    /// Have the worker of this rank do it: of NCCL alone.
+    Worker {
+        /// What.
+        order: calibrate::Order,
+        /// Longest that it takes where all is well.
+        seconds: u64,
+    },
     /// It is over.
     Stop,
 }
 
 /// From a rank.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Answer {
     /// It is here.
     Hello {
         rank: usize,
         ranks: usize,
+        /// What it moves bytes by; ranks from before there were two of them say nothing.
+        #[serde(default)]
+        transport: Transport,
         token: String,
         /// Where it listens for the other ranks.
         data: SocketAddr,
@@ -71,6 +84,8 @@ pub(super) enum Answer {
         /// TCP segments that were sent again on its host meanwhile, if the system tells.
         resent: Option<u64>,
     },
+    /// What its worker answered.
+    Worker(calibrate::Answer),
     /// It cannot go on.
     Fault(String),
 }

@@ -2,6 +2,7 @@
 
 use std::io::BufReader;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use orrery_units::SimDuration;
 use super::control::{Answer, Case, Operation, Order, hear, say};
 use super::report::{PairRow, Report, Row, ranks as rank_names};
 use super::{CollectiveError, Session, Sweep};
+use crate::server::Token;
 
 /// Repeats before those that count.
 const WARM_UPS: usize = 5;
@@ -19,14 +21,14 @@ const REPEATS: (usize, usize) = (5, 200);
 /// Size of a message whose latency is measured.
 const LATENCY_BYTES: u64 = 8;
 /// Time that a repeat may take beyond what the ranks themselves allow, until the silent one is known.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// What a rank's reader hands on: what was said, or that the connection has ended.
 type Heard = (usize, Option<Answer>);
 
 /// The ranks, once all are here.
-struct Ranks<'a> {
-    session: &'a Session,
+pub(super) struct Ranks<'a> {
+    pub(super) session: &'a Session,
     streams: Vec<TcpStream>,
     answers: Receiver<Heard>,
 }
@@ -49,7 +51,11 @@ pub(super) fn measure(
         addresses,
         connections,
     })?;
-    ranks.collect("connecting to each other", session.timeout * 2 + GRACE)?;
+    ranks.collect(
+        0..session.ranks,
+        "connecting to each other",
+        session.timeout * 2 + GRACE,
+    )?;
     progress(&format!("{} ranks are connected", session.ranks));
     for &operation in &sweep.operations {
         for &connections in &sweep.connections {
@@ -114,7 +120,7 @@ fn session_key() -> u64 {
 }
 
 /// Waits for every rank; where each listens.
-fn gather<'a>(
+pub(super) fn gather<'a>(
     session: &'a Session,
     listener: &TcpListener,
 ) -> Result<(Ranks<'a>, Vec<SocketAddr>), CollectiveError> {
@@ -168,6 +174,7 @@ const INTRODUCTION: Duration = Duration::from_secs(2);
 
 fn admit(session: &Session, stream: TcpStream) -> Result<(usize, TcpStream, SocketAddr), String> {
     let words = |fault: std::io::Error| fault.to_string();
+    let expected = Token::of(session.token.as_bytes());
     stream.set_nonblocking(false).map_err(words)?;
     stream.set_nodelay(true).map_err(words)?;
     stream.set_read_timeout(Some(INTRODUCTION)).map_err(words)?;
@@ -175,9 +182,14 @@ fn admit(session: &Session, stream: TcpStream) -> Result<(usize, TcpStream, Sock
     let hello: Option<Answer> = hear(&mut reader).map_err(words)?;
     stream.set_read_timeout(None).map_err(words)?;
     match hello {
-        Some(Answer::Hello { token, .. }) if token != session.token => {
-            Err("its --token is another".to_owned())
+        Some(Answer::Hello { token, .. }) if !expected.is(token.as_bytes()) => {
+            Err("its token is another".to_owned())
         }
+        Some(Answer::Hello { transport, .. }) if transport != session.transport => Err(format!(
+            "it moves bytes by {}, not {}",
+            transport.name(),
+            session.transport.name()
+        )),
         Some(Answer::Hello { ranks, .. }) if ranks != session.ranks => {
             Err(format!("it counts {ranks} ranks, not {}", session.ranks))
         }
@@ -211,22 +223,26 @@ impl Drop for Ranks<'_> {
 }
 
 impl Ranks<'_> {
-    fn tell(&mut self, order: &Order) -> Result<(), CollectiveError> {
-        for (rank, stream) in self.streams.iter_mut().enumerate() {
-            say(stream, order).map_err(|_fault| CollectiveError::Lost {
-                what: format!("rank {rank} has ended"),
-                doing: "giving orders".to_owned(),
-            })?;
-        }
-        Ok(())
+    pub(super) fn tell(&mut self, order: &Order) -> Result<(), CollectiveError> {
+        (0..self.streams.len()).try_for_each(|rank| self.tell_one(rank, order))
     }
 
-    /// One answer of every rank. A rank that has ended is the reason; ranks that complain of it are not.
-    fn collect(&mut self, doing: &str, patience: Duration) -> Result<Vec<Answer>, CollectiveError> {
+    pub(super) fn tell_one(&mut self, rank: usize, order: &Order) -> Result<(), CollectiveError> {
+        say(&mut self.streams[rank], order)
+            .map_err(|_fault| lost(format!("rank {rank} has ended"), "giving orders"))
+    }
+
+    /// One answer of every rank of `those`. A rank that has ended is the reason; ranks that complain of it are not.
+    pub(super) fn collect(
+        &mut self,
+        those: Range<usize>,
+        doing: &str,
+        patience: Duration,
+    ) -> Result<Vec<Answer>, CollectiveError> {
         let mut answers: Vec<Option<Answer>> = vec![None; self.session.ranks];
         let mut complaint: Option<String> = None;
         let mut deadline = Instant::now() + patience;
-        while answers.iter().any(Option::is_none) {
+        while answers[those.clone()].iter().any(Option::is_none) {
             match self
                 .answers
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
@@ -246,7 +262,7 @@ impl Ranks<'_> {
                 }
                 Ok((rank, Some(answer))) => answers[rank] = Some(answer),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    let silent = (0..answers.len()).filter(|&rank| answers[rank].is_none());
+                    let silent = those.clone().filter(|&rank| answers[rank].is_none());
                     let silent = format!("{} did not answer in {patience:?}", rank_names(silent));
                     return Err(lost(complaint.unwrap_or(silent), doing));
                 }
@@ -254,7 +270,7 @@ impl Ranks<'_> {
         }
         match complaint {
             Some(complaint) => Err(lost(complaint, doing)),
-            None => Ok(answers.into_iter().flatten().collect()),
+            None => Ok(answers.drain(those).flatten().collect()),
         }
     }
 
@@ -291,7 +307,7 @@ impl Ranks<'_> {
         // Ranks give up by themselves when nothing moves; that is heard well before this.
         let patience =
             (self.session.timeout + GRACE) * u32::try_from(case.warm_ups + case.repeats).unwrap_or(u32::MAX);
-        let answers = self.collect(&case.to_string(), patience)?;
+        let answers = self.collect(0..self.session.ranks, &case.to_string(), patience)?;
         let (mut latest, mut wrong, mut resent) = (vec![0; case.repeats], 0, Some(0));
         for (rank, answer) in answers.into_iter().enumerate() {
             let Answer::Done {
@@ -318,7 +334,7 @@ impl Ranks<'_> {
     }
 }
 
-fn lost(what: String, doing: &str) -> CollectiveError {
+pub(super) fn lost(what: String, doing: &str) -> CollectiveError {
     CollectiveError::Lost {
         what,
         doing: doing.to_owned(),

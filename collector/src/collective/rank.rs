@@ -16,10 +16,7 @@ const RETRY: Duration = Duration::from_millis(50);
 /// # Errors
 /// When the coordinator cannot be reached, ends before it said stop, or another rank has gone.
 pub(super) fn serve(session: &Session) -> Result<(), CollectiveError> {
-    let gone = |what: &str| CollectiveError::Coordinator {
-        coordinator: session.coordinator,
-        what: what.to_owned(),
-    };
+    let gone = |what: &str| gone(session, what);
     let network = |doing: &str| {
         let doing = doing.to_owned();
         move |source| CollectiveError::Network { doing, source }
@@ -36,6 +33,7 @@ pub(super) fn serve(session: &Session) -> Result<(), CollectiveError> {
     let hello = Answer::Hello {
         rank: session.rank,
         ranks: session.ranks,
+        transport: session.transport,
         token: session.token.clone(),
         data,
     };
@@ -69,15 +67,25 @@ pub(super) fn serve(session: &Session) -> Result<(), CollectiveError> {
                 Answer::Ready
             }),
             (Order::Run(case), Some(mesh)) => run(mesh, &case),
-            (Order::Run(_), None) => return Err(gone("gave an order too early")),
+            (Order::Run(_) | Order::Worker { .. }, _) => {
+                return Err(gone("gave an order too early, or one of another transport"));
+            }
         };
         let answer = outcome.unwrap_or_else(|fault| Answer::Fault(fault.to_string()));
         say(&mut stream, &answer).map_err(|_fault| gone("ended"))?;
     }
 }
 
+/// That the coordinator did `what`.
+pub(super) fn gone(session: &Session, what: &str) -> CollectiveError {
+    CollectiveError::Coordinator {
+        coordinator: session.coordinator,
+        what: what.to_owned(),
+    }
+}
+
 /// The connection to the coordinator, which may start later than this rank.
-fn reach(session: &Session) -> Result<TcpStream, CollectiveError> {
+pub(super) fn reach(session: &Session) -> Result<TcpStream, CollectiveError> {
     let deadline = Instant::now() + session.timeout;
     loop {
         let left = deadline.saturating_duration_since(Instant::now()).max(RETRY);

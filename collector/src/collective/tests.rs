@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::operation::{initial, wrong_parts, wrong_sums};
-use super::{CollectiveError, Operation, Report, Session, Sweep, take_part};
+use super::{CollectiveError, Operation, Report, Session, Sweep, Transport, take_part};
 
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -17,6 +17,7 @@ fn session(coordinator: SocketAddr, rank: usize, ranks: usize) -> Session {
         coordinator,
         rank,
         ranks,
+        transport: Transport::Tcp,
         token: "word".to_owned(),
         timeout: Duration::from_secs(20),
     }

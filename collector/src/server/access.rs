@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::followed::Followed;
 
 /// The shortest token, in characters: 128 bits as hexadecimal digits are twice as many.
-const SHORTEST: usize = 16;
+pub(crate) const SHORTEST: usize = 16;
 /// The longest token, in characters: the head of a request has to hold it.
 const LONGEST: usize = 4096;
 /// The longest file that is read for a secret, in bytes.
@@ -130,23 +130,29 @@ fn bearer(header: &[u8]) -> &[u8] {
 impl Token {
     /// Reads the token in the file `path`, which nobody but its owner may read.
     pub(crate) fn read(path: &Path) -> Result<Self, TokenError> {
-        let secret = read_secret(path)?;
-        let text = secret.trim_ascii();
-        if !(SHORTEST..=LONGEST).contains(&text.len()) || !text.iter().all(u8::is_ascii_graphic) {
-            return Err(TokenError::NoToken(path.to_owned()));
-        }
-        Ok(Self::of(text))
+        Ok(Self::of(read_token(path)?.as_bytes()))
     }
 
-    fn of(text: &[u8]) -> Self {
+    /// The token of this text.
+    pub(crate) fn of(text: &[u8]) -> Self {
         Self(Sha256::digest(text).into())
     }
 
     /// Whether `shown` is the token. Digests are compared, in constant time, so that neither length nor content
     /// of the token shows in how long it takes.
-    fn is(&self, shown: &[u8]) -> bool {
+    pub(crate) fn is(&self, shown: &[u8]) -> bool {
         *self == Self::of(shown)
     }
+}
+
+/// The text of the token in the file `path`, for whoever has to show it; nobody but its owner may read the file.
+pub(crate) fn read_token(path: &Path) -> Result<String, TokenError> {
+    let secret = read_secret(path)?;
+    let text = secret.trim_ascii();
+    if !(SHORTEST..=LONGEST).contains(&text.len()) || !text.iter().all(u8::is_ascii_graphic) {
+        return Err(TokenError::NoToken(path.to_owned()));
+    }
+    Ok(String::from_utf8_lossy(text).into_owned())
 }
 
 /// The token that the file `path` holds, as it holds it now.

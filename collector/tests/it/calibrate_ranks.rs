@@ -8,7 +8,15 @@ use crate::process::{command, ended};
 
 /// What `calibrate` among `ranks` devices says of all-reduces of these sizes.
 fn calibrate(driver: &TempDir, ranks: usize, sizes: &[u64], mood: &str) -> (Option<i32>, String) {
-    let mut command = command(&["calibrate", "--duty", "1", "--fresh", "--patience", "20s", "--out"]);
+    let mut command = command(&[
+        "calibrate",
+        "--duty",
+        "1",
+        "--fresh",
+        "--patience",
+        "20s",
+        "--out",
+    ]);
     command.arg(driver.path().join("out.profile.json"));
     command.arg("--ranks").arg(ranks.to_string());
     for size in sizes {
@@ -41,7 +49,10 @@ fn a_process_for_each_device_measures_collectives() {
         assert!(error > 0.0 && error < 1e-2, "sums are rounded: {each}");
         assert_eq!(each["measured"]["launching"], "graph", "{each}");
     }
-    assert!(said.contains("2 measured, 0 from an earlier run, 0 failed"), "{said}");
+    assert!(
+        said.contains("2 measured, 0 from an earlier run, 0 failed"),
+        "{said}"
+    );
 }
 
 /// One rank that dies ends all of them at once; it is named with those, and the next measurement begins with new ones.

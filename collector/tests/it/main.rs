@@ -6,6 +6,7 @@ mod alerts;
 mod calibrate;
 mod calibrate_ranks;
 mod collective;
+mod collective_nccl;
 mod deploy;
 mod dialects;
 mod disk;
