@@ -7,6 +7,7 @@ use orrery_taskgraph::MemoryChange;
 use orrery_timeline::{MemoryPeak, MemoryTotals};
 use orrery_units::{Bytes, IndexVec, ProgramId, SimTime};
 
+use crate::fetch::TOGETHER;
 use crate::recorder::Recorder;
 
 /// Most causes that memory is kept apart by.
@@ -66,13 +67,26 @@ impl Pools {
     /// # Panics
     /// When a program gives back more of a cause than it took: a bug in the driver.
     pub(crate) fn apply(&mut self, recorder: &mut Recorder) {
-        for written in self.written.drain(..) {
-            let pool = &mut self.pools[written.program as usize];
-            let held = pool.apply(written.change, written.at, written.step);
-            if written.is_recorded {
-                recorder.memory(ProgramId::new(written.program), written.at, held);
+        let written = std::mem::take(&mut self.written);
+        for together in written.chunks(TOGETHER) {
+            let mut seen = 0;
+            for written in together {
+                seen ^= self.pools[written.program as usize].read(written.change);
+                if written.is_recorded {
+                    seen ^= recorder.last_memory(ProgramId::new(written.program)).as_picos();
+                }
+            }
+            std::hint::black_box(seen);
+            for written in together {
+                let pool = &mut self.pools[written.program as usize];
+                let held = pool.apply(written.change, written.at, written.step);
+                if written.is_recorded {
+                    recorder.memory(ProgramId::new(written.program), written.at, held);
+                }
             }
         }
+        self.written = written;
+        self.written.clear();
     }
 
     /// What is reported of `causes` causes.
@@ -94,6 +108,12 @@ struct Pool {
 }
 
 impl Pool {
+    /// Reads what `change` will ask for.
+    #[inline]
+    fn read(&self, change: MemoryChange) -> u64 {
+        (self.total ^ self.held[usize::from(change.cause())]).cast_unsigned()
+    }
+
     /// Applies `change` at `now` in `step` and returns what is held then.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! Programs: rings of their latest tasks, and the host that issues them.
 
-use orrery_taskgraph::{MemoryChange, Task};
+use orrery_taskgraph::{After, MemoryChange, Task};
 use orrery_units::SimTime;
 use smallvec::SmallVec;
 
@@ -194,7 +194,7 @@ impl Program {
         if !task.memory.is_empty() || task.after.len() > AWAITED {
             let after = task.after.get(AWAITED..).filter(|after| !after.is_empty());
             self.extras[at] = Extra {
-                after: after.map(Box::from),
+                after: after.map(|after| Box::new(After::from(after))),
                 memory: std::mem::take(&mut task.memory),
             };
         }
@@ -248,6 +248,13 @@ impl Program {
             .iter()
             .find(|waiting| goes_on(waiting))
             .map(|waiting| waiting.lane)
+    }
+
+    /// Reads every cache line of it.
+    #[inline]
+    pub(crate) fn touched(&self) -> u64 {
+        let [next, issued] = [self.next, self.host.next].map(u64::from);
+        (self.slots.len() ^ self.ends.len() ^ self.waiting.len()) as u64 ^ next ^ issued
     }
 
     /// Lanes whose heads wait for `sequence`.

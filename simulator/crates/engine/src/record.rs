@@ -4,7 +4,7 @@
 //! every turn of a task's life therefore lies on one pair of cache lines, which a processor reads together; what few
 //! tasks have, or what is asked for once, lies in rings of its own.
 
-use orrery_taskgraph::{Meeting, MemoryChanges, Sequence, Tag, Task, Work};
+use orrery_taskgraph::{After, Meeting, MemoryChanges, Tag, Task, Work};
 use orrery_units::{Evidence, GroupId, KindId, SimDuration, SimTime};
 
 use crate::lane::NONE;
@@ -74,13 +74,13 @@ pub(crate) struct Launch {
 pub(crate) struct Extra {
     pub(crate) memory: MemoryChanges,
     /// Tasks that it waits for beyond the first [`AWAITED`], which hardly any has.
-    pub(crate) after: Option<Box<[Sequence]>>,
+    pub(crate) after: Option<Box<After>>,
 }
 
 const _: () = assert!(size_of::<Slot>() == 128, "a task is two neighbouring cache lines");
 const _: () = assert!(
-    size_of::<Extra>() <= 128,
-    "changes of memory are two neighbouring cache lines at most"
+    size_of::<Extra>() == 64,
+    "what not all tasks have is a cache line"
 );
 
 /// A meeting of nobody.

@@ -112,6 +112,13 @@ impl Recorder {
         self.builder.add(span).unwrap_or(NONE)
     }
 
+    /// When it was last noted what `program` holds.
+    #[inline]
+    pub(crate) fn last_memory(&self, program: ProgramId) -> SimTime {
+        let counter = self.memory[program];
+        counter.map_or(SimTime::ZERO, |counter| self.builder.last_of(counter))
+    }
+
     /// Notes what `program` holds from `now` on.
     pub(crate) fn memory(&mut self, program: ProgramId, now: SimTime, held: i64) {
         if let Some(counter) = self.memory[program] {

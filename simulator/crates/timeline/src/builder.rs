@@ -51,6 +51,13 @@ impl TimelineBuilder {
         self.timeline.counters.len() - 1
     }
 
+    /// The instant of the last point of counter `counter`; the beginning where it has none.
+    #[must_use]
+    #[inline]
+    pub fn last_of(&self, counter: usize) -> SimTime {
+        self.points[counter].last().map_or(SimTime::ZERO, |last| last.0)
+    }
+
     /// Adds a point to counter `counter`; a second point at one instant replaces the first.
     pub fn count(&mut self, counter: usize, at: SimTime, value: f64) {
         let points = &mut self.points[counter];
