@@ -43,7 +43,7 @@ fn calibrate(driver: &TempDir, mood: &str, only: &[&str]) -> (Option<i32>, Strin
 
 #[test]
 fn a_driver_without_a_device_is_told() {
-    let driver = driver();
+    let driver = driver(&[]);
     let (code, _, words) = calibrate(&driver, "no_device", &["launch_floor"]);
     assert_eq!(code, Some(3), "{words}");
     assert!(
@@ -63,7 +63,7 @@ fn a_driver_that_refuses_crashes_or_panics_costs_one_measurement_each() {
         // The tests of the kernels record the skip.
         return;
     }
-    let driver = driver();
+    let driver = driver(&[]);
     for (mood, expected) in [
         ("refuse", ["making a stream"; 2]),
         ("crash", ["the worker ended (signal 6)"; 2]),
@@ -94,7 +94,7 @@ fn a_driver_that_refuses_crashes_or_panics_costs_one_measurement_each() {
 /// A device that somebody uses is not measured; told to, it is, and every result says so.
 #[test]
 fn a_device_in_use_is_refused() {
-    let libraries = driver();
+    let libraries = driver(&[]);
     let run = |process: &Value, more: &[&str]| {
         let uuid = "GPU-07070707-0707-0707-0707-070707070707";
         let device = device(
@@ -135,7 +135,7 @@ fn a_wedged_driver_is_left_behind() {
     if nvrtc().is_none() {
         return;
     }
-    let driver = driver();
+    let driver = driver(&[]);
     let mut command = command(&["calibrate", "--only", "launch_floor", "--patience", "1s", "--out"]);
     command.arg(driver.path().join("out.profile.json"));
     command.args(["--nvrtc".into(), nvrtc().expect("it is there")]);

@@ -1,12 +1,12 @@
 //! `collective` across network namespaces, as on hosts that share a switch: real sums, a table, and a killed peer.
 
 use std::io::Write as _;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::process::{command, ended, run};
+use crate::process::{Held, command, run};
 use crate::skips::skip;
 
 const RANKS: usize = 4;
@@ -75,7 +75,7 @@ impl Network {
     }
 
     /// A rank of a session in its own namespace.
-    fn rank(&self, rank: usize, arguments: &[&str]) -> Child {
+    fn rank(&self, rank: usize, arguments: &[&str]) -> Held {
         let (rank_text, ranks) = (rank.to_string(), RANKS.to_string());
         let fixed = [
             "collective",
@@ -91,12 +91,7 @@ impl Network {
         outer.args(["netns", "exec", &self.namespace(&rank_text)]);
         outer.arg(inner.get_program()).args(inner.get_args());
         outer.env("ORRERY_COLLECTIVE_TOKEN", "a word");
-        let child = outer
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        child.expect("`ip` ran before")
+        Held::start(&mut outer)
     }
 }
 
@@ -107,10 +102,6 @@ impl Drop for Network {
             let _absent = ip(&["netns", "del", &self.namespace(name)]);
         }
     }
-}
-
-fn wait(child: Child) -> Output {
-    child.wait_with_output().expect("it is our child")
 }
 
 #[test]
@@ -124,8 +115,8 @@ fn four_hosts_add_up_and_print_their_tables() {
         "--budget",
         "50ms",
     ];
-    let others: Vec<Child> = (1..RANKS).map(|rank| network.rank(rank, &arguments)).collect();
-    let (code, table, words) = ended(&wait(network.rank(0, &arguments)));
+    let others: Vec<Held> = (1..RANKS).map(|rank| network.rank(rank, &arguments)).collect();
+    let (code, table, words) = network.rank(0, &arguments).wait();
     assert_eq!(code, Some(0), "{table}{words}");
     // What it measured, for whoever runs this test to see.
     writeln!(std::io::stderr(), "{table}").expect("somebody reads");
@@ -138,7 +129,7 @@ fn four_hosts_add_up_and_print_their_tables() {
         "a line for each pair: {table}"
     );
     for other in others {
-        let (code, out, words) = ended(&wait(other));
+        let (code, out, words) = other.wait();
         assert_eq!((code, out.as_str()), (Some(0), ""), "{words}");
     }
 }
@@ -162,11 +153,11 @@ fn a_killed_peer_is_named_within_the_timeout() {
         "json",
     ];
     let first = network.rank(0, &arguments);
-    let mut others: Vec<Child> = (1..RANKS).map(|rank| network.rank(rank, &arguments)).collect();
+    let mut others: Vec<Held> = (1..RANKS).map(|rank| network.rank(rank, &arguments)).collect();
     std::thread::sleep(Duration::from_millis(1500));
-    others[1].kill().expect("it runs");
+    others[1].kill();
     let begin = Instant::now();
-    let (code, out, words) = ended(&wait(first));
+    let (code, out, words) = first.wait();
     let took = begin.elapsed();
     assert_eq!(code, Some(3), "{out}{words}");
     assert!(took < Duration::from_secs(8), "it took {took:?}: {words}");
@@ -181,7 +172,7 @@ fn a_killed_peer_is_named_within_the_timeout() {
         (&"collective/1".into(), &"tcp".into())
     );
     for (at, other) in others.into_iter().enumerate() {
-        let (code, _, words) = ended(&wait(other));
+        let (code, _, words) = other.wait();
         let expected = if at == 1 { None } else { Some(3) };
         assert_eq!(code, expected, "rank {}: {words}", at + 1);
     }
@@ -204,11 +195,11 @@ fn a_silent_peer_is_named_after_the_timeout() {
         "2s",
     ];
     let first = network.rank(0, &arguments);
-    let others: Vec<Child> = (1..RANKS).map(|rank| network.rank(rank, &arguments)).collect();
+    let others: Vec<Held> = (1..RANKS).map(|rank| network.rank(rank, &arguments)).collect();
     std::thread::sleep(Duration::from_millis(1500));
     ip(&["-n", &network.namespace("s"), "link", "set", "p3", "down"]).expect("the switch is ours");
     let begin = Instant::now();
-    let (code, out, words) = ended(&wait(first));
+    let (code, out, words) = first.wait();
     assert_eq!(code, Some(3), "{out}{words}");
     assert!(
         begin.elapsed() < Duration::from_secs(12),
@@ -221,8 +212,7 @@ fn a_silent_peer_is_named_after_the_timeout() {
     );
     for mut other in others {
         // The one that was cut off waits for a coordinator that it cannot hear.
-        other.kill().expect("it is our child");
-        wait(other);
+        other.kill();
     }
 }
 

@@ -5,19 +5,20 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::fake_cuda::driver_with;
-use crate::process::{command, ended};
+use crate::fake_cuda::driver;
+use crate::process::{Held, command};
 
 /// Drivers and tokens of a session.
 struct Session {
     libraries: TempDir,
     coordinator: SocketAddr,
+    /// Devices of each host.
+    devices: usize,
 }
 
 fn free_address() -> SocketAddr {
@@ -28,8 +29,9 @@ fn free_address() -> SocketAddr {
 impl Session {
     fn new(libraries: &[&str]) -> Self {
         Self {
-            libraries: driver_with(libraries),
+            libraries: driver(libraries),
             coordinator: free_address(),
+            devices: 2,
         }
     }
 
@@ -46,7 +48,7 @@ impl Session {
     }
 
     /// Rank `rank` of two, each with a device of its own.
-    fn rank(&self, rank: usize, token: Option<&Path>, more: &[&str]) -> Child {
+    fn rank(&self, rank: usize, token: Option<&Path>, more: &[&str]) -> Held {
         let (coordinator, rank) = (self.coordinator.to_string(), rank.to_string());
         let mut command = command(&["collective", "--ranks", "2", "--coordinator", &coordinator]);
         command.args(["--rank", &rank, "--device", &rank, "--timeout", "4s"]);
@@ -59,18 +61,9 @@ impl Session {
         command
             .args(more)
             .env("LD_LIBRARY_PATH", self.libraries.path())
-            .env("ORRERY_FAKE_CUDA_DEVICES", "2");
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        child.expect("it runs")
+            .env("ORRERY_FAKE_CUDA_DEVICES", self.devices.to_string());
+        Held::start(&mut command)
     }
-}
-
-fn wait(child: Child) -> (Option<i32>, String, String) {
-    ended(&child.wait_with_output().expect("it is our child"))
 }
 
 const SHORT: [&str; 6] = [
@@ -87,8 +80,9 @@ fn two_hosts_add_up_and_their_results_are_those_of_nccl() {
     let session = Session::new(&["libnccl.so"]);
     let token = session.right();
     let other = session.rank(1, Some(&token), &SHORT);
-    let (code, out, words) =
-        wait(session.rank(0, Some(&token), &[&SHORT[..], &["--format", "json"]].concat()));
+    let (code, out, words) = session
+        .rank(0, Some(&token), &[&SHORT[..], &["--format", "json"]].concat())
+        .wait();
     assert_eq!(code, Some(0), "{out}{words}");
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(
@@ -111,7 +105,7 @@ fn two_hosts_add_up_and_their_results_are_those_of_nccl() {
         !out.contains("0123456789abcdef") && !words.contains("0123456789abcdef"),
         "{out}{words}"
     );
-    let (code, out, words) = wait(other);
+    let (code, out, words) = other.wait();
     assert_eq!((code, out.as_str()), (Some(0), ""), "{words}");
 }
 
@@ -140,12 +134,14 @@ fn without_a_token_of_its_own_no_rank_begins() {
         ),
     ] {
         for rank in [0, 1] {
-            let (code, out, words) = wait(session.rank(rank, token, more));
+            let (code, out, words) = session.rank(rank, token, more).wait();
             assert_eq!((code, out.as_str()), (Some(2), ""), "{words}");
             assert!(words.contains(expected), "{words}");
         }
     }
-    let (code, _, words) = wait(session.rank(0, Some(&session.right()), &["--op", "ping-pong"]));
+    let (code, _, words) = session
+        .rank(0, Some(&session.right()), &["--op", "ping-pong"])
+        .wait();
     assert_eq!(code, Some(2), "{words}");
     assert!(
         words.contains("--op ping-pong is not one of --transport nccl"),
@@ -176,7 +172,7 @@ fn a_wrong_token_and_another_transport_are_sent_away() {
     // The connection may be reset instead of closed: either way nothing is said.
     let _ended = stranger.read_to_end(&mut heard);
     assert_eq!(heard, b"", "nothing is said to strangers");
-    let (code, out, words) = wait(first);
+    let (code, out, words) = first.wait();
     assert_eq!(code, Some(3), "{out}{words}");
     for expected in [
         "is sent away: its token is another",
@@ -186,7 +182,7 @@ fn a_wrong_token_and_another_transport_are_sent_away() {
         assert!(words.contains(expected), "{expected}: {words}");
     }
     for rank in [wrong, by_tcp] {
-        let (code, _, words) = wait(rank);
+        let (code, _, words) = rank.wait();
         assert_eq!(code, Some(3), "{words}");
         assert!(words.contains("sent this rank away"), "{words}");
     }
@@ -194,53 +190,24 @@ fn a_wrong_token_and_another_transport_are_sent_away() {
 
 #[test]
 fn without_a_library_or_a_device_it_is_told_what_is_missing() {
+    let without_second = Session {
+        devices: 1,
+        ..Session::new(&["libnccl.so"])
+    };
     for (session, expected) in [
         (
             Session::new(&[]),
             "rank 0 says: `libnccl.so` was not found; help: pip install nvidia-nccl-cu12",
         ),
-        (Session::new(&["libnccl.so"]), "opening device 1"),
+        (without_second, "rank 1 says: opening device 1: "),
     ] {
         let token = session.right();
-        let mut command = session.rank(1, Some(&token), &SHORT);
-        let (code, _, words) = if expected.contains("device") {
-            // The other host has no second device.
-            command.kill().expect("it is our child");
-            wait(command);
-            let mut only = std::process::Command::new(env!("CARGO_BIN_EXE_orrery-collector"));
-            only.args([
-                "collective",
-                "--transport",
-                "nccl",
-                "--ranks",
-                "2",
-                "--rank",
-                "1",
-                "--device",
-                "1",
-            ])
-            .args([
-                "--timeout",
-                "4s",
-                "--coordinator",
-                &session.coordinator.to_string(),
-            ])
-            .arg("--token-file")
-            .arg(&token)
-            .env("LD_LIBRARY_PATH", session.libraries.path())
-            .env("ORRERY_FAKE_CUDA_DEVICES", "1")
-            .stderr(Stdio::null());
-            let mut only = only.spawn().expect("it runs");
-            let said = wait(session.rank(0, Some(&token), &SHORT));
-            only.wait().expect("it is our child");
-            said
-        } else {
-            let said = wait(session.rank(0, Some(&token), &SHORT));
-            wait(command);
-            said
-        };
-        assert_eq!(code, Some(3), "{words}");
+        let other = session.rank(1, Some(&token), &SHORT);
+        let (code, out, words) = session.rank(0, Some(&token), &SHORT).wait();
+        assert_eq!(code, Some(3), "{out}{words}");
         assert!(words.contains(expected), "{expected}: {words}");
+        let (code, _, words) = other.wait();
+        assert_eq!(code, Some(3), "{words}");
     }
 }
 
@@ -252,7 +219,7 @@ fn a_host_that_goes_is_named_at_once() {
     let long = ["--size", "64 KiB", "--budget", "10min", "--op", "all-reduce"];
     let mut other = session.rank(1, Some(&token), &long);
     let mut first = session.rank(0, Some(&token), &long);
-    let mut words = BufReader::new(first.stderr.take().expect("it is piped"));
+    let mut words = BufReader::new(first.words());
     let mut said = String::new();
     while !said.contains("2 ranks have met") {
         let read = words.read_line(&mut said).expect("it is text");
@@ -260,10 +227,10 @@ fn a_host_that_goes_is_named_at_once() {
     }
     std::thread::sleep(Duration::from_millis(300));
     let begin = Instant::now();
-    other.kill().expect("it is our child");
-    wait(other);
+    other.kill();
+    other.wait();
     words.read_to_string(&mut said).expect("it is text");
-    let (code, ..) = wait(first);
+    let (code, ..) = first.wait();
     assert_eq!(code, Some(3), "{said}");
     assert!(
         said.contains("rank 1 (127.0.0.1) has ended without a word while all_reduce of 64 KiB"),

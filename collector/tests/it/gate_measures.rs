@@ -68,7 +68,7 @@ fn a_driver_that_works_is_measured() {
         // The tests of the kernels record the skip.
         return;
     }
-    let libraries = cuda();
+    let libraries = cuda(&[]);
     let (code, out, _) = check("copies", "90s", libraries.path());
     for index in [0, 1] {
         let line = out
@@ -95,7 +95,7 @@ fn a_device_that_computes_wrong_is_ill() {
     if nvrtc().is_none() {
         return;
     }
-    let libraries = cuda();
+    let libraries = cuda(&[]);
     let (code, out, _) = check("", "90s", libraries.path());
     assert_eq!(code, Some(1), "{out}");
     let line = out.lines().find(|line| line.starts_with("GPU 1 ")).unwrap();
@@ -115,7 +115,7 @@ fn a_driver_that_fails_costs_what_it_fails_at_and_never_more_than_the_budget() {
     if nvrtc().is_none() {
         return;
     }
-    let libraries = cuda();
+    let libraries = cuda(&[]);
     for (mood, expected) in [
         (
             "no_device",

@@ -11,6 +11,7 @@ mod deploy;
 mod dialects;
 mod disk;
 mod doctor;
+#[path = "../../crates/fake-cuda/for_tests.rs"]
 mod fake_cuda;
 mod fake_nvml;
 mod fleet;

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
@@ -29,6 +29,49 @@ pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 pub(crate) fn ended(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// A process that is ended with the test that holds it: one that is left behind keeps what it inherited.
+pub(crate) struct Held(Option<Child>);
+
+impl Held {
+    /// Starts `command`, whose words are kept.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let piped = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self(Some(piped.spawn().expect("it starts")))
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.0.as_mut().expect("nobody has waited for it")
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child().kill().expect("it is our child");
+    }
+
+    /// What it says on standard error, for whoever reads it instead of [`wait`](Self::wait).
+    pub(crate) fn words(&mut self) -> ChildStderr {
+        self.child().stderr.take().expect("it is piped")
+    }
+
+    /// What it left, once it has ended.
+    pub(crate) fn wait(mut self) -> (Option<i32>, String, String) {
+        let child = self.0.take().expect("nobody has waited for it");
+        ended(&child.wait_with_output().expect("it is our child"))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It may be over already.
+            let _killed = child.kill();
+            let _ended = child.wait();
+        }
+    }
 }
 
 /// A driver that plays `script`, for as long as this lives.

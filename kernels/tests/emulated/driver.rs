@@ -5,7 +5,7 @@
 //! by its environment to be one.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use orrery_kernels::catalog::{Kernel, Source};
@@ -16,37 +16,11 @@ use orrery_kernels::statistics::StopRule;
 use orrery_operation::Precision;
 use orrery_units::SimDuration;
 
+use crate::fake_cuda::{driver, nvrtc};
 use crate::machine::Emulator;
 
 /// Names the subjects to a child.
 const SUBJECTS: &str = "ORRERY_TEST_SUBJECTS";
-
-/// NVRTC as `kernels/fetch-nvrtc.sh` leaves it, if it does; tests of compilation record the skip.
-fn nvrtc() -> Option<PathBuf> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?;
-    let folder = target.join("nvrtc/nvidia/cuda_nvrtc/lib");
-    folder.is_dir().then_some(folder)
-}
-
-/// A folder with the fake driver under its own name and those of `libraries`.
-pub(crate) fn driver(libraries: &[&str]) -> tempfile::TempDir {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("it lies in the target folder");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "-p", "orrery-fake-cuda", "--target-dir"])
-        .arg(target)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .expect("cargo starts");
-    assert!(built.success(), "the fake driver builds");
-    let folder = tempfile::tempdir().expect("a folder");
-    for name in ["libcuda.so"].iter().chain(libraries) {
-        let library = target.join("debug/libfake_cuda.so");
-        std::fs::copy(library, folder.path().join(name)).expect("it can be copied");
-    }
-    folder
-}
 
 /// Second-level cache of the devices, in bytes.
 pub(crate) const CACHE: u64 = 20_000;

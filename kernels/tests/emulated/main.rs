@@ -8,6 +8,8 @@
 
 mod driver;
 mod exchange;
+#[path = "../../../collector/crates/fake-cuda/for_tests.rs"]
+mod fake_cuda;
 mod graphs;
 mod layer;
 mod machine;

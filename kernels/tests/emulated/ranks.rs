@@ -9,7 +9,7 @@ use orrery_kernels::device::{DeviceError, Identity, Launching, Seat};
 use orrery_operation::CollectiveOp;
 use serde::{Deserialize, Serialize};
 
-use crate::driver::driver;
+use crate::fake_cuda::driver;
 
 /// Tells a child its part.
 const PART: &str = "ORRERY_TEST_RANK";
