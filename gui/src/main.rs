@@ -38,8 +38,8 @@ struct Arguments {
     /// Save a picture of the window once the first run is over and the fleet has spoken, and close it.
     #[arg(long, value_name = "PNG")]
     screenshot: Option<PathBuf>,
-    /// Where the panels are: overview, observe, plan, timeline, compare, experts, explore, report or calibrate [default: as they were last].
-    #[arg(long, value_name = "LAYOUT")]
+    /// The arrangement of the panels: overview, observe, plan, timeline, compare, experts, explore, report or calibrate [default: as they were last].
+    #[arg(long, value_name = "ARRANGEMENT")]
     layout: Option<Arrangement>,
     /// Light or dark [default: as it was last].
     #[arg(long, value_name = "COLOURS", value_parser = ["light", "dark"])]

@@ -249,5 +249,10 @@ mod tests {
             assert!(contrast(visuals.strong_text_color(), counter(&visuals)) >= 4.5);
         }
         assert!(contrast(Color32::BLACK, MARK) >= 4.5);
+        let light = visuals(Theme::Light);
+        assert!(
+            contrast(MARK, light.panel_fill) < 4.5,
+            "the mark is no colour of words on light: `warn` is"
+        );
     }
 }

@@ -186,7 +186,7 @@ impl std::str::FromStr for Arrangement {
             .find(|arrangement| arrangement.name() == text);
         found.ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            format!("there is no layout `{text}`; use one of {names}")
+            format!("there is no arrangement `{text}`; use one of {names}")
         })
     }
 }

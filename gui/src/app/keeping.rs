@@ -34,6 +34,8 @@ pub(super) struct Desk {
     pub(super) dialog: Option<Dialog>,
     /// What could not be done, until it is taken note of.
     pub(super) notice: Option<String>,
+    /// Why the last shortcut did nothing, if it did nothing.
+    pub(super) refused: Option<String>,
     /// What goes on when the save under way is over.
     saving: Option<Then>,
     /// What is to be written after that: two threads in one file would spoil it.
@@ -54,6 +56,7 @@ impl Desk {
         Self {
             dialog: None,
             notice,
+            refused: None,
             saving: None,
             orders: VecDeque::new(),
             given_up: Vec::new(),

@@ -146,9 +146,16 @@ impl App {
             (Action::Save | Action::SaveAs | Action::Close, None) => {}
             (Action::Quit, _) => self.quit(),
             // The shortcut may come before the check of the last key stroke is back.
-            (Action::Run, _) => self.run_when_checked = self.document.running.is_none(),
+            (Action::Run, _) => {
+                self.run_when_checked = self.document.running.is_none();
+                self.runs_at_start = true;
+            }
             // One at a time: a run first.
-            (Action::Stop, _) if self.document.running.is_some() => self.stop_run(),
+            (Action::Stop, _) if self.document.running.is_some() => {
+                // Whoever stops a run does not want the next window to begin with it.
+                self.runs_at_start = false;
+                self.stop_run();
+            }
             (Action::Stop, _) => self.stop_search(),
             (Action::Search, _) => {
                 self.layout.bring_up(Pane::Explore);
@@ -255,6 +262,9 @@ impl App {
             stopping: false,
             unit: "",
         });
+        let ran = (document.revision, Arc::clone(&document.text));
+        document.ran.retain(|(revision, _)| *revision != ran.0);
+        document.ran.push(ran);
         let (out, wake) = (self.events.0.clone(), Arc::clone(&self.wake));
         let watch = run(plan, document.revision, self.run_number, out, wake);
         if let Some(running) = &mut document.running {

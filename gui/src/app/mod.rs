@@ -218,6 +218,8 @@ pub struct App {
     run_of: u64,
     checking: bool,
     run_when_checked: bool,
+    /// Whether the next window begins with a run.
+    runs_at_start: bool,
     search_when_checked: bool,
     photographer: Option<Photographer>,
     layout: ui::Layout,
@@ -283,7 +285,9 @@ impl App {
             searches: 0,
             run_of: 0,
             checking: false,
-            run_when_checked: start.run_at_once,
+            // What is named is asked for, whatever was stopped before.
+            run_when_checked: start.run_at_once && (is_named || session.runs_at_start),
+            runs_at_start: session.runs_at_start,
             search_when_checked: start.search_at_once,
             photographer: start.screenshot.map(Photographer::new),
             layout: ui::Layout::new(panels, session.sides),

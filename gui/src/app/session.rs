@@ -41,6 +41,13 @@ pub(crate) struct Session {
     /// What stands around them.
     #[serde(default)]
     pub(super) sides: Sides,
+    /// Whether a window that nothing is named for begins with a run: not after one was stopped.
+    #[serde(default = "yes")]
+    pub(crate) runs_at_start: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Which colours were chosen.
@@ -86,6 +93,7 @@ impl Default for Session {
             scale: 1.0,
             panels: Arrangement::default().tree(),
             sides: Sides::default(),
+            runs_at_start: true,
         }
     }
 }
@@ -227,6 +235,7 @@ impl App {
             scale,
             panels: self.layout.tree.clone(),
             sides: self.layout.sides,
+            runs_at_start: self.runs_at_start,
             ..Session::default()
         }
     }

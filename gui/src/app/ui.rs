@@ -78,12 +78,18 @@ impl App {
         self.keep_focus(&context, is_asked);
         if !is_asked {
             for action in Action::pressed(&context, context.text_edit_focused()) {
+                let document = &self.document;
+                // What is typed is run as soon as it is checked.
+                let waits = action == Action::Run && document.checked != Some(document.revision);
+                let why = action.refusal(document).filter(|_| !waits);
+                self.desk.refused = why.map(|why| format!("{}: {why}", action.name()));
                 self.commands.send(Command::Do(action));
             }
         }
         let document = Arc::clone(&self.document);
         Panel::top("menus").show(ui, |ui| menus(ui, &document, &self.commands));
-        Panel::bottom("status").show(ui, |ui| status(ui, &document, &self.commands));
+        let refused = self.desk.refused.as_deref();
+        Panel::bottom("status").show(ui, |ui| status(ui, &document, refused, &self.commands));
         if let Some(words) = self.desk.notice.clone() {
             let taken = Panel::bottom("notice").show(ui, |ui| notice(ui, &words)).inner;
             if taken {
@@ -187,8 +193,12 @@ fn entry(ui: &mut Ui, document: &Document, commands: &Commands, action: Action) 
     }
 }
 
-fn status(ui: &mut Ui, document: &Document, commands: &Commands) {
+fn status(ui: &mut Ui, document: &Document, refused: Option<&str>, commands: &Commands) {
     ui.horizontal(|ui| {
+        if let Some(why) = refused {
+            ui.colored_label(theme::warn(ui.visuals()), why);
+            ui.separator();
+        }
         let run = match &document.running {
             Some(running) if running.stopping => format!("stopping {}", running.name),
             Some(running) => match running.share() {

@@ -7,7 +7,7 @@ use std::thread;
 use orrery::outline::Outline;
 use orrery::pipeline;
 use orrery::sweep::{
-    Axes, Confirming, Degree, Found, Progress, Sizing, confirm, estimate, size, sizes_around,
+    Axes, Candidate, Confirming, Degree, Found, Progress, Sizing, confirm, estimate, size, sizes_around,
 };
 use orrery::why::sensitivity::{Tornado, estimated};
 use orrery_scenario::{Diagnostic, Fix, Loaded, Plan, Searchable};
@@ -59,9 +59,18 @@ pub struct Job {
     pub job: Arc<Searchable>,
     /// The number of the search, which tells it from all others of this window.
     pub number: u64,
+    /// What was varied.
+    pub degrees: Vec<Degree>,
+    /// Whether all of it was known from the search before, which asked the same.
+    pub known: bool,
 }
 
 impl Job {
+    /// Whether `other` asks the same of the same text: what was found for one holds for the other.
+    fn asks_the_same(&self, other: &Self) -> bool {
+        self.file == other.file && self.text == other.text && self.degrees == other.degrees
+    }
+
     /// The currency of its price, if it has one.
     #[must_use]
     pub fn price(&self) -> Option<&str> {
@@ -202,8 +211,10 @@ impl Document {
         }
     }
 
-    /// The job of search `number`, of the text in front.
-    fn job(&self, job: Arc<Searchable>, number: u64) -> Job {
+    /// The job of search `number` for what is `wanted`, of the text in front.
+    fn job(&self, job: Arc<Searchable>, wanted: &Wanted, number: u64) -> Job {
+        let mut degrees = wanted.degrees.clone();
+        degrees.sort_unstable();
         Job {
             name: job.plan.identity.name.clone(),
             file: self.file.clone(),
@@ -211,6 +222,8 @@ impl Document {
             revision: self.revision,
             job,
             number,
+            degrees,
+            known: false,
         }
     }
 }
@@ -223,7 +236,8 @@ pub(crate) fn search(
     (out, wake): (Out, Wake),
 ) -> Option<SearchWatch> {
     let searchable = document.searchable()?;
-    let job = document.job(Arc::clone(&searchable), number);
+    let job = document.job(Arc::clone(&searchable), wanted, number);
+    let before = Before::of(document, &job);
     let wanted = wanted.clone();
     let axes = Axes::of(&searchable.plan).varying(&wanted.degrees, &searchable.written);
     let watch = SearchWatch {
@@ -235,10 +249,15 @@ pub(crate) fn search(
         let say = |news| send(&out, &wake, Event::Explored(news));
         let outcome = guarded(|| {
             if wanted.sizes {
-                other_sizes(&job, &wanted, &control, &say)
+                other_sizes(&job, &wanted, &before.sizes, &control, &say)
             } else {
                 let plan = searchable.plan.clone();
-                layouts(&job, plan, &axes, wanted.top, &control, &say)
+                layouts(
+                    job.clone(),
+                    (plan, &axes, wanted.top),
+                    before.found,
+                    (&control, &say),
+                )
             }
         });
         say(News::Ended(outcome.unwrap_or_else(Err).err()));
@@ -246,40 +265,98 @@ pub(crate) fn search(
     Some(watch)
 }
 
+/// What the searches before found for the same question.
+#[derive(Default)]
+struct Before {
+    found: Option<Arc<ExploreModel>>,
+    sizes: Vec<Sizing>,
+}
+
+impl Before {
+    fn of(document: &Document, job: &Job) -> Self {
+        let explore = &document.explore;
+        let found = explore
+            .found
+            .as_ref()
+            .filter(|(other, model)| job.asks_the_same(other) && model.found.estimated.is_whole);
+        let sizes = explore
+            .sizes
+            .as_ref()
+            .filter(|(other, _)| job.asks_the_same(other));
+        Self {
+            found: found.map(|(_, model)| Arc::clone(model)),
+            sizes: sizes.map_or_else(Vec::new, |(_, sizes)| sizes.to_vec()),
+        }
+    }
+}
+
 fn layouts(
-    job: &Job,
-    plan: Plan,
-    axes: &Axes,
-    top: usize,
-    control: &SearchWatch,
-    say: &impl Fn(News),
+    mut job: Job,
+    (plan, axes, top): (Plan, &Axes, usize),
+    before: Option<Arc<ExploreModel>>,
+    (control, say): (&SearchWatch, &impl Fn(News)),
 ) -> Result<(), String> {
-    let estimated = estimate(&plan, axes, (0, 1), &control.progress);
-    let best = estimated.fitting[..top.min(estimated.fitting.len())].to_vec();
-    let unconfirmed = Found::new(plan.clone(), estimated.clone(), Vec::new());
+    let (estimated, mut confirmed) = match before {
+        Some(before) => {
+            let found = &before.found;
+            job.known = true;
+            control.progress.done.store(axes.len(), Ordering::Relaxed);
+            (found.estimated.clone(), found.confirmed.clone())
+        }
+        None => (estimate(&plan, axes, (0, 1), &control.progress), Vec::new()),
+    };
+    let unconfirmed = Found::new(plan.clone(), estimated.clone(), confirmed.clone());
     say(News::Found(job.clone(), Arc::new(ExploreModel::new(unconfirmed))));
-    if best.is_empty() {
+    let top = top.min(estimated.fitting.len());
+    let missing: Vec<usize> = (0..top)
+        .filter(|&at| confirmed.get(at).copied().flatten().is_none())
+        .collect();
+    if missing.is_empty() {
         return Ok(());
     }
-    let confirmed = confirm(&plan, &best, &control.confirming)?;
+    let best: Vec<Candidate> = missing.iter().map(|&at| estimated.fitting[at].clone()).collect();
+    confirmed.resize(confirmed.len().max(top), None);
+    for (at, known) in missing
+        .into_iter()
+        .zip(confirm(&plan, &best, &control.confirming)?)
+    {
+        confirmed[at] = known;
+    }
     let found = Found::new(plan, estimated, confirmed);
-    say(News::Found(job.clone(), Arc::new(ExploreModel::new(found))));
+    say(News::Found(job, Arc::new(ExploreModel::new(found))));
     Ok(())
 }
 
-fn other_sizes(job: &Job, wanted: &Wanted, control: &SearchWatch, say: &impl Fn(News)) -> Result<(), String> {
-    let mut sizes: Vec<Sizing> = Vec::new();
+fn other_sizes(
+    job: &Job,
+    wanted: &Wanted,
+    before: &[Sizing],
+    control: &SearchWatch,
+    say: &impl Fn(News),
+) -> Result<(), String> {
     let mut asked = sizes_around(job.job.plan.cluster.num_nodes);
     asked.extend(wanted.nodes);
+    // What was looked at before stays: a size of one's own is added to the others.
+    asked.extend(before.iter().map(|known| known.nodes));
     asked.sort_unstable();
     asked.dedup();
+    let mut sizes: Vec<Sizing> = Vec::new();
     for nodes in asked {
+        if let Some(known) = before.iter().find(|known| known.nodes == nodes) {
+            sizes.push(known.clone());
+            say(News::Sized(job.clone(), Arc::new(sizes.clone())));
+            continue;
+        }
         if control.confirming.is_cancelled() {
             break;
         }
         let watch = (&*control.progress, &*control.confirming);
-        sizes.push(size((&job.file, &job.text), nodes, &wanted.degrees, watch)?);
-        say(News::Sized(job.clone(), Arc::new(sizes.clone())));
+        let sized = size((&job.file, &job.text), nodes, &wanted.degrees, watch)?;
+        // Of a size that was stopped nothing is known.
+        if !control.confirming.is_cancelled() {
+            sizes.push(sized);
+            say(News::Sized(job.clone(), Arc::new(sizes.clone())));
+        }
     }
     Ok(())
 }

@@ -184,7 +184,7 @@ impl Document {
             "computed",
             format!("{} in {:.1} s", finished.extent, finished.wall.as_secs_f64()),
         );
-        if finished.revision != self.revision {
+        if self.is_edited_since(self.front, finished.revision) {
             facts.basis.push("the text was edited since".to_owned());
         }
         Some(facts)

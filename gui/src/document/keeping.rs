@@ -159,6 +159,18 @@ impl Document {
         })
     }
 
+    /// Whether the text of the scenario at `place` is another than the one of `revision` that was run: an edit that was taken
+    /// back is none.
+    #[must_use]
+    pub fn is_edited_since(&self, place: usize, revision: u64) -> bool {
+        let now = match place == self.front {
+            true => self.revision,
+            false => self.shelf.get(place).map_or(0, |shelved| shelved.revision),
+        };
+        let ran = self.ran.iter().find(|(known, _)| *known == revision);
+        now != revision && ran.is_none_or(|(_, text)| text != self.text_of(place))
+    }
+
     /// Whether closing the scenario at `place` would lose something: edits, or a text that is in no file yet.
     #[must_use]
     pub fn is_at_stake(&self, place: usize) -> bool {

@@ -86,6 +86,8 @@ pub struct Document {
     pub text: Arc<str>,
     /// The revision of the text; no two texts of a window have the same.
     pub revision: u64,
+    /// The texts that were run, by their revisions.
+    pub(crate) ran: Vec<(u64, Arc<str>)>,
     /// Counts the texts that came from elsewhere than the editor.
     pub opened: u64,
     /// The faults of the text of [`checked`](Self::checked).

@@ -5,11 +5,13 @@ use orrery_timeline::SpanId;
 use orrery_units::KindId;
 
 use super::axis::exact;
+use super::measure::Measured;
 use super::model::TimelineModel;
 use super::paint::duration;
 use super::toolbar::percent;
 use super::view::View;
 use super::window::Window;
+use crate::words::grouped;
 
 /// Spans that are listed as links at most.
 const LINKS: usize = 4;
@@ -125,24 +127,27 @@ fn measured(ui: &mut Ui, model: &TimelineModel, view: &mut View, from: u64, to: 
             view.measured = None;
         }
     });
-    let busy = model.busy_within(0..model.lanes.len(), from, to);
-    let all: u64 = busy.iter().sum();
-    let lanes = model.lanes.len();
-    let lane_time = (to - from).saturating_mul(lanes as u64);
+    if view.statistics.as_ref().map(|known| known.interval) != Some((from, to)) {
+        view.statistics = Some(Measured::of(model, from, to));
+    }
+    let Some(measured) = view.statistics.clone() else {
+        return;
+    };
+    for line in in_words(model, &measured) {
+        ui.label(line);
+    }
+    let kinds = measured.kinds(model);
+    let all: u64 = kinds.iter().map(|(_, time)| time).sum();
     ui.weak(format!(
-        "{lanes} lanes, busy {} of it; share of busy time by kind:",
-        percent(all, lane_time)
+        "Time by kind, the longest first; shares are of the busy time of all {} lanes:",
+        grouped(measured.lanes as u64)
     ));
-    let mut kinds: Vec<KindId> = model.kinds_in_order().to_vec();
-    kinds.retain(|kind| busy[kind.index()] > 0);
-    kinds.sort_by_key(|kind| std::cmp::Reverse(busy[kind.index()]));
     Grid::new("interval by kind")
         .min_col_width(0.0)
         .num_columns(4)
         .spacing([12.0, 2.0])
         .show(ui, |ui| {
-            for kind in kinds {
-                let time = busy[kind.index()];
+            for (kind, time) in kinds {
                 swatch(ui, view, kind);
                 ui.label(&model.kind(kind).name);
                 ui.label(duration(time));
@@ -150,4 +155,37 @@ fn measured(ui: &mut Ui, model: &TimelineModel, view: &mut View, from: u64, to: 
                 ui.end_row();
             }
         });
+}
+
+/// What lanes that compute do in an interval, and what communication they wait for, a sentence each.
+fn in_words(model: &TimelineModel, measured: &Measured) -> Vec<String> {
+    let length = measured.length();
+    let [busiest, idlest] = [measured.computing.first(), measured.computing.last()];
+    let (Some(busiest), Some(idlest)) = (busiest, idlest) else {
+        return vec!["No lane of this timeline computes.".to_owned()];
+    };
+    let lanes = measured.computing.len() as u64;
+    let busy: u64 = measured.computing.iter().map(|(_, busy)| busy).sum();
+    let share = |&(lane, busy): &(usize, u64)| {
+        let name = model.lane_name(lane);
+        format!("{name} {}", percent(busy, length))
+    };
+    let mut lines = vec![format!(
+        "Lanes that compute ({} of {}) are busy {}: most {}, least {}.",
+        grouped(lanes),
+        grouped(measured.lanes as u64),
+        percent(busy, length.saturating_mul(lanes)),
+        share(busiest),
+        share(idlest)
+    )];
+    let groups = measured.groups as u64;
+    lines.push(match measured.exposed {
+        Some(exposed) => format!(
+            "Exposed communication: {} a rank in the mean, {} of the interval, in which it communicates and computes nothing.",
+            duration(exposed / groups.max(1)),
+            percent(exposed, length.saturating_mul(groups))
+        ),
+        None => "Exposed communication: choose a shorter interval, this one has too many spans.".to_owned(),
+    });
+    lines
 }

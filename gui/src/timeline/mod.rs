@@ -12,6 +12,7 @@ mod input;
 mod lane;
 mod layout;
 mod linked;
+mod measure;
 mod model;
 mod overview;
 mod paint;

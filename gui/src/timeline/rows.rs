@@ -14,7 +14,7 @@ use crate::theme;
 /// Height of a line, in points.
 pub(super) const ROW: f32 = 20.0;
 /// Width of the names at the left.
-pub(super) const NAMES: f32 = 132.0;
+pub(super) const NAMES: f32 = 172.0;
 /// Lanes that are drawn of a collapsed group.
 const STRIPS: usize = 3;
 /// Size of names.
@@ -84,12 +84,8 @@ pub(super) fn draw(
                 ui.painter().rect_filled(field, 0.0, stripe);
                 let painter = ui.painter().clone();
                 let bars = brush.lane(&mut mesh, &mut texts, &painter, lane, field);
-                name(
-                    ui,
-                    line,
-                    &brush.model.lanes[lane].name,
-                    brush.model.lane_name(lane),
-                );
+                let called = brush.model.lane_name(lane);
+                name(ui, line, &called, called.clone());
                 drawn.lanes.push((lane, field, bars));
             }
             Row::Counter(counter) => counted(ui, &mut mesh, &mut texts, brush, counter, line, field),

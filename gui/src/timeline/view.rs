@@ -13,6 +13,9 @@ use super::rows::Bars;
 use super::window::Window;
 use crate::document::Seen;
 
+/// Lanes beyond which groups begin collapsed.
+const MANY_LANES: usize = 96;
+
 /// What the panel remembers while it is open.
 #[derive(Debug, Default)]
 pub(crate) struct View {
@@ -33,6 +36,8 @@ pub(crate) struct View {
     pub(super) measured: Option<(u64, u64)>,
     /// Groups of which the lanes are not shown.
     pub(super) collapsed: Vec<bool>,
+    /// What was measured last.
+    pub(super) statistics: Option<super::measure::Measured>,
     /// A lane that is to be scrolled into view.
     pub(super) jump: Option<usize>,
     pub(super) drag: Option<Drag>,
@@ -84,7 +89,8 @@ impl View {
                 hidden: vec![false; model.kinds.len()],
                 found: None,
             },
-            collapsed: vec![false; model.groups.len()],
+            // Many lanes at once say nothing; their groups open with a click.
+            collapsed: vec![model.lanes.len() > MANY_LANES && model.groups.len() > 1; model.groups.len()],
             ..Self::default()
         };
         self.search_for(model, search);

@@ -47,7 +47,7 @@ fn the_palette_finds_a_command_and_enter_takes_it() {
     harness.run_steps(3);
     harness.get_by_label("Find a command").type_text("light");
     harness.run_steps(3);
-    assert!(!shows(&harness, "Layout: observe"), "others are left out");
+    assert!(!shows(&harness, "Arrangement: observe"), "others are left out");
     harness.key_press(Key::Enter);
     harness.run_steps(4);
     assert_eq!(theme(&harness), Theme::Light);
@@ -328,4 +328,71 @@ fn runs_that_were_opened_are_there_again_the_next_time() {
         harness.state().document().runs.kept.is_empty(),
         "what was let go stays away"
     );
+}
+
+#[test]
+fn a_shortcut_that_is_refused_says_why_in_the_status_bar() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    let why = Action::GoToWaitedFor.name();
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::G);
+    harness.run_steps(3);
+    assert!(shows(&harness, &format!("{why}: ")), "which one, and why");
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::B);
+    harness.run_steps(3);
+    assert!(
+        !shows(&harness, &format!("{why}: ")),
+        "it is gone with the next one"
+    );
+}
+
+#[test]
+fn no_command_calls_the_arrangement_of_panels_a_layout() {
+    for action in Action::ALL {
+        let is_of_panels = action.menu() == Menu::View;
+        let named = format!("{} {}", action.name(), action.meaning()).to_lowercase();
+        // Layouts of the devices are what Explore shows.
+        let is_explore = action == Action::Arrange(Arrangement::Explore);
+        assert!(
+            !is_of_panels || is_explore || !named.contains("layout"),
+            "{named}"
+        );
+    }
+}
+
+#[test]
+fn a_run_that_was_stopped_does_not_begin_again_with_the_next_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = folder.path().join("state/window.json");
+    let start = || Start {
+        run_at_once: true,
+        session: Some(session.clone()),
+        ..Start::default()
+    };
+    let mut harness = open(start());
+    until(&mut harness, "the run", |harness| {
+        harness.state().document().running.is_some()
+    });
+    harness.get_by_role_and_label(Role::Button, "Stop").click();
+    until(&mut harness, "its end", |harness| {
+        harness.state().document().running.is_none()
+    });
+    drop(harness);
+    let mut harness = open(start());
+    until_checked(&mut harness);
+    harness.run_steps(5);
+    let document = harness.state().document();
+    assert!(
+        document.running.is_none() && document.runs.kept.is_empty(),
+        "it is not run"
+    );
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
+    until(&mut harness, "a run that was asked for", |harness| {
+        harness.state().document().running.is_some()
+    });
+    drop(harness);
+    let mut harness = open(start());
+    until(&mut harness, "the run of another window", |harness| {
+        harness.state().document().running.is_some()
+    });
 }

@@ -79,7 +79,72 @@ fn sizes_of_the_cluster_are_compared() {
         days[0] > days[1] && days[1] > days[2],
         "more devices are faster: {days:?}"
     );
-    assert!(shows(&harness, "days for 1 T tokens"));
+    assert!(shows(&harness, "days for 1 T tokens, 80 %"));
+    let best = sizes[0].best.as_ref().unwrap();
+    let (low, high) = best.uncertainty().expect("its stack was measured");
+    assert!(low < 1.0 && high > 1.0, "{low} to {high}");
+    let digits = |share: f64| orrery_units::significant(days[0] * share, 3);
+    let words = format!("{} ({} … {})", digits(1.0), digits(low), digits(high));
+    assert!(shows(&harness, &words), "{words}");
+}
+
+#[test]
+fn a_search_that_asks_the_same_again_estimates_nothing_twice() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    let search = |harness: &mut egui_kittest::Harness<'_, orrery_gui::App>, number: u64| {
+        harness.key_press_modifiers(Modifiers::COMMAND, Key::L);
+        harness.run_steps(2);
+        until_document(harness, "the search", |document| {
+            let found = document.explore.found.as_ref();
+            found.is_some_and(|(job, _)| job.number == number) && document.explore.searching.is_none()
+        });
+        harness.state().document().explore.found.clone().unwrap()
+    };
+    let (job, first) = search(&mut harness, 1);
+    assert!(!job.known);
+    let (job, second) = search(&mut harness, 2);
+    assert!(job.known, "the same question");
+    assert!(shows(&harness, "nothing was estimated twice"));
+    assert_eq!(first.found.estimated, second.found.estimated);
+    assert_eq!(first.found.confirmed, second.found.confirmed);
+    crate::support::retype(&mut harness, &SMALL.replace("= 16", "= 32"));
+    until_checked(&mut harness);
+    let (job, _) = search(&mut harness, 3);
+    assert!(!job.known, "another text is another question");
+}
+
+#[test]
+fn the_table_of_layouts_scrolls_sideways_with_its_header() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    until_document(&mut harness, "the search", |document| {
+        document.explore.found.is_some() && document.explore.searching.is_none()
+    });
+    harness.run_steps(5);
+    let first = harness.get_by_role_and_label(Role::Button, "MFU").rect();
+    harness.hover_at(first.center() + eframe::egui::vec2(0.0, 60.0));
+    harness.run_steps(2);
+    for _ in 0..3 {
+        harness.event(eframe::egui::Event::MouseWheel {
+            unit: eframe::egui::MouseWheelUnit::Point,
+            delta: eframe::egui::vec2(-120.0, -40.0),
+            modifiers: Modifiers::NONE,
+            phase: eframe::egui::TouchPhase::Move,
+            source: eframe::egui::MouseWheelSource::Unknown,
+        });
+        harness.run_steps(10);
+    }
+    let moved = harness.get_by_role_and_label(Role::Button, "MFU").rect();
+    assert!(
+        moved.left() < first.left() - 50.0,
+        "sideways: {first:?} to {moved:?}"
+    );
+    assert!(
+        (moved.top() - first.top()).abs() < 0.5,
+        "the header stays above the rows: {first:?} to {moved:?}"
+    );
 }
 
 #[test]
@@ -205,6 +270,7 @@ fn a_target_is_held_against_the_sizes() {
     harness.get_by_label("on at most").click();
     harness.run_steps(3);
     assert!(shows(&harness, "The smallest that meets it: 8 GPUs (1 nodes): "));
+    assert!(shows(&harness, " … "), "with its interval");
     harness.get_by_label("within").click();
     harness.run_steps(3);
     assert!(

@@ -216,3 +216,70 @@ fn a_price_of_the_form_is_an_amount_of_today_that_stands_there_again() {
     let shown = field.accesskit_node().value().unwrap_or_default();
     assert!(shown.contains("2.5"), "{shown}");
 }
+
+/// Types `text` over the price of the form.
+fn type_price(harness: &mut egui_kittest::Harness<'_, orrery_gui::App>, text: &str) {
+    harness
+        .get_by_role_and_label(Role::SpinButton, "price of a GPU-hour")
+        .click();
+    harness.run_steps(3);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    harness.event(Event::Text(text.to_owned()));
+    harness.run_steps(2);
+    harness.key_press(Key::Enter);
+    harness.run_steps(3);
+}
+
+#[test]
+fn a_price_is_taken_however_it_is_written_or_refused_with_the_reason() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    harness.get_by_label("Form").click();
+    harness.run_steps(3);
+    for (typed, written) in [
+        ("$3.25/h", "gpu_hour = \"3.25 USD\""),
+        ("1,99 €", "gpu_hour = \"1.99 EUR\""),
+        ("1500", "gpu_hour = \"1500 EUR\""),
+        ("2.125 cny", "gpu_hour = \"2.125 CNY\""),
+    ] {
+        type_price(&mut harness, typed);
+        until_checked(&mut harness);
+        let document = harness.state().document();
+        assert!(document.text.contains(written), "{typed}: {}", document.text);
+        assert!(document.diagnostics.is_empty(), "{:?}", document.diagnostics);
+        let plan = document.training_plan().unwrap();
+        let price = plan.price.as_ref().expect("it is applied");
+        assert!(written.ends_with(&format!("{}\"", price.currency)), "{price:?}");
+    }
+    let before = harness.state().document().text.clone();
+    for (typed, why) in [
+        ("2 GBP", "not taken: `gbp` is no currency"),
+        (
+            "60 USD/day",
+            "not taken: a price is that of one GPU-hour, not of one `day`",
+        ),
+        ("cheap", "not taken: there is no number in `cheap`"),
+    ] {
+        type_price(&mut harness, typed);
+        assert!(crate::support::shows(&harness, why), "{typed}");
+        assert_eq!(harness.state().document().text, before, "nothing is changed");
+    }
+}
+
+#[test]
+fn an_edit_that_is_taken_back_is_none() {
+    let mut harness = open_text(SMALL);
+    until_checked(&mut harness);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
+    until_document(&mut harness, "the end", |document| document.finished.is_some());
+    retype(&mut harness, &SMALL.replace("tp = 2", "tp = 4"));
+    until_checked(&mut harness);
+    assert!(crate::support::shows(&harness, "was edited since this run"));
+    assert!(crate::support::shows(&harness, "edited since its run"));
+    retype(&mut harness, SMALL);
+    until_checked(&mut harness);
+    assert!(
+        !crate::support::shows(&harness, "edited since"),
+        "the text is as it was run"
+    );
+}

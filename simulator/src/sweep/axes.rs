@@ -161,6 +161,21 @@ impl Axes {
                 _ => {}
             }
         }
+        self.each_once()
+    }
+
+    /// The same with each value of an axis once: values that are named twice make the same layouts twice.
+    #[must_use]
+    pub fn each_once(mut self) -> Self {
+        once(&mut self.tp);
+        once(&mut self.pp);
+        once(&mut self.cp);
+        once(&mut self.ep);
+        once(&mut self.expert_tp);
+        once(&mut self.schedules);
+        once(&mut self.micro_batch);
+        once(&mut self.zero);
+        once(&mut self.recompute);
         self
     }
 
@@ -224,6 +239,17 @@ impl Axes {
             recompute,
         }
     }
+}
+
+/// Leaves the first of equal values.
+fn once<T: PartialEq>(values: &mut Vec<T>) {
+    let mut known: Vec<T> = Vec::with_capacity(values.len());
+    for value in values.drain(..) {
+        if !known.contains(&value) {
+            known.push(value);
+        }
+    }
+    *values = known;
 }
 
 /// Every schedule of a pipeline. `GPipe` is left out: it takes the time of 1F1B and more memory.

@@ -16,6 +16,8 @@ use crate::pipeline::{self, Stopped, Watch, in_parallel};
 pub struct Confirmed {
     /// Seconds of a step.
     pub step: f64,
+    /// Their 80 % interval.
+    pub interval: Option<(f64, f64)>,
     /// The most bytes that a device holds.
     pub peak: f64,
     /// Share of the dense BF16 peak.
@@ -74,6 +76,7 @@ impl Confirmed {
     pub fn of(metrics: &Metrics) -> Option<Self> {
         Some(Self {
             step: metrics.get("train.step_time.mean")?,
+            interval: metrics.interval("train.step_time.mean"),
             peak: metrics.get("mem.hbm_peak.max").unwrap_or(0.0),
             mfu: metrics.get("train.mfu.mean").unwrap_or(0.0),
             tokens: metrics.get("train.tokens_per_gpu_s.mean").unwrap_or(0.0),

@@ -41,8 +41,10 @@ pub struct Estimated {
     pub fitting: Vec<Candidate>,
     /// Those that do not, by reason.
     pub infeasible: Vec<Infeasible>,
-    /// Layouts that were looked at.
+    /// Layouts that were looked at, each counted once.
     pub looked_at: usize,
+    /// Whether that is all that there are: nobody asked to stop.
+    pub is_whole: bool,
     /// Layouts that the rules allow and that would hold more than a device has.
     pub too_large: Vec<Candidate>,
 }
@@ -76,19 +78,23 @@ struct Share {
     looked_at: usize,
 }
 
-/// Estimates every layout of `axes` of the job that `base` is; of several shards, only those of shard `shard.0` of
+/// Estimates every layout of `axes` of the job that `base` is, each once; of several shards, only those of shard `shard.0` of
 /// `shard.1`.
 ///
 /// Each core takes whole combinations of degrees, which share what they are made of.
 #[must_use]
 pub fn estimate(base: &Plan, axes: &Axes, shard: (usize, usize), progress: &Progress) -> Estimated {
+    let axes = &axes.clone().each_once();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = u32::try_from(cores).unwrap_or(1);
     let next = AtomicUsize::new(0);
     let shares = in_parallel(threads, |_| share(base, axes, shard, &next, progress));
     let memory = base.cluster.device.memory;
     let mut refused: BTreeMap<&'static str, (usize, Infeasible)> = BTreeMap::new();
-    let mut estimated = Estimated::default();
+    let mut estimated = Estimated {
+        is_whole: !progress.cancelled.load(Ordering::Relaxed),
+        ..Estimated::default()
+    };
     for share in shares {
         estimated.looked_at += share.looked_at;
         for (_, (number, reason)) in share.refused {
@@ -154,8 +160,14 @@ fn share(
         if number >= outer || progress.cancelled.load(Ordering::Relaxed) {
             return share;
         }
+        // Degrees differ from one unit to the next: what is the same layout as another is so within one.
+        let mut known: Vec<LayoutChoice> = Vec::with_capacity(inner);
         for number in number * inner..(number + 1) * inner {
-            let choice = axes.choice(number);
+            let choice = axes.choice(number).resolved();
+            if known.contains(&choice) {
+                continue;
+            }
+            known.push(choice.clone());
             match surveyor.survey(&choice) {
                 Ok(survey) => share.legal.push(Candidate {
                     number,
@@ -168,7 +180,7 @@ fn share(
                 }
             }
         }
-        share.looked_at += inner;
+        share.looked_at += known.len();
         progress.done.fetch_add(inner, Ordering::Relaxed);
     }
 }
@@ -190,4 +202,72 @@ pub fn too_large(candidate: &Candidate, memory: Bytes) -> String {
         format!("activations are {activations}")
     };
     format!("{peak} of {memory}: {over} over on pipeline rank {peak_rank}, where {most}")
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_scenario::Relayout;
+
+    use super::*;
+    use crate::pipeline;
+
+    /// Sixteen devices and a model without experts.
+    fn base() -> Plan {
+        let text = "schema = \"scenario/1\"\n[scenario]\nname = \"small\"\ntitle = \"Llama 3 8B\"\nkind = \"training\"\n\
+                    [model]\nfrom = \"catalog\"\nname = \"llama3-8b\"\n[cluster]\nnodes = 2\n[cluster.node]\n\
+                    gpu = \"H100-SXM5-80GB\"\ngpus = 8\n[parallel]\ntp = 2\npp = 2\n[training]\nseq_len = 4096\n\
+                    global_batch = 32\nmicro_batch = 1\nsteps = 2\nwarmup_steps = 1\n[run]\nseed = 3\n";
+        pipeline::load("small.scenario.toml", text, &[]).unwrap()
+    }
+
+    #[test]
+    fn a_choice_is_what_its_layout_resolves_to() {
+        let base = base();
+        let axes = Axes::of(&base);
+        let mut relayout = Relayout::new(base);
+        let (mut legal, mut differ) = (0, 0);
+        for number in 0..axes.len() {
+            let choice = axes.choice(number);
+            let Ok(plan) = relayout.plan(&choice) else {
+                continue;
+            };
+            legal += 1;
+            let resolved = choice.clone().resolved();
+            assert_eq!(LayoutChoice::of(&plan), resolved, "{choice}");
+            differ += usize::from(resolved != choice);
+        }
+        assert!(legal > 20 && differ > 0, "{differ} of {legal}");
+    }
+
+    /// The slow twin: every layout that the rules allow, as the loader resolves it, compared with every other.
+    #[test]
+    fn every_layout_is_looked_at_once() {
+        let base = base();
+        let mut axes = Axes::of(&base);
+        let mut relayout = Relayout::new(base.clone());
+        let mut distinct: Vec<LayoutChoice> = Vec::new();
+        for number in 0..axes.len() {
+            if let Ok(plan) = relayout.plan(&axes.choice(number)) {
+                let choice = LayoutChoice::of(&plan);
+                if !distinct.contains(&choice) {
+                    distinct.push(choice);
+                }
+            }
+        }
+        axes.tp.extend(axes.tp.clone());
+        axes.recompute.extend(axes.recompute.clone());
+        let found = estimate(&base, &axes, (0, 1), &Progress::default());
+        let legal = found.fitting.iter().chain(&found.too_large);
+        let legal: Vec<&LayoutChoice> = legal.map(|candidate| &candidate.choice).collect();
+        for (at, choice) in legal.iter().enumerate() {
+            assert!(!legal[..at].contains(choice), "twice: {choice}");
+        }
+        assert_eq!(legal.len(), distinct.len());
+        assert!(distinct.iter().all(|choice| legal.contains(&choice)));
+        assert!(
+            found.is_whole && found.looked_at < axes.len() / 4,
+            "{}",
+            found.looked_at
+        );
+    }
 }

@@ -24,6 +24,8 @@ pub struct Takes {
     pub days: f64,
     /// Money, if the scenario has a price.
     pub cost: Option<f64>,
+    /// Ends of the 80 % interval of both, as shares of them.
+    pub uncertainty: Option<(f64, f64)>,
 }
 
 /// Which size meets a target.
@@ -33,9 +35,9 @@ pub struct Answer {
     pub smallest: Option<Takes>,
     /// The cheapest of those that do, where that is another one.
     pub cheapest: Option<Takes>,
-    /// Devices between the smallest that meets the deadline and the legal size just below it which would meet it, by
-    /// interpolation; not a size that was looked at.
-    pub between: Option<f64>,
+    /// Whole nodes, with their devices, between the smallest that meets the deadline and the legal size just below it
+    /// which would meet it, by interpolation; not a size that was looked at.
+    pub between: Option<(u32, u32)>,
     /// Why none meets it, in order of size; empty where one does.
     pub unmet: Vec<String>,
 }
@@ -65,6 +67,7 @@ impl Target {
             at,
             days,
             cost: best.cost.map(|(per_day, _)| per_day * days),
+            uncertainty: best.uncertainty(),
         }
     }
 
@@ -109,11 +112,21 @@ impl Target {
         }
     }
 
-    /// Devices at which the deadline would just be met, between `smallest` and the size before it, if both are legal and
-    /// that one misses the deadline: days over devices as a power law through both.
+    /// Whether it also meets this at the worse end of its 80 % interval.
+    #[must_use]
+    pub fn is_sure_of(&self, takes: &Takes) -> bool {
+        let worse = takes.uncertainty.map_or(1.0, |(_, high)| high);
+        let days = self.days.is_none_or(|most| takes.days * worse <= most);
+        let money = self.budget.zip(takes.cost);
+        days && money.is_none_or(|(most, cost)| cost * worse <= most)
+    }
+
+    /// Whole nodes, with their devices, at which the deadline would just be met, between `smallest` and the size before it,
+    /// if both are legal and that one misses the deadline: days over devices as a power law through both, rounded up to a
+    /// node; none where that is `smallest` itself.
     ///
-    /// Worked: 10 days on 64 devices, 5 on 128: 7 days on `64 (10 / 7)` = 91.4.
-    fn between(&self, sizes: &[Sizing], smallest: Takes) -> Option<f64> {
+    /// Worked: 10 days on 64 devices, 5 on 128, 8 a node: 7 days on `64 (10 / 7)` = 91.4, so 12 nodes with 96.
+    fn between(&self, sizes: &[Sizing], smallest: Takes) -> Option<(u32, u32)> {
         let wanted = self.days?;
         let before = smallest.at.checked_sub(1)?;
         let (less, best) = sizes[before].known()?;
@@ -123,7 +136,11 @@ impl Target {
         }
         let (from, to) = (f64::from(less.devices), f64::from(sizes[smallest.at].devices));
         let share = (slow / wanted).ln() / (slow / smallest.days).ln();
-        Some(from * (to / from).powf(share))
+        let devices = from * (to / from).powf(share);
+        let per_node = less.devices / less.nodes.max(1);
+        let nodes =
+            (less.nodes..=sizes[smallest.at].nodes).find(|&nodes| f64::from(nodes * per_node) >= devices)?;
+        (nodes < sizes[smallest.at].nodes).then_some((nodes, nodes * per_node))
     }
 }
 
@@ -152,6 +169,7 @@ mod tests {
         let best = days.map(|days| Best {
             choice,
             step: 1.0,
+            interval: Some((0.9, 1.2)),
             simulated: true,
             mfu: 0.4,
             tokens: 1e12 / days / 86_400.0,
@@ -189,9 +207,20 @@ mod tests {
         let smallest = answer.smallest.unwrap();
         assert_eq!(smallest.at, 2);
         assert!((smallest.days - 5.0).abs() < 1e-9 && (smallest.cost.unwrap() - 640.0).abs() < 1e-6);
-        let between = answer.between.unwrap();
-        assert!((between - 640.0 / 7.0).abs() < 1e-6, "{between}");
+        assert_eq!(answer.between, Some((12, 96)), "91.4 devices are 12 whole nodes");
+        let nearly = within(Some(5.05), None, None).answer(&sizes());
+        assert_eq!(nearly.between, None, "no whole node lies between");
         assert!(answer.unmet.is_empty());
+    }
+
+    #[test]
+    fn what_holds_in_the_middle_may_not_hold_at_the_worse_end() {
+        let takes = within(Some(6.5), None, None).answer(&sizes()).smallest.unwrap();
+        assert_eq!(takes.uncertainty, Some((0.9, 1.2)));
+        let is_sure = |days, budget| within(Some(days), None, budget).is_sure_of(&takes);
+        assert!(is_sure(6.5, None), "6 days at worst");
+        assert!(!is_sure(5.5, None));
+        assert!(is_sure(6.5, Some(768.1)) && !is_sure(6.5, Some(700.0)));
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub(super) fn show(ui: &mut Ui, document: &Document, view: &View, commands: &Com
         ui.weak("Click a layout to see what it takes.");
         return;
     };
-    ui.strong(row.choice.to_string());
+    ui.strong(row.choice.to_string())
+        .on_hover_text(row.choice.explained());
     if let Some(why) = &row.too_large {
         ui.colored_label(theme::bad(ui.visuals()), format!("Does not fit: {why}"));
     }

@@ -51,6 +51,8 @@ pub(crate) struct View {
     picked: Option<LayoutChoice>,
     /// What is asked of the sizes of a cluster.
     target: Target,
+    /// Why what was typed as a budget is none.
+    refused: Option<String>,
     /// The row to bring into view.
     scroll_to: Option<usize>,
     /// Where dragging began in the picture of points.
@@ -131,7 +133,10 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
     }
     if view.wanted.sizes {
         match &explore.sizes {
-            Some((job, sizes)) => sizes::show(ui, document, (job, sizes), &mut view.target, commands),
+            Some((job, sizes)) => {
+                let target = (&mut view.target, &mut view.refused);
+                sizes::show(ui, document, (job, sizes), target, commands);
+            }
             None => nothing(ui, document, commands),
         }
         return;
@@ -142,14 +147,17 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
     };
     view.attend(job.number, model, commands);
     view.agree(document.selection.layout(model), commands);
-    if job.revision != document.revision {
+    if job.text != document.text {
         let words = format!(
             "These are layouts of {}, as it was when the search began.",
             job.name
         );
         ui.colored_label(theme::warn(ui.visuals()), words);
     }
-    summary(ui, model, view);
+    let known = job
+        .known
+        .then_some("known from the search before; nothing was estimated twice");
+    summary(ui, model, view, known);
     if view.reasons {
         reasons(ui, model);
     }
@@ -170,30 +178,34 @@ pub(crate) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
             .frame(Frame::new().inner_margin(4))
             .show(ui, |ui| scrolled_chosen(ui, document, view, commands));
     }
-    CentralPanel::default().frame(Frame::new()).show(ui, |ui| {
-        let height = PICTURES.min(ui.available_height() * 0.48);
-        let clicked = ui
-            .horizontal_top(|ui| {
-                let half = ui.available_width() * 0.42;
-                let clicked = ui
-                    .vertical(|ui| {
-                        ui.set_width(half);
-                        scatter::show(ui, model, view, height)
-                    })
-                    .inner;
-                ui.vertical(|ui| parallel::show(ui, model, view, height));
-                clicked
-            })
-            .inner;
-        if let Some(at) = clicked {
-            view.pick(model, at, commands);
-            view.scroll_to = view.rows.iter().position(|&row| row == at);
-        }
-        ui.add_space(4.0);
-        if let Some(at) = table::show(ui, model, view) {
-            view.pick(model, at, commands);
-        }
-    });
+    CentralPanel::default()
+        .frame(Frame::new())
+        .show(ui, |ui| pictures_and_table(ui, model, view, commands));
+}
+
+fn pictures_and_table(ui: &mut Ui, model: &Arc<ExploreModel>, view: &mut View, commands: &Commands) {
+    let height = PICTURES.min(ui.available_height() * 0.48);
+    let clicked = ui
+        .horizontal_top(|ui| {
+            let half = ui.available_width() * 0.42;
+            let clicked = ui
+                .vertical(|ui| {
+                    ui.set_width(half);
+                    scatter::show(ui, model, view, height)
+                })
+                .inner;
+            ui.vertical(|ui| parallel::show(ui, model, view, height));
+            clicked
+        })
+        .inner;
+    if let Some(at) = clicked {
+        view.pick(model, at, commands);
+        view.scroll_to = view.rows.iter().position(|&row| row == at);
+    }
+    ui.add_space(4.0);
+    if let Some(at) = table::show(ui, model, view) {
+        view.pick(model, at, commands);
+    }
 }
 
 fn scrolled_chosen(ui: &mut Ui, document: &Document, view: &View, commands: &Commands) {
@@ -284,7 +296,7 @@ fn under_way(ui: &mut Ui, searching: &Searching, sizes: bool, commands: &Command
 }
 
 /// How many there are, and which are looked at.
-fn summary(ui: &mut Ui, model: &ExploreModel, view: &mut View) {
+fn summary(ui: &mut Ui, model: &ExploreModel, view: &mut View, known: Option<&str>) {
     let base = &model.found.base;
     ui.horizontal_wrapped(|ui| {
         let words = format!(
@@ -297,6 +309,9 @@ fn summary(ui: &mut Ui, model: &ExploreModel, view: &mut View) {
             grouped(model.fitting as u64),
         );
         ui.strong(words);
+        if let Some(known) = known {
+            ui.weak(known);
+        }
         if let Some((regret, off)) = model.found.judged() {
             let percent = orrery_report::render::percent;
             let words = format!(

@@ -6,6 +6,7 @@ use orrery_scenario::plan::Recompute;
 use orrery_units::Bytes;
 
 use crate::document::{Facts, Footing};
+use crate::words::thousands;
 
 /// A layout that the rules allow.
 #[derive(Clone, Debug)]
@@ -227,7 +228,7 @@ pub(super) fn in_words(axis: Axis, value: f64) -> String {
     match axis {
         Axis::Step => format!("{} s", digits(value, 4)),
         Axis::Mfu => format!("{} %", digits(value * 100.0, 3)),
-        Axis::Tokens => digits(value, 4),
+        Axis::Tokens => thousands(&digits(value, 4)),
         Axis::Peak => Bytes::from_f64(value).to_string(),
         Axis::Schedule => SCHEDULES[(value as usize).min(SCHEDULES.len() - 1)].to_owned(),
         Axis::Recompute => RECOMPUTES[(value as usize).min(RECOMPUTES.len() - 1)].to_owned(),

@@ -19,21 +19,21 @@ pub(super) fn show(
     ui: &mut Ui,
     document: &Document,
     (job, sizes): (&Job, &[Sizing]),
-    target: &mut Target,
+    (target, fault): (&mut Target, &mut Option<String>),
     commands: &Commands,
 ) {
     ui.strong(format!(
         "{} on clusters of other sizes, the same global batch",
         job.name
     ));
-    if job.revision != document.revision {
+    if job.text != document.text {
         ui.colored_label(theme::warn(ui.visuals()), "The scenario was edited since.");
     }
     ScrollArea::horizontal()
         .id_salt("sizes")
         .show(ui, |ui| table(ui, job, sizes, commands));
     ui.add_space(8.0);
-    target::show(ui, job.price(), target, sizes);
+    target::show(ui, job.price(), (target, fault), sizes);
     ui.add_space(8.0);
     picture(ui, sizes);
 }
@@ -48,14 +48,17 @@ fn table(ui: &mut Ui, job: &Job, sizes: &[Sizing], commands: &Commands) {
             "step",
             "MFU",
             "tokens/s",
-            "days for 1 T tokens",
+            "days for 1 T tokens, 80 %",
             "cost of a day",
-            "cost per Mtok",
+            "cost per Mtok, 80 %",
             "peak memory",
             "layout",
             "",
         ] {
-            ui.strong(name);
+            let head = ui.strong(name);
+            if name.ends_with("80 %") {
+                head.on_hover_text("In parentheses the 80 % interval: measured steps of this stack about their predictions, carried from the step through to days and cost");
+            }
         }
         ui.end_row();
         for sizing in sizes {
@@ -82,11 +85,14 @@ fn cells(ui: &mut Ui, sizing: &Sizing, best: &Best, currency: &str, commands: &C
     ui.label(format!("{sure}{} s", significant(best.step, 4)));
     ui.label(format!("{} %", significant(best.mfu * 100.0, 3)));
     ui.label(with_si_prefix(best.tokens, "/s"));
-    ui.label(significant(best.days_per_trillion(), 3));
+    let digits = |value: f64| significant(value, 3);
+    let uncertainty = best.uncertainty();
+    ui.label(target::within(best.days_per_trillion(), uncertainty, digits));
     match best.cost {
         Some((day, tokens)) => {
             ui.label(format!("{} {currency}", grouped(day.round() as u64)));
-            ui.label(format!("{} {currency}", significant(tokens, 3)));
+            let words = target::within(tokens, uncertainty, digits);
+            ui.label(format!("{words} {currency}"));
         }
         None => {
             ui.weak("no price")
@@ -95,7 +101,8 @@ fn cells(ui: &mut Ui, sizing: &Sizing, best: &Best, currency: &str, commands: &C
         }
     }
     ui.label(Bytes::from_f64(best.peak).to_string());
-    ui.label(best.choice.to_string());
+    ui.label(best.choice.to_string())
+        .on_hover_text(best.choice.explained());
     let open = ui
         .small_button("Open")
         .on_hover_text("A scenario of this size and layout, in no file yet");
@@ -133,6 +140,13 @@ fn picture(ui: &mut Ui, sizes: &[Sizing]) {
                     .color(color)
                     .width(2.0),
             );
+            for (devices, best) in &known {
+                let days = best.days_per_trillion();
+                if let Some((low, high)) = best.uncertainty() {
+                    let ends = vec![[*devices, days * low], [*devices, days * high]];
+                    plot.line(Line::new("80 % interval", ends).color(color).width(1.0));
+                }
+            }
             let points = Points::new("best layout", PlotPoints::new(days));
             plot.points(points.color(color).radius(4.0).shape(MarkerShape::Circle));
             let line = Line::new("if nothing were lost", PlotPoints::new(ideal));

@@ -1,6 +1,6 @@
 //! Layouts as a table; those that do not fit stand last, with the reason.
 
-use eframe::egui::{Align, Color32, Label, Layout, RichText, Sense, Shape, Stroke, Ui, vec2};
+use eframe::egui::{Align, Color32, Label, Layout, RichText, ScrollArea, Sense, Shape, Stroke, Ui, vec2};
 use egui_extras::{Column, TableBuilder};
 
 use super::View;
@@ -10,8 +10,19 @@ use crate::theme;
 /// Height of a row.
 const ROW: f32 = 19.0;
 
-/// Draws the rows; the layout that was clicked, if any.
+/// Width of the last column, which says in words what else is known.
+const NOTE: f32 = 260.0;
+
+/// Draws the rows, which scroll downward below their header and with it sideways; the layout that was clicked, if any.
 pub(super) fn show(ui: &mut Ui, model: &ExploreModel, view: &mut View) -> Option<usize> {
+    ScrollArea::horizontal()
+        .id_salt("layouts, sideways")
+        .auto_shrink([false, false])
+        .show(ui, |ui| rows(ui, model, view))
+        .inner
+}
+
+fn rows(ui: &mut Ui, model: &ExploreModel, view: &mut View) -> Option<usize> {
     let mut clicked = None;
     let rows = view.rows.clone();
     let columns = Axis::ALL.len();
@@ -24,7 +35,7 @@ pub(super) fn show(ui: &mut Ui, model: &ExploreModel, view: &mut View) -> Option
     for _ in 0..columns {
         table = table.column(Column::auto().at_least(44.0).clip(true));
     }
-    table = table.column(Column::remainder().at_least(60.0).clip(true));
+    table = table.column(Column::initial(NOTE).at_least(60.0).clip(true));
     if let Some(place) = view.scroll_to.take() {
         table = table.scroll_to_row(place, Some(Align::Center));
     }
@@ -66,7 +77,7 @@ pub(super) fn show(ui: &mut Ui, model: &ExploreModel, view: &mut View) -> Option
             let response = row.response();
             let response = match &layout.too_large {
                 Some(why) => response.on_hover_text(why),
-                None => response,
+                None => response.on_hover_text(layout.choice.explained()),
             };
             if response.clicked() {
                 clicked = Some(at);

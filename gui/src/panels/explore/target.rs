@@ -6,7 +6,7 @@ use orrery_units::significant;
 
 use crate::document::Wanted;
 use crate::words::grouped;
-use crate::{Document, theme};
+use crate::{Document, figures, theme};
 
 /// What a box that is ticked begins with.
 const DAYS: f64 = 30.0;
@@ -29,27 +29,37 @@ pub(super) fn size(ui: &mut Ui, document: &Document, wanted: &mut Wanted) {
         wanted.nodes = is_asked.then_some(own);
     }
     if let Some(nodes) = &mut wanted.nodes {
-        let mut devices = *nodes * per_node;
-        let field = DragValue::new(&mut devices)
-            .range(per_node..=1_000_000)
-            .speed(per_node)
-            .suffix(" GPUs");
-        if ui.add(field).on_hover_text(hint).changed() {
-            *nodes = (devices / per_node).max(1);
-        }
+        let most = (1_000_000 / per_node.max(1)).max(1);
+        let field = DragValue::new(nodes).range(1..=most).speed(0.2).suffix(" nodes");
+        ui.add(field).on_hover_text(hint);
+        let devices = u64::from(*nodes) * u64::from(per_node);
+        ui.weak(format!("= {} GPUs", grouped(devices)));
     }
 }
 
 /// Draws what is asked, and the answer.
-pub(super) fn show(ui: &mut Ui, currency: Option<&str>, target: &mut Target, sizes: &[Sizing]) {
+pub(super) fn show(
+    ui: &mut Ui,
+    currency: Option<&str>,
+    (target, fault): (&mut Target, &mut Option<String>),
+    sizes: &[Sizing],
+) {
     ui.strong("Which size meets a target?");
-    ui.horizontal_wrapped(|ui| asked(ui, currency, target, sizes));
+    ui.horizontal_wrapped(|ui| asked(ui, currency, (target, fault), sizes));
+    if let Some(why) = fault {
+        ui.colored_label(theme::bad(ui.visuals()), format!("not taken: {why}"));
+    }
     if target.is_asked() {
         answer(ui, currency, target, sizes);
     }
 }
 
-fn asked(ui: &mut Ui, currency: Option<&str>, target: &mut Target, sizes: &[Sizing]) {
+fn asked(
+    ui: &mut Ui,
+    currency: Option<&str>,
+    (target, fault): (&mut Target, &mut Option<String>),
+    sizes: &[Sizing],
+) {
     let tokens = DragValue::new(&mut target.trillions).range(0.001..=1_000.0);
     ui.add(tokens.speed(0.1).suffix(" T tokens"))
         .on_hover_text("Trillions of tokens to be trained on");
@@ -67,14 +77,32 @@ fn asked(ui: &mut Ui, currency: Option<&str>, target: &mut Target, sizes: &[Sizi
             .suffix(" GPUs")
     });
     match currency {
-        Some(currency) => optional(ui, "for at most", &mut target.budget, MONEY, |value| {
-            let field = DragValue::new(value).range(0.0..=1e12).speed(1_000.0);
-            field.suffix(format!(" {currency}"))
-        }),
+        Some(currency) => budget(ui, currency, &mut target.budget, fault),
         None => {
             target.budget = None;
             ui.weak("no budget: write [cost] gpu_hour in the scenario");
         }
+    }
+}
+
+/// A box, and a field for money in `currency` where it is ticked.
+fn budget(ui: &mut Ui, currency: &str, budget: &mut Option<f64>, fault: &mut Option<String>) {
+    let mut is_asked = budget.is_some();
+    if ui.checkbox(&mut is_asked, "for at most").changed() {
+        *budget = is_asked.then_some(MONEY);
+        *fault = None;
+    }
+    let Some(most) = budget else { return };
+    let (field, changed) = figures::money(ui, (*most, currency), 1_000.0, fault);
+    field.on_hover_text("Such as 1,500,000 or 1.5M");
+    match changed {
+        Some((_, other)) if other != currency => {
+            *fault = Some(format!(
+                "the price of the scenario is in {currency}, not in {other}"
+            ));
+        }
+        Some((amount, _)) => *most = amount,
+        None => {}
     }
 }
 
@@ -95,6 +123,19 @@ fn optional<'v, T: Copy>(
     }
 }
 
+/// `value` with its 80 % interval, whose ends are shares of it, such as `50.4 (48 … 53)`.
+pub(super) fn within(value: f64, uncertainty: Option<(f64, f64)>, shown: impl Fn(f64) -> String) -> String {
+    match uncertainty {
+        Some((low, high)) => format!(
+            "{} ({} … {})",
+            shown(value),
+            shown(value * low),
+            shown(value * high)
+        ),
+        None => shown(value),
+    }
+}
+
 fn answer(ui: &mut Ui, currency: Option<&str>, target: &Target, sizes: &[Sizing]) {
     let answer = target.answer(sizes);
     let Some(smallest) = &answer.smallest else {
@@ -110,24 +151,31 @@ fn answer(ui: &mut Ui, currency: Option<&str>, target: &Target, sizes: &[Sizing]
             .cost
             .zip(currency)
             .map_or_else(String::new, |(cost, currency)| {
-                format!(", {} {currency}", grouped(cost.round() as u64))
+                let amount = |value: f64| grouped(value.round() as u64);
+                format!(", {} {currency}", within(cost, takes.uncertainty, amount))
             });
+        let days = |value: f64| significant(value, 3);
         format!(
             "{} GPUs ({} nodes): {} days{money}",
             grouped(u64::from(size.devices)),
             grouped(u64::from(size.nodes)),
-            significant(takes.days, 3)
+            within(takes.days, takes.uncertainty, days)
         )
     };
     let words = format!("The smallest that meets it: {}.", says(smallest));
     ui.colored_label(theme::good(ui.visuals()), words);
+    if !target.is_sure_of(smallest) {
+        let words = "It is not sure: the worse end of its 80 % interval misses it.";
+        ui.colored_label(theme::warn(ui.visuals()), words);
+    }
     if let Some(cheapest) = &answer.cheapest {
         ui.label(format!("The cheapest that meets it: {}.", says(cheapest)));
     }
-    if let Some(devices) = answer.between {
+    if let Some((nodes, devices)) = answer.between {
         let words = format!(
-            "By interpolation about {} GPUs would just meet the deadline; tick \"a size of my own\" above to look there.",
-            grouped(devices.round() as u64)
+            "By interpolation {} nodes ({} GPUs) would just meet the deadline; tick \"a size of my own\" above to look there.",
+            grouped(u64::from(nodes)),
+            grouped(u64::from(devices))
         );
         ui.weak(words);
     }

@@ -88,5 +88,5 @@ fn frame(ui: &Ui, rect: Rect, (cell, count): (usize, usize), name: &str) {
     let words = format!("{name} of the selected span");
     let font = FontId::proportional(11.0);
     ui.painter()
-        .text(foot, Align2::LEFT_BOTTOM, words, font, theme::MARK);
+        .text(foot, Align2::LEFT_BOTTOM, words, font, theme::warn(ui.visuals()));
 }

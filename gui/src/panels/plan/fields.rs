@@ -44,6 +44,8 @@ const fn field(key: &'static str, name: &'static str, about: &'static str, value
 /// The price of a GPU-hour, and the day that it is of.
 pub(super) const PRICE: &str = "cost.gpu_hour";
 pub(super) const PRICED_ON: &str = "cost.priced_on";
+/// The currency, where the text names it apart from the price.
+pub(super) const CURRENCY: &str = "cost.currency";
 
 /// Headings and their keys.
 pub(super) const FORM: [(&str, &[Field]); 4] = [
@@ -161,7 +163,7 @@ pub(super) const FORM: [(&str, &[Field]); 4] = [
         &[field(
             PRICE,
             "price of a GPU-hour",
-            "All-in, in the currency of [cost].",
+            "All-in, with its currency: USD, EUR or CNY.",
             Values::Price,
         )],
     ),

@@ -3,14 +3,15 @@
 use eframe::egui::{
     Button, ComboBox, DragValue, Grid, Label, Response, RichText, Role, Sense, Ui, WidgetInfo,
 };
+use orrery_scenario::Money;
 use orrery_scenario::edit::{Draft, EditError};
 use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::View;
-use super::fields::{FORM, Field, PRICE, PRICED_ON, Values};
+use super::fields::{CURRENCY, FORM, Field, PRICE, PRICED_ON, Values};
 use crate::app::Commands;
-use crate::{Document, theme};
+use crate::{Document, figures, theme};
 
 /// The text as keys and values, read once for each text.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub(super) struct Form {
     draft: Option<Result<Draft, EditError>>,
     /// Choices of catalogues, which do not change.
     choices: Vec<(Values, Vec<String>)>,
+    /// Why what was typed as a price is none.
+    refused: Option<String>,
 }
 
 impl Form {
@@ -96,6 +99,11 @@ pub(super) fn show(ui: &mut Ui, document: &Document, view: &mut View, commands: 
         // A value of a form is one, and its key has its table: nothing can be wrong with them but the text itself.
         if draft.set(key, &value).is_ok() {
             // A price is of a day, and one that is written now is of today.
+            if key == PRICE && draft.get(CURRENCY).is_some() {
+                let currency = value.trim_matches('"').rsplit(' ').next().unwrap_or_default();
+                let agreed = draft.set(CURRENCY, &format!("\"{currency}\""));
+                debug_assert!(agreed.is_ok(), "it is there");
+            }
             if key == PRICE && draft.get(PRICED_ON).is_none() {
                 let today = OffsetDateTime::now_utc().date();
                 let dated = draft.set(PRICED_ON, &format!("\"{today}\""));
@@ -167,7 +175,7 @@ fn row(ui: &mut Ui, field: &Field, standing: &Standing, form: &mut Form) -> Opti
         .on_hover_text(&about);
     let found = match field.values {
         Values::Count | Values::Degree => number(ui, standing, field, &label),
-        Values::Price => price(ui, standing, &label),
+        Values::Price => price(ui, standing, &label, &mut form.refused),
         _ => choice(ui, standing, field, (form, &label)),
     };
     ui.end_row();
@@ -204,29 +212,26 @@ fn number(ui: &mut Ui, standing: &Standing, field: &Field, label: &Response) -> 
     (value != before).then(|| value.to_string())
 }
 
-fn price(ui: &mut Ui, standing: &Standing, label: &Response) -> Option<String> {
+fn price(ui: &mut Ui, standing: &Standing, label: &Response, fault: &mut Option<String>) -> Option<String> {
     let words = standing.value.trim_matches('"').trim();
-    let end = words
-        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
-        .unwrap_or(words.len());
-    let (number, currency) = words.split_at(end);
-    let Ok(mut value) = (if words.is_empty() { "0" } else { number }).parse::<f64>() else {
-        ui.weak(words)
-            .on_hover_text("Written otherwise than as an amount; edit the text");
-        return None;
+    let standing = match words {
+        "" => Ok((0.0, "USD")),
+        words => Money::parse(words).map(|money| (money.amount, money.currency.unwrap_or("USD"))),
     };
-    let currency = match currency.trim() {
-        "" => "USD",
-        currency => currency,
+    let (amount, currency) = match standing {
+        Ok(standing) => standing,
+        Err(why) => {
+            ui.weak(words).on_hover_text(why);
+            return None;
+        }
     };
-    let before = value;
-    let drag = DragValue::new(&mut value)
-        .range(0.0..=1000.0)
-        .speed(0.01)
-        .max_decimals(2)
-        .suffix(format!(" {currency}"));
-    ui.add(drag).labelled_by(label.id);
-    (value.to_bits() != before.to_bits()).then(|| format!("\"{value:.2} {currency}\""))
+    let (field, changed) = figures::money(ui, (amount, currency), 0.01, fault);
+    let hint = "Such as 2.50, $2.50/h or 1,99 EUR";
+    let _labelled = field.labelled_by(label.id).on_hover_text(hint);
+    if let Some(why) = fault {
+        ui.colored_label(theme::bad(ui.visuals()), format!("not taken: {why}"));
+    }
+    changed.map(|(amount, currency)| format!("\"{} {currency}\"", figures::money_in_files(amount)))
 }
 
 fn choice(

@@ -7,6 +7,7 @@ use orrery_scenario::{Diagnostic, Severity};
 use super::{Jump, View};
 use crate::app::{Command, Commands};
 use crate::document::{Finished, Item};
+use crate::words::thousands;
 use crate::{Document, figures, theme};
 
 /// Draws the faults of the text, if there are any, and the results of the last run.
@@ -130,7 +131,7 @@ fn quick_fixes(
 fn results(ui: &mut Ui, document: &Document, finished: &Finished, commands: &Commands) {
     ui.add_space(4.0);
     ui.strong(format!("Results of {}", finished.name));
-    if finished.revision != document.revision {
+    if document.is_edited_since(document.front, finished.revision) {
         ui.colored_label(
             theme::warn(ui.visuals()),
             "The scenario was edited since this run.",
@@ -174,8 +175,8 @@ fn headlines(ui: &mut Ui, finished: &Finished) {
         .show(ui, |ui| {
             for headline in &finished.headlines {
                 ui.label(headline.label).on_hover_text(headline.key);
-                ui.strong(&headline.value);
-                ui.weak(in_one_unit(&headline.interval))
+                ui.strong(thousands(&headline.value));
+                ui.weak(thousands(&in_one_unit(&headline.interval)))
                     .on_hover_text("80 % interval");
                 ui.end_row();
             }

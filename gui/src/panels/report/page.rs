@@ -6,6 +6,7 @@ use orrery::stages::StagesFigure;
 use orrery_units::significant;
 
 use crate::theme;
+use crate::words::thousands;
 
 /// Width of the page.
 const PAGE: f32 = 860.0;
@@ -22,7 +23,7 @@ pub(super) fn show(ui: &mut Ui, sheet: &Sheet) {
     ui.add_space(8.0);
     let mark = RichText::new(sheet.mark().to_uppercase())
         .small()
-        .color(theme::MARK);
+        .color(theme::warn(ui.visuals()));
     ui.label(mark);
     ui.label(RichText::new(&sheet.title).size(21.0).strong());
     for (name, words) in &sheet.subject {
@@ -65,13 +66,13 @@ fn figures(ui: &mut Ui, figures: &[Figure]) {
             for (at, figure) in figures.iter().enumerate() {
                 ui.vertical(|ui| {
                     ui.weak(&figure.label);
-                    ui.label(RichText::new(&figure.shown).size(16.0).strong());
+                    ui.label(RichText::new(thousands(&figure.shown)).size(16.0).strong());
                     let interval = if figure.interval.is_empty() {
                         " "
                     } else {
                         figure.interval.as_str()
                     };
-                    ui.label(RichText::new(interval).small().weak());
+                    ui.label(RichText::new(thousands(interval)).small().weak());
                 });
                 if (at + 1).is_multiple_of(columns) {
                     ui.end_row();
@@ -181,8 +182,11 @@ fn expected(ui: &mut Ui, sheet: &Sheet) {
         };
         ui.horizontal_wrapped(|ui| {
             ui.colored_label(color, expected.word());
-            ui.label(&expected.id);
-            ui.weak(&expected.check);
+            ui.label(&expected.id)
+                .on_hover_text("The name of this expectation in the scenario: [expect.…]");
+            ui.weak(&expected.check).on_hover_text(
+                "A metric of the run and what it is held to; `orrery metrics` lists all metrics",
+            );
             ui.weak(expected.words());
         });
     }

@@ -117,10 +117,10 @@ fn state_of_scenario(document: &Document, place: usize) -> (String, Mood) {
     }
     let shelved = &document.shelf[place];
     let is_front = place == document.front;
-    let (fault, finished, revision) = if is_front {
-        (&document.fault, &document.finished, document.revision)
+    let (fault, finished) = if is_front {
+        (&document.fault, &document.finished)
     } else {
-        (&shelved.fault, &shelved.finished, shelved.revision)
+        (&shelved.fault, &shelved.finished)
     };
     let problems = document.diagnostics.len();
     let state = match (fault, finished) {
@@ -128,7 +128,9 @@ fn state_of_scenario(document: &Document, place: usize) -> (String, Mood) {
         _ if is_front && problems > 0 && document.plan.is_none() => ("has errors", Mood::Bad),
         (Some(_), _) => ("its run failed", Mood::Bad),
         (None, Some(run)) if run.failed => ("an expectation fails", Mood::Warn),
-        (None, Some(run)) if run.revision != revision => ("edited since its run", Mood::Quiet),
+        (None, Some(run)) if document.is_edited_since(place, run.revision) => {
+            ("edited since its run", Mood::Quiet)
+        }
         (None, Some(_)) => ("has run", Mood::Good),
         (None, None) => ("not run yet", Mood::Quiet),
     };

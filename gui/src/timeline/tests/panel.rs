@@ -373,7 +373,15 @@ fn an_interval_is_measured_by_kind() {
     assert_eq!(window(&panel), (0, 1_000_000), "which pans nothing");
     assert!(says(&panel, "interval of "), "how long it is");
     // Compute: 100 and 100 ns on one lane, 400 ns on the other; dispatch 250 ns.
-    for label in ["compute", "dispatch", "4 lanes, busy 4", "250 ns"] {
+    for label in [
+        "compute",
+        "dispatch",
+        "250 ns",
+        "Lanes that compute (2 of 4) are busy ",
+        "most rank 1 · compute 80",
+        "least rank 0 · compute 40",
+        "Exposed communication: ",
+    ] {
         assert!(says(&panel, label), "the table says {label}");
     }
     panel.get_by_label("Zoom to interval").click();

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::{lanes, model};
 use crate::timeline::lane::Filter;
+use crate::timeline::measure::Measured;
 use crate::timeline::steps::Steps;
 
 proptest! {
@@ -123,4 +124,30 @@ fn the_nearest_span_is_under_the_pointer_or_beside_it() {
     let near = [0, 12, 18, 25, 35, 99].map(|instant| lane.nearest(instant));
     assert_eq!(near, [Some(0), Some(0), Some(1), Some(1), Some(2), Some(2)]);
     assert_eq!(crate::timeline::lane::Lane::default().nearest(3), None);
+}
+
+/// Rank 0 computes 0 to 10 and exchanges 5 to 20; rank 1 computes 0 to 8 and exchanges nothing.
+#[test]
+fn an_interval_says_what_lanes_compute_and_what_traffic_is_exposed() {
+    let model = model([
+        (2, OpClass::Compute, 0, 8, None),
+        (0, OpClass::Compute, 0, 10, None),
+        (1, OpClass::Dispatch, 5, 15, None),
+    ]);
+    let measured = Measured::of(&model, 0, 20_000);
+    assert_eq!(
+        (measured.lanes, measured.groups),
+        (3, 2),
+        "lanes without spans are none"
+    );
+    let busy: Vec<u64> = measured.computing.iter().map(|(_, busy)| *busy).collect();
+    assert_eq!(busy, [10_000, 8_000], "the busiest first");
+    assert_eq!(measured.exposed, Some(10_000), "10 to 20, on rank 0");
+    let kinds: Vec<u64> = measured.kinds(&model).into_iter().map(|(_, time)| time).collect();
+    assert_eq!(kinds, [18_000, 15_000]);
+    assert_eq!(
+        Measured::of(&model, 0, 12_000).exposed,
+        Some(2_000),
+        "cut at its end"
+    );
 }

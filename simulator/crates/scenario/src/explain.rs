@@ -188,6 +188,10 @@ const CODES: &[(&str, &str)] = &[
         "A sweep of a balancing scenario names a policy that is not there or has nothing to move, devices that are not there, or stands without a load.",
     ),
     (
+        "S070",
+        "`[cost]` names one currency and writes its price in another. Prices are not converted: write both in one.",
+    ),
+    (
         "E001",
         "A check cannot be read. It is a comparison, `train.mfu.mean >= 0.35`, or a range, `train.step_time.mean in 18 s .. 22 s`.",
     ),

@@ -389,3 +389,21 @@ fn a_fix_leaves_other_faults() {
     let fixes = fixes_of(&text, fault);
     assert!(fixes.iter().any(|fix| fix.leads_to.is_none()), "{fixes:?}");
 }
+
+#[test]
+fn a_price_is_in_the_currency_that_it_is_written_in() {
+    let priced = |cost: &str| {
+        let cost = format!("[cost]\n{cost}\npriced_on = 2026-09-01\n\n[scenario]");
+        changed("[scenario]", &cost)
+    };
+    let plan = load_with(&priced("gpu_hour = \"2.50 EUR\""), &[], &[]).unwrap();
+    assert_eq!(plan.price.unwrap().currency, "EUR");
+    let faults = load_with(&priced("gpu_hour = \"2.50 EUR\"\ncurrency = \"USD\""), &[], &[]);
+    let faults = faults.unwrap_err();
+    assert_eq!(faults[0].code, "S070", "{}", render(&faults));
+    assert!(
+        faults[0]
+            .message
+            .contains("the price is in EUR and `currency` says USD")
+    );
+}

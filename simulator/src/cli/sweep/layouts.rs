@@ -130,7 +130,7 @@ fn axes(base: &Plan, named: &[(String, String)]) -> Result<Axes, String> {
         axes.schedules
             .extend(chunks.into_iter().map(|count| ("interleaved", Some(count))));
     }
-    Ok(axes)
+    Ok(axes.each_once())
 }
 
 fn zero(text: &str) -> Result<ZeroStage, String> {

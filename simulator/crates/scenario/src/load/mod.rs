@@ -281,7 +281,7 @@ fn plan(
         tuning,
         tunings,
         clock: 1.0,
-        price: price(&raw),
+        price: price(&raw.run, faults),
         run,
         expectations,
         assumptions: assumed.into_sorted(),
@@ -381,16 +381,19 @@ fn identity(raw: &RawScenario, file_name: &str, root: &Table, config: &str) -> O
     })
 }
 
-fn price(raw: &Raw<'_>) -> Option<Price> {
-    let device_hour = raw.run.gpu_hour.as_ref()?.value;
+/// The price of a device-hour, in the currency that it is written in. S070: `currency` says no other.
+fn price(raw: &RawRun, faults: &mut Faults) -> Option<Price> {
+    let device_hour = raw.gpu_hour.as_ref()?.value;
+    let currency = raw.paid_in.clone()?;
+    if let Some(said) = raw.currency.as_ref().filter(|said| said.value != currency) {
+        let message = format!("the price is in {currency} and `currency` says {}", said.value);
+        let fault = Fault::new("S070", &said.place, message);
+        faults.push(fault.help(format!("currency = \"{currency}\"")));
+    }
     Some(Price {
-        currency: raw
-            .run
-            .currency
-            .as_ref()
-            .map_or_else(|| "USD".to_owned(), |given| given.value.clone()),
+        currency,
         device_hour,
-        priced_on: raw.run.priced_on.as_ref()?.value.clone(),
+        priced_on: raw.priced_on.as_ref()?.value.clone(),
     })
 }
 

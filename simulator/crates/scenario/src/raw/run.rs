@@ -69,6 +69,8 @@ pub(crate) struct RawRun {
     pub(crate) tuning: Option<Given<String>>,
     pub(crate) currency: Option<Given<String>>,
     pub(crate) gpu_hour: Option<Given<f64>>,
+    /// The currency that the price is written in.
+    pub(crate) paid_in: Option<String>,
     pub(crate) priced_on: Option<Given<String>>,
     pub(crate) seed: Option<Given<u64>>,
     pub(crate) replications: Option<Given<u64>>,
@@ -84,6 +86,7 @@ impl RawRun {
             tuning: root.table("calibration").text("tuning"),
             currency: cost.text("currency"),
             gpu_hour: cost.quantity("gpu_hour", Dimension::Money),
+            paid_in: cost.text("gpu_hour").map(|price| unit_of(&price.value)),
             priced_on: cost.text("priced_on"),
             seed: run.integer("seed"),
             replications: run.integer("replications"),
@@ -91,4 +94,10 @@ impl RawRun {
             outputs: run.texts("outputs"),
         }
     }
+}
+
+/// The unit of a quantity: what stands behind its number.
+fn unit_of(text: &str) -> String {
+    let mut words = text.trim().rsplit(|letter: char| !letter.is_ascii_alphabetic());
+    words.next().unwrap_or_default().to_owned()
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::plan::{Plan, Recompute, ScheduleKind, ZeroStage};
+use crate::resolve::interleaves;
 
 /// What of a job a search may choose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,18 @@ impl LayoutChoice {
         }
     }
 
+    /// The same layout as the loader resolves it: what does not interleave is 1F1B, so that one layout has one choice.
+    #[must_use]
+    pub fn resolved(mut self) -> Self {
+        if self.schedule == Self::schedule_name(ScheduleKind::Interleaved)
+            && !interleaves(self.chunks, self.pp)
+        {
+            self.schedule = Self::schedule_name(ScheduleKind::OneFOneB);
+            self.chunks = None;
+        }
+        self
+    }
+
     /// The name of a schedule in a file.
     #[must_use]
     pub const fn schedule_name(kind: ScheduleKind) -> &'static str {
@@ -86,6 +99,40 @@ impl LayoutChoice {
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value))
             .collect()
+    }
+}
+
+impl LayoutChoice {
+    /// Its short form spelled out, a line for each of its parts.
+    #[must_use]
+    pub fn explained(&self) -> String {
+        let chunks = self
+            .chunks
+            .map_or_else(String::new, |chunks| format!(", {chunks} model chunks on a rank"));
+        let recompute = match &self.recompute {
+            Recompute::None => {
+                "keeps all: every activation is kept until backward, nothing is computed again"
+            }
+            Recompute::Full => {
+                "recomputes all: only inputs of layers are kept, the rest is computed again in backward"
+            }
+            Recompute::Selective(_) => {
+                "recomputes some: named modules are computed again in backward, the rest is kept"
+            }
+        };
+        format!(
+            "TP{}: devices that share each matrix\nPP{}: pipeline stages\nCP{}: devices that share each sequence\n\
+             EP{}: devices that share the experts\nETP{}: devices that share each expert\n\
+             MB{}: sequences of a microbatch\n{}: schedule of the pipeline{chunks}\nZeRO stage {}\n{recompute}",
+            self.tp,
+            self.pp,
+            self.cp,
+            self.ep,
+            self.expert_tp,
+            self.micro_batch,
+            self.schedule,
+            zero_number(self.zero)
+        )
     }
 }
 

@@ -93,8 +93,7 @@ fn schedule(raw: &RawParallel, pp: u32, assumed: &mut Assumptions) -> Schedule {
         "dualpipe-v" => ScheduleKind::DualPipeV,
         "zb-h1" => ScheduleKind::ZeroBubbleH1,
         "zb-v" => ScheduleKind::ZeroBubbleV,
-        // One chunk per rank, or one stage, is no interleaving.
-        "interleaved" if chunks.unwrap_or(2) > 1 && pp > 1 => ScheduleKind::Interleaved,
+        "interleaved" if interleaves(chunks, pp) => ScheduleKind::Interleaved,
         _ => ScheduleKind::OneFOneB,
     };
     let chunks = match kind {
@@ -106,6 +105,11 @@ fn schedule(raw: &RawParallel, pp: u32, assumed: &mut Assumptions) -> Schedule {
         ScheduleKind::GPipe | ScheduleKind::OneFOneB | ScheduleKind::ZeroBubbleH1 => 1,
     };
     Schedule { kind, chunks }
+}
+
+/// Whether `chunks` on each of `pp` ranks interleave: one chunk per rank, or one stage, does not.
+pub(crate) fn interleaves(chunks: Option<u32>, pp: u32) -> bool {
+    chunks.unwrap_or(2) > 1 && pp > 1
 }
 
 /// How `cp` context-parallel ranks of `stack` exchange keys and values.

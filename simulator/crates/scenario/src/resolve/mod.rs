@@ -20,6 +20,8 @@ pub(crate) mod tuning;
 
 use std::fmt;
 
+pub(crate) use layout::interleaves;
+
 use crate::plan::Assumption;
 use crate::raw::Given;
 
