@@ -86,6 +86,21 @@ fn sizes_of_the_cluster_are_compared() {
     let digits = |share: f64| orrery_units::significant(days[0] * share, 3);
     let words = format!("{} ({} … {})", digits(1.0), digits(low), digits(high));
     assert!(shows(&harness, &words), "{words}");
+
+    // A size of one's own is looked at besides; nothing is estimated again.
+    let estimated = document.explore.sizes.clone().unwrap().1;
+    harness.get_by_label("a size of my own").click();
+    harness.run_steps(3);
+    assert!(shows(&harness, "= 8 GPUs"), "whole nodes");
+    harness
+        .get_by_role_and_label(Role::Button, "Compare sizes")
+        .click();
+    harness.run_steps(2);
+    until_document(&mut harness, "the sizes again", |document| {
+        document.explore.searching.is_none()
+    });
+    let (_, again) = harness.state().document().explore.sizes.clone().unwrap();
+    assert_eq!(*again, *estimated);
 }
 
 #[test]
