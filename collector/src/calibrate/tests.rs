@@ -216,7 +216,10 @@ fn half_a_line_of_a_part_is_measured_again() {
 
 #[test]
 fn a_silent_worker_is_killed_and_the_next_one_answers() {
-    let mut supervisor = Supervisor::new(worker("read -r order; sleep 100"), Duration::from_millis(300));
+    let mut supervisor = Supervisor::new(
+        worker("read -r order; exec sleep 100"),
+        Duration::from_millis(300),
+    );
     let fault = supervisor.ask(&Order::Libraries, Duration::ZERO).unwrap_err();
     assert!(matches!(fault, WorkerFault::Silent(_)), "{fault}");
     assert!(fault.to_string().contains("dmesg"), "{fault}");

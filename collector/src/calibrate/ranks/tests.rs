@@ -99,7 +99,7 @@ fn a_rank_that_dies_hangs_or_complains_is_named_with_those_it_stops() {
             "rank 1 (device 2): the worker ended (code 3); stopped with it: rank 0 (device 1)",
         ),
         (
-            at("begin", "sleep 100"),
+            at("begin", "exec sleep 100"),
             "rank 1 (device 2): the worker was silent for 1.5s and was killed",
         ),
         (

@@ -100,7 +100,7 @@ fn every_device_has_the_rate_of_the_port_beside_it() {
     let machine = machine();
     let calls = machine.path().join("calls");
     let script = format!(
-        "echo \"$@\" >> {}\ncase \"$*\" in *mlx5_0*127.0.0.1) {};; *127.0.0.1) {};; *) sleep 100;; esac",
+        "echo \"$@\" >> {}\ncase \"$*\" in *mlx5_0*127.0.0.1) {};; *127.0.0.1) {};; *) exec sleep 100;; esac",
         calls.display(),
         report("390.12"),
         report("195.06")
@@ -144,21 +144,21 @@ fn whatever_the_program_does_says_why_and_is_waited_for_no_longer_than_the_budge
     let devices: Vec<&DeviceSample> = devices.iter().collect();
     let budget = Duration::from_secs(6);
     for (script, expected) in [
-        ("sleep 100", "was not done within the budget"),
+        ("exec sleep 100", "was not done within the budget"),
         (
             "echo ' Unable to find the Infiniband/RoCE device' >&2; exit 1",
             "failed (code 1): Unable to find the Infiniband/RoCE device",
         ),
         (
-            "case \"$*\" in *127.0.0.1) echo 'Couldnt connect to 127.0.0.1' >&2; exit 1;; *) sleep 100;; esac",
+            "case \"$*\" in *127.0.0.1) echo 'Couldnt connect to 127.0.0.1' >&2; exit 1;; *) exec sleep 100;; esac",
             "failed: Couldnt connect to 127.0.0.1",
         ),
         (
-            "case \"$*\" in *127.0.0.1) echo hello;; *) sleep 100;; esac",
+            "case \"$*\" in *127.0.0.1) echo hello;; *) exec sleep 100;; esac",
             "printed no average",
         ),
         (
-            "case \"$*\" in *127.0.0.1) kill -9 $$;; *) sleep 100;; esac",
+            "case \"$*\" in *127.0.0.1) kill -9 $$;; *) exec sleep 100;; esac",
             "failed: it said nothing",
         ),
     ] {

@@ -88,7 +88,7 @@ fn a_worker_that_hangs_dies_or_is_wrong_costs_its_own_rate() {
     let of_first =
         |script: &str| format!("case \"$order\" in *'\"device\":0'*) {script};; *) echo \"$TIME\";; esac");
     for (script, expected, is_wrong) in [
-        ("sleep 100", "was silent for", false),
+        ("exec sleep 100", "was silent for", false),
         ("exit 3", "the worker ended (code 3)", false),
         ("kill -9 $$", "the worker ended (signal 9)", false),
         (
@@ -118,7 +118,7 @@ fn a_worker_that_hangs_dies_or_is_wrong_costs_its_own_rate() {
 fn a_driver_that_tells_of_no_device_is_asked_once() {
     let folder = tempfile::tempdir().unwrap();
     let count = folder.path().join("count");
-    let script = format!("echo x >> {}; sleep 100", count.display());
+    let script = format!("echo x >> {}; exec sleep 100", count.display());
     let mut bench = WorkerBench::new(["sh", "-c", &script].map(str::to_owned).to_vec());
     let one = device(0);
     for _ in 0..3 {
