@@ -4,6 +4,7 @@ use eframe::egui::{Button, Color32, Frame, Grid, Label, RichText, ScrollArea, Ui
 
 use crate::app::{Command, Commands};
 use crate::document::{Asked, Facts, Finished, FleetMetric, Footing, Item, Of, Reach, Run};
+use crate::words::thousands;
 use crate::{Document, theme};
 
 /// What the panel remembers while it is open.
@@ -142,6 +143,7 @@ fn rows(ui: &mut Ui, facts: &Facts) {
 
 /// A value, and below it how sure it is, if that is said.
 fn shown(ui: &mut Ui, value: &str) {
+    let value = &thousands(value);
     let Some((value, interval)) = value.split_once('\n') else {
         ui.add(Label::new(value).wrap());
         return;

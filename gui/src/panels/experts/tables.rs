@@ -9,7 +9,7 @@ use orrery_units::{Bytes, significant, with_si_prefix};
 use super::View;
 use super::model::ExpertsModel;
 use crate::theme;
-use crate::words::grouped;
+use crate::words::{grouped, thousands};
 
 /// All steps of every policy: how even it is, what it takes, what it saves beside the first, and from when on it pays. What
 /// it is worth is said in words where its name is hovered.
@@ -157,7 +157,7 @@ pub(super) fn stretch(ui: &mut Ui, model: &ExpertsModel, view: &View, steps: &Ra
             (
                 "replicas moved",
                 |one| one.moved.0 as f64,
-                |value| significant(value, 6),
+                |value| thousands(&significant(value, 6)),
             ),
             ("bytes moved", |one| one.moved.1, bytes),
             ("stood still", |one| one.stall, |value| with_si_prefix(value, "s")),
