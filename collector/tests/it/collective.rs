@@ -1,7 +1,7 @@
 //! `collective` across network namespaces, as on hosts that share a switch: real sums, a table, and a killed peer.
 
-use std::io::Write as _;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{ChildStderr, Command};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -134,15 +134,41 @@ fn four_hosts_add_up_and_print_their_tables() {
     }
 }
 
+/// One size so often that a sweep of it does not end by itself while something happens to a peer.
+fn many_sizes() -> String {
+    ["16 MiB"; 100].join(",")
+}
+
+/// Waits until rank 0 says that all ranks are connected, and a moment more; whoever reads goes on with what it says.
+fn until_connected(first: &mut Held) -> BufReader<ChildStderr> {
+    let mut words = BufReader::new(first.words());
+    let mut line = String::new();
+    while !line.contains("are connected") {
+        line.clear();
+        let read = words.read_line(&mut line).expect("it says lines");
+        assert!(read > 0, "rank 0 ends before all ranks are connected");
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    words
+}
+
+/// What is said until the end.
+fn rest(words: &mut BufReader<ChildStderr>) -> String {
+    let mut text = String::new();
+    words.read_to_string(&mut text).expect("it says text");
+    text
+}
+
 /// The host of rank 2 goes away while others wait for it: rank 0 names it within the timeout, and the others end too.
 #[test]
 fn a_killed_peer_is_named_within_the_timeout() {
     let Some(network) = Network::new("b") else { return };
+    let sizes = many_sizes();
     let arguments = [
         "--op",
         "all-reduce",
         "--size",
-        "16 MiB",
+        &sizes,
         "--connections",
         "4",
         "--budget",
@@ -152,12 +178,13 @@ fn a_killed_peer_is_named_within_the_timeout() {
         "--format",
         "json",
     ];
-    let first = network.rank(0, &arguments);
+    let mut first = network.rank(0, &arguments);
     let mut others: Vec<Held> = (1..RANKS).map(|rank| network.rank(rank, &arguments)).collect();
-    std::thread::sleep(Duration::from_millis(1500));
+    let mut words = until_connected(&mut first);
     others[1].kill();
     let begin = Instant::now();
-    let (code, out, words) = first.wait();
+    let words = rest(&mut words);
+    let (code, out, _) = first.wait();
     let took = begin.elapsed();
     assert_eq!(code, Some(3), "{out}{words}");
     assert!(took < Duration::from_secs(8), "it took {took:?}: {words}");
@@ -182,11 +209,12 @@ fn a_killed_peer_is_named_within_the_timeout() {
 #[test]
 fn a_silent_peer_is_named_after_the_timeout() {
     let Some(network) = Network::new("c") else { return };
+    let sizes = many_sizes();
     let arguments = [
         "--op",
         "all-reduce",
         "--size",
-        "16 MiB",
+        &sizes,
         "--connections",
         "1",
         "--budget",
@@ -194,12 +222,13 @@ fn a_silent_peer_is_named_after_the_timeout() {
         "--timeout",
         "2s",
     ];
-    let first = network.rank(0, &arguments);
+    let mut first = network.rank(0, &arguments);
     let others: Vec<Held> = (1..RANKS).map(|rank| network.rank(rank, &arguments)).collect();
-    std::thread::sleep(Duration::from_millis(1500));
+    let mut words = until_connected(&mut first);
     ip(&["-n", &network.namespace("s"), "link", "set", "p3", "down"]).expect("the switch is ours");
     let begin = Instant::now();
-    let (code, out, words) = first.wait();
+    let words = rest(&mut words);
+    let (code, out, _) = first.wait();
     assert_eq!(code, Some(3), "{out}{words}");
     assert!(
         begin.elapsed() < Duration::from_secs(12),
