@@ -1,7 +1,7 @@
 //! From spans to bars on the screen, for one window of time: pure, and bounded by pixels, not by spans.
 //!
 //! The rule of merging. Time is cut into columns of a power of two picoseconds, the widest that is no wider
-//! than [`COLUMN`] points. A span at least as long as a column is a bar of its own. Shorter spans that begin
+//! than [`COLUMN`] points, or in thin strips of a line as many times that as there are strips. A span at least as long as a column is a bar of its own. Shorter spans that begin
 //! in one column are one bar, in the colour of the kind that fills most of it. Columns do not depend on where
 //! the window begins, so bars do not shimmer while the view is panned.
 
@@ -10,7 +10,7 @@ use orrery_units::KindId;
 use super::lane::{Filter, Lane};
 use super::window::Window;
 
-/// The widest column, in points.
+/// The widest column of a lane that has a line of its own, in points.
 pub(super) const COLUMN: f64 = 3.0;
 
 /// What is drawn of one or many spans.
@@ -32,19 +32,19 @@ pub(super) struct Bar {
     pub(super) found: bool,
 }
 
-/// The length of a column in picoseconds, as a power of two.
-pub(super) fn column_bits(window: Window, width: f32) -> u32 {
-    let widest = window.length as f64 * COLUMN / f64::from(width);
+/// The length of a column in picoseconds, as a power of two: no wider than `column` points.
+pub(super) fn column_bits(window: Window, width: f32, column: f64) -> u32 {
+    let widest = window.length as f64 * column / f64::from(width);
     // A float beyond the range of integers becomes its limit.
     (widest as u64).max(1).ilog2()
 }
 
-/// The bars of `lane` in `window` on `width` points, from left to right: at most two for each column in
+/// The bars of `lane` in `window` on `width` points, from left to right: at most two for each column of `column` points in
 /// view, whatever the number of spans, for every step finds the next bar by a search of logarithmic time.
-pub(super) fn bars(lane: &Lane, window: Window, width: f32, filter: &Filter) -> Vec<Bar> {
+pub(super) fn bars(lane: &Lane, window: Window, width: f32, column: f64, filter: &Filter) -> Vec<Bar> {
     let mut bars = Vec::new();
     let mut scratch = Vec::new();
-    let bits = column_bits(window, width);
+    let bits = column_bits(window, width, column);
     let narrow = |at: usize| lane.ends[at] - lane.starts[at] < 1 << bits;
     let until = window.until();
     let mut at = lane.ends.partition_point(|&end| end < window.from);

@@ -8,7 +8,7 @@ use eframe::egui::{
 use orrery_units::{Bytes, SimDuration, with_si_prefix};
 
 use super::axis::{Axis, exact};
-use super::layout::{Bar, bars, column_bits};
+use super::layout::{Bar, COLUMN, bars, column_bits};
 use super::model::TimelineModel;
 use super::palette;
 use super::steps::Steps;
@@ -67,7 +67,7 @@ impl Brush<'_> {
         number: usize,
         field: Rect,
     ) -> Vec<Bar> {
-        let bars = self.bars(number);
+        let bars = self.bars(number, 1);
         self.fill(mesh, &bars, field);
         for bar in bars
             .iter()
@@ -86,12 +86,14 @@ impl Brush<'_> {
         bars
     }
 
-    /// The bars of lane `number`.
-    pub(super) fn bars(&self, number: usize) -> Vec<Bar> {
+    /// The bars of lane `number`, which has a line with `lanes` of them: what is thinner has wider columns, so that a line
+    /// takes as long whatever it shows.
+    pub(super) fn bars(&self, number: usize, lanes: usize) -> Vec<Bar> {
         bars(
             &self.model.lanes[number],
             self.window,
             self.lanes.span(),
+            COLUMN * lanes as f64,
             &self.view.filter,
         )
     }
@@ -135,7 +137,7 @@ impl Brush<'_> {
         if peak <= 0.0 {
             return;
         }
-        let bits = column_bits(self.window, self.lanes.span());
+        let bits = column_bits(self.window, self.lanes.span(), COLUMN);
         let first = self.window.from >> bits;
         let last = self.window.until() >> bits;
         for column in first..=last {

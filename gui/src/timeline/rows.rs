@@ -166,11 +166,12 @@ fn strips(mesh: &mut Mesh, brush: &Brush<'_>, group: usize, field: Rect) {
     });
     lanes.truncate(STRIPS);
     lanes.sort_unstable();
-    let height = field.height() / lanes.len().max(1) as f32;
+    let strips = lanes.len();
+    let height = field.height() / strips.max(1) as f32;
     for (number, lane) in lanes.into_iter().enumerate() {
         let top = field.top() + height * number as f32;
         let strip = Rect::from_x_y_ranges(field.x_range(), top..=top + height - 0.5);
-        brush.fill(mesh, &brush.bars(lane), strip);
+        brush.fill(mesh, &brush.bars(lane, strips), strip);
     }
 }
 

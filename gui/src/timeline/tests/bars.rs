@@ -13,8 +13,8 @@ use crate::timeline::window::Window;
 const KINDS: usize = 5;
 
 /// Every span is put under its column (or alone, when it is as long as one); a bar for each in view.
-fn slow(lane: &Lane, window: Window, width: f32, filter: &Filter) -> Vec<Bar> {
-    let column = 1_u64 << column_bits(window, width);
+fn slow(lane: &Lane, window: Window, width: f32, widest: f64, filter: &Filter) -> Vec<Bar> {
+    let column = 1_u64 << column_bits(window, width, widest);
     let mut together: BTreeMap<(u64, bool), Vec<usize>> = BTreeMap::new();
     for at in 0..lane.len() {
         let wide = lane.ends[at] - lane.starts[at] >= column;
@@ -104,6 +104,7 @@ proptest! {
         from in 0.0..1.0_f64,
         zoom in 0.0..16.0_f64,
         width in 40.0..900.0_f32,
+        strips in 1..4_u32,
         hidden in prop::collection::vec(any::<bool>(), KINDS),
         found in prop::option::of(prop::collection::vec(any::<bool>(), KINDS)),
     ) {
@@ -113,12 +114,13 @@ proptest! {
         let begin = lane.starts.first().copied().unwrap_or(0);
         let length = (((end - begin) as f64 / zoom.exp2()) as u64).max(1);
         let window = Window { from: begin + ((end - begin) as f64 * from) as u64, length };
-        let fast = bars(&lane, window, width, &filter);
-        let twin = slow(&lane, window, width, &filter);
+        let widest = COLUMN * f64::from(strips);
+        let fast = bars(&lane, window, width, widest, &filter);
+        let twin = slow(&lane, window, width, widest, &filter);
         prop_assert_eq!(columns(&fast, width), columns(&twin, width));
         prop_assert_eq!(&fast, &twin);
         // A column is half as wide as allowed at least, hence so many of them in view.
-        let most = 2.0 * (f64::from(width) / (COLUMN / 2.0) + 2.0);
+        let most = 2.0 * (f64::from(width) / (widest / 2.0) + 2.0);
         prop_assert!(fast.len() as f64 <= most || length < 1_000, "{} bars", fast.len());
     }
 }
@@ -140,7 +142,7 @@ fn a_wide_span_is_a_bar_and_narrow_neighbours_are_merged_by_what_fills_them() {
         (800_000, 1_000_000, 0),
     ];
     let lane = lanes(&spans).pop().unwrap();
-    let bars = bars(&lane, window(0, 1_000_000), 500.0, &plain());
+    let bars = bars(&lane, window(0, 1_000_000), 500.0, COLUMN, &plain());
     let seen: Vec<_> = bars
         .iter()
         .map(|bar| (bar.first, bar.count, bar.kind.get()))
@@ -168,7 +170,7 @@ fn bars_are_bounded_by_pixels_and_stand_for_every_span() {
         .map(|at| (at * 10_000, at * 10_000 + 9_000, 0))
         .collect();
     let lane = lanes(&spans).pop().unwrap();
-    let bars = bars(&lane, window(0, 1_000_000_000), 1000.0, &plain());
+    let bars = bars(&lane, window(0, 1_000_000_000), 1000.0, COLUMN, &plain());
     assert!(bars.len() <= 670, "{} bars", bars.len());
     assert_eq!(bars.iter().map(|bar| bar.count).sum::<usize>(), 100_000);
     assert!(
@@ -184,7 +186,7 @@ fn panning_does_not_change_which_spans_are_merged() {
         .collect();
     let lane = lanes(&spans).pop().unwrap();
     let inner = |from| {
-        let bars = bars(&lane, window(from, 1_000_000), 300.0, &plain());
+        let bars = bars(&lane, window(from, 1_000_000), 300.0, COLUMN, &plain());
         let inner = bars
             .into_iter()
             .filter(|bar| bar.left > 40.0 && bar.right < 260.0);
@@ -200,7 +202,7 @@ fn degenerate_lanes_are_drawn() {
     let all = window(0, 1_000);
     let bars_of = |spans: &[(u64, u64, u32)]| {
         let lane = lanes(spans).pop().unwrap_or_default();
-        bars(&lane, all, 100.0, &plain())
+        bars(&lane, all, 100.0, COLUMN, &plain())
     };
     assert!(bars_of(&[]).is_empty(), "an empty lane has no bars");
     let nothing = bars_of(&[(0, 0, 0), (0, 0, 1), (500, 500, 1)]);
@@ -228,7 +230,7 @@ fn a_picosecond_is_told_apart_after_an_hour() {
         (hour + 3, hour + 4, 0),
     ];
     let lane = lanes(&spans).pop().unwrap();
-    let bars = bars(&lane, window(hour, 4), 400.0, &plain());
+    let bars = bars(&lane, window(hour, 4), 400.0, COLUMN, &plain());
     let edges: Vec<_> = bars.iter().map(|bar| (bar.left, bar.right)).collect();
     assert_eq!(edges, [(0.0, 100.0), (100.0, 300.0), (300.0, 400.0)]);
 }
@@ -256,7 +258,7 @@ fn hidden_kinds_leave_gaps_and_found_ones_win() {
             hidden: only(hidden),
             found: found.map(only),
         };
-        let bars = bars(&lane, window(0, 1_000), 100.0, &filter);
+        let bars = bars(&lane, window(0, 1_000), 100.0, COLUMN, &filter);
         bars.iter()
             .map(|bar| (bar.kind.get(), bar.found))
             .collect::<Vec<_>>()
