@@ -1,14 +1,17 @@
 //! The lines of the canvas: heads of groups, lanes and counters, with their names pinned at the left.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eframe::egui::accesskit::Role;
 use eframe::egui::{Align2, FontId, Mesh, Pos2, Rangef, Rect, Sense, Shape, Stroke, Ui, WidgetInfo, vec2};
 
+use super::lane::Filter;
 use super::layout::Bar;
 use super::model::TimelineModel;
 use super::paint::{Brush, amount};
 use super::view::Row;
+use super::window::Window;
 use crate::theme;
 
 /// Height of a line, in points.
@@ -29,15 +32,18 @@ pub(super) struct Drawn {
     pub(super) toggled: Option<usize>,
 }
 
-/// The mesh of the frame before, whose memory the next one takes: megabytes that are given back and asked for at every
-/// frame cost more in page faults than what is drawn.
+/// What one frame leaves to the next: the mesh, whose memory the next one takes (megabytes that are given back and asked for
+/// at every frame cost more in page faults than what is drawn), and the strips of collapsed groups.
 #[derive(Debug, Default)]
-pub(super) struct Bars(Arc<Mesh>);
+pub(super) struct Bars {
+    mesh: Arc<Mesh>,
+    strips: Strips,
+}
 
 impl Bars {
     /// An empty mesh; in the memory of the last one, unless somebody still draws that.
     fn begin(&mut self) -> Mesh {
-        let mut mesh = std::mem::take(&mut self.0);
+        let mut mesh = std::mem::take(&mut self.mesh);
         let mut mesh = Arc::get_mut(&mut mesh).map(std::mem::take).unwrap_or_default();
         // Its own `clear` gives the vertices back.
         mesh.indices.clear();
@@ -47,9 +53,47 @@ impl Bars {
 
     /// What draws `mesh`.
     fn end(&mut self, mesh: Mesh) -> Shape {
-        self.0 = Arc::new(mesh);
-        Shape::Mesh(Arc::clone(&self.0))
+        self.mesh = Arc::new(mesh);
+        Shape::Mesh(Arc::clone(&self.mesh))
     }
+}
+
+/// The busiest lanes of collapsed groups with their bars, kept while nothing changes that they depend on.
+#[derive(Debug, Default)]
+pub(super) struct Strips {
+    /// The window, the width and the filter that they were made for.
+    made_for: Option<(Window, f32, Filter)>,
+    of_group: BTreeMap<usize, Vec<Vec<Bar>>>,
+}
+
+impl Strips {
+    /// The bars of each strip of `group`, from top to bottom.
+    pub(super) fn of(&mut self, brush: &Brush<'_>, group: usize) -> &[Vec<Bar>] {
+        let width = brush.lanes.span();
+        let is_same = self.made_for.as_ref().is_some_and(|(window, of_width, filter)| {
+            *window == brush.window && of_width.to_bits() == width.to_bits() && *filter == brush.view.filter
+        });
+        if !is_same {
+            self.made_for = Some((brush.window, width, brush.view.filter.clone()));
+            self.of_group.clear();
+        }
+        self.of_group.entry(group).or_insert_with(|| strips(brush, group))
+    }
+}
+
+/// The bars of the busiest lanes of a group; more than a few would be too thin to read.
+pub(super) fn strips(brush: &Brush<'_>, group: usize) -> Vec<Vec<Bar>> {
+    let mut lanes: Vec<usize> = brush.model.groups[group].lanes.clone().collect();
+    let mut scratch = Vec::new();
+    lanes.sort_by_cached_key(|&number| {
+        let lane = &brush.model.lanes[number];
+        lane.busy(0, lane.len(), &mut scratch);
+        std::cmp::Reverse(scratch.iter().sum::<u64>())
+    });
+    lanes.truncate(STRIPS);
+    lanes.sort_unstable();
+    let strips = lanes.len();
+    lanes.into_iter().map(|lane| brush.bars(lane, strips)).collect()
 }
 
 /// Draws lines `rows`, numbered from `first`, on a canvas of which the first line begins at `top`; their `bars` as one
@@ -77,16 +121,16 @@ pub(super) fn draw(
                     drawn.toggled = Some(group);
                 }
                 if brush.view.collapsed[group] {
-                    strips(&mut mesh, brush, group, field);
+                    draw_strips(&mut mesh, brush, bars.strips.of(brush, group), field);
                 }
             }
             Row::Lane(lane) => {
                 ui.painter().rect_filled(field, 0.0, stripe);
                 let painter = ui.painter().clone();
-                let bars = brush.lane(&mut mesh, &mut texts, &painter, lane, field);
+                let of_lane = brush.lane(&mut mesh, &mut texts, &painter, lane, field);
                 let called = brush.model.lane_name(lane);
                 name(ui, line, &called, called.clone());
-                drawn.lanes.push((lane, field, bars));
+                drawn.lanes.push((lane, field, of_lane));
             }
             Row::Counter(counter) => counted(ui, &mut mesh, &mut texts, brush, counter, line, field),
         }
@@ -155,23 +199,13 @@ fn left(line: Rect) -> Rect {
     line.with_max_x((line.left() + NAMES - 4.0).min(line.right()))
 }
 
-/// The busiest lanes of a collapsed group as strips of one line; more would be too thin to read.
-fn strips(mesh: &mut Mesh, brush: &Brush<'_>, group: usize, field: Rect) {
-    let mut lanes: Vec<usize> = brush.model.groups[group].lanes.clone().collect();
-    let mut scratch = Vec::new();
-    lanes.sort_by_cached_key(|&number| {
-        let lane = &brush.model.lanes[number];
-        lane.busy(0, lane.len(), &mut scratch);
-        std::cmp::Reverse(scratch.iter().sum::<u64>())
-    });
-    lanes.truncate(STRIPS);
-    lanes.sort_unstable();
-    let strips = lanes.len();
-    let height = field.height() / strips.max(1) as f32;
-    for (number, lane) in lanes.into_iter().enumerate() {
+/// Draws the strips of a collapsed group in one line.
+fn draw_strips(mesh: &mut Mesh, brush: &Brush<'_>, strips: &[Vec<Bar>], field: Rect) {
+    let height = field.height() / strips.len().max(1) as f32;
+    for (number, bars) in strips.iter().enumerate() {
         let top = field.top() + height * number as f32;
         let strip = Rect::from_x_y_ranges(field.x_range(), top..=top + height - 0.5);
-        brush.fill(mesh, &brush.bars(lane, strips), strip);
+        brush.fill(mesh, bars, strip);
     }
 }
 

@@ -1,13 +1,19 @@
 //! Bars against a slow twin that follows the rule of merging to the letter, and degenerate lanes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use eframe::egui::{Color32, Rangef};
+use orrery_timeline::OpClass;
 use orrery_units::KindId;
 use proptest::prelude::*;
 
-use super::lanes;
+use super::{lanes, model};
 use crate::timeline::lane::{Filter, Lane};
 use crate::timeline::layout::{Bar, COLUMN, bars, column_bits, hit, place};
+use crate::timeline::paint::Brush;
+use crate::timeline::rows::{Strips, strips};
+use crate::timeline::view::View;
 use crate::timeline::window::Window;
 
 const KINDS: usize = 5;
@@ -273,5 +279,62 @@ fn hidden_kinds_leave_gaps_and_found_ones_win() {
         of(9, Some(2)),
         [(2, true), (1, false)],
         "a match is seen however short"
+    );
+}
+
+/// Strips that were kept are those that would be made, after whatever changed.
+#[test]
+fn strips_that_are_kept_are_those_that_would_be_made() {
+    let spans = (0..50_u64).flat_map(|number| {
+        (0..4_u32).map(move |lane| {
+            let class = OpClass::ALL[(number as usize + lane as usize) % OpClass::ALL.len()];
+            (lane, class, number * 20, 5 + u64::from(lane), None)
+        })
+    });
+    let model = Arc::new(model(spans));
+    let mut view = View::default();
+    view.attend(&model);
+    let mut kept = Strips::default();
+    let all = Window::all(model.end);
+    let near = Window {
+        length: all.length / 7,
+        ..all
+    };
+    let hidden = vec![true; model.kinds.len()];
+    let mut seen = Vec::new();
+    for (window, width, hides) in [
+        (all, 400.0, false),
+        (all, 400.0, false),
+        (near, 400.0, false),
+        (near, 250.0, false),
+        (near, 250.0, true),
+        (all, 400.0, true),
+    ] {
+        view.filter.hidden = if hides {
+            hidden.clone()
+        } else {
+            vec![false; model.kinds.len()]
+        };
+        let brush = Brush {
+            model: &model,
+            view: &view,
+            window,
+            lanes: Rangef::new(10.0, 10.0 + width),
+            colors: &view.colors,
+            background: Color32::BLACK,
+        };
+        for group in 0..model.groups.len() {
+            assert_eq!(
+                kept.of(&brush, group),
+                strips(&brush, group),
+                "{window:?} {width} {hides}"
+            );
+        }
+        seen.push(kept.of(&brush, 0).to_vec());
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert!(
+        seen[1] != seen[2] && seen[2] != seen[3] && seen[3] != seen[4],
+        "each change is seen"
     );
 }
