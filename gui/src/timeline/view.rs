@@ -13,9 +13,6 @@ use super::rows::Bars;
 use super::window::Window;
 use crate::document::Seen;
 
-/// Lanes beyond which groups begin collapsed.
-const MANY_LANES: usize = 96;
-
 /// What the panel remembers while it is open.
 #[derive(Debug, Default)]
 pub(crate) struct View {
@@ -89,8 +86,7 @@ impl View {
                 hidden: vec![false; model.kinds.len()],
                 found: None,
             },
-            // Many lanes at once say nothing; their groups open with a click.
-            collapsed: vec![model.lanes.len() > MANY_LANES && model.groups.len() > 1; model.groups.len()],
+            collapsed: vec![false; model.groups.len()],
             ..Self::default()
         };
         self.search_for(model, search);
