@@ -3,6 +3,8 @@
 use orrery_workload::memory::{CrossEntropy, KeptTensors, MegatronChoices};
 use serde_json::{Map, Value};
 
+use super::recorded::Software;
+
 /// Arguments as they stand in a table.
 #[derive(Clone, Debug)]
 pub(super) struct Arguments(Map<String, Value>);
@@ -32,6 +34,20 @@ impl Arguments {
             Value::Object(object) => Some(Self(object)),
             _ => None,
         }
+    }
+
+    /// With what a JSON object says instead: null takes an argument away.
+    pub(super) fn changed(mut self, changes: &str) -> Self {
+        if let Ok(Value::Object(changes)) = serde_json::from_str(changes) {
+            self.0.extend(changes);
+            self.0.retain(|_, value| !value.is_null());
+        }
+        self
+    }
+
+    /// All of them as a JSON object.
+    pub(super) fn text_of_all(self) -> String {
+        Value::Object(self.0).to_string()
     }
 
     fn value(&self, name: &str) -> Option<&Value> {
@@ -70,7 +86,7 @@ impl Arguments {
                 .filter(|value| !DEFAULTS.contains(&value.as_str()))
                 .unwrap_or_default()
         };
-        let choices = self.choices(is_hopper);
+        let choices = self.choices(is_hopper, &Software::default());
         let chosen = (
             choices.kept,
             choices.cross_entropy,
@@ -81,19 +97,23 @@ impl Arguments {
         format!("{chosen:?}|{}", BEARING.map(said).join("|"))
     }
 
-    /// What they choose, on a device of this generation.
-    pub(super) fn choices(&self, is_hopper: bool) -> MegatronChoices {
+    /// What they choose, on a device of this generation and with this software.
+    pub(super) fn choices(&self, is_hopper: bool, software: &Software) -> MegatronChoices {
         let local = self.text("transformer-impl") == Some("local");
         let backend = self.text("attention-backend");
         // Megatron-LM's default of both probabilities is 0.1.
         let drops = |name| self.number(name).unwrap_or(0.1) > 0.0;
         // Fused kernels of cuDNN read `sbhd` as it is; Transformer Engine takes them on Hopper where nothing is said.
-        let scores = local || backend == Some("unfused");
+        let deterministic = self.has("deterministic-mode");
+        let none_else = backend.is_none() && deterministic && !software.repeatable_cores();
+        let scores = local || backend == Some("unfused") || none_else;
+        let in_fp32 = self.has("attention-softmax-in-fp32") || self.has("apply-query-key-layer-scaling");
         let core_copy = !scores && (backend == Some("flash") || !is_hopper);
         let gated = self.has("swiglu");
         MegatronChoices {
             kept: KeptTensors {
                 scores,
+                softmax_fp32: local && self.has("no-masked-softmax-fusion") && in_fp32,
                 score_dropout: drops("attention-dropout"),
                 hidden_dropout: drops("hidden-dropout"),
                 core_copy,
@@ -103,9 +123,12 @@ impl Arguments {
             // Assumption: experts are Transformer Engine's even beside local layers. All three such cases of the table
             // hold 28 MiB more from Hopper on, which is the difference of its workspaces.
             transformer_engine: !local || self.has("num-experts"),
-            deterministic: self.has("deterministic-mode"),
+            deterministic,
+            large_on_blackwell: software.large_on_blackwell(),
             cross_entropy: if self.has("cross-entropy-loss-fusion") {
-                CrossEntropy::Fused
+                CrossEntropy::Fused {
+                    copies: software.fused_copies(),
+                }
             } else {
                 CrossEntropy::Plain
             },
@@ -116,6 +139,7 @@ impl Arguments {
             },
             mask: !self.has("no-create-attention-mask-in-dataloader"),
             grouped_experts: self.has("moe-grouped-gemm"),
+            core_buffer: local,
             tensor_overlap: self.has("tp-comm-overlap"),
             optimizer_instances: self.count("num-distributed-optimizer-instances").unwrap_or(1),
             microbatch_group: self.count("microbatch-group-size-per-virtual-pipeline-stage"),

@@ -85,23 +85,21 @@ fn the_published_table() {
         summary(rows.iter().filter(wanted))
     };
     let all = of_group("memory, decoders that name their devices");
+    assert!(all.n >= 404, "rows {}", all.n);
     assert!(all.coverage >= 0.8, "coverage {}", all.coverage);
-    assert!(all.median <= 0.02, "median {}", all.median);
-    assert!(all.mape <= 0.04, "mean {}", all.mape);
+    assert!(all.median <= 0.01, "median {}", all.median);
+    assert!(all.mape <= 0.02, "mean {}", all.mape);
     let large = of_group("memory, hidden from 4096");
     assert!(large.n >= 3 && large.mape <= 0.04, "{large:?}");
-    // What no argument tells. Of runs that went on from a checkpoint one kept the moments that were loaded beside its own
-    // (0309; see below), and two with one expert per token reached 334 and 789 MiB more than the first run of the same
-    // arguments while they hold no more between steps (0519, 0521). The fused loss of `dev` on A100 takes 456 MiB more
-    // than two copies of the logits in FP32, of 394 MiB each, where the same arguments on H100, on GB200 and under `lts`
-    // take two (0278, 0313): PyTorch's compiler materialises a third when it reduces over what it overwrites
-    // (Megatron-LM, `fused_cross_entropy.py`), and which version ran is not said.
+    // What nobody tells: in which runs that went on from a checkpoint Python's collector did not come (0309; see below),
+    // and what two with one expert per token hold in their first step after it, 334 and 789 MiB more than at any time of
+    // the first run of the same arguments and no more at its end (0519, 0521).
     let low: Vec<&str> = rows
         .iter()
         .filter(|row| row.result.as_ref().is_ok_and(|compared| compared.error() < -0.1))
         .map(|row| &row.id[row.id.len() - 4..])
         .collect();
-    assert_eq!(low, ["0278", "0309", "0313", "0519", "0521"]);
+    assert_eq!(low, ["0309", "0519", "0521"]);
 }
 
 #[test]
@@ -121,12 +119,11 @@ fn what_the_driver_says_is_used() {
 }
 
 /// Runs that went on from a checkpoint beside the first run of the same arguments: four of them hold two moments more to
-/// the end, 8 bytes a parameter of the rank's part (63 to 174 MiB), all others nothing. The arguments are the same, so
-/// nothing that a row says tells which.
+/// the end, 8 bytes a parameter of the rank's part (63 to 174 MiB), all others nothing. All four are of the days when
+/// what was loaded waited for Python's collector, and none of those that it cannot be in.
 #[test]
 fn what_was_loaded_stays_in_few_resumed_runs() {
-    let text = table::text(&table("megatron_ci_memory.csv.gz")).expect("it is there");
-    let table = table::parse(&text).expect("it reads");
+    let table = completed();
     let key = |row: &BTreeMap<String, String>| {
         let facts = ["test_case", "software_env", "args_json"].map(|column| field(row, column).to_owned());
         (facts, gpu(row).to_owned())
@@ -139,12 +136,14 @@ fn what_was_loaded_stays_in_few_resumed_runs() {
         .filter(|row| !is_resumed(row))
         .filter_map(|row| Some((key(row), held(row)?)))
         .collect();
-    let (mut resumed, mut kept) = (0, Vec::new());
+    let (mut resumed, mut possible, mut kept) = (0, 0, Vec::new());
     for row in table.rows.iter().filter(is_resumed) {
-        let (Some(held), Some(before), Ok(parts)) = (held(row), first.get(&key(row)), parts(row)) else {
+        let (Some(held), Some(before), Ok(case)) = (held(row), first.get(&key(row)), Case::of(row)) else {
             continue;
         };
         resumed += 1;
+        possible += usize::from(may_keep_loaded(row));
+        let parts = case.parts();
         let states = parts.iter().find(|part| part.name == "optimizer states");
         // Master parameters and two moments of 4 bytes each.
         let moments = states.expect("every rank has some").bytes.as_f64() * 2.0 / 3.0;
@@ -155,12 +154,105 @@ fn what_was_loaded_stays_in_few_resumed_runs() {
                 "{}: {more} of two moments",
                 field(row, "id")
             );
+            assert!(may_keep_loaded(row), "{}: {row:?}", field(row, "id"));
             kept.push(field(row, "id"));
         }
     }
-    assert!(resumed > 60, "{resumed}");
+    assert!(resumed > 60 && possible < resumed, "{possible} of {resumed}");
     assert_eq!(
         kept,
         ["mcoreci-0187", "mcoreci-0309", "mcoreci-0317", "mcoreci-0371"]
     );
+}
+
+/// The published table with what is told beside it.
+fn completed() -> Table {
+    let file = table("megatron_ci_memory.csv.gz");
+    let read = |text: Result<String, String>| table::parse(&text?);
+    let mut all = read(table::text(&file)).expect("it reads");
+    let told = recorded::told(&file).expect("what is beside it reads");
+    assert_eq!(told.rows.len(), all.rows.len(), "every row is told of");
+    recorded::complete(&mut all, &told);
+    all
+}
+
+/// 12 layers of 12 · 512² + 13 · 512, embeddings of 50,304 and 1,024 positions by 512, and a last norm: 64.2 M parameters
+/// on eight ranks that share the optimiser, two moments of 4 bytes each.
+#[test]
+fn a_resumed_run_may_hold_what_it_loaded() {
+    let parameters = f64::from(12 * (12 * 512 * 512 + 13 * 512) + (50_304 + 1024) * 512 + 2 * 512);
+    let resumed = ARGUMENTS.replace("\"--bf16\"", "\"--ckpt-format\":\"torch_dist\",\"--bf16\"");
+    let then = [
+        ("gpu", "A100_2ND"),
+        ("recorded", "2026-01-16"),
+        ("args_json", resumed.as_str()),
+    ];
+    let with = |changes: &[(&str, &str)]| measured(changes).expect("the row is complete");
+    let changed = |change: (&str, &str)| {
+        let is_other = |(name, value): &(&'static str, &str)| {
+            (
+                *name,
+                if *name == change.0 {
+                    change.1.to_owned()
+                } else {
+                    (*value).to_owned()
+                },
+            )
+        };
+        let cells: Vec<(&str, String)> = then.iter().map(is_other).collect();
+        let cells: Vec<(&str, &str)> = cells
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        with(&cells)
+    };
+    let plain = changed(("recorded", "2026-02-24"));
+    let more = (with(&then).high - plain.high) / parameters;
+    assert!((more - 1.0).abs() < 0.01, "{more} bytes a parameter");
+    assert_eq!(
+        (with(&then).low, with(&then).predicted),
+        (plain.low, plain.predicted)
+    );
+    let parallel = resumed.replace("\"--bf16\"", "\"--ckpt-fully-parallel-load\":true,\"--bf16\"");
+    for change in [
+        ("gpu", "A100"),
+        ("args_json", ARGUMENTS),
+        ("args_json", &parallel),
+    ] {
+        assert_eq!(changed(change), plain, "{change:?}");
+    }
+}
+
+/// Maxima of the fused loss that stood in the repository, of the same arguments on A100: 4,096 tokens by half of 50,304 in
+/// FP32 is a copy of 393 MiB.
+#[test]
+fn a_fused_loss_follows_its_compiler() {
+    let arguments = ARGUMENTS
+        .replace("\"--use-distributed-optimizer\":true,\"--deterministic-mode\":true", "\"--cross-entropy-loss-fusion\":true,\"--tensor-model-parallel-size\":2,\"--pipeline-model-parallel-size\":2");
+    for (image, bytes) in [
+        ("24.01", "2658189824"),
+        ("24.10", "2245028864"),
+        ("25.09", "1772628480"),
+    ] {
+        let cells = [
+            ("image", image),
+            ("mem_max_allocated_bytes", bytes),
+            ("args_json", arguments.as_str()),
+        ];
+        let error = measured(&cells).expect("the row is complete").error();
+        assert!((-0.03..0.0).contains(&error), "{image}: {error}");
+    }
+}
+
+/// What an image cannot repeat in one kernel it computes in many: of 4 sequences and 8 heads by 1,024² scores 160 MiB a
+/// layer stay, less the fused core's 4 + 0.125 MiB.
+#[test]
+fn an_old_core_keeps_its_scores_where_results_must_repeat() {
+    let of = |image| {
+        measured(&[("image", image)])
+            .expect("the row is complete")
+            .predicted
+    };
+    let more = (of("24.01") - of("24.10")) / f64::from(1 << 20);
+    assert!((more - 12.0 * (160.0 - 4.125)).abs() < 0.01, "{more}");
 }

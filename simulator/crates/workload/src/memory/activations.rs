@@ -239,7 +239,12 @@ impl<'p> ActivationMemory<'p> {
             saved.push(save("row sums", Precision::Fp32.bytes_of(rows), FULL));
             return;
         }
-        saved.push(save("softmax output", format.bytes_of(scores), CORE));
+        let softmax = if self.kept.softmax_fp32 {
+            Precision::Fp32
+        } else {
+            format
+        };
+        saved.push(save("softmax output", softmax.bytes_of(scores), CORE));
         if self.kept.score_dropout {
             saved.push(save("score dropout mask", Bytes::new(scores), CORE));
             saved.push(save("dropped scores", format.bytes_of(scores), CORE));

@@ -5,7 +5,7 @@
 //! fragments of its blocks are not counted.
 
 use orrery_operation::Precision;
-use orrery_scenario::plan::{Law, Layer, MlpShape, Plan, VirtualStage, ZeroStage};
+use orrery_scenario::plan::{AttentionShape, Law, Layer, MlpShape, Plan, VirtualStage, ZeroStage};
 use orrery_units::Bytes;
 
 use super::parameters::{rank_parameters, stages_of};
@@ -23,7 +23,7 @@ const CUBLAS_THREADS: u64 = 2;
 /// default from Hopper on: 8 buffers of 4,096 KiB.
 const CUBLAS_LARGE: u64 = 32 * MEBIBYTE;
 
-/// PyTorch's default before Hopper: `:4096:2:16:8`.
+/// PyTorch's default on other devices: `:4096:2:16:8`.
 const CUBLAS_SMALL: u64 = (2 * 4096 + 8 * 16) << 10;
 
 /// Workspace of Transformer Engine's products (`get_cublas_workspace_size_bytes`): before Hopper, and from it on.
@@ -46,9 +46,12 @@ const NATURAL_LOAD: u64 = 115;
 pub enum CrossEntropy {
     /// Logits as they came, and one copy in FP32 that becomes the softmax in place (`cross_entropy.py`).
     Plain,
-    /// The fused version: a second FP32 copy, as the fused function returns a new tensor instead of working in place
-    /// (`fused_cross_entropy.py`).
-    Fused,
+    /// The fused version, whose functions return new tensors instead of working in place (`fused_cross_entropy.py`).
+    Fused {
+        /// Copies in FP32 that the compiled functions hold at their fullest: two since PyTorch materialises nothing
+        /// between them, more before.
+        copies: u64,
+    },
 }
 
 /// What Megatron-Core was told that bears on memory, beside the plan.
@@ -60,6 +63,9 @@ pub struct MegatronChoices {
     pub transformer_engine: bool,
     /// Whether cuBLAS is held to large workspaces so that results repeat.
     pub deterministic: bool,
+    /// Whether PyTorch gives Blackwell the workspaces of Hopper where nothing asks for them, as it does since pull
+    /// request 175344 of February 2026.
+    pub large_on_blackwell: bool,
     /// How the loss is computed.
     pub cross_entropy: CrossEntropy,
     /// Microbatches whose weight gradient of the head is put off, with their logits' gradients.
@@ -68,6 +74,9 @@ pub struct MegatronChoices {
     pub mask: bool,
     /// Whether products of experts are grouped.
     pub grouped_experts: bool,
+    /// Whether the attention core has a buffer of its scores that stays, one for all layers: Megatron-Core's own, which
+    /// multiplies into it (`dot_product_attention.py`, `get_global_memory_buffer`).
+    pub core_buffer: bool,
     /// Whether tensor-parallel traffic overlaps with products.
     pub tensor_overlap: bool,
     /// Groups of data-parallel ranks that each hold the whole optimiser.
@@ -108,8 +117,19 @@ pub fn megatron_allocated(plan: &Plan, choices: &MegatronChoices) -> Vec<Allocat
         part("activations in flight", in_flight(plan, choices, &chunks)),
         part("logits and loss, or a layer recomputed", head.max(again)),
         part("workspaces", workspaces(plan, choices)),
-        part("masks and buffers between stages", small(plan, choices)),
+        part("masks and buffers", small(plan, choices)),
     ]
+}
+
+/// Moments of the last rank that a resumed run may hold twice: those into which a checkpoint was loaded, beside those to
+/// which the optimiser copied them.
+///
+/// Worked: 8 bytes a parameter of the rank, divided among data-parallel ranks where the optimiser is.
+#[must_use]
+pub fn megatron_loaded_moments(plan: &Plan, choices: &MegatronChoices) -> Bytes {
+    let last = plan.layout.pp - 1;
+    let format = plan.training.formats.moments;
+    optimizer_share(plan, last, choices.optimizer_instances, format) * 2
 }
 
 fn held(plan: &Plan, last: u32) -> Bytes {
@@ -123,10 +143,15 @@ fn held(plan: &Plan, last: u32) -> Bytes {
 /// Master parameters and moments, divided within each of `instances` groups of data-parallel ranks.
 fn optimizer(plan: &Plan, last: u32, instances: u64) -> Bytes {
     let formats = plan.training.formats;
+    let held = |format| optimizer_share(plan, last, instances, format);
+    held(formats.master) + held(formats.moments) * 2
+}
+
+/// One number of `format` for each parameter of the rank, or for its share of them.
+fn optimizer_share(plan: &Plan, last: u32, instances: u64, format: Precision) -> Bytes {
     let divided = plan.layout.zero >= ZeroStage::Optimizer;
     let parameters = rank_parameters(plan, last);
-    let held = |format: Precision| share(plan, parameters, format, divided.then_some(instances.max(1)));
-    held(formats.master) + held(formats.moments) * 2
+    share(plan, parameters, format, divided.then_some(instances.max(1)))
 }
 
 /// What one microbatch leaves behind in a chunk of the last rank.
@@ -186,7 +211,7 @@ fn head(plan: &Plan, choices: &MegatronChoices) -> Bytes {
     let (half, full) = (logits(plan, Precision::Bf16), logits(plan, Precision::Fp32));
     let loss = match choices.cross_entropy {
         CrossEntropy::Plain => half + full,
-        CrossEntropy::Fused => half + full * 2,
+        CrossEntropy::Fused { copies } => half + full * copies,
     };
     let deferred = half + formats.activations.bytes_of(tokens * plan.model.hidden);
     inputs + loss + deferred * choices.deferred_heads
@@ -224,13 +249,16 @@ fn routed(plan: &Plan, layer: &Layer) -> u64 {
 
 /// Workspaces of cuBLAS and of Transformer Engine.
 ///
-/// Worked: a deterministic run on A100: 2 · 32 + 4 = 68 MiB; on H100 2 · 32 + 32 = 96 MiB.
+/// Worked: a deterministic run on A100: 2 · 32 + 4 = 68 MiB; on H100 2 · 32 + 32 = 96 MiB. On Blackwell 2 · 8.125 + 32
+/// = 48.25 MiB where neither the run nor PyTorch asks for large ones.
 fn workspaces(plan: &Plan, choices: &MegatronChoices) -> Bytes {
     let before_hopper = matches!(
         plan.cluster.device.architecture.as_str(),
         "Ampere" | "Volta" | "Ada"
     );
-    let cublas = if choices.deterministic || !before_hopper {
+    let is_small = before_hopper
+        || plan.cluster.device.architecture.starts_with("Blackwell") && !choices.large_on_blackwell;
+    let cublas = if choices.deterministic || !is_small {
         CUBLAS_LARGE
     } else {
         CUBLAS_SMALL
@@ -254,7 +282,23 @@ fn workspaces(plan: &Plan, choices: &MegatronChoices) -> Bytes {
     Bytes::new(bytes)
 }
 
-/// The attention mask of a microbatch, the mask of the embedding's dropout, and what is received from and sent to the
+/// A buffer of the scores of a microbatch.
+///
+/// Worked: 4 sequences of 1,024 tokens and 8 heads in BF16: 64 MiB.
+fn core_buffer(plan: &Plan) -> Bytes {
+    let (layout, training) = (&plan.layout, &plan.training);
+    let heads = plan.model.layers.iter().map(|layer| match layer.attention {
+        AttentionShape::Grouped { heads, .. } | AttentionShape::Latent { heads, .. } => heads,
+    });
+    let heads = heads.max().unwrap_or(0).div_ceil(u64::from(layout.tp));
+    let rows = training.micro_batch * training.sequence_length / u64::from(layout.cp) * heads;
+    training
+        .formats
+        .attention
+        .bytes_of(rows * training.sequence_length)
+}
+
+/// The attention mask of a microbatch, the mask of the embedding's dropout, the core's buffer, and what is received from and sent to the
 /// neighbouring stages: two tensors, and two more when chunks are interleaved.
 fn small(plan: &Plan, choices: &MegatronChoices) -> Bytes {
     let (tokens, held) = rows(plan);
@@ -274,7 +318,13 @@ fn small(plan: &Plan, choices: &MegatronChoices) -> Bytes {
         (_, 1) => 2,
         _ => 4,
     };
+    let buffer = if choices.core_buffer {
+        core_buffer(plan)
+    } else {
+        Bytes::ZERO
+    };
     Bytes::new(mask + embedding)
+        + buffer
         + plan
             .training
             .formats

@@ -41,10 +41,12 @@ fn dropping(scores: bool) -> MegatronChoices {
         },
         transformer_engine: true,
         deterministic: true,
+        large_on_blackwell: true,
         cross_entropy: CrossEntropy::Plain,
         deferred_heads: 0,
         mask: true,
         grouped_experts: false,
+        core_buffer: false,
         tensor_overlap: false,
         optimizer_instances: 1,
         microbatch_group: None,
@@ -71,7 +73,7 @@ fn worked_parts() {
     let head = part(&plan, &choices, "logits and loss, or a layer recomputed");
     assert_eq!(head.get(), 4096 * 50_304 * 6 + 8 * MEBIBYTE);
     // A mask of 4 · 1024² bytes, and a byte for each element of the embedding.
-    let masks = part(&plan, &choices, "masks and buffers between stages");
+    let masks = part(&plan, &choices, "masks and buffers");
     assert_eq!(masks.get(), 6 * MEBIBYTE);
     let mut hopper = plan;
     hopper.cluster.device.architecture = "Hopper".to_owned();
@@ -81,6 +83,82 @@ fn worked_parts() {
     };
     assert_eq!(part(&hopper, &choices, "workspaces").get(), 96 * MEBIBYTE);
     assert_eq!(part(&hopper, &overlapped, "workspaces").get(), 160 * MEBIBYTE);
+}
+
+/// Scores of 4 sequences, 8 heads and 1,024 by 1,024 tokens: 64 MiB in BF16, a half of it on each of two ranks.
+#[test]
+fn the_cores_own_buffer_is_there_once() {
+    let more = |tp| {
+        let with = MegatronChoices {
+            core_buffer: true,
+            ..dropping(true)
+        };
+        let of = |choices| part(&small(tp, 1, 1), choices, "masks and buffers").get();
+        of(&with) - of(&dropping(true))
+    };
+    assert_eq!((more(1), more(2)), (64 * MEBIBYTE, 32 * MEBIBYTE));
+}
+
+/// A softmax that is kept in FP32 takes two bytes a score more: 64 MiB a layer.
+#[test]
+fn a_softmax_in_fp32_is_kept_as_it_is() {
+    let of = |softmax_fp32| {
+        let mut choices = dropping(true);
+        choices.kept.softmax_fp32 = softmax_fp32;
+        part(&small(1, 1, 1), &choices, "activations in flight").get()
+    };
+    assert_eq!(of(true) - of(false), 12 * 64 * MEBIBYTE);
+}
+
+/// PyTorch's default workspace on Blackwell is 8.125 MiB, and 32 MiB since February 2026; a run that asks has 32 MiB.
+#[test]
+fn workspaces_on_blackwell_follow_pytorch() {
+    let mut plan = small(1, 1, 1);
+    plan.cluster.device.architecture = "Blackwell".to_owned();
+    let of = |deterministic, large_on_blackwell| {
+        let choices = MegatronChoices {
+            deterministic,
+            large_on_blackwell,
+            ..dropping(false)
+        };
+        part(&plan, &choices, "workspaces").get()
+    };
+    assert_eq!(of(false, false), 48 * MEBIBYTE + MEBIBYTE / 4);
+    assert_eq!(of(false, true), 96 * MEBIBYTE);
+    assert_eq!(of(true, false), 96 * MEBIBYTE, "the run says what it wants");
+}
+
+/// A copy of 4,096 tokens by 50,304 in FP32 is 786 MiB.
+#[test]
+fn a_compiled_loss_holds_as_many_copies_as_its_compiler_makes() {
+    let plan = small(1, 1, 1);
+    let of = |copies| {
+        let choices = MegatronChoices {
+            cross_entropy: CrossEntropy::Fused { copies },
+            ..dropping(false)
+        };
+        part(&plan, &choices, "logits and loss, or a layer recomputed").get()
+    };
+    assert_eq!(of(3) - of(2), 786 * MEBIBYTE);
+    assert_eq!(of(4) - of(2), 2 * 786 * MEBIBYTE);
+}
+
+/// 12 layers of 12 · 512² + 13 · 512, embeddings of 50,304 and 1,024 positions by 512, and a last norm of 2 · 512: 64.3 M
+/// parameters, twice in FP32.
+#[test]
+fn loaded_moments_are_two_numbers_a_parameter() {
+    let parameters = 12 * (12 * 512 * 512 + 13 * 512) + (50_304 + 1024) * 512 + 2 * 512;
+    let plan = small(1, 1, 1);
+    let moments = megatron_loaded_moments(&plan, &dropping(false)).as_f64();
+    let by_hand = f64::from(8 * parameters);
+    assert!((moments / by_hand - 1.0).abs() < 0.01, "{moments} {by_hand}");
+    let mut divided = plan;
+    divided.layout.zero = ZeroStage::Optimizer;
+    let share = megatron_loaded_moments(&divided, &dropping(false)).as_f64();
+    assert!(
+        (share * 8.0 / moments - 1.0).abs() < 1e-3,
+        "one of eight ranks: {share}"
+    );
 }
 
 /// The slow twin: every tensor of a layer written out, in units of tokens by hidden.
@@ -127,7 +205,7 @@ fn choices_only_add() {
     let plain = dropping(false);
     let more = [
         MegatronChoices {
-            cross_entropy: CrossEntropy::Fused,
+            cross_entropy: CrossEntropy::Fused { copies: 2 },
             ..plain
         },
         MegatronChoices {

@@ -14,6 +14,9 @@ pub enum Scores {
 pub struct KeptTensors {
     /// Scores are saved, as by an attention core of separate kernels, instead of a logarithm per row.
     pub scores: bool,
+    /// With `scores`, the output of the softmax is saved in FP32: separate kernels that compute it there, whose result is
+    /// only then rounded (`forward_torch_softmax` of Megatron-Core).
+    pub softmax_fp32: bool,
     /// Scores are dropped at random: with `scores`, their mask and the dropped scores are saved too.
     pub score_dropout: bool,
     /// Outputs of blocks are dropped at random, and the masks saved, a byte an element.

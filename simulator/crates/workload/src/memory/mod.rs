@@ -19,7 +19,9 @@ mod statics;
 mod tests;
 
 pub use activations::{ActivationMemory, SavedTensor};
-pub use allocated::{AllocatedPart, CrossEntropy, MegatronChoices, megatron_allocated};
+pub use allocated::{
+    AllocatedPart, CrossEntropy, MegatronChoices, megatron_allocated, megatron_loaded_moments,
+};
 pub use buffers::{context_buffers, deep_ep_buffers, framework_context, nccl_buffers};
 pub use cause::{CAUSES, Cause};
 pub use device_used::deep_speed_device_used;
