@@ -1,6 +1,6 @@
 //! Arguments of Megatron-LM that bear on memory and are no part of a scenario.
 
-use orrery_workload::memory::{CrossEntropy, KeptTensors, MegatronChoices};
+use orrery_workload::memory::{CrossEntropy, KeptTensors, MegatronChoices, Muon};
 use serde_json::{Map, Value};
 
 use super::recorded::Software;
@@ -142,6 +142,10 @@ impl Arguments {
             core_buffer: local,
             tensor_overlap: self.has("tp-comm-overlap"),
             optimizer_instances: self.count("num-distributed-optimizer-instances").unwrap_or(1),
+            muon: (self.text("optimizer") == Some("muon")).then(|| Muon {
+                by_tensor: self.has("use-distributed-optimizer"),
+                norm_biases: self.text("normalization").is_none_or(|norm| norm == "LayerNorm"),
+            }),
             microbatch_group: self.count("microbatch-group-size-per-virtual-pipeline-stage"),
         }
     }

@@ -256,3 +256,48 @@ fn an_old_core_keeps_its_scores_where_results_must_repeat() {
     let more = (of("24.01") - of("24.10")) / f64::from(1 << 20);
     assert!((more - 12.0 * (160.0 - 4.125)).abs() < 0.01, "{more}");
 }
+
+/// States of Muon on the last rank, by hand, and all that is held between steps beside what was measured then.
+///
+/// 12 layers of 512 with 8 experts of 1,024: vectors of 512 (50), routers of 4,096, projections of 512² and 3 · 512²,
+/// positions of 1,024 · 512, and an embedding of 50,304 · 512: 88 tensors that are not experts, of which eight ranks deal
+/// the last one six vectors, two routers, two projections and, as the 88th, the embedding; four ranks deal it four of each
+/// but the embedding, and eight of the experts' matrices lie on one rank.
+#[test]
+fn muon_has_one_momentum_for_a_matrix() {
+    let (out, qkv, embedding) = (512 * 512, 3 * 512 * 512, 50_304 * 512);
+    let expert = 12 * 2 * 512 * 1024;
+    let all = 12 * (out + qkv + 4096) * 8 + (embedding + 1024 * 512 + 50 * 512) * 12;
+    let by_hand = [
+        (
+            "0575",
+            (2 * 4096 + 2 * out + expert) * 8 + (6 * 512 + embedding) * 12,
+        ),
+        (
+            "0577",
+            (4 * 4096 + 2 * out + 4 * qkv + 2 * expert) * 8 + 12 * 512 * 12,
+        ),
+        ("0587", all + expert * 8),
+    ];
+    let table = completed();
+    for (id, states) in by_hand {
+        let row = table
+            .rows
+            .iter()
+            .find(|row| field(row, "id").ends_with(id))
+            .expect("it is there");
+        let parts = Case::of(row).expect("it is complete").parts();
+        let of = |name| {
+            parts
+                .iter()
+                .find(|part| part.name == name)
+                .map(|part| part.bytes.as_f64())
+        };
+        assert_eq!(of("optimizer states"), Some(f64::from(states)), "{id}");
+        let still = ["parameters and gradients", "optimizer states", "workspaces"]
+            .map(|name| of(name).unwrap_or(0.0));
+        let held = number(row, "mem_allocated_bytes").expect("it was measured");
+        let share = still.iter().sum::<f64>() / held;
+        assert!((0.95..1.0).contains(&share), "{id}: {share}");
+    }
+}

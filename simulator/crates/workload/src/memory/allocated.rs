@@ -5,12 +5,13 @@
 //! fragments of its blocks are not counted.
 
 use orrery_operation::Precision;
-use orrery_scenario::plan::{AttentionShape, Law, Layer, MlpShape, Plan, VirtualStage, ZeroStage};
+use orrery_scenario::plan::{Law, Layer, MlpShape, Plan, VirtualStage, ZeroStage};
 use orrery_units::Bytes;
 
+use super::muon::muon_states;
 use super::parameters::{rank_parameters, stages_of};
 use super::statics::{StaticMemory, share};
-use super::{ActivationMemory, Cause, KeptTensors};
+use super::{ActivationMemory, Cause, KeptTensors, Muon};
 
 /// One mebibyte.
 const MEBIBYTE: u64 = 1 << 20;
@@ -81,6 +82,8 @@ pub struct MegatronChoices {
     pub tensor_overlap: bool,
     /// Groups of data-parallel ranks that each hold the whole optimiser.
     pub optimizer_instances: u64,
+    /// Where matrices have one momentum: how their states lie. Otherwise the optimiser is Adam.
+    pub muon: Option<Muon>,
     /// Microbatches that a chunk runs in a row when interleaved; none for one per stage.
     pub microbatch_group: Option<u64>,
 }
@@ -112,7 +115,10 @@ pub fn megatron_allocated(plan: &Plan, choices: &MegatronChoices) -> Vec<Allocat
         part("parameters and gradients", held(plan, last)),
         part(
             "optimizer states",
-            optimizer(plan, last, choices.optimizer_instances),
+            match choices.muon {
+                Some(muon) => muon_states(plan, last, muon),
+                None => optimizer(plan, last, choices.optimizer_instances),
+            },
         ),
         part("activations in flight", in_flight(plan, choices, &chunks)),
         part("logits and loss, or a layer recomputed", head.max(again)),
@@ -287,9 +293,7 @@ fn workspaces(plan: &Plan, choices: &MegatronChoices) -> Bytes {
 /// Worked: 4 sequences of 1,024 tokens and 8 heads in BF16: 64 MiB.
 fn core_buffer(plan: &Plan) -> Bytes {
     let (layout, training) = (&plan.layout, &plan.training);
-    let heads = plan.model.layers.iter().map(|layer| match layer.attention {
-        AttentionShape::Grouped { heads, .. } | AttentionShape::Latent { heads, .. } => heads,
-    });
+    let heads = plan.model.layers.iter().map(|layer| layer.attention.heads());
     let heads = heads.max().unwrap_or(0).div_ceil(u64::from(layout.tp));
     let rows = training.micro_batch * training.sequence_length / u64::from(layout.cp) * heads;
     training

@@ -13,6 +13,7 @@ mod device_used;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod kept;
+mod muon;
 mod parameters;
 mod statics;
 #[cfg(test)]
@@ -26,5 +27,6 @@ pub use buffers::{context_buffers, deep_ep_buffers, framework_context, nccl_buff
 pub use cause::{CAUSES, Cause};
 pub use device_used::deep_speed_device_used;
 pub use kept::{KeptTensors, Scores};
+pub use muon::Muon;
 pub use parameters::{RankParameters, layer_parameters, mtp_parameters, rank_parameters};
 pub use statics::StaticMemory;
