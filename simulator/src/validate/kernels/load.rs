@@ -21,19 +21,32 @@ pub(super) struct Routing {
     pub(super) experts: u32,
     pub(super) ranks: u32,
     pub(super) skew: f64,
-    /// Whether the gate runs in the call and takes four of eight groups of experts first (DeepSeek-V3, section 2.1.2).
-    pub(super) limited: bool,
+    pub(super) dealing: Dealing,
+}
+
+/// What becomes of the choices that the tables make for their tokens before a rank computes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dealing {
+    /// The rank computes those of its own experts and skips the others.
+    Own,
+    /// The gate runs in the call and takes four of eight groups of experts first (DeepSeek-V3, section 2.1.2).
+    Limited,
+    /// A token with a choice on the rank brings all of its choices, and those of other ranks fall on the first expert: the
+    /// rank's part is cut out before the call, whose kernel knows no expert that is absent (aiconfigurator,
+    /// collector/sglang/collect_moe.py at 095f58a).
+    Clamped,
 }
 
 /// Groups of experts of a gate that is limited to some, and how many it takes.
-const GROUPS: (u32, u32) = (8, 4);
+pub(super) const GROUPS: (u32, u32) = (8, 4);
 
 /// The load of the fullest rank.
 pub(super) fn fullest(routing: &Routing) -> LocalLoad {
-    let loads = match (routing.skew > 0.0, routing.limited) {
+    let loads = match (routing.skew > 0.0, routing.dealing) {
         (true, _) => uneven(routing),
-        (false, true) => limited(routing),
-        (false, false) => equal(routing),
+        (false, Dealing::Limited) => limited(routing),
+        (false, Dealing::Clamped) => clamped(routing),
+        (false, Dealing::Own) => equal(routing),
     };
     let mut load = LocalLoad {
         rows: 0.0,
@@ -80,7 +93,7 @@ fn equal(routing: &Routing) -> Vec<f64> {
 fn limited(routing: &Routing) -> Vec<f64> {
     let (groups, taken) = GROUPS;
     let tokens = f64::from(routing.tokens);
-    let local = (routing.experts / routing.ranks.max(1)).max(1);
+    let local = local_experts(routing);
     let kept = routing.chosen * taken / groups;
     let reached = routing.experts * taken / groups;
     (0..local)
@@ -99,6 +112,79 @@ fn limited(routing: &Routing) -> Vec<f64> {
         })
         .filter(|rows| *rows > 0.0)
         .collect()
+}
+
+/// Equal loads whose tokens bring their choices of other ranks too.
+///
+/// A token takes one expert of every `experts / topk`, the next token the experts beside them. Worked: 1024 tokens of 8 of
+/// 256 experts on 32 ranks: one token in four has a choice among the first 8 experts; of the 2048 rows that these bring,
+/// 256 are local, and the other 1792 fall on the first expert.
+fn clamped(routing: &Routing) -> Vec<f64> {
+    let &Routing {
+        tokens,
+        chosen,
+        experts,
+        ..
+    } = routing;
+    let local = local_experts(routing);
+    let stride = experts.div_ceil(chosen.max(1));
+    let mut loads = vec![0.0; local as usize];
+    for token in 0..tokens {
+        // Few tokens are spread over the stride.
+        let first = if tokens >= stride {
+            token
+        } else {
+            token * stride / tokens
+        };
+        let own: Vec<u32> = (0..chosen)
+            .map(|choice| (first + choice * stride) % experts)
+            .filter(|expert| *expert < local)
+            .collect();
+        for &expert in &own {
+            loads[expert as usize] += 1.0;
+        }
+        if !own.is_empty() {
+            loads[0] += f64::from(chosen) - own.len() as f64;
+        }
+    }
+    loads.retain(|rows| *rows > 0.0);
+    loads
+}
+
+/// Experts of a rank.
+fn local_experts(routing: &Routing) -> u32 {
+    (routing.experts / routing.ranks.max(1)).max(1)
+}
+
+/// How many tokens have a choice among the experts that are `(load, local)`, given largest first: loads are laid end to
+/// end and cut at every `tokens`, so that token `t` takes what stands at `t` of each part (aiconfigurator,
+/// collector/helper.py).
+///
+/// Worked: loads 4, 3, 2 and 1 over 5 tokens stand at 0 to 4, 4 to 7, 7 to 9 and 9 to 10. The second covers token 4 and,
+/// wrapped, 0 and 1; the last covers token 4: together three tokens.
+fn reached(loads: &[(f64, bool)], tokens: f64) -> f64 {
+    let mut parts: Vec<(f64, f64)> = Vec::new();
+    let mut at = 0.0;
+    for &(load, local) in loads {
+        let (from, to) = (at, at + load);
+        at = to;
+        if !local {
+            continue;
+        }
+        if load >= tokens {
+            return tokens;
+        }
+        let from = from % tokens;
+        parts.push((from, (from + load).min(tokens)));
+        parts.push((0.0, (from + load - tokens).max(0.0)));
+    }
+    parts.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut covered, mut end) = (0.0, 0.0_f64);
+    for (from, to) in parts {
+        covered += (to - from.max(end)).max(0.0);
+        end = end.max(to);
+    }
+    covered
 }
 
 /// Quantiles of the power law, none above the number of tokens: a token takes an expert once.
@@ -121,7 +207,7 @@ fn quantiles(routing: &Routing) -> Vec<f64> {
 /// Mean, over the orders, of the sorted loads of the fullest rank.
 fn uneven(routing: &Routing) -> Vec<f64> {
     let loads = quantiles(routing);
-    let local = (routing.experts / routing.ranks.max(1)).max(1) as usize;
+    let local = local_experts(routing) as usize;
     let mut mean = vec![0.0; local];
     for order in 0..ORDERS {
         let seed = Seed::new(0);
@@ -136,6 +222,13 @@ fn uneven(routing: &Routing) -> Vec<f64> {
             .max_by(|a, b| sum(a).total_cmp(&sum(b)))
             .unwrap_or_default();
         let mut sorted: Vec<f64> = fullest.iter().map(|(_, load)| *load).collect();
+        if routing.dealing == Dealing::Clamped {
+            let is_local = |part: &(f64, f64)| fullest.iter().any(|own| own.0 == part.0);
+            let mut all: Vec<(f64, bool)> = keyed.iter().map(|part| (part.1, is_local(part))).collect();
+            all.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let rows = reached(&all, f64::from(routing.tokens)) * f64::from(routing.chosen);
+            sorted[0] += (rows - sum(fullest)).max(0.0);
+        }
         sorted.sort_by(|a, b| b.total_cmp(a));
         for (mean, load) in mean.iter_mut().zip(sorted) {
             *mean += load / f64::from(u32::try_from(ORDERS).unwrap_or(u32::MAX));
@@ -157,7 +250,7 @@ mod tests {
             experts: 256,
             ranks: 8,
             skew: 0.0,
-            limited: false,
+            dealing: Dealing::Own,
         };
         let load = fullest(&routing);
         assert!((load.rows - 1024.0).abs() < 1e-9, "{load:?}");
@@ -180,7 +273,7 @@ mod tests {
                 experts: 256,
                 ranks,
                 skew: 0.0,
-                limited: true,
+                dealing: Dealing::Limited,
             })
         };
         let (all, half, few) = (rows(1), rows(2), rows(32));
@@ -198,6 +291,58 @@ mod tests {
         );
     }
 
+    /// The worked example of [`clamped`], and 8 ranks, each of which has a choice of every token: all 8192 rows, of which
+    /// 1024 are the rank's own, 32 for each of 32 experts, and 7168 fall on the first. Two of 8 experts: rank 0 of 8 has one
+    /// expert and one choice of every fourth token, which bring another row each.
+    #[test]
+    fn tokens_bring_their_choices_of_other_ranks() {
+        let load = |chosen, experts, ranks| {
+            fullest(&Routing {
+                tokens: 1024,
+                chosen,
+                experts,
+                ranks,
+                skew: 0.0,
+                dealing: Dealing::Clamped,
+            })
+        };
+        let found = [(8, 256, 32), (8, 256, 8), (2, 8, 8)].map(|(chosen, experts, ranks)| {
+            let load = load(chosen, experts, ranks);
+            (load.rows, load.active, load.largest)
+        });
+        let expected = [
+            (2048.0, 8.0, 32.0 + 1792.0),
+            (8192.0, 32.0, 32.0 + 7168.0),
+            (512.0, 1.0, 512.0),
+        ];
+        assert_eq!(found, expected, "rows, experts with one and rows of the first");
+    }
+
+    /// The worked example of [`reached`] with the second and the last expert on the rank, and what fills every token.
+    #[test]
+    fn tokens_are_counted_once() {
+        let loads = |local: [bool; 4]| {
+            let found = [4.0, 3.0, 2.0, 1.0].into_iter().zip(local);
+            reached(&found.collect::<Vec<_>>(), 5.0)
+        };
+        assert!(
+            (loads([false, true, false, true]) - 3.0).abs() < 1e-12,
+            "4, 0 and 1"
+        );
+        assert!(
+            (loads([true, true, false, false]) - 5.0).abs() < 1e-12,
+            "all five"
+        );
+        assert!(
+            (loads([false, false, true, false]) - 2.0).abs() < 1e-12,
+            "2 and 3"
+        );
+        assert!(
+            (reached(&[(6.0, true)], 5.0) - 5.0).abs() < 1e-12,
+            "no more than there are"
+        );
+    }
+
     /// With one rank nothing can be uneven between ranks; with 32 the fullest has more than its share, and no expert
     /// has more rows than there are tokens.
     #[test]
@@ -208,7 +353,7 @@ mod tests {
             experts: 256,
             ranks,
             skew: 1.2,
-            limited: false,
+            dealing: Dealing::Own,
         };
         let all = fullest(&routing(1));
         assert!((all.rows - 32_768.0).abs() < 1e-6, "{all:?}");

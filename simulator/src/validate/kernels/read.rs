@@ -9,7 +9,7 @@ use orrery_profile::library::{
 use orrery_scenario::catalog::{hardware, hardware_csv};
 use orrery_units::Bytes;
 
-use super::load::{Routing, fullest};
+use super::load::{Dealing, GROUPS, Routing, fullest};
 use super::{Call, Class, Entry, Known};
 use crate::validate::table::{self, Table, field, number};
 
@@ -31,6 +31,12 @@ const MIXED: [&str; 6] = ["gpu", "op", "impl", "dtype", "seq_kv", "time_us"];
 
 /// Releases that gate within the call that is timed.
 const LIMITED: [&str; 2] = ["sglang 0.5.14", "vllm"];
+
+/// The mode of TensorRT-LLM whose calls gate, as DeepSeek-V3 does whatever the model.
+const MIN_LATENCY: &str = "moe_torch_flow_min_latency";
+
+/// The kernel that a collector calls by itself with a rank's part of the tokens.
+const CUT_OUT: &str = " sglang_fused_moe_triton";
 
 /// The library whose kernel for one new token depends on how many heads share keys.
 const BY_GROUP: &str = "trtllm";
@@ -368,7 +374,7 @@ fn experts(reader: &mut Reader, cells: &Cells) -> Result<Known, String> {
             experts: whole(cells, "num_experts")?,
             ranks: whole(cells, "moe_ep_size")?,
             skew,
-            limited: false,
+            dealing: Dealing::Own,
         },
         hidden: whole(cells, "hidden_size")?,
         inner: whole(cells, "inter_size")?,
@@ -387,10 +393,30 @@ struct Layer {
 
 impl Layer {
     /// Whether the timed call gates, and takes groups of experts first: `SGLang` 0.5.14 and vLLM do for the layers of
-    /// DeepSeek-V3, which their collectors know by its 256 experts of width 2048; TensorRT-LLM is given its choices.
+    /// DeepSeek-V3, which their collectors know by its 256 experts of width 2048; TensorRT-LLM is given its choices, but
+    /// in its mode of least latency gates every model as DeepSeek-V3 does (aiconfigurator, collector/trtllm/collect_moe.py
+    /// at 095f58a), which changes nothing where a token takes fewer experts than there are groups taken.
     fn gates_by_group(&self, release: &str) -> bool {
         let deepseek = (self.hidden, self.inner, self.routing.experts) == (7168, 2048, 256);
-        deepseek && LIMITED.iter().any(|library| release.starts_with(library))
+        let by_library = deepseek && LIMITED.iter().any(|library| release.starts_with(library));
+        by_library || (release.ends_with(MIN_LATENCY) && self.routing.chosen > GROUPS.1)
+    }
+
+    /// What the collector of `release` does with the choices of other ranks. The Triton kernel of `SGLang` is called by
+    /// itself and given the rank's part of the tokens ([`Dealing::Clamped`]): always in 0.5.10, but for the table of B200,
+    /// which is older than that (24 April 2026, the others from 5 May on); in 0.5.14 where the collector knows no more
+    /// of a model's gate than its softmax, as of Mixtral's alone here, and calls no whole layer.
+    fn dealing(&self, device: &str, release: &str) -> Dealing {
+        let is_cut = match release.strip_suffix(CUT_OUT) {
+            Some("sglang 0.5.10") => !device.starts_with("B200"),
+            Some("sglang 0.5.14") => (self.hidden, self.inner, self.routing.experts) == (4096, 14_336, 8),
+            _ => false,
+        };
+        match (is_cut && self.routing.ranks > 1, self.gates_by_group(release)) {
+            (true, _) => Dealing::Clamped,
+            (false, true) => Dealing::Limited,
+            (false, false) => Dealing::Own,
+        }
     }
 
     fn known(
@@ -411,19 +437,19 @@ impl Layer {
         } = self.routing;
         let (hidden, inner) = (self.hidden, self.inner);
         let routing = Routing {
-            limited: self.gates_by_group(&release),
+            dealing: self.dealing(&device, &release),
             ..self.routing
         };
         let [tokens_key, chosen_key, experts_key, ranks_key] =
             [tokens, chosen, experts, ranks].map(u64::from);
-        let limited = u64::from(routing.limited);
+        let dealing = routing.dealing as u64;
         let key = [
             tokens_key,
             chosen_key,
             experts_key,
             ranks_key,
             skew.to_bits(),
-            limited,
+            dealing,
         ];
         let load = *reader.routings.entry(key).or_insert_with(|| fullest(&routing));
         let call = LibraryExperts {
@@ -474,7 +500,7 @@ fn mixed(reader: &mut Reader, cells: &Cells) -> Result<Known, String> {
                     experts: whole(cells, "experts")?,
                     ranks: whole(cells, "ep")?,
                     skew: 0.0,
-                    limited: false,
+                    dealing: Dealing::Own,
                 },
                 hidden: whole(cells, "hidden")?,
                 inner: whole(cells, "moe_ffn")?,

@@ -60,6 +60,35 @@ fn attention_and_experts_are_predicted_without_their_shape() {
     );
 }
 
+/// The rows that a rank of 8 was given of 16,384 tokens of 8 of 256 experts: all where the collector kept tokens whole
+/// (SGLang 0.5.10), an eighth in its older table of B200 and where TensorRT-LLM is given them.
+#[test]
+fn a_rank_is_given_what_its_collector_gave_it() {
+    let entries = reduced("kernels_aic.csv.gz", |row| {
+        row["op"] == "fused_moe_local"
+            && row["experts"] == "256"
+            && row["ep"] == "8"
+            && row["tokens"] == "16384"
+            && (row["impl"].contains("0.5.10 sglang_fused_moe_triton") || row["impl"].contains("1.3.0rc10"))
+    });
+    assert_eq!(entries.len(), 14, "eight devices and six");
+    for entry in entries {
+        let known = entry.known.expect("a row of the law");
+        let Call::Experts(call) = &known.call else {
+            panic!("{} has no experts", entry.id);
+        };
+        let is_whole = known.release.starts_with("sglang") && !known.device.starts_with("B200");
+        let expected = if is_whole { 131_072.0 } else { 16_384.0 };
+        assert!(
+            (call.load.rows - expected).abs() < 1e-6,
+            "{} {}: {} rows, not {expected}",
+            known.device,
+            known.release,
+            call.load.rows
+        );
+    }
+}
+
 /// Four shapes alone, of two libraries of which one has two kernels for a new token: each told from the other three.
 #[test]
 fn attention_of_one_device_is_predicted_without_its_shape() {
