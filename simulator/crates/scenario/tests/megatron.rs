@@ -149,3 +149,21 @@ fn defaults_are_those_of_the_framework() {
         assert_eq!(formats.gradients.bits(), bits, "{arguments}");
     }
 }
+
+/// Prediction modules come on top of the last stage; no stage has fewer layers for them unless told so.
+#[test]
+fn prediction_modules_take_no_layers_from_the_last_stage() {
+    let line = "--num-layers 16 --hidden-size 512 --num-attention-heads 8 --seq-length 1024 --micro-batch-size 4 \
+                --global-batch-size 32 --bf16 --pipeline-model-parallel-size 2 \
+                --num-virtual-stages-per-pipeline-rank 4 --mtp-num-layers 1";
+    let cluster = MegatronCluster {
+        gpu: Some("H100".to_owned()),
+        nodes: Some(1),
+        gpus_per_node: Some(8),
+    };
+    let import = megatron(line, &cluster).unwrap();
+    let stages = load_with(&import.scenario, &[], &[]).unwrap().layout.stages;
+    let layers: Vec<usize> = stages.iter().map(|stage| stage.layers.len()).collect();
+    assert_eq!(layers, [2; 8]);
+    assert_eq!(stages[7].mtp_layers, 1);
+}

@@ -9,7 +9,7 @@ use orrery_scenario::plan::{Law, Layer, MlpShape, Plan, VirtualStage, ZeroStage}
 use orrery_units::Bytes;
 
 use super::muon::muon_states;
-use super::parameters::{rank_parameters, stages_of};
+use super::parameters::{RankParameters, rank_parameters, stages_of};
 use super::statics::{StaticMemory, share};
 use super::{ActivationMemory, Cause, KeptTensors, Muon};
 
@@ -120,6 +120,10 @@ pub fn megatron_allocated(plan: &Plan, choices: &MegatronChoices) -> Vec<Allocat
                 None => optimizer(plan, last, choices.optimizer_instances),
             },
         ),
+        part(
+            "embedding of prediction modules",
+            prediction_embedding(plan, last, choices),
+        ),
         part("activations in flight", in_flight(plan, choices, &chunks)),
         part("logits and loss, or a layer recomputed", head.max(again)),
         part("workspaces", workspaces(plan, choices)),
@@ -144,6 +148,44 @@ fn held(plan: &Plan, last: u32) -> Bytes {
         .filter(|&(cause, _)| matches!(cause, Cause::Weights | Cause::Gradients))
         .map(|(_, bytes)| bytes)
         .sum()
+}
+
+/// A copy of the embedding for prediction modules on a rank that has neither it nor a head that is tied to it
+/// (`gpt_model.py`), with its gradients and states.
+///
+/// Worked: 50,304 by 512 with 6 bytes of parameters and gradients and 12 of states: 442 MiB.
+fn prediction_embedding(plan: &Plan, last: u32, choices: &MegatronChoices) -> Bytes {
+    let has = |of: fn(&VirtualStage) -> bool| stages_of(plan, last).any(of);
+    let model = &plan.model;
+    if !has(|stage| stage.mtp_layers > 0) || has(|stage| stage.embedding) || model.tied_embeddings {
+        return Bytes::ZERO;
+    }
+    let copy = RankParameters {
+        dense: (model.vocab * model.hidden).div_ceil(u64::from(plan.layout.tp)),
+        experts: 0,
+    };
+    let (formats, zero) = (plan.training.formats, plan.layout.zero);
+    let instances = choices.optimizer_instances.max(1);
+    let states = |format| {
+        share(
+            plan,
+            copy,
+            format,
+            (zero >= ZeroStage::Optimizer).then_some(instances),
+        )
+    };
+    share(
+        plan,
+        copy,
+        formats.weights,
+        (zero >= ZeroStage::Parameters).then_some(1),
+    ) + share(
+        plan,
+        copy,
+        formats.gradients,
+        (zero >= ZeroStage::Gradients).then_some(1),
+    ) + states(formats.master)
+        + states(formats.moments) * 2
 }
 
 /// Master parameters and moments, divided within each of `instances` groups of data-parallel ranks.

@@ -162,6 +162,24 @@ fn loaded_moments_are_two_numbers_a_parameter() {
     );
 }
 
+/// 50,304 by 512 numbers, of 2 + 4 bytes and 12 of states; none where the rank has the matrix anyway.
+#[test]
+fn prediction_modules_have_an_embedding_of_their_own() {
+    let of = |stages, tied, modules| {
+        let mut plan = small(1, stages, 1);
+        plan.model.tied_embeddings = tied;
+        plan.model.mtp_layers = modules;
+        if let Some(last) = plan.layout.stages.last_mut() {
+            last.mtp_layers = modules;
+        }
+        part(&plan, &dropping(false), "embedding of prediction modules").get()
+    };
+    assert_eq!(of(4, false, 1), 50_304 * 512 * 18);
+    for without in [of(1, false, 1), of(4, true, 1), of(4, false, 0)] {
+        assert_eq!(without, 0, "a copy that is there already, or that nobody needs");
+    }
+}
+
 /// The slow twin: every tensor of a layer written out, in units of tokens by hidden.
 #[test]
 fn layers_equal_a_count_by_hand() {

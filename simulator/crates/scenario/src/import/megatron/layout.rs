@@ -113,6 +113,10 @@ fn stages(arguments: &mut Arguments, text: &mut String, num_layers: u64, pp: u64
         line(text, "last_stage_less", loss);
     } else if let Some(shares) = uneven(num_layers, pp, chunks, first, last) {
         line(text, "layers_per_stage", format!("[{}]", shares.join(", ")));
+    } else if arguments.number("mtp-num-layers").is_some() && num_layers.is_multiple_of(pp * chunks) {
+        // Prediction modules come on top of the last stage: layers are shared out as if there were none.
+        let shares = vec![(num_layers / (pp * chunks)).to_string(); (pp * chunks) as usize];
+        line(text, "layers_per_stage", format!("[{}]", shares.join(", ")));
     }
 }
 
