@@ -223,7 +223,7 @@ fn uneven(routing: &Routing) -> Vec<f64> {
             .unwrap_or_default();
         let mut sorted: Vec<f64> = fullest.iter().map(|(_, load)| *load).collect();
         if routing.dealing == Dealing::Clamped {
-            let is_local = |part: &(f64, f64)| fullest.iter().any(|own| own.0 == part.0);
+            let is_local = |part: &(f64, f64)| fullest.iter().any(|own| own.0.to_bits() == part.0.to_bits());
             let mut all: Vec<(f64, bool)> = keyed.iter().map(|part| (part.1, is_local(part))).collect();
             all.sort_by(|a, b| b.0.total_cmp(&a.0));
             let rows = reached(&all, f64::from(routing.tokens)) * f64::from(routing.chosen);
