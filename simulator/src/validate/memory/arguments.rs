@@ -97,6 +97,14 @@ impl Arguments {
         format!("{chosen:?}|{}", BEARING.map(said).join("|"))
     }
 
+    /// Whether ranks load a checkpoint in parts and exchange them as they are: the format of the optimiser that any layout
+    /// can read is cut once more after the exchange.
+    pub(super) fn exchanges_shards(&self) -> bool {
+        self.text("ckpt-format") == Some("torch_dist")
+            && self.has("ckpt-fully-parallel-load")
+            && !self.has("dist-ckpt-optim-fully-reshardable")
+    }
+
     /// What they choose, on a device of this generation and with this software.
     pub(super) fn choices(&self, is_hopper: bool, software: &Software) -> MegatronChoices {
         let local = self.text("transformer-impl") == Some("local");
@@ -142,6 +150,7 @@ impl Arguments {
             core_buffer: local,
             tensor_overlap: self.has("tp-comm-overlap"),
             optimizer_instances: self.count("num-distributed-optimizer-instances").unwrap_or(1),
+            parallel_load: false,
             muon: (self.text("optimizer") == Some("muon")).then(|| Muon {
                 by_tensor: self.has("use-distributed-optimizer"),
                 norm_biases: self.text("normalization").is_none_or(|norm| norm == "LayerNorm"),

@@ -100,6 +100,11 @@ fn gpu(row: &BTreeMap<String, String>) -> &str {
     field(row, "gpu").split('_').next().unwrap_or_default()
 }
 
+/// Whether the run went on from a checkpoint.
+fn is_resumed(row: &BTreeMap<String, String>) -> bool {
+    field(row, "gpu").ends_with("_2ND")
+}
+
 fn other_model(row: &BTreeMap<String, String>) -> Option<&'static str> {
     let case = field(row, "test_case");
     OTHER_MODELS
@@ -135,13 +140,20 @@ fn copied(table: &Table) -> BTreeSet<String> {
 fn compare(row: &BTreeMap<String, String>) -> Result<Compared, String> {
     let measured = number(row, "mem_max_allocated_bytes").ok_or("mem_max_allocated_bytes")?;
     let case = Case::of(row)?;
-    let predicted = case.parts().iter().map(|part| part.bytes).sum();
+    let parts = case.parts();
+    let predicted = parts.iter().map(|part| part.bytes).sum();
     let mut compared = beside(measured, predicted, INTERVAL);
+    // All that passes through while loading is the most that can be there still.
+    let passing = parts.iter().filter(|part| part.name == PASSING);
+    compared.low -= passing.map(|part| part.bytes.as_f64()).sum::<f64>();
     if may_keep_loaded(row) {
         compared.high += megatron_loaded_moments(&case.plan, &case.choices).as_f64();
     }
     Ok(compared)
 }
+
+/// The part of what passes through a rank while it loads a checkpoint.
+const PASSING: &str = "shards exchanged while loading";
 
 /// Whether the row went on from a checkpoint whose loaded moments wait for Python's collector beside those to which the
 /// optimiser copied them.
@@ -153,7 +165,7 @@ fn may_keep_loaded(row: &BTreeMap<String, String>) -> bool {
     let Some(arguments) = Arguments::parse(field(row, "args_json")) else {
         return false;
     };
-    field(row, "gpu").ends_with("_2ND")
+    is_resumed(row)
         && Software::of(row).loaded_waits()
         && arguments.text("ckpt-format") == Some("torch_dist")
         && !arguments.has("ckpt-fully-parallel-load")
@@ -226,7 +238,10 @@ impl Case {
             )
         })?;
         let is_hopper = plan.cluster.device.architecture == "Hopper";
-        let choices = arguments.choices(is_hopper, &Software::of(row));
+        let choices = MegatronChoices {
+            parallel_load: is_resumed(row) && arguments.exchanges_shards(),
+            ..arguments.choices(is_hopper, &Software::of(row))
+        };
         Ok(Self { plan, choices })
     }
 

@@ -82,6 +82,8 @@ pub struct MegatronChoices {
     pub tensor_overlap: bool,
     /// Groups of data-parallel ranks that each hold the whole optimiser.
     pub optimizer_instances: u64,
+    /// Whether the run went on from a checkpoint that ranks loaded in parts and exchanged (`exchange_utils.py`).
+    pub parallel_load: bool,
     /// Where matrices have one momentum: how their states lie. Otherwise the optimiser is Adam.
     pub muon: Option<Muon>,
     /// Microbatches that a chunk runs in a row when interleaved; none for one per stage.
@@ -124,6 +126,7 @@ pub fn megatron_allocated(plan: &Plan, choices: &MegatronChoices) -> Vec<Allocat
             "embedding of prediction modules",
             prediction_embedding(plan, last, choices),
         ),
+        part("shards exchanged while loading", exchanged(plan, last, choices)),
         part("activations in flight", in_flight(plan, choices, &chunks)),
         part("logits and loss, or a layer recomputed", head.max(again)),
         part("workspaces", workspaces(plan, choices)),
@@ -148,6 +151,42 @@ fn held(plan: &Plan, last: u32) -> Bytes {
         .filter(|&(cause, _)| matches!(cause, Cause::Weights | Cause::Gradients))
         .map(|(_, bytes)| bytes)
         .sum()
+}
+
+/// What passes through the rank while a checkpoint is loaded in parts and is still there in the first step.
+///
+/// Each shard that several ranks of a data-parallel group need is loaded by one and broadcast to all. Who does not need it
+/// takes part with a tensor that it drops without waiting, which PyTorch keeps until it has seen the broadcast done. That
+/// none is seen done before the first step is the most that can be; how many are depends on the machine. Such shards are
+/// those of other ranks' experts: their parameters where they have copies, and their states where the optimiser does, with
+/// the states of the other ranks of a group of the optimiser.
+///
+/// Worked: 19.8 M parameters and 50.3 M of experts, two groups of the optimiser on four ranks of which two share experts:
+/// 50.3 · (2 + 12) + 19.8 · 12 / 2 = 823 MB.
+fn exchanged(plan: &Plan, last: u32, choices: &MegatronChoices) -> Bytes {
+    let (layout, formats) = (&plan.layout, plan.training.formats);
+    let parameters = rank_parameters(plan, last);
+    let ranks = u64::from(layout.dp) * u64::from(layout.cp);
+    let copies = u64::from(layout.expert_dp()).max(1);
+    if !choices.parallel_load {
+        return Bytes::ZERO;
+    }
+    let others = (ranks / copies).max(1) - 1;
+    let states = |numbers| formats.master.bytes_of(numbers) + formats.moments.bytes_of(numbers) * 2;
+    let of_others = |bytes: Bytes| if copies > 1 { bytes * others } else { Bytes::ZERO };
+    let weights = of_others(formats.weights.bytes_of(parameters.experts));
+    if layout.zero < ZeroStage::Optimizer {
+        return weights + of_others(states(parameters.experts));
+    }
+    let groups = choices.optimizer_instances;
+    if groups < 2 {
+        return weights;
+    }
+    let rest = |numbers, parts: u64| states(numbers) * (parts.max(1) - 1) / parts.max(1);
+    weights
+        + rest(parameters.dense, ranks / groups)
+        + rest(parameters.experts, copies / groups)
+        + of_others(states(parameters.experts))
 }
 
 /// A copy of the embedding for prediction modules on a rank that has neither it nor a head that is tied to it

@@ -49,6 +49,7 @@ fn dropping(scores: bool) -> MegatronChoices {
         core_buffer: false,
         tensor_overlap: false,
         optimizer_instances: 1,
+        parallel_load: false,
         muon: None,
         microbatch_group: None,
     }
