@@ -36,13 +36,14 @@ impl Arguments {
         }
     }
 
-    /// With what a JSON object says instead: null takes an argument away.
-    pub(super) fn changed(mut self, changes: &str) -> Self {
-        if let Ok(Value::Object(changes)) = serde_json::from_str(changes) {
-            self.0.extend(changes);
-            self.0.retain(|_, value| !value.is_null());
-        }
-        self
+    /// With what a JSON object says instead: null takes an argument away. None of a text that is no JSON object.
+    pub(super) fn changed(mut self, changes: &str) -> Option<Self> {
+        let Ok(Value::Object(changes)) = serde_json::from_str(changes) else {
+            return None;
+        };
+        self.0.extend(changes);
+        self.0.retain(|_, value| !value.is_null());
+        Some(self)
     }
 
     /// All of them as a JSON object.

@@ -1,8 +1,9 @@
 //! Tables of the memory that runs of Megatron-Core allocated: the maximum of the last rank, predicted row by row.
 //!
 //! A row's arguments become a scenario by the importer of Megatron arguments; what of them bears on memory alone is
-//! read here, and so is what a table beside it tells of the software of the day. Nothing is fitted to a row or a model. Rows without a number of devices, of models that cannot be
-//! described, or whose arguments do not say what was held, are named.
+//! read here, and so is what a table beside it tells of the software of the day. Nothing is fitted to a row or a model.
+//! Rows without a number of devices, of models that cannot be described, or whose arguments do not say what was held, are
+//! named.
 
 mod arguments;
 mod device;
@@ -43,10 +44,8 @@ pub(super) fn of(file: &Path, metric: Metric) -> Option<Result<Vec<Row>, String>
     let mut table = read.ok()?;
     let name = super::stem(file);
     if table.has(&COLUMNS) {
-        return Some(recorded::told(file).map(|told| {
-            recorded::complete(&mut table, &told);
-            rows(&table, &name)
-        }));
+        let completed = recorded::told(file).and_then(|told| recorded::complete(&mut table, &told));
+        return Some(completed.map(|()| rows(&table, &name)));
     }
     (metric == Metric::Memory && steps::is_one(&table)).then(|| Ok(device::rows(&table, &name)))
 }

@@ -90,7 +90,10 @@ pub(super) fn told(file: &Path) -> Result<Table, String> {
 }
 
 /// Lays over each row of `table` what is told of it: what it lacks, and arguments that were others.
-pub(super) fn complete(table: &mut Table, told: &Table) {
+///
+/// # Errors
+/// When these are no JSON object: which row, and what stands there.
+pub(super) fn complete(table: &mut Table, told: &Table) -> Result<(), String> {
     let by_id: BTreeMap<&str, _> = told.rows.iter().map(|row| (field(row, "id"), row)).collect();
     for row in &mut table.rows {
         let Some(then) = by_id.get(field(row, "id")) else {
@@ -105,10 +108,17 @@ pub(super) fn complete(table: &mut Table, told: &Table) {
         if !changes.is_empty()
             && let Some(arguments) = Arguments::parse(field(row, "args_json"))
         {
-            let text = arguments.changed(changes).text_of_all();
-            row.insert("args_json".to_owned(), text);
+            let changed = arguments.changed(changes).ok_or_else(|| {
+                format!(
+                    "`arguments` of {} is no JSON object: {changes}\n  = help: write what was another as in \
+                     {{\"--swiglu\": null, \"--hidden-size\": 64}}, or leave the cell empty",
+                    field(row, "id")
+                )
+            })?;
+            row.insert("args_json".to_owned(), changed.text_of_all());
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -147,7 +157,7 @@ mod tests {
             "# source: x\nid,recorded,image,nodes,gpus_per_node,arguments\n\
              a,2026-01-15,25.11,2,4,\"{\"\"--swiglu\"\":null,\"\"--hidden-size\"\":64}\"\n",
         );
-        complete(&mut all, &told);
+        complete(&mut all, &told).expect("what is told is JSON");
         let says = |column| field(&all.rows[0], column);
         assert_eq!(
             ["nodes", "gpus_per_node", "recorded", "image"].map(says),
@@ -155,6 +165,15 @@ mod tests {
         );
         assert_eq!(says("args_json"), r#"{"--bf16":true,"--hidden-size":64}"#);
         assert_eq!(field(&all.rows[1], "recorded"), "", "nothing is told of it");
+    }
+
+    #[test]
+    fn changes_that_are_no_object_are_refused() {
+        let parse = |text| table::parse(text).expect("the table reads");
+        let mut all = parse("id,args_json\na,{}\n");
+        let told = parse("id,arguments\na,swiglu\n");
+        let refused = complete(&mut all, &told).expect_err("`swiglu` is no JSON object");
+        assert!(refused.contains("of a is no JSON object: swiglu"), "{refused}");
     }
 
     #[test]

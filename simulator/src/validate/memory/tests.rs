@@ -163,6 +163,13 @@ fn what_was_loaded_stays_in_few_resumed_runs() {
     );
 }
 
+/// The row whose number is `id`.
+fn of_id<'t>(table: &'t Table, id: &str) -> &'t BTreeMap<String, String> {
+    let mut rows = table.rows.iter();
+    rows.find(|row| field(row, "id").ends_with(id))
+        .expect("it is there")
+}
+
 /// The published table with what is told beside it.
 fn completed() -> Table {
     let file = table("megatron_ci_memory.csv.gz");
@@ -170,7 +177,7 @@ fn completed() -> Table {
     let mut all = read(table::text(&file)).expect("it reads");
     let told = recorded::told(&file).expect("what is beside it reads");
     assert_eq!(told.rows.len(), all.rows.len(), "every row is told of");
-    recorded::complete(&mut all, &told);
+    recorded::complete(&mut all, &told).expect("it is told as JSON");
     all
 }
 
@@ -279,11 +286,7 @@ fn muon_has_one_momentum_for_a_matrix() {
     ];
     let table = completed();
     for (id, states) in by_hand {
-        let row = table
-            .rows
-            .iter()
-            .find(|row| field(row, "id").ends_with(id))
-            .expect("it is there");
+        let row = of_id(&table, id);
         let parts = Case::of(row).expect("it is complete").parts();
         let of = |name| {
             parts
@@ -307,11 +310,7 @@ fn muon_has_one_momentum_for_a_matrix() {
 fn shards_that_others_need_pass_through_a_resumed_run() {
     let table = completed();
     let of = |id: &str| {
-        let row = table
-            .rows
-            .iter()
-            .find(|row| field(row, "id").ends_with(id))
-            .expect("it is there");
+        let row = of_id(&table, id);
         let parts = Case::of(row).expect("it is complete").parts();
         let found = parts
             .iter()
@@ -335,11 +334,7 @@ fn shards_that_others_need_pass_through_a_resumed_run() {
     );
     assert!(of("0520") + of("0498") < 1.0, "first runs load nothing");
     for id in ["0497", "0499", "0519", "0521"] {
-        let row = table
-            .rows
-            .iter()
-            .find(|row| field(row, "id").ends_with(id))
-            .expect("it is there");
+        let row = of_id(&table, id);
         let compared = compare(row).expect("it is complete");
         assert!(
             compared.low < compared.measured && compared.measured < compared.high,

@@ -383,8 +383,8 @@ fn core_buffer(plan: &Plan) -> Bytes {
         .bytes_of(rows * training.sequence_length)
 }
 
-/// The attention mask of a microbatch, the mask of the embedding's dropout, the core's buffer, and what is received from and sent to the
-/// neighbouring stages: two tensors, and two more when chunks are interleaved.
+/// The attention mask of a microbatch, the mask of the embedding's dropout, the core's buffer, and what is received from
+/// and sent to the neighbouring stages: two tensors, and two more when chunks are interleaved.
 fn small(plan: &Plan, choices: &MegatronChoices) -> Bytes {
     let (tokens, held) = rows(plan);
     let (hidden, sequence) = (plan.model.hidden, plan.training.sequence_length);

@@ -207,9 +207,69 @@ const fn up(gated: bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use orrery_scenario::plan::{Gate, Law, Recompute};
+
+    use super::super::fixture::{Gpt, deep_seek_v3};
+    use super::super::parameters::rank_parameters;
     use super::*;
 
     /// Ten tensors on four ranks: the example of Megatron-Core.
+    /// Tensor by tensor there are as many numbers as the rank has parameters, without the biases of gates, which no
+    /// optimiser moves.
+    #[test]
+    fn tensors_are_all_parameters() {
+        let muon = Muon {
+            by_tensor: false,
+            norm_biases: false,
+        };
+        let gpt = Gpt {
+            layers: 12,
+            hidden: 512,
+            heads: 8,
+            vocab: 50_304,
+            sequence: 1024,
+            tp: 1,
+            pp: 2,
+            dp: 4,
+            chunks: 1,
+            micro_batch: 4,
+            num_microbatches: 8,
+            sequence_parallel: false,
+            recompute: Recompute::None,
+        };
+        for plan in [deep_seek_v3(Law::Balanced), gpt.plan()] {
+            for pipeline in 0..plan.layout.pp {
+                let (mut all, mut biases) = (Tensors::default(), 0);
+                for stage in stages_of(&plan, pipeline) {
+                    all.push_stage(&plan, muon, stage);
+                    let layers = plan.model.layers[stage.layers.clone()].iter();
+                    let predicting = plan.model.layers.last().into_iter().cycle();
+                    let predicting = predicting.take(stage.mtp_layers as usize);
+                    biases += layers.chain(predicting).map(gate_biases).sum::<u64>();
+                }
+                let count = |tensors: &[Tensor]| tensors.iter().map(|tensor| tensor.numbers).sum::<u64>();
+                let parameters = rank_parameters(&plan, pipeline);
+                assert_eq!(
+                    (count(&all.dense) + biases, count(&all.experts)),
+                    (parameters.dense, parameters.experts),
+                    "{}, pipeline rank {pipeline}",
+                    plan.model.name
+                );
+            }
+        }
+    }
+
+    fn gate_biases(layer: &Layer) -> u64 {
+        match layer.mlp {
+            MlpShape::Moe {
+                experts,
+                gate: Gate::SigmoidBias,
+                ..
+            } => experts,
+            _ => 0,
+        }
+    }
+
     #[test]
     fn tensors_are_dealt_forth_and_back() {
         let tensors = |numbers: std::ops::Range<u64>| -> Vec<Tensor> {
