@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use orrery::scenario::Plan;
 use orrery_engine::{Options, RunControl};
 use orrery_operation::{Collective, CollectiveOp};
+use orrery_profile::Term;
 use orrery_scenario::plan::{Axis, GroupShape};
 use orrery_taskgraph::{Demand, Resources, StaticDriver, Task, Work};
 use orrery_timeline::Timeline;
@@ -92,6 +93,73 @@ fn one_f_one_b_takes_its_closed_form() {
             "m = {microbatches}"
         );
     }
+}
+
+/// Passes that only hosts take time for, on ranks without messages: hosts that wait for what they receive issue one after
+/// the other, `(m + pp − 1) (F + B)`; hosts that run ahead are all through after `m (F + B)`.
+#[test]
+fn hosts_that_wait_for_messages_take_their_turns() {
+    let (forward, backward) = (7_000_000u64, 13_000_000u64);
+    for (waits, passes) in [("true", 4 + 4 - 1), ("false", 4)] {
+        let mut settings = PIPELINE.to_vec();
+        settings.extend([
+            ("training.global_batch", "4"),
+            ("stack.synchronise_pipeline", waits),
+        ]);
+        let plan = plan(DENSE, &settings);
+        let table = TrainingDriver::new(&plan, plan.run.seed, Folding::None)
+            .kinds()
+            .table
+            .clone();
+        let change = |task: &mut Task| {
+            let issued = match table.kind(task.kind).name.as_str() {
+                "attention forward" => forward,
+                "attention backward" => backward,
+                _ => 0,
+            };
+            task.launch = SimDuration::from_picos(issued);
+            task.work = Work::Delay(SimDuration::ZERO);
+        };
+        let inner = TrainingDriver::new(&plan, plan.run.seed, Folding::None);
+        let outcome = run(&mut Changed { inner, change }, &plan);
+        // Four layers a stage.
+        let expected = passes * 4 * (forward + backward);
+        assert_eq!(
+            outcome.totals.steps[0].end,
+            SimTime::from_picos(expected),
+            "waits: {waits}"
+        );
+    }
+}
+
+/// A device begins as soon as the first kernel of a task is issued, and the task after it once all of them are.
+#[test]
+fn a_device_begins_with_the_first_kernel() {
+    let settings = [
+        ("parallel.tp", "1"),
+        ("parallel.pp", "1"),
+        ("cluster.nodes", "1"),
+        ("cluster.node.gpus", "1"),
+        ("parallel.sequence_parallel", "false"),
+        ("training.global_batch", "1"),
+        ("training.seq_len", "128"),
+        ("model.fields.layers", "2"),
+    ];
+    let plan = plan(DENSE, &settings);
+    let mut driver = TrainingDriver::new(&plan, plan.run.seed, Folding::None);
+    let timeline = run(&mut driver, &plan).timeline;
+    let kinds = &timeline.kinds;
+    let mut spans: Vec<_> = timeline
+        .spans()
+        .filter(|span| span.step == 0 && kinds.kind(span.kind).name.contains("forward"))
+        .map(|span| span.start.as_secs())
+        .collect();
+    spans.sort_by(f64::total_cmp);
+    let issue = plan.tuning.get(Term::Launch);
+    assert!(near(spans[0], issue, 1e-6), "{} and {issue}", spans[0]);
+    // More kernels than the device takes time for: the next task waits until the last of them is issued.
+    let kernels = (spans[1] - spans[0]) / issue;
+    assert!(kernels > 10.0, "{kernels}");
 }
 
 /// Real, unequal stages and real messages, without contention: the longest path through the schedule, computed

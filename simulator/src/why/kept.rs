@@ -174,12 +174,13 @@ impl Kept {
     pub(super) fn issued(&mut self, sequence: Sequence) -> u64 {
         while self.host.0 <= sequence {
             let (number, last, drains) = self.host;
-            let mut at = last + self.meta(number).launch;
-            if let Some(awaited) = number.checked_sub(self.run_ahead) {
-                at = at.max(self.end(awaited).at);
-            }
+            let mut at = last;
             if drains != NONE {
                 at = at.max(self.end(drains).at);
+            }
+            at += self.meta(number).launch;
+            if let Some(awaited) = number.checked_sub(self.run_ahead) {
+                at = at.max(self.end(awaited).at);
             }
             let slot = (number - self.base) as usize;
             let meta = &mut self.metas[self.slots[slot].meta as usize];

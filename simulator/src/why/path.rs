@@ -58,6 +58,8 @@ impl PathBuilder {
             (group, number) == (done.task.group, done.task.number)
                 && group != NONE
                 && self.nodes[at as usize].end == done.end
+                // A message is sent on one rank and received on another, and either may be what a path goes through.
+                && self.nodes[at as usize].kind == done.task.kind
         });
         let at = match shared {
             Some((_, _, at)) => {

@@ -1,7 +1,7 @@
 //! Programs: rings of their latest tasks, and the host that issues them.
 
 use orrery_taskgraph::{After, MemoryChange, Task};
-use orrery_units::SimTime;
+use orrery_units::{SimDuration, SimTime};
 use smallvec::SmallVec;
 
 use crate::lane::NONE;
@@ -286,8 +286,8 @@ impl Program {
         self.host.blocked_on == sequence
     }
 
-    /// Issues what can be issued: `issue(n) = max(issue(n − 1) + launch(n), end of n − run_ahead, end of
-    /// n − 1 if that one drains the host)`.
+    /// Issues what can be issued: `issue(n) = max(from + launch(n), end of n − run_ahead)`, where `from` is `issue(n − 1)`,
+    /// and the end of `n − 1` where that one drains the host.
     ///
     /// Worked numbers: launches of 2 µs, run-ahead 2, tasks of 5 µs on one lane issue at 2, 4, 7, 12 µs.
     pub(crate) fn issue(&mut self, run_ahead: u32) {
@@ -295,17 +295,20 @@ impl Program {
         while self.host.next < self.next {
             let sequence = self.host.next;
             let launch = self.launches[sequence as usize & (self.slots.len() - 1)];
-            let mut at = self.host.last + launch.takes;
-            for awaited in [
-                sequence.checked_sub(run_ahead),
-                Some(self.host.drains).filter(|&s| s != NONE),
+            let mut at = self.host.last;
+            let drains = Some(self.host.drains).filter(|&s| s != NONE);
+            for (awaited, takes) in [
+                (drains, launch.takes),
+                (sequence.checked_sub(run_ahead), SimDuration::ZERO),
             ] {
-                let Some(awaited) = awaited else { continue };
-                let Some(end) = self.end(awaited) else {
-                    self.host.blocked_on = awaited;
-                    return;
-                };
-                at = at.max(end);
+                if let Some(awaited) = awaited {
+                    let Some(end) = self.end(awaited) else {
+                        self.host.blocked_on = awaited;
+                        return;
+                    };
+                    at = at.max(end);
+                }
+                at += takes;
             }
             self.mark_mut(sequence).issue = at;
             self.host.last = at;
@@ -329,7 +332,7 @@ impl Program {
 #[cfg(test)]
 mod tests {
     use orrery_taskgraph::Work;
-    use orrery_units::{KindId, LaneId, SimDuration};
+    use orrery_units::{KindId, LaneId};
 
     use super::*;
 

@@ -6,10 +6,10 @@ use orrery_units::{Key, Seed, SimDuration, SimTime};
 
 use crate::support::{at, cluster, compute, delay, micros, pick, recording, run_all, spans_of};
 
-/// Claim: `issue(n) = max(issue(n − 1) + launch, end(n − run_ahead), end(n − 1) if it drains)`.
+/// Claim: `issue(n) = max(max(issue(n − 1), end(n − 1) if it drains) + launch, end(n − run_ahead))`.
 ///
-/// Launches 2 µs, run-ahead 2, tasks of 5 µs on a lane: issues 2, 4, 7 and, after a drain, max(9, 12, 17); the
-/// lane is idle for the first launch only.
+/// Launches 2 µs, run-ahead 2, tasks of 5 µs on a lane: issues 2, 4, 7 and, after a drain, max(17 + 2, 12); the
+/// lane is idle for the first launch and for that one.
 #[test]
 fn run_ahead_and_drain_by_hand() {
     let (mut resources, lanes) = cluster(1, &["compute"]);
@@ -28,10 +28,10 @@ fn run_ahead_and_drain_by_hand() {
             (at(2), at(7)),
             (at(7), at(12)),
             (at(12), at(17)),
-            (at(17), at(22))
+            (at(19), at(24))
         ]
     );
-    assert_eq!(outcome.totals.steps[0].lanes[lanes[0][0]].idle_host, micros(2));
+    assert_eq!(outcome.totals.steps[0].lanes[lanes[0][0]].idle_host, micros(4));
 }
 
 /// Claim: tasks shorter than their launches leave the lane idle for the host, and it is charged to the host.
@@ -75,12 +75,12 @@ fn obvious(plans: &[Planned], run_ahead: usize) -> Vec<(SimTime, SimTime)> {
     let mut lane_free = [SimTime::ZERO; 2];
     let mut issue = SimTime::ZERO;
     for (number, plan) in plans.iter().enumerate() {
+        if number > 0 && plans[number - 1].drains {
+            issue = issue.max(spans[number - 1].1);
+        }
         issue += plan.launch;
         if number >= run_ahead {
             issue = issue.max(spans[number - run_ahead].1);
-        }
-        if number > 0 && plans[number - 1].drains {
-            issue = issue.max(spans[number - 1].1);
         }
         let released = plan
             .after

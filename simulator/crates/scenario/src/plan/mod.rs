@@ -116,3 +116,16 @@ pub struct Plan {
     /// What was filled in.
     pub assumptions: Vec<Assumption>,
 }
+
+impl Plan {
+    /// Whether a host that receives from another pipeline rank issues nothing until the message is there: only where
+    /// ranks have one chunk each and run forward and backward passes whole, for other schedules pass messages beside work.
+    #[must_use]
+    pub fn synchronises_pipeline(&self) -> bool {
+        let schedule = &self.layout.schedule;
+        self.training.stack.synchronise_pipeline
+            && self.layout.pp > 1
+            && schedule.chunks == 1
+            && matches!(schedule.kind, ScheduleKind::GPipe | ScheduleKind::OneFOneB)
+    }
+}

@@ -136,6 +136,8 @@ pub struct Stack {
     pub graphs: GraphScope,
     /// Whether products of experts are issued one expert at a time rather than as one grouped kernel.
     pub expert_by_expert: bool,
+    /// Whether the host waits for each message between pipeline ranks, where no other chunk's work is beside it.
+    pub synchronise_pipeline: bool,
     /// Whether a step's weight gradients of one microbatch run apart from its input gradients.
     pub split_weight_gradients: bool,
 }

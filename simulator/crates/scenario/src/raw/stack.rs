@@ -84,6 +84,11 @@ pub(crate) const KEYS: &[Key] = &[
         "Whether products of experts are issued one expert at a time.",
     ),
     Key::new(
+        "synchronise_pipeline",
+        Kind::Flag,
+        "Whether the host waits for each message that it receives from another pipeline rank, in schedules of one chunk.",
+    ),
+    Key::new(
         "split_weight_gradients",
         Kind::Flag,
         "Whether weight gradients run apart from input gradients.",

@@ -31,6 +31,7 @@ fn megatron_core(name: &str) -> Preset {
             launch: LAUNCH,
             graphs: GraphScope::None,
             expert_by_expert: true,
+            synchronise_pipeline: true,
             split_weight_gradients: false,
         },
         sources: &[
@@ -61,6 +62,10 @@ fn megatron_core(name: &str) -> Preset {
             (
                 "expert_by_expert",
                 "Transformer Engine's grouped linear layer issues one product per expert on several streams",
+            ),
+            (
+                "synchronise_pipeline",
+                "Megatron-Core synchronises after each batched send and receive (`batch_p2p_sync`)",
             ),
         ],
     }
@@ -97,6 +102,10 @@ fn megatron_lm(name: &str) -> Preset {
             ("launch", LAUNCH_REASON),
             ("graph_scope", "none in the releases of 2022"),
             ("split_weight_gradients", "none in the releases of 2022"),
+            (
+                "synchronise_pipeline",
+                "the releases of 2022 synchronise after each batched send and receive",
+            ),
         ],
     }
 }
@@ -108,6 +117,7 @@ fn fsdp(name: &str) -> Preset {
         stack: Stack {
             family: StackFamily::Fsdp,
             expert_by_expert: false,
+            synchronise_pipeline: false,
             ..core.stack
         },
         sources: &[
@@ -126,6 +136,10 @@ fn fsdp(name: &str) -> Preset {
             ("launch", LAUNCH_REASON),
             ("graph_scope", "off unless the model is compiled to graphs"),
             ("split_weight_gradients", "none: autograd runs both together"),
+            (
+                "synchronise_pipeline",
+                "PyTorch's pipelines let the device alone wait for messages",
+            ),
         ],
     }
 }
@@ -144,6 +158,7 @@ fn deepseek() -> Preset {
             launch: LAUNCH,
             graphs: GraphScope::None,
             expert_by_expert: false,
+            synchronise_pipeline: false,
             split_weight_gradients: true,
         },
         sources: &[
@@ -168,6 +183,7 @@ fn deepseek() -> Preset {
                 "split_weight_gradients",
                 "DeepSeek-V3 report, section 3.2.1: backward for input and for weights",
             ),
+            ("synchronise_pipeline", "assumed: not published"),
         ],
     }
 }
@@ -186,6 +202,7 @@ fn llama3() -> Preset {
             launch: LAUNCH,
             graphs: GraphScope::None,
             expert_by_expert: false,
+            synchronise_pipeline: false,
             split_weight_gradients: false,
         },
         sources: &[
@@ -207,6 +224,7 @@ fn llama3() -> Preset {
             ("launch", LAUNCH_REASON),
             ("graph_scope", "assumed: not published"),
             ("split_weight_gradients", "assumed: not published"),
+            ("synchronise_pipeline", "assumed: not published"),
         ],
     }
 }
@@ -232,6 +250,7 @@ pub(crate) fn stack(raw: &RawStack<'_>, assumed: &mut Assumptions) -> Stack {
     stack.overlap_gradients = flag("overlap_gradients", stack.overlap_gradients);
     stack.overlap_parameters = flag("overlap_parameters", stack.overlap_parameters);
     stack.expert_by_expert = flag("expert_by_expert", stack.expert_by_expert);
+    stack.synchronise_pipeline = flag("synchronise_pipeline", stack.synchronise_pipeline);
     if flag("cuda_graphs", false) {
         stack.graphs = GraphScope::Full;
     }
@@ -291,6 +310,7 @@ fn value_of(stack: &Stack, key: &str) -> String {
         "tensor_overlap" => stack.tensor_overlap.to_string(),
         "launch" => format!("{} us", stack.launch.as_secs() * 1e6),
         "expert_by_expert" => stack.expert_by_expert.to_string(),
+        "synchronise_pipeline" => stack.synchronise_pipeline.to_string(),
         "graph_scope" => match stack.graphs {
             GraphScope::None => "none",
             GraphScope::Router => "router",

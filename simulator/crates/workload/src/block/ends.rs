@@ -76,20 +76,17 @@ impl Shapes<'_> {
     /// One Adam update of `owned` parameters on this device: gradient, master and two moments in; master,
     /// two moments and the stored parameter out.
     #[must_use]
-    pub fn optimizer(&self, owned: u64) -> Op {
+    pub fn optimizer(&self, owned: u64) -> MemoryPass {
         let formats = &self.plan.training.formats;
         let states = formats.master.bytes_of(owned) + formats.moments.bytes_of(2 * owned);
         let read: Bytes = states + formats.gradients.bytes_of(owned);
-        Op::Pass(MemoryPass::new(read, states + formats.weights.bytes_of(owned), 8))
+        MemoryPass::new(read, states + formats.weights.bytes_of(owned), 8)
     }
 
     /// The global gradient norm: one reading of the gradients that this device owns.
     #[must_use]
-    pub fn gradient_norm(&self, owned: u64) -> Op {
-        Op::Pass(MemoryPass::new(
-            self.plan.training.formats.gradients.bytes_of(owned),
-            Bytes::ZERO,
-            2,
-        ))
+    pub fn gradient_norm(&self, owned: u64) -> MemoryPass {
+        let gradients = self.plan.training.formats.gradients.bytes_of(owned);
+        MemoryPass::new(gradients, Bytes::ZERO, 2)
     }
 }

@@ -150,6 +150,14 @@ impl CostModel {
             .tuned(self.tuning.get(Term::Passes), self.gap)
     }
 
+    /// A pass of the optimiser, or of the norm of gradients: its kernels are the same whatever a stack makes of the passes
+    /// between its products.
+    #[must_use]
+    pub fn update(&self, shape: &MemoryPass) -> Single {
+        let rate = self.tuning.get(Term::Update);
+        self.kernels.pass(shape).tuned(rate, SimDuration::ZERO)
+    }
+
     /// A collective among a group that lies on nodes as `shape` says.
     #[must_use]
     pub fn collective(&self, collective: Collective, shape: GroupShape) -> Transfer {

@@ -78,6 +78,7 @@ fn stack(dispatcher: Dispatcher) -> Stack {
         launch: SimDuration::from_micros(4),
         graphs: GraphScope::None,
         expert_by_expert: false,
+        synchronise_pipeline: false,
         split_weight_gradients: false,
     }
 }
@@ -490,4 +491,18 @@ fn rows_that_are_no_whole_vectors_and_a_host_that_waits() {
     let (waiting, host) = issued.add(kernel, SimDuration::from_micros(10), &tuning);
     assert_eq!(waiting.alone, SimDuration::from_micros(4_200));
     assert_eq!(host, SimDuration::from_micros(200));
+}
+
+/// What a stack makes of passes between products, and the gaps there, are none of the optimiser's: half of its measured time.
+#[test]
+fn an_update_knows_its_own_rate_alone() {
+    let plain = CostModel::of(&h100(), &Arc::new(Profile::default()), &stack(Dispatcher::DeepEp));
+    let tuning = Tuning::default()
+        .with(Term::Passes, 2.0)
+        .with(Term::Gap, 1e-3)
+        .with(Term::Update, 0.5);
+    let pass = MemoryPass::new(Bytes::new(16 << 30), Bytes::new(14 << 30), 8);
+    let seconds = |model: &CostModel| model.update(&pass).alone.as_secs();
+    close(seconds(&plain.clone().tuned(tuning)), 0.5 * seconds(&plain), 1e-9);
+    close(seconds(&plain), plain.pass(&pass).alone.as_secs(), 1e-9);
 }

@@ -96,6 +96,8 @@ pub struct Order {
     pub launch: SimDuration,
     /// Share of the device's units that an expert exchange holds.
     pub exchange_units: f64,
+    /// Whether hosts wait for each message that they receive from another pipeline rank.
+    pub synchronises: bool,
 }
 
 /// A step of a plan, by rank and cause.
@@ -195,6 +197,7 @@ impl Order {
                 stack.units_for_all_to_all.into(),
                 plan.cluster.device.num_units.into(),
             ),
+            synchronises: plan.synchronises_pipeline(),
         }
     }
 }

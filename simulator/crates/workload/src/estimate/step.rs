@@ -34,28 +34,41 @@ impl Parts {
     #[must_use]
     pub fn step(&self, tuning: &Tuning) -> Estimate {
         let issue = self.order.issue(tuning);
-        let of_sorts: Vec<[f64; 2]> = self
+        let of_sorts: Vec<Passes> = self
             .sorts
             .iter()
-            .map(|sort| sort.seconds(self, tuning, issue))
+            .map(|sort| sort.passes(self, tuning, issue))
             .collect();
-        let passes: Vec<[f64; 2]> = self.ranks.iter().map(|&sort| of_sorts[sort]).collect();
-        let times = passes.iter().map(|[forward, backward]| forward + backward);
-        let sum: f64 = times.clone().sum();
-        let slowest = times.fold(0.0, f64::max);
-        let ranks = f64::from(u32::try_from(passes.len()).unwrap_or(u32::MAX));
+        let ranks: Vec<Passes> = self.ranks.iter().map(|&sort| of_sorts[sort]).collect();
+        let passes: Vec<[f64; 2]> = ranks
+            .iter()
+            .map(|rank| rank.seconds(self.order.synchronises))
+            .collect();
+        let whole = |[forward, backward]: &[f64; 2]| forward + backward;
+        let cycles: Vec<f64> = (0..ranks.len())
+            .map(|at| self.cycle(&ranks, at).unwrap_or_else(|| whole(&passes[at])))
+            .collect();
+        let sum: f64 = cycles.iter().sum();
+        let at = (0..cycles.len()).max_by(|&a, &b| cycles[a].total_cmp(&cycles[b]));
+        let slowest = at.map_or(0.0, |at| cycles[at]);
+        let others = passes.iter().map(whole).sum::<f64>() - at.map_or(0.0, |at| whole(&passes[at]));
         let microbatches = f64::from(u32::try_from(self.order.microbatches).unwrap_or(u32::MAX));
         let chunks = f64::from(self.order.chunks.max(1));
+        let begins = match ranks.first() {
+            Some(first) if !self.order.synchronises => first.begins() / chunks,
+            _ => 0.0,
+        };
         let (busy, fill) = match self.order.schedule {
             ScheduleKind::GPipe | ScheduleKind::OneFOneB | ScheduleKind::Interleaved => {
-                (microbatches * slowest, (sum - slowest) / chunks)
+                (microbatches * slowest + begins, others / chunks)
             }
             other => self.deferred(other, &passes, tuning, microbatches),
         };
         let bubble = fill + self.messages(microbatches);
         // A rank of time `t` works `t / max t` of the time that the slowest does.
+        let count = f64::from(u32::try_from(ranks.len()).unwrap_or(u32::MAX));
         let share = if slowest > 0.0 {
-            sum / (ranks * slowest)
+            sum / (count * slowest)
         } else {
             1.0
         };
@@ -78,6 +91,23 @@ impl Parts {
             data,
             end,
         }
+    }
+
+    /// Seconds from one microbatch to the next on pipeline rank `at` of 1F1B whose hosts wait for what they receive: no host
+    /// waits between the two passes that lie between two receives, which on the first rank are a backward and the forward
+    /// after it, and on the last one a forward and its backward; ranks between them receive for each.
+    fn cycle(&self, ranks: &[Passes], at: usize) -> Option<f64> {
+        if !self.order.synchronises || self.order.schedule != ScheduleKind::OneFOneB {
+            return None;
+        }
+        let Passes { device, host, loss } = ranks[at];
+        let (first, second) = match at {
+            0 => (1, 0),
+            at if at + 1 == ranks.len() => (0, 1),
+            _ => return None,
+        };
+        let [issued, worked] = [host, device].map(|[forward, backward]| forward + backward);
+        Some(issued.max(worked).max(host[first] + device[second]) + loss)
     }
 
     /// Time at work and bubble of schedules that defer gradients of weights, on the slowest rank, as published for even
@@ -205,11 +235,8 @@ impl RankParts {
         turn.seconds() * layers
     }
 
-    /// Seconds of a microbatch forward and backward.
-    ///
-    /// The host runs ahead of the device, over both passes together: where it is the slower one, both take longer alike. What
-    /// they wait for each other comes on top of either.
-    fn seconds(&self, parts: &Parts, tuning: &Tuning, issue: f64) -> [f64; 2] {
+    /// A microbatch forward and backward.
+    fn passes(&self, parts: &Parts, tuning: &Tuning, issue: f64) -> Passes {
         let small = tuning.get(Term::LayerKernels) * f64::from(self.layers)
             + tuning.get(Term::SmallKernels) * f64::from(self.routed);
         let spent = self.forward.spent(tuning);
@@ -230,10 +257,57 @@ impl RankParts {
             let collectives = f64::from(pass.collectives * COLLECTIVE_LAUNCHES) * issue;
             (pass.seconds(busy + waits, tuning), host + collectives + waits)
         });
-        let (device, host) = (forward.0 + backward.0, forward.1 + backward.1);
-        let slower = if host > device { host / device } else { 1.0 };
-        let loss = parts.order.around_loss(tuning) * f64::from(self.heads);
-        [forward.0 * slower + loss, backward.0 * slower]
+        Passes {
+            device: [forward.0, backward.0],
+            host: [forward.1, backward.1],
+            loss: parts.order.around_loss(tuning) * f64::from(self.heads),
+        }
+    }
+}
+
+/// A microbatch of a pipeline rank, its forward and its backward pass.
+#[derive(Clone, Copy, Debug)]
+struct Passes {
+    /// Seconds that its device takes.
+    device: [f64; 2],
+    /// Seconds that its host takes to issue them.
+    host: [f64; 2],
+    /// Seconds around its loss.
+    loss: f64,
+}
+
+impl Passes {
+    /// Seconds of both passes: each as long as the slower of host and device where the host begins anew with each;
+    /// else it runs ahead of the device, over both passes together, and where it is the slower one, both take longer alike.
+    fn seconds(&self, begins_anew: bool) -> [f64; 2] {
+        let Self { device, host, loss } = *self;
+        let [forward, backward] = if begins_anew {
+            [device[0].max(host[0]), device[1].max(host[1])]
+        } else {
+            let [device_sum, host_sum] = [device, host].map(|[forward, backward]| forward + backward);
+            let slower = if host_sum > device_sum {
+                host_sum / device_sum
+            } else {
+                1.0
+            };
+            device.map(|seconds| seconds * slower)
+        };
+        [forward + loss, backward]
+    }
+
+    /// Seconds of a step in which the slower of a host that runs ahead and its device has nothing to do: at its begin the
+    /// device, where the first forward pass is issued more slowly than it runs; at its end the host, where the last backward
+    /// pass runs more slowly than it was issued.
+    ///
+    /// Worked: a host that takes 2 s for each pass, of 1 s and 4 s, is ahead from the second on: 1 s.
+    fn begins(&self) -> f64 {
+        let [device, host] = [self.device, self.host].map(|[forward, backward]| forward + backward);
+        let late = if host > device {
+            self.device[1] - self.host[1]
+        } else {
+            self.host[0] - self.device[0]
+        };
+        late.max(0.0)
     }
 }
 

@@ -47,6 +47,7 @@ fn parts(ranks: usize, chunks: u32) -> Parts {
             graphs: GraphScope::None,
             launch: SimDuration::from_micros(5),
             exchange_units: 0.1,
+            synchronises: false,
         },
     }
 }
@@ -132,6 +133,53 @@ fn the_slower_of_host_and_device_decides() {
     let mut graphed = one;
     graphed.order.graphs = GraphScope::Full;
     close(graphed.step(&slow).step, 24.0);
+}
+
+/// Ranks whose host takes 2 s to issue the 1 s of a forward pass and 4 s for the 8 s of a backward pass, eight microbatches.
+fn late(ranks: usize) -> Parts {
+    let mut late = parts(ranks, 1);
+    late.sorts[0].backward = pass(Labour::Products, 8.0, 20);
+    late
+}
+
+/// A host that runs ahead is the slower one in the first forward pass alone: `8 · 9 + 1`. One that is the slower one over
+/// both passes, by launches of 0.5 s, is through after `8 · 15` and has nothing to wait for; by launches of 0.4 s it is
+/// through after `8 · 12`, with its device at the last backward pass, issued in 8 s as it is run.
+#[test]
+fn the_device_waits_for_the_first_pass_of_a_step() {
+    let with = |launch| late(1).step(&Tuning::default().with(Term::Launch, launch)).step;
+    close(with(0.2), 73.0);
+    close(with(0.5), 120.0);
+    close(with(0.4), 96.0);
+    let mut tail = late(1);
+    tail.sorts[0].forward = pass(Labour::Products, 1.0, 60);
+    // 12 s and 4 s to issue 9 s: the last backward pass runs on for 4 s more.
+    close(
+        tail.step(&Tuning::default().with(Term::Launch, 0.2)).step,
+        8.0 * 16.0 + 4.0,
+    );
+}
+
+/// Hosts that wait for what they receive begin anew with each pass: 2 s and 8 s. The last rank issues a backward pass beside
+/// its forward pass and gains nothing, the first one issues a forward pass beside the backward pass before it and takes 9 s.
+#[test]
+fn hosts_that_wait_for_messages_begin_anew() {
+    let tuning = Tuning::default().with(Term::Launch, 0.2);
+    for (ranks, others) in [(2, 1.0), (4, 3.0)] {
+        let mut late = late(ranks);
+        close(late.step(&tuning).step, 8.0 * 9.0 + 1.0 + 9.0 * others);
+        late.order.synchronises = true;
+        close(late.step(&tuning).step, 8.0 * 10.0 + 10.0 * others);
+    }
+    let mut first = late(2);
+    first.sorts.push(first.sorts[0]);
+    first.ranks = vec![1, 0];
+    first.sorts[0] = RankParts {
+        heads: 0,
+        ..RankParts::default()
+    };
+    first.order.synchronises = true;
+    close(first.step(&tuning).step, 8.0 * 9.0);
 }
 
 /// Sharded parameters, 0.5 s forward and 4 s backward, that hold a tenth of the device: forward they hide and cost

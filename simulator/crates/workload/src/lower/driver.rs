@@ -74,6 +74,8 @@ pub(super) struct Cursor {
     pub(super) gathers: Vec<Vec<Sequence>>,
     /// What the host has issued and the device computed of this step.
     pub(super) issued: Issued,
+    /// Host time of kernels of the latest task that are issued while its first ones run.
+    pub(super) behind: SimDuration,
     /// The last gradient reduction of this step that was emitted early.
     pub(super) last_data: Option<Sequence>,
     /// What a chunk of this rank hands to another of its chunks: what the next pass of that slot waits for.
@@ -173,6 +175,7 @@ impl<'p> TrainingDriver<'p> {
                     handed: BTreeMap::new(),
                     placed: false,
                     issued: Issued::default(),
+                    behind: SimDuration::ZERO,
                     documents: None,
                     member,
                 }

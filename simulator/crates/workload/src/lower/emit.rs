@@ -185,12 +185,16 @@ impl Emit<'_, '_, '_> {
             let pipeline = self.cursor.member.pipeline_rank;
             memory.extend(self.shared.holdings.statics(pipeline));
         }
-        self.push(Task {
-            launch,
+        // The device begins with the first kernel as soon as that one is issued.
+        let first = launch.min(issue);
+        let task = self.push(Task {
+            launch: first,
             memory,
             evidence: kernel.evidence(),
             ..self.task(self.cursor.member.lanes.compute, kind, kernel.work(), waits, tag)
-        })
+        });
+        self.cursor.behind = launch - first;
+        task
     }
 
     /// What of a step or of a microbatch, as `term` says, belongs to none of its kernels, after `done`; the host is as long at
@@ -271,7 +275,9 @@ impl Emit<'_, '_, '_> {
         }
     }
 
-    pub(super) fn push(&mut self, task: Task) -> Sequence {
+    /// Hands over `task`, which the host issues once it is done with the kernels of the task before.
+    pub(super) fn push(&mut self, mut task: Task) -> Sequence {
+        task.launch += std::mem::take(&mut self.cursor.behind);
         self.sink.push(task)
     }
 
@@ -347,6 +353,11 @@ impl Emit<'_, '_, '_> {
             major: slot.chunk,
             minor: slot.microbatch,
         };
-        Some(self.transfer(lane, kind, &transfer, meeting, &[wait], tag))
+        let receives = matches!(which, RECEIVE_ACTIVATION | RECEIVE_GRADIENT);
+        let message = self.transfer_task(lane, kind, &transfer, meeting, &[wait], tag);
+        Some(self.push(Task {
+            drains_host: receives && self.shared.plan.synchronises_pipeline(),
+            ..message
+        }))
     }
 }

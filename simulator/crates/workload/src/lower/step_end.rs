@@ -7,7 +7,7 @@ use orrery_scenario::plan::{Axis, Coordinates, GroupShape, ScheduleKind, ZeroSta
 use orrery_taskgraph::{Sequence, Tag, Task};
 use orrery_units::Bytes;
 
-use super::costs::{Costs, data_group_shape, expert_tensor_shape, gradient_op, kernel};
+use super::costs::{Costs, data_group_shape, expert_tensor_shape, gradient_op};
 use super::emit::Emit;
 use super::layer::{Backward, Forward, Stage, Unit};
 use crate::block::Shapes;
@@ -63,9 +63,7 @@ impl StepEnd {
         let updates = (0..layout.pp)
             .map(|pipeline| {
                 let owned = owned_parameters(plan, stages, costs, pipeline, data_shapes);
-                let pace = model.tuning().get(Term::Update);
-                [shapes.gradient_norm(owned), shapes.optimizer(owned)]
-                    .map(|op| kernel(model, &[op]).slowed(pace))
+                update(model, &shapes, owned)
             })
             .collect();
         Self {
@@ -78,6 +76,11 @@ impl StepEnd {
             updates,
         }
     }
+}
+
+/// The norm of the gradients of `owned` parameters, and their update.
+pub(crate) fn update(model: &CostModel, shapes: &Shapes<'_>, owned: u64) -> [Kernel; 2] {
+    [shapes.gradient_norm(owned), shapes.optimizer(owned)].map(|pass| Kernel::from(model.update(&pass)))
 }
 
 /// Parameters whose optimiser states one device of pipeline rank `pipeline` holds.

@@ -261,6 +261,7 @@ fn stack() -> Stack {
         launch: SimDuration::ZERO,
         graphs: GraphScope::None,
         expert_by_expert: false,
+        synchronise_pipeline: false,
         split_weight_gradients: true,
     }
 }

@@ -9,7 +9,7 @@ use super::super::parts::{RankParts, position_or_push};
 use super::cells::{Ends, Exchanged, LayerCell, MeshCell, add_times};
 use super::{LayerKey, MeshKey, Surveyor};
 use crate::block::Shapes;
-use crate::lower::costs::kernel;
+use crate::lower::step_end::update;
 use crate::memory::context_buffers;
 
 /// What a stage consists of.
@@ -138,11 +138,10 @@ impl Surveyor {
                 };
             }
         }
-        let shapes = Shapes::new(plan);
-        let ops = [shapes.gradient_norm(owned), shapes.optimizer(owned)];
+        let [norm, update] = update(&self.model, &Shapes::new(plan), owned);
         Member {
             chunks,
-            update: kernel(&self.model, &ops).alone,
+            update: norm.then(update).alone,
             statics: (statics(plan, rank).saturating_sub(context_buffers(plan))).get(),
         }
     }
