@@ -1,18 +1,24 @@
 //! What a pipeline rank holds at once, by chunk: the moments of a step at which it can hold most.
 
 use orrery_scenario::plan::{Schedule, ScheduleKind};
+use smallvec::{SmallVec, smallvec};
 
 use crate::schedule::{Action, order};
+
+/// A number of each chunk.
+type Chunks = SmallVec<[u32; 8]>;
 
 /// A moment of a rank's step.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moment {
     /// Microbatches whose activations each chunk holds.
-    pub(super) held: Vec<u32>,
+    pub(super) held: Chunks,
     /// Microbatches of each chunk whose gradients of inputs are computed and those of weights are not.
-    pub(super) pending: Vec<u32>,
+    pub(super) pending: Chunks,
     /// The chunk whose backward pass begins.
     pub(super) backward: Option<u32>,
+    /// All that is held and pending, which says of most pairs at once that one does not cover the other.
+    sum: u32,
 }
 
 /// Bytes of one microbatch on one chunk.
@@ -45,6 +51,7 @@ impl Moment {
     fn covers(&self, other: &Self) -> bool {
         let at_least = |a: &[u32], b: &[u32]| a.iter().zip(b).all(|(a, b)| a >= b);
         self.backward == other.backward
+            && self.sum >= other.sum
             && at_least(&self.held, &other.held)
             && at_least(&self.pending, &other.pending)
     }
@@ -71,14 +78,16 @@ pub(super) fn moments(schedule: Schedule, pp: u32, rank: u32, microbatches: u32)
 fn look(schedule: Schedule, pp: u32, rank: u32, microbatches: u32, mut see: impl FnMut(&Moment)) {
     let chunks = schedule.chunks as usize;
     let mut now = Moment {
-        held: vec![0; chunks],
-        pending: vec![0; chunks],
+        held: smallvec![0; chunks],
+        pending: smallvec![0; chunks],
         backward: None,
+        sum: 0,
     };
     let mut actions = order(schedule, pp, rank, microbatches).into_iter().peekable();
     while let Some(action) = actions.next() {
         if let Some(forward) = action.forward() {
             now.held[forward.chunk as usize] += 1;
+            now.sum += 1;
         }
         let backward = action.input_gradient();
         now.backward = backward.map(|slot| slot.chunk);
@@ -90,12 +99,15 @@ fn look(schedule: Schedule, pp: u32, rank: u32, microbatches: u32, mut see: impl
         }
         if let (Some(slot), Action::BackwardInput(_)) = (backward, action) {
             now.pending[slot.chunk as usize] += 1;
+            now.sum += 1;
         }
         if let Some(slot) = action.weight_gradient() {
             let at = slot.chunk as usize;
             now.held[at] -= 1;
+            now.sum -= 1;
             if matches!(action, Action::BackwardWeight(_)) {
                 now.pending[at] -= 1;
+                now.sum -= 1;
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use orrery_profile::{Term, Tuning};
 use orrery_scenario::plan::{GraphScope, ScheduleKind};
+use smallvec::SmallVec;
 
 use super::overlapped::Turn;
 use super::parts::{Parts, Pass, RankParts, Ring};
@@ -34,28 +35,31 @@ impl Parts {
     #[must_use]
     pub fn step(&self, tuning: &Tuning) -> Estimate {
         let issue = self.order.issue(tuning);
-        let of_sorts: Vec<Passes> = self
+        let of_sorts: SmallVec<[Passes; 4]> = self
             .sorts
             .iter()
             .map(|sort| sort.passes(self, tuning, issue))
             .collect();
-        let ranks: Vec<Passes> = self.ranks.iter().map(|&sort| of_sorts[sort]).collect();
-        let passes: Vec<[f64; 2]> = ranks
+        let anew = self.order.synchronises;
+        let passes: SmallVec<[[f64; 2]; 16]> = self
+            .ranks
             .iter()
-            .map(|rank| rank.seconds(self.order.synchronises))
+            .map(|&sort| of_sorts[sort].seconds(anew))
             .collect();
         let whole = |[forward, backward]: &[f64; 2]| forward + backward;
-        let cycles: Vec<f64> = (0..ranks.len())
-            .map(|at| self.cycle(&ranks, at).unwrap_or_else(|| whole(&passes[at])))
-            .collect();
-        let sum: f64 = cycles.iter().sum();
-        let at = (0..cycles.len()).max_by(|&a, &b| cycles[a].total_cmp(&cycles[b]));
-        let slowest = at.map_or(0.0, |at| cycles[at]);
-        let others = passes.iter().map(whole).sum::<f64>() - at.map_or(0.0, |at| whole(&passes[at]));
+        let all: f64 = passes.iter().map(whole).sum();
+        let (mut sum, mut slowest, mut others) = (0.0, 0.0, 0.0);
+        for (at, (&sort, passes)) in self.ranks.iter().zip(&passes).enumerate() {
+            let cycle = self.cycle(&of_sorts[sort], at).unwrap_or_else(|| whole(passes));
+            sum += cycle;
+            if cycle > slowest {
+                (slowest, others) = (cycle, all - whole(passes));
+            }
+        }
         let microbatches = f64::from(u32::try_from(self.order.microbatches).unwrap_or(u32::MAX));
         let chunks = f64::from(self.order.chunks.max(1));
-        let begins = match ranks.first() {
-            Some(first) if !self.order.synchronises => first.begins() / chunks,
+        let begins = match self.ranks.first() {
+            Some(&first) if !anew => of_sorts[first].begins() / chunks,
             _ => 0.0,
         };
         let (busy, fill) = match self.order.schedule {
@@ -66,7 +70,7 @@ impl Parts {
         };
         let bubble = fill + self.messages(microbatches);
         // A rank of time `t` works `t / max t` of the time that the slowest does.
-        let count = f64::from(u32::try_from(ranks.len()).unwrap_or(u32::MAX));
+        let count = f64::from(u32::try_from(self.ranks.len()).unwrap_or(u32::MAX));
         let share = if slowest > 0.0 {
             sum / (count * slowest)
         } else {
@@ -96,14 +100,14 @@ impl Parts {
     /// Seconds from one microbatch to the next on pipeline rank `at` of 1F1B whose hosts wait for what they receive: no host
     /// waits between the two passes that lie between two receives, which on the first rank are a backward and the forward
     /// after it, and on the last one a forward and its backward; ranks between them receive for each.
-    fn cycle(&self, ranks: &[Passes], at: usize) -> Option<f64> {
+    fn cycle(&self, passes: &Passes, at: usize) -> Option<f64> {
         if !self.order.synchronises || self.order.schedule != ScheduleKind::OneFOneB {
             return None;
         }
-        let Passes { device, host, loss } = ranks[at];
+        let &Passes { device, host, loss } = passes;
         let (first, second) = match at {
             0 => (1, 0),
-            at if at + 1 == ranks.len() => (0, 1),
+            at if at + 1 == self.ranks.len() => (0, 1),
             _ => return None,
         };
         let [issued, worked] = [host, device].map(|[forward, backward]| forward + backward);
