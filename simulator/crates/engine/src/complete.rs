@@ -32,7 +32,7 @@ impl Run {
         state.pending -= 1;
         if state.pending == 0 {
             let lanes = std::mem::take(&mut state.lanes);
-            self.fetch(&lanes);
+            self.fetch_to_end(&lanes);
             for &lane in &lanes {
                 self.complete(lane);
             }

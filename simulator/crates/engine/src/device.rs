@@ -35,12 +35,6 @@ impl Device {
         slow_down(self.load)
     }
 
-    /// Whether nothing is asked of it.
-    #[inline]
-    pub(crate) fn is_idle(&self) -> bool {
-        self.load == Load::NOTHING
-    }
-
     /// Adds what starts; the caller re-rates afterwards.
     #[inline]
     pub(crate) fn add(&mut self, share: Share) {

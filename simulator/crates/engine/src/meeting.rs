@@ -6,6 +6,7 @@ use orrery_taskgraph::Meeting;
 use orrery_units::{GroupId, IndexVec};
 use smallvec::SmallVec;
 
+use crate::fetch::send_for;
 use crate::lane::NONE;
 
 /// Lanes of an activity: as many as fit on a cache line beside what else it has, or more elsewhere.
@@ -109,6 +110,24 @@ impl Meetings {
 
     pub(crate) fn activity(&mut self, activity: u32) -> &mut Activity {
         &mut self.activities[activity as usize]
+    }
+
+    /// The lanes of `activity`.
+    #[inline]
+    pub(crate) fn lanes(&self, activity: u32) -> &[u32] {
+        &self.activities[activity as usize].lanes
+    }
+
+    /// Sends for what is known of `activity`.
+    #[inline]
+    pub(crate) fn send_for(&self, activity: u32) {
+        send_for(&self.activities[activity as usize]);
+    }
+
+    /// Sends for what is known of the group of `meeting`.
+    #[inline]
+    pub(crate) fn send_for_group(&self, meeting: Meeting) {
+        send_for(&self.groups[meeting.group.index()]);
     }
 
     /// Gives `activity` back, with the list that was taken out of it.

@@ -7,7 +7,7 @@ use orrery_taskgraph::MemoryChange;
 use orrery_timeline::{MemoryPeak, MemoryTotals};
 use orrery_units::{Bytes, IndexVec, ProgramId, SimTime};
 
-use crate::fetch::TOGETHER;
+use crate::fetch::{send_for, take_each};
 use crate::recorder::Recorder;
 
 /// Most causes that memory is kept apart by.
@@ -67,25 +67,22 @@ impl Pools {
     /// # Panics
     /// When a program gives back more of a cause than it took: a bug in the driver.
     pub(crate) fn apply(&mut self, recorder: &mut Recorder) {
-        let written = std::mem::take(&mut self.written);
-        for together in written.chunks(TOGETHER) {
-            let mut seen = 0;
-            for written in together {
-                seen ^= self.pools[written.program as usize].read(written.change);
+        take_each(
+            &self.written,
+            &mut (&mut self.pools, recorder),
+            |(pools, recorder), written| {
+                pools[written.program as usize].send_for(written.change);
                 if written.is_recorded {
-                    seen ^= recorder.last_memory(ProgramId::new(written.program)).as_picos();
+                    recorder.send_for_memory(ProgramId::new(written.program));
                 }
-            }
-            std::hint::black_box(seen);
-            for written in together {
-                let pool = &mut self.pools[written.program as usize];
-                let held = pool.apply(written.change, written.at, written.step);
+            },
+            |(pools, recorder), written| {
+                let held = pools[written.program as usize].apply(written.change, written.at, written.step);
                 if written.is_recorded {
                     recorder.memory(ProgramId::new(written.program), written.at, held);
                 }
-            }
-        }
-        self.written = written;
+            },
+        );
         self.written.clear();
     }
 
@@ -108,10 +105,11 @@ struct Pool {
 }
 
 impl Pool {
-    /// Reads what `change` will ask for.
+    /// Sends for what `change` will ask for.
     #[inline]
-    fn read(&self, change: MemoryChange) -> u64 {
-        (self.total ^ self.held[usize::from(change.cause())]).cast_unsigned()
+    fn send_for(&self, change: MemoryChange) {
+        send_for(&self.total);
+        send_for(&self.held[usize::from(change.cause())]);
     }
 
     /// Applies `change` at `now` in `step` and returns what is held then.

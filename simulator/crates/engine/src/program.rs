@@ -4,8 +4,12 @@ use orrery_taskgraph::{After, MemoryChange, Task};
 use orrery_units::{SimDuration, SimTime};
 use smallvec::SmallVec;
 
+use crate::fetch::{TASKS_AHEAD, send_for};
 use crate::lane::NONE;
 use crate::record::{AWAITED, Extra, Launch, Mark, Record, Slot};
+
+/// How far ahead of what the host asks for ends are sent for: two cache lines.
+const ENDS_AHEAD: u32 = 16;
 
 /// Instant at which something ends that has not ended.
 const UNKNOWN: u64 = u64::MAX;
@@ -185,6 +189,7 @@ impl Program {
             self.grow();
         }
         self.step = task.step;
+        self.send_for_task(sequence + TASKS_AHEAD);
         let at = sequence as usize & (self.slots.len() - 1);
         self.slots[at].fill(task);
         self.launches[at] = Launch {
@@ -250,11 +255,36 @@ impl Program {
             .map(|waiting| waiting.lane)
     }
 
-    /// Reads every cache line of it.
+    /// Sends for every cache line of it.
     #[inline]
-    pub(crate) fn touched(&self) -> u64 {
-        let [next, issued] = [self.next, self.host.next].map(u64::from);
-        (self.slots.len() ^ self.ends.len() ^ self.waiting.len()) as u64 ^ next ^ issued
+    pub(crate) fn send_for(&self) {
+        send_for(&self.slots);
+        send_for(&self.ends);
+        send_for(&self.waiting);
+        send_for(&self.next);
+        send_for(&self.host);
+    }
+
+    /// Sends for what is known of `sequence`.
+    #[inline]
+    pub(crate) fn send_for_task(&self, sequence: u32) {
+        let slot = self.slot(sequence);
+        send_for(&slot.record);
+        send_for(&slot.mark.tag);
+    }
+
+    /// Sends for where the end of `sequence` is noted.
+    #[inline]
+    pub(crate) fn send_for_end(&self, sequence: u32) {
+        send_for(&self.ends[sequence as usize & (self.ends.len() - 1)]);
+    }
+
+    /// Sends for what `sequence` holds, if it holds anything.
+    #[inline]
+    pub(crate) fn send_for_memory(&self, sequence: u32) {
+        if self.record(sequence).holds() {
+            send_for(self.extra(sequence));
+        }
     }
 
     /// Lanes whose heads wait for `sequence`.
@@ -295,6 +325,9 @@ impl Program {
         while self.host.next < self.next {
             let sequence = self.host.next;
             let launch = self.launches[sequence as usize & (self.slots.len() - 1)];
+            if let Some(later) = (sequence + ENDS_AHEAD).checked_sub(run_ahead) {
+                self.send_for_end(later);
+            }
             let mut at = self.host.last;
             let drains = Some(self.host.drains).filter(|&s| s != NONE);
             for (awaited, takes) in [

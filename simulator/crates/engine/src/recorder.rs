@@ -5,6 +5,7 @@ use orrery_timeline::{Span, Timeline, TimelineBuilder};
 use orrery_units::{IndexVec, LaneId, ProgramId, SimTime};
 
 use crate::RecordPolicy;
+use crate::fetch::send_for;
 use crate::lane::NONE;
 use crate::record::Slot;
 use crate::tally::amounts;
@@ -112,11 +113,12 @@ impl Recorder {
         self.builder.add(span).unwrap_or(NONE)
     }
 
-    /// When it was last noted what `program` holds.
+    /// Sends for what was last noted of what `program` holds.
     #[inline]
-    pub(crate) fn last_memory(&self, program: ProgramId) -> SimTime {
-        let counter = self.memory[program];
-        counter.map_or(SimTime::ZERO, |counter| self.builder.last_of(counter))
+    pub(crate) fn send_for_memory(&self, program: ProgramId) {
+        if let Some(last) = self.memory[program].and_then(|counter| self.builder.last_of(counter)) {
+            send_for(last);
+        }
     }
 
     /// Notes what `program` holds from `now` on.

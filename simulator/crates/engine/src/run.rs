@@ -6,7 +6,6 @@ use std::collections::{BinaryHeap, VecDeque};
 use orrery_taskgraph::{Control, Driver, Pulled, Resources, Sink, Task};
 use orrery_timeline::{Timeline, Totals};
 use orrery_units::{Bytes, IndexVec, PathId, ProgramId, SimTime};
-use smallvec::SmallVec;
 
 use crate::control::{Progress, RunControl};
 use crate::device::Device;
@@ -18,7 +17,7 @@ use crate::memory::{CAUSES, Pools};
 use crate::network::Network;
 use crate::options::Options;
 use crate::program::{Program, Supply};
-use crate::queue::{Class, Queue, TOGETHER};
+use crate::queue::{Class, Queue};
 use crate::recorder::Recorder;
 use crate::series::LinkSeries;
 use crate::tally::Tally;
@@ -93,8 +92,12 @@ enum Stop {
 pub(crate) enum Start {
     /// The head of this lane.
     Lane(u32),
-    /// Everybody of this activity.
-    Meeting(u32),
+    /// Everybody of an activity.
+    Meeting {
+        activity: u32,
+        /// Whether what it asks for was sent for while others started before it.
+        is_early: bool,
+    },
 }
 
 /// A run under way.
@@ -190,7 +193,10 @@ impl Run {
                     self.attend(driver);
                 }
                 next => {
-                    if let Some(start) = self.ready.pop_front().or_else(|| self.ready_flows.pop_front()) {
+                    if let Some(start) = self.ready.pop_front() {
+                        self.start(start);
+                    } else if let Some(start) = self.ready_flows.pop_front() {
+                        self.look_ahead_of_starts();
                         self.start(start);
                     } else if let Some(start) = self.occupying.pop_front() {
                         self.move_flows(start);
@@ -242,12 +248,7 @@ impl Run {
     fn handle(&mut self, driver: &mut dyn Driver) {
         let Some(event) = self.queue.pop() else { return };
         self.events += 1;
-        let lanes = self.lanes.len();
-        let next = self.queue.fresh().into_iter().flatten();
-        let next: SmallVec<[u32; TOGETHER]> = next.filter(|&owner| (owner as usize) < lanes).collect();
-        if !next.is_empty() {
-            self.fetch(&next);
-        }
+        self.look_ahead();
         match event.class {
             Class::Links => self.end_flows(),
             Class::End => self.end(event.owner),

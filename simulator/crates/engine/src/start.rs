@@ -4,6 +4,7 @@ use orrery_taskgraph::Work;
 use orrery_units::{BytesPerSec, LaneId, ProgramId, SimDuration, SimTime};
 
 use crate::contention::{Share, SlowDown};
+use crate::fetch::STARTS_AHEAD;
 use crate::lane::{Head, NONE};
 use crate::network::is_private;
 use crate::queue::Class;
@@ -51,6 +52,7 @@ impl Run {
         mark.releaser = releaser;
         mark.ready = self.now;
         let record = *program.record(sequence);
+        let is_flow = matches!(record.work, Work::Flow { .. });
         let start = match record.meeting() {
             None => {
                 lane.state = Head::Runs;
@@ -62,12 +64,16 @@ impl Run {
                     self.spin(lane_id);
                     return;
                 };
-                Start::Meeting(activity)
+                Start::Meeting {
+                    activity,
+                    is_early: is_flow && self.ready_flows.len() >= STARTS_AHEAD,
+                }
             }
         };
-        match record.work {
-            Work::Flow { .. } => self.ready_flows.push_back(start),
-            Work::Compute { .. } | Work::Delay(_) => self.ready.push_back(start),
+        if is_flow {
+            self.ready_flows.push_back(start);
+        } else {
+            self.ready.push_back(start);
         }
     }
 
@@ -94,9 +100,9 @@ impl Run {
                     self.occupying.push_back(start);
                 }
             }
-            Start::Meeting(activity) => {
+            Start::Meeting { activity, is_early } => {
                 let mut lanes = std::mem::take(&mut self.meetings.activity(activity).lanes);
-                self.fetch(&lanes);
+                self.fetch_to_start(&lanes, is_early);
                 self.blame_last(&lanes);
                 for &lane in &lanes {
                     self.begin(lane);
@@ -120,7 +126,7 @@ impl Run {
     pub(crate) fn move_flows(&mut self, start: Start) {
         match start {
             Start::Lane(lane) => self.start_flows(&[lane], NONE),
-            Start::Meeting(activity) => {
+            Start::Meeting { activity, .. } => {
                 let lanes = std::mem::take(&mut self.meetings.activity(activity).lanes);
                 self.start_flows(&lanes, activity);
                 self.meetings.activity(activity).lanes = lanes;

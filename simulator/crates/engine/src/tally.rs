@@ -5,13 +5,11 @@
 //! so that nearly every cell is far away when it is needed: what happened is written down in order and counted
 //! later, many at a time, when the processor can fetch several cells at once.
 
-use std::ops::BitXor;
-
 use orrery_taskgraph::{Resources, Work};
 use orrery_timeline::{Cell, ProgramTotals, StepTotals, Totals};
 use orrery_units::{Bytes, Flops, IndexVec, KindId, LaneId, PathId, ProgramId, SimDuration, SimTime};
 
-use crate::fetch::TOGETHER;
+use crate::fetch::{send_for, take_each};
 use crate::record::Slot;
 
 /// Slots per lane before anything is known of its kinds.
@@ -97,6 +95,22 @@ struct Step {
     idle_host: Vec<SimDuration>,
     programs: IndexVec<ProgramId, ProgramTotals>,
     evidence: [SimDuration; 4],
+}
+
+impl Step {
+    fn count(&mut self, done: &Completion) {
+        let of_program = &mut self.programs[done.program];
+        of_program.end = done.at;
+        of_program.tasks += 1;
+        let cell = &mut self.cells[done.place].0;
+        let times = u64::from(done.times);
+        cell.count += times;
+        cell.busy += done.busy;
+        cell.alone += done.alone;
+        cell.waited += done.waited;
+        cell.flops += done.flops * f64::from(done.times);
+        cell.bytes += done.bytes * times;
+    }
 }
 
 /// Why a lane was idle.
@@ -231,39 +245,33 @@ impl Tally {
         }
     }
 
-    /// Counts what was written down; cells are read for several entries before any of them is counted.
+    /// Counts what was written down.
     fn count(&mut self) {
-        for together in self.gaps.chunks(TOGETHER) {
-            let cell = |gap: &Gap| self.steps[usize::from(gap.step)].cells[gap.place].0.count;
-            std::hint::black_box(together.iter().map(cell).fold(0, BitXor::bitxor));
-            for gap in together {
-                let cell = &mut self.steps[usize::from(gap.step)].cells[gap.place].0;
+        let steps = self.steps.as_mut_slice();
+        take_each(
+            &self.gaps,
+            steps,
+            |steps, gap| send_for(&steps[usize::from(gap.step)].cells[gap.place]),
+            |steps, gap| {
+                let cell = &mut steps[usize::from(gap.step)].cells[gap.place].0;
                 if gap.running {
                     cell.idle_running += gap.span;
                 } else {
                     cell.idle_waiting += gap.span;
                 }
-            }
-        }
+            },
+        );
         self.gaps.clear();
-        for together in self.completions.chunks(TOGETHER) {
-            let cell = |done: &Completion| self.steps[usize::from(done.step)].cells[done.place].0.count;
-            std::hint::black_box(together.iter().map(cell).fold(0, BitXor::bitxor));
-            for done in together {
-                let step = &mut self.steps[usize::from(done.step)];
-                let of_program = &mut step.programs[done.program];
-                of_program.end = done.at;
-                of_program.tasks += 1;
-                let cell = &mut step.cells[done.place].0;
-                let times = u64::from(done.times);
-                cell.count += times;
-                cell.busy += done.busy;
-                cell.alone += done.alone;
-                cell.waited += done.waited;
-                cell.flops += done.flops * f64::from(done.times);
-                cell.bytes += done.bytes * times;
-            }
-        }
+        take_each(
+            &self.completions,
+            steps,
+            |steps, done| {
+                let step = &steps[usize::from(done.step)];
+                send_for(&step.programs[done.program]);
+                send_for(&step.cells[done.place]);
+            },
+            |steps, done| steps[usize::from(done.step)].count(done),
+        );
         self.completions.clear();
     }
 

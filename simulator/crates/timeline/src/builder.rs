@@ -51,11 +51,11 @@ impl TimelineBuilder {
         self.timeline.counters.len() - 1
     }
 
-    /// The instant of the last point of counter `counter`; the beginning where it has none.
+    /// The last point of counter `counter`, if it has one.
     #[must_use]
     #[inline]
-    pub fn last_of(&self, counter: usize) -> SimTime {
-        self.points[counter].last().map_or(SimTime::ZERO, |last| last.0)
+    pub fn last_of(&self, counter: usize) -> Option<&(SimTime, f64)> {
+        self.points[counter].last()
     }
 
     /// Adds a point to counter `counter`; a second point at one instant replaces the first.
