@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::fetch::{TASKS_AHEAD, send_for};
 use crate::lane::NONE;
-use crate::record::{AWAITED, Extra, Launch, Mark, Record, Slot};
+use crate::record::{AWAITED, Extra, Mark, Record, Slot};
 
 /// How far ahead of what the host asks for ends are sent for: two cache lines.
 const ENDS_AHEAD: u32 = 16;
@@ -39,8 +39,7 @@ struct Waiting {
 pub(crate) struct Program {
     /// Tasks by number, masked, and what is known of each.
     slots: Box<[Slot]>,
-    /// The like of them for the host, and what only some of them have; as long as `slots`.
-    launches: Box<[Launch]>,
+    /// What only some of them have; as long as `slots`.
     extras: Box<[Extra]>,
     /// Picosecond of completion by number, masked; at least as long as `slots` and as the run-ahead.
     ends: Box<[u64]>,
@@ -82,7 +81,6 @@ impl Program {
         let ends = (run_ahead as usize + 1).next_power_of_two().max(ring);
         Self {
             slots: vec![Slot::EMPTY; ring].into(),
-            launches: vec![Launch::NONE; ring].into(),
             extras: vec![Extra::default(); ring].into(),
             ends: vec![UNKNOWN; ends].into(),
             waiting: SmallVec::new(),
@@ -192,10 +190,6 @@ impl Program {
         self.send_for_task(sequence + TASKS_AHEAD);
         let at = sequence as usize & (self.slots.len() - 1);
         self.slots[at].fill(task);
-        self.launches[at] = Launch {
-            takes: task.launch,
-            drains_host: task.drains_host,
-        };
         if !task.memory.is_empty() || task.after.len() > AWAITED {
             let after = task.after.get(AWAITED..).filter(|after| !after.is_empty());
             self.extras[at] = Extra {
@@ -214,13 +208,11 @@ impl Program {
     fn grow(&mut self) {
         let old = self.slots.len();
         let mut slots = vec![Slot::EMPTY; 2 * old];
-        let mut launches = vec![Launch::NONE; 2 * old];
         let mut extras = vec![Extra::default(); 2 * old];
         self.kept = self.prefix;
         for sequence in self.prefix..self.next {
             let (from, to) = (sequence as usize & (old - 1), sequence as usize & (2 * old - 1));
             slots[to] = self.slots[from];
-            launches[to] = self.launches[from];
             extras[to] = std::mem::take(&mut self.extras[from]);
         }
         if self.ends.len() < 2 * old {
@@ -234,7 +226,6 @@ impl Program {
             self.ends = ends.into();
         }
         self.slots = slots.into();
-        self.launches = launches.into();
         self.extras = extras.into();
     }
 
@@ -324,14 +315,16 @@ impl Program {
         self.host.blocked_on = NONE;
         while self.host.next < self.next {
             let sequence = self.host.next;
-            let launch = self.launches[sequence as usize & (self.slots.len() - 1)];
+            let Slot { record, mark } = self.slot(sequence);
+            let drains_host = record.drains_host();
             if let Some(later) = (sequence + ENDS_AHEAD).checked_sub(run_ahead) {
                 self.send_for_end(later);
             }
+            let launch = mark.issue - SimTime::ZERO;
             let mut at = self.host.last;
             let drains = Some(self.host.drains).filter(|&s| s != NONE);
             for (awaited, takes) in [
-                (drains, launch.takes),
+                (drains, launch),
                 (sequence.checked_sub(run_ahead), SimDuration::ZERO),
             ] {
                 if let Some(awaited) = awaited {
@@ -345,7 +338,7 @@ impl Program {
             }
             self.mark_mut(sequence).issue = at;
             self.host.last = at;
-            self.host.drains = if launch.drains_host { sequence } else { NONE };
+            self.host.drains = if drains_host { sequence } else { NONE };
             self.host.next += 1;
         }
     }

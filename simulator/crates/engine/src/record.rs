@@ -29,7 +29,7 @@ pub(crate) struct Record {
 /// Kept until its place in the ring is needed, so that who waited for it can be told why it was late.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
-    /// When the host issued it.
+    /// When the host issued it; before that, how long the host needs to, from the beginning on.
     pub(crate) issue: SimTime,
     /// When its lane was free and the last task that it waits for had completed.
     pub(crate) released: SimTime,
@@ -61,13 +61,6 @@ pub(crate) struct Slot {
     pub(crate) mark: Mark,
 }
 
-/// What the host needs to know of a task.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Launch {
-    pub(crate) takes: SimDuration,
-    pub(crate) drains_host: bool,
-}
-
 /// What not all tasks have: [`Record::holds`] and [`Record::waits_for_more`] tell which do.
 #[derive(Clone, Debug, Default)]
 #[repr(align(64))]
@@ -93,14 +86,7 @@ const SPINS: u8 = 1;
 const NOTIFIES: u8 = 2;
 const HOLDS: u8 = 4;
 const WAITS_FOR_MORE: u8 = 8;
-
-impl Launch {
-    /// Of a task that is yet to come.
-    pub(crate) const NONE: Self = Self {
-        takes: SimDuration::ZERO,
-        drains_host: false,
-    };
-}
+const DRAINS_HOST: u8 = 16;
 
 impl Record {
     /// Whom it meets before it starts.
@@ -131,6 +117,12 @@ impl Record {
     #[inline]
     pub(crate) const fn waits_for_more(&self) -> bool {
         self.flags & WAITS_FOR_MORE != 0
+    }
+
+    /// Whether the host waits for its completion before it issues anything further.
+    #[inline]
+    pub(crate) const fn drains_host(&self) -> bool {
+        self.flags & DRAINS_HOST != 0
     }
 }
 
@@ -175,9 +167,10 @@ impl Slot {
         record.flags = flag(task.spins, SPINS)
             | flag(task.notify, NOTIFIES)
             | flag(!task.memory.is_empty(), HOLDS)
-            | flag(task.after.len() > AWAITED, WAITS_FOR_MORE);
+            | flag(task.after.len() > AWAITED, WAITS_FOR_MORE)
+            | flag(task.drains_host, DRAINS_HOST);
         let mark = &mut self.mark;
-        mark.issue = SimTime::ZERO;
+        mark.issue = SimTime::ZERO + task.launch;
         mark.released = SimTime::ZERO;
         mark.ready = SimTime::ZERO;
         mark.start = SimTime::ZERO;
