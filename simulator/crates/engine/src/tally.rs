@@ -1,7 +1,8 @@
 //! Totals while they grow.
 //!
-//! Counting a task is the commonest write of a run, so cells lie flat: of a step, `slots` cells per lane, one
-//! cache line each. Which slot a kind has is decided once for all lanes of one name. A run goes from rank to rank,
+//! Counting a task is the commonest write of a run, so cells lie flat: of a step, those of each lane together, one
+//! cache line each. Which slot a kind has is decided once for all lanes of one name, which have as many as they need: cells
+//! that nothing is counted in would only hold those apart that something is. A run goes from rank to rank,
 //! so that nearly every cell is far away when it is needed: what happened is written down in order and counted
 //! later, many at a time, when the processor can fetch several cells at once.
 
@@ -12,8 +13,8 @@ use orrery_units::{Bytes, Flops, IndexVec, KindId, LaneId, PathId, ProgramId, Si
 use crate::fetch::{send_for, take_each};
 use crate::record::Slot;
 
-/// Slots per lane before anything is known of its kinds.
-const FEW_SLOTS: usize = 4;
+/// Slots of a lane before anything is known of its kinds: as many as most lanes need.
+const FEW_SLOTS: u32 = 4;
 
 /// Entries that are written down before they are counted: as many as stay near the processor.
 const WRITTEN: usize = 1024;
@@ -24,7 +25,8 @@ pub(crate) struct Tally {
     steps: Vec<Step>,
     num_lanes: usize,
     num_programs: usize,
-    slots: usize,
+    /// Where in a step the cells of each lane begin, and where those of the last one end.
+    first: Vec<u32>,
     /// The class of each lane: lanes of one name see the same kinds.
     class: IndexVec<LaneId, u8>,
     classes: Vec<Class>,
@@ -45,13 +47,19 @@ pub(crate) struct Row {
     pub(crate) class: u8,
 }
 
+/// A cell of a step.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    lane: LaneId,
+    slot: u8,
+}
+
 /// A task that completed.
 #[derive(Clone, Copy, Debug)]
 struct Completion {
     step: u16,
     program: ProgramId,
-    /// Its cell in the step.
-    place: usize,
+    cell: Place,
     times: u32,
     busy: SimDuration,
     alone: SimDuration,
@@ -65,8 +73,7 @@ struct Completion {
 #[derive(Clone, Copy, Debug)]
 struct Gap {
     step: u16,
-    /// The cell in the step.
-    place: usize,
+    cell: Place,
     /// Whether the task that released it was running.
     running: bool,
     span: SimDuration,
@@ -76,6 +83,8 @@ struct Gap {
 #[derive(Debug, Default)]
 struct Class {
     name: &'static str,
+    /// Slots that its lanes have.
+    slots: u32,
     /// Kinds in order of first appearance: kind of each slot.
     kinds: Vec<KindId>,
     /// Slot of each kind, by number.
@@ -98,11 +107,11 @@ struct Step {
 }
 
 impl Step {
-    fn count(&mut self, done: &Completion) {
+    fn count(&mut self, done: &Completion, place: usize) {
         let of_program = &mut self.programs[done.program];
         of_program.end = done.at;
         of_program.tasks += 1;
-        let cell = &mut self.cells[done.place].0;
+        let cell = &mut self.cells[place].0;
         let times = u64::from(done.times);
         cell.count += times;
         cell.busy += done.busy;
@@ -134,13 +143,14 @@ impl Tally {
                 .unwrap_or_else(|| {
                     classes.push(Class {
                         name,
+                        slots: FEW_SLOTS,
                         ..Class::default()
                     });
                     classes.len() - 1
                 })
         };
         let class_of = |name| u8::try_from(class_of(name)).expect("lanes have at most 256 names");
-        let class = resources
+        let class: IndexVec<LaneId, u8> = resources
             .lanes
             .iter()
             .map(|lane| lane.name)
@@ -150,7 +160,7 @@ impl Tally {
             steps: Vec::new(),
             num_lanes: resources.lanes.len(),
             num_programs: resources.programs.len(),
-            slots: FEW_SLOTS,
+            first: first_cells(&class, &classes),
             class,
             classes,
             tasks: 0,
@@ -166,7 +176,7 @@ impl Tally {
         while self.steps.len() <= step {
             self.steps.push(Step {
                 end: SimTime::ZERO,
-                cells: vec![Line::default(); self.num_lanes * self.slots],
+                cells: vec![Line::default(); self.first[self.num_lanes] as usize],
                 idle_host: vec![SimDuration::ZERO; self.num_lanes],
                 programs: IndexVec::filled(ProgramTotals::default(), self.num_programs),
                 evidence: [SimDuration::ZERO; 4],
@@ -175,20 +185,20 @@ impl Tally {
         &mut self.steps[step]
     }
 
-    /// The position in a step of the cell of `kind` on `lane`.
+    /// The cell of `kind` on a lane.
     #[inline]
-    fn place(&mut self, row: Row, kind: KindId) -> usize {
+    fn place(&mut self, row: Row, kind: KindId) -> Place {
         let class = &self.classes[usize::from(row.class)];
         let slot = match class.slot_of.get(kind.index()) {
-            Some(&Some(slot)) => usize::from(slot),
+            Some(&Some(slot)) => slot,
             _ => self.add_slot(row, kind),
         };
-        row.lane.index() * self.slots + slot
+        Place { lane: row.lane, slot }
     }
 
     /// Gives `kind` a slot on all lanes of the name of that of `row`.
     #[cold]
-    fn add_slot(&mut self, row: Row, kind: KindId) -> usize {
+    fn add_slot(&mut self, row: Row, kind: KindId) -> u8 {
         let class = &mut self.classes[usize::from(row.class)];
         let slot = class.kinds.len();
         class.kinds.push(kind);
@@ -197,19 +207,25 @@ impl Tally {
         }
         let number = u8::try_from(slot).expect("a lane sees at most 256 kinds");
         class.slot_of[kind.index()] = Some(number);
-        if slot == self.slots {
-            self.count();
-            let wider = 2 * self.slots;
-            for step in &mut self.steps {
-                let mut cells = vec![Line::default(); self.num_lanes * wider];
-                for (from, to) in step.cells.chunks(self.slots).zip(cells.chunks_mut(wider)) {
-                    to[..self.slots].copy_from_slice(from);
-                }
-                step.cells = cells;
-            }
-            self.slots = wider;
+        if slot == class.slots as usize {
+            class.slots *= 2;
+            self.spread();
         }
-        slot
+        number
+    }
+
+    /// Lays the cells of every step out for the slots that lanes have now.
+    fn spread(&mut self) {
+        let first = first_cells(&self.class, &self.classes);
+        for step in &mut self.steps {
+            let mut cells = vec![Line::default(); first[self.num_lanes] as usize];
+            for (known, &to) in self.first.windows(2).zip(&first) {
+                let (from, to) = (known[0] as usize..known[1] as usize, to as usize);
+                cells[to..to + from.len()].copy_from_slice(&step.cells[from]);
+            }
+            step.cells = cells;
+        }
+        self.first = first;
     }
 
     /// The class of every lane, in order.
@@ -232,11 +248,11 @@ impl Tally {
     }
 
     fn gap(&mut self, step: u16, row: Row, kind: KindId, running: bool, span: SimDuration) {
-        let place = self.place(row, kind);
+        let cell = self.place(row, kind);
         self.step(step);
         self.gaps.push(Gap {
             step,
-            place,
+            cell,
             running,
             span,
         });
@@ -248,12 +264,13 @@ impl Tally {
     /// Counts what was written down.
     fn count(&mut self) {
         let steps = self.steps.as_mut_slice();
+        let at = |cell: Place| self.first[cell.lane.index()] as usize + usize::from(cell.slot);
         take_each(
             &self.gaps,
             steps,
-            |steps, gap| send_for(&steps[usize::from(gap.step)].cells[gap.place]),
+            |steps, gap| send_for(&steps[usize::from(gap.step)].cells[at(gap.cell)]),
             |steps, gap| {
-                let cell = &mut steps[usize::from(gap.step)].cells[gap.place].0;
+                let cell = &mut steps[usize::from(gap.step)].cells[at(gap.cell)].0;
                 if gap.running {
                     cell.idle_running += gap.span;
                 } else {
@@ -268,9 +285,9 @@ impl Tally {
             |steps, done| {
                 let step = &steps[usize::from(done.step)];
                 send_for(&step.programs[done.program]);
-                send_for(&step.cells[done.place]);
+                send_for(&step.cells[at(done.cell)]);
             },
-            |steps, done| steps[usize::from(done.step)].count(done),
+            |steps, done| steps[usize::from(done.step)].count(done, at(done.cell)),
         );
         self.completions.clear();
     }
@@ -300,7 +317,7 @@ impl Tally {
         if let Work::Flow { path, .. } = record.work {
             self.paths[path] += bytes * u64::from(record.multiplicity);
         }
-        let place = self.place(row, mark.kind);
+        let cell = self.place(row, mark.kind);
         let step = self.step(record.step);
         // Tasks complete in order of time: the last one seen ends the step.
         step.end = now;
@@ -308,7 +325,7 @@ impl Tally {
         self.completions.push(Completion {
             step: record.step,
             program,
-            place,
+            cell,
             times: record.multiplicity,
             busy,
             alone: record.work.alone(),
@@ -345,7 +362,7 @@ impl Tally {
             for (place, lane) in of_step.lanes.iter_mut().enumerate() {
                 lane.idle_host = step.idle_host[place];
                 let class = &self.classes[usize::from(self.class.as_slice()[place])];
-                let cells = &step.cells[place * self.slots..];
+                let cells = &step.cells[self.first[place] as usize..];
                 for (&kind, Line(cell)) in class.kinds.iter().zip(cells) {
                     if *cell != Cell::default() {
                         *lane.cell_mut(kind) = *cell;
@@ -356,6 +373,18 @@ impl Tally {
         }
         totals
     }
+}
+
+/// Where in a step the cells of each lane begin, and where those of the last one end.
+fn first_cells(class: &IndexVec<LaneId, u8>, classes: &[Class]) -> Vec<u32> {
+    let mut first = Vec::with_capacity(class.len() + 1);
+    let mut end = 0;
+    for &class in class.iter() {
+        first.push(end);
+        end += classes[usize::from(class)].slots;
+    }
+    first.push(end);
+    first
 }
 
 /// Operations and bytes of `work`, of one of its multiplicity.
